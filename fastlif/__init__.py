@@ -1,0 +1,9 @@
+"""fastlif: spiking neurons for PyTorch, trained in a single noisy step and converted to T time steps."""
+
+from fastlif import functional
+from fastlif.conversion import MultiStep, convert
+from fastlif.modules import LIF, NoisyLIF, reset
+from fastlif.types import Noise, Surrogate
+
+__version__ = "0.1.0"
+__all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "convert", "functional", "reset"]

@@ -1,0 +1,187 @@
+"""The CPU path: the reference through ``torch.compile``, and its backward as an explicit reverse scan.
+
+The functions here take what the kernels' launchers take, in the same words, and write the same outputs.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from fastlif import reference
+
+MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph of a step is large already
+
+
+@functools.cache
+def _compile(function, *static):
+    """``function`` compiled for the given static arguments, sizes left dynamic.
+
+    PyTorch counts recompilations per code object and gives up after a few. Every combination of static arguments
+    gets a code object of its own, so that using many of them is no reason to give up.
+    """
+
+    def graph(*tensors):
+        return function(*static, *tensors)
+
+    name = "_".join([function.__name__.strip("_"), *map(str, static)])
+    graph.__code__ = graph.__code__.replace(co_name=name)
+    return torch.compile(graph, fullgraph=True, dynamic=True)
+
+
+def _run(function, static, *tensors):
+    with torch.no_grad():
+        return _compile(function, *static)(*tensors)
+
+
+def _scalars(*values) -> torch.Tensor:
+    """Numbers as one float32 tensor: as Python floats each new value would compile anew."""
+    return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32)
+
+
+# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step ------------------
+
+
+def _noisy_spike(noise, x, spikes, seed, scalars):
+    spikes.copy_(_single_step_membrane(noise, x, seed, scalars[1:]) > scalars[0])
+
+
+def _noisy_spike_backward(noise, surrogate, grad_spikes, x, grad_x, seed, scalars):
+    threshold, width = scalars[0], scalars[1]
+    h = _single_step_membrane(noise, x, seed, scalars[2:])
+    grad_x.copy_(grad_spikes * reference.SURROGATES[surrogate](h - threshold, width))
+
+
+def _single_step_membrane(noise, x, seed, noise_scalars):
+    h = reference.widen(x)
+    if noise == "none":
+        return h
+    return h + reference.noise_like(x, seed, 0, noise, noise_scalars.unbind())
+
+
+def _membrane(noise, x, v, a, b, t, seed, noise_scalars):
+    h = reference.widen(x) + a[:, None] * v + b[:, None]
+    if noise == "none":
+        return h
+    return h + reference.noise_like(x, seed, t, noise, noise_scalars.unbind())
+
+
+def _fire(soft_reset, h, threshold, reset):
+    spiking = h > threshold
+    return spiking, torch.where(spiking, h - threshold if soft_reset else reset, h)
+
+
+def _scan(T, noise, soft_reset, x, v, a, b, t, seed, scalars, spikes):
+    """Chunk [T, groups, features] of the recurrence from step t; spikes may be None. Returns the last membrane."""
+    for i in range(T):
+        h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:])
+        spiking, v = _fire(soft_reset, h, scalars[0], scalars[1])
+        if spikes is not None:
+            spikes[i].copy_(spiking)
+    return v
+
+
+def _statistics_step(noise, soft_reset, x, v, t, seed, scalars, spikes):
+    """One step [groups, features] of the converted neuron. Returns the membrane and its group's statistics."""
+    threshold, reset, decay, inv_alpha, beta = scalars[:5].unbind()
+    mean, deviation = reference.membrane_statistics(decay * v, "sample")
+    a, b = reference.normalisation(mean, deviation, decay, inv_alpha, beta)
+    spiking, v = _fire(soft_reset, _membrane(noise, x, v, a, b, t, seed, scalars[5:]), threshold, reset)
+    spikes.copy_(spiking)
+    return v, mean, deviation
+
+
+def _reverse_scan(T, noise, soft_reset, surrogate, detach_reset, grad_spikes, grad_v, x, v, a, b, t, seed, scalars,
+                  grad_x):
+    """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
+    threshold, reset, width = scalars[:3].unbind()
+    membranes = []
+    for i in range(T):
+        membranes.append(_membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[3:]))
+        _, v = _fire(soft_reset, membranes[-1], threshold, reset)
+    for i in reversed(range(T)):
+        h = membranes[i]
+        derivative = reference.SURROGATES[surrogate](h - threshold, width)
+        if soft_reset:
+            kept = 1 - (0 if detach_reset else threshold * derivative)
+        else:
+            kept = torch.where(h > threshold, 0.0, 1.0) + (0 if detach_reset else (reset - h) * derivative)
+        grad_h = grad_spikes[i] * derivative + grad_v * kept
+        grad_x[i].copy_(grad_h)
+        grad_v = a[i][:, None] * grad_h
+    return grad_v
+
+
+# --- The launchers' counterparts ----------------------------------------------------------------------------------
+
+
+def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
+    _run(_noisy_spike, (noise,), x, spikes, seed, _scalars(threshold, *noise_scalars))
+
+
+def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
+                         surrogate_width):
+    scalars = _scalars(threshold, surrogate_width, *noise_scalars)
+    _run(_noisy_spike_backward, (noise, surrogate), grad_spikes, x, grad_x, seed, scalars)
+
+
+def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
+                noise_scalars, return_state):
+    a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
+    scalars = _scalars(threshold, reset, *noise_scalars)
+    v = _first_membrane(x, initial_state)
+    for chunk, t in _chunks(x, noise):
+        static = (x[chunk].shape[0], noise, reset is None)
+        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, spikes[chunk])
+    return v
+
+
+def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
+                      noise_scalars):
+    scalars = _scalars(threshold, reset, decay, inv_alpha, beta, *noise_scalars)
+    v = _first_membrane(x, initial_state)
+    statistics = []
+    for i, (x_t, spikes_t) in enumerate(zip(x, spikes)):
+        t = torch.tensor(i, dtype=torch.int32)
+        v, *statistic = _run(_statistics_step, (noise, reset is None), x_t, v, t, seed, scalars, spikes_t)
+        statistics.append(statistic)
+    mean, deviation = map(torch.stack, zip(*statistics))
+    return v, mean, deviation
+
+
+def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviation, seed, *, decay, inv_alpha, beta,
+                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset):
+    a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
+    chunks = _chunks(x, noise)
+    starts = [_first_membrane(x, initial_state)]
+    for chunk, t in chunks[:-1]:
+        static = (x[chunk].shape[0], noise, reset is None)
+        scalars = _scalars(threshold, reset, *noise_scalars)
+        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, None))
+    scalars = _scalars(threshold, reset, surrogate_width, *noise_scalars)
+    grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state
+    for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
+        static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset)
+        grad_v = _run(_reverse_scan, static, grad_spikes[chunk], grad_v, x[chunk], v, a[chunk], b[chunk], t, seed,
+                      scalars, grad_x[chunk])
+    return grad_v
+
+
+def _chunks(x, noise):
+    length = MAX_UNROLL if noise == "none" else 1
+    return [(slice(t, t + length), torch.tensor(t, dtype=torch.int32)) for t in range(0, x.shape[0], length)]
+
+
+def _coefficients(x, mean, deviation, decay, inv_alpha, beta):
+    """a_t and b_t as ``[T, groups]`` tensors."""
+    if mean is None:
+        a = torch.full((x.shape[0], 1), decay, device=x.device)
+        return a, torch.zeros_like(a)
+    return reference.normalisation(mean, deviation, decay, inv_alpha, beta)
+
+
+def _first_membrane(x, initial_state):
+    if initial_state is None:
+        return torch.zeros(x.shape[1:], dtype=torch.float32, device=x.device)
+    return initial_state

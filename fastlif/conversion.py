@@ -1,0 +1,1 @@
+MultiStep=convert=None

@@ -1,0 +1,239 @@
+"""The neurons as functions. :mod:`fastlif.modules` holds the same as ``nn.Module``.
+
+Common to all of them:
+
+- Spikes come back in the input's dtype, shape and memory format; the membrane is float32.
+- Inputs are float32, float16 or bfloat16 in any memory layout; float64 on the reference backend alone.
+- Gradients are the surrogate's; the mean and the largest deviation of the membrane count as constants. They can be
+  taken once: a second derivative is an error.
+- ``backend``: ``"auto"`` (Triton's kernels on a GPU, the compiled reference on a CPU), ``"triton"``, ``"compiled"``
+  or ``"reference"``. A name that cannot run here raises a RuntimeError that says why.
+- The same ``seed`` gives the same noise on every backend. By default a fresh one is drawn from torch's generator of
+  the input's device, so ``torch.manual_seed`` governs it. Noise is keyed by an element's position in the memory of a
+  time step, so it follows the memory layout. Ranks with equal seeds draw equal noise: seed with the rank.
+- Wrong arguments raise TypeError or ValueError, naming the argument and what is allowed, before anything runs.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from fastlif import operators, reference, validation
+from fastlif.backends import choose_backend
+from fastlif.layout import batch_outermost
+from fastlif.types import Noise, Surrogate
+
+__all__ = ["lif", "noisy_lif", "noisy_spike"]
+
+
+def noisy_spike(
+    input: torch.Tensor,
+    *,
+    noise: Noise = Noise(),
+    threshold: float = 1.0,
+    surrogate: str | Surrogate = "atan",
+    seed: int | torch.Tensor | None = None,
+    backend: str = "auto",
+) -> torch.Tensor:
+    """The single-step noisy neuron, Eq. (5) and (2): spikes where ``input + noise > threshold``.
+
+    Args:
+        input: ``[N, *]``, the weighted input of each neuron.
+        noise: N_noise, by default a truncated Gaussian on [0, 1].
+        threshold: V_th, in units of the membrane potential.
+        surrogate: a name or a :class:`fastlif.Surrogate`, the derivative used in the backward pass.
+        seed: an int or a one-element int64 tensor on the input's device; by default drawn from torch's generator.
+        backend: see the module.
+
+    Returns:
+        Spikes ``[N, *]``, 0 or 1: no spike for NaN, one for +inf.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments.
+        RuntimeError: if an explicitly chosen backend cannot run here.
+    """
+    validation.check_input(input, dimensions="[N, *]", minimum=1)
+    validation.check_type("noise", noise, Noise)
+    threshold = validation.check_number("threshold", threshold)
+    surrogate = Surrogate.of(surrogate)
+    backend = choose_backend(backend, input)
+    seed = _seed(seed, noise, input)
+    if backend == "reference":
+        return reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate)
+    scalars = reference.noise_scalars(noise.kind, noise.mean, noise.half_range, noise.width)
+    options = operators.SpikeOptions(threshold, noise.kind, scalars, surrogate.name, surrogate.width, backend)
+    return operators.NoisySpike.apply(input, seed, options)
+
+
+def lif(
+    input: torch.Tensor,
+    *,
+    decay: float | None = None,
+    tau: float | None = None,
+    threshold: float = 1.0,
+    reset: float | None = 0.0,
+    surrogate: str | Surrogate = "atan",
+    detach_reset: bool = False,
+    initial_state: torch.Tensor | None = None,
+    return_state: bool = False,
+    backend: str = "auto",
+):
+    """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3).
+
+    Args:
+        input: ``[T, N, *]``, the weighted input at each step; a tensor expanded over time is read in place.
+        decay: lambda of Eq. (1), in [0, 1]; 0.5 by default.
+        tau: the membrane's time constant in steps, instead of decay: decay = 1 - 1/tau.
+        threshold: V_th, in units of the membrane potential.
+        reset: V_reset, the membrane after a spike; None subtracts the threshold instead (soft reset).
+        surrogate: a name or a :class:`fastlif.Surrogate`, the derivative used in the backward pass.
+        detach_reset: take no gradient through the spike inside the reset.
+        initial_state: the membrane before the first step, ``[N, *]``; zeros by default. Differentiable.
+        return_state: also return the membrane after the last step.
+        backend: see the module.
+
+    Returns:
+        Spikes ``[T, N, *]``; with ``return_state``, (spikes, membrane ``[N, *]`` float32).
+
+    Raises:
+        TypeError, ValueError: for wrong arguments.
+        RuntimeError: if an explicitly chosen backend cannot run here.
+    """
+    validation.check_sequence(input)
+    decay = validation.check_decay(decay, tau)
+    threshold, reset = validation.check_number("threshold", threshold), validation.check_reset(reset)
+    surrogate = Surrogate.of(surrogate)
+    validation.check_initial_state(initial_state, input)
+    backend = choose_backend(backend, input)
+    if backend == "reference":
+        spikes, state = reference.lif(
+            input,
+            initial_state,
+            decay=decay,
+            threshold=threshold,
+            reset=reset,
+            surrogate=surrogate,
+            detach_reset=bool(detach_reset),
+        )
+    else:
+        options = operators.NeuronOptions(
+            decay, 0.0, 0.0, threshold, reset, "none", (), surrogate.name, surrogate.width, bool(detach_reset), backend
+        )
+        spikes, state = operators.LIF.apply(input, initial_state, None, None, None, bool(return_state), options)
+    return (spikes, state) if return_state else spikes
+
+
+def noisy_lif(
+    input: torch.Tensor,
+    *,
+    decay: float | None = None,
+    tau: float | None = None,
+    threshold: float = 1.0,
+    reset: float | None = 0.0,
+    alpha: float = 4.0,
+    beta: float = 0.5,
+    noise: Noise = Noise(),
+    statistics: str | tuple[torch.Tensor, torch.Tensor] = "layer",
+    surrogate: str | Surrogate = "atan",
+    detach_reset: bool = False,
+    seed: int | torch.Tensor | None = None,
+    initial_state: torch.Tensor | None = None,
+    return_state: bool = False,
+    backend: str = "auto",
+):
+    """The converted neuron over T steps, Eq. (6)-(9): part of the noise gives way to the normalised membrane.
+
+    Args:
+        input: ``[T, N, *]``, the weighted input at each step; a tensor expanded over time is read in place.
+        decay, tau, threshold, reset, surrogate, detach_reset, initial_state, return_state: as in :func:`lif`.
+        alpha: the normalised membrane lies within 1/alpha of beta; ``math.inf`` leaves the membrane out. 1/alpha must
+            not exceed the noise's half-range.
+        beta: the mean of the normalised membrane.
+        noise: the *training* noise N_noise. What is drawn is N'_noise: its mean less beta, its half-range less
+            1/alpha. With ``kind="none"`` nothing is drawn.
+        statistics: over what the membrane's mean and largest deviation are taken at each step. ``"layer"``: the whole
+            tensor, batch included, as in the paper. ``"sample"``: each sample by itself, so that results do not
+            depend on the rest of the batch. Or a pair (mean, deviation) of ``[T]`` tensors, of decay times the
+            membrane, frozen beforehand.
+        seed: an int or a one-element int64 tensor on the input's device; by default drawn from torch's generator.
+        backend: see the module.
+
+    Returns:
+        Spikes ``[T, N, *]``; with ``return_state``, (spikes, membrane ``[N, *]`` float32).
+
+    Raises:
+        TypeError, ValueError: for wrong arguments.
+        RuntimeError: if an explicitly chosen backend cannot run here.
+    """
+    spikes, state, _, _ = noisy_lif_with_statistics(
+        input,
+        decay=decay,
+        tau=tau,
+        threshold=threshold,
+        reset=reset,
+        alpha=alpha,
+        beta=beta,
+        noise=noise,
+        statistics=statistics,
+        surrogate=surrogate,
+        detach_reset=detach_reset,
+        seed=seed,
+        initial_state=initial_state,
+        backend=backend,
+    )
+    return (spikes, state) if return_state else spikes
+
+
+def noisy_lif_with_statistics(
+    input, *, decay, tau, threshold, reset, alpha, beta, noise, statistics, surrogate, detach_reset, seed,
+    initial_state, backend,
+):  # fmt: skip
+    """:func:`noisy_lif` that gives (spikes, membrane, mean, deviation), the last two ``[T, G]``: what calibration reads.
+
+    G is 1, or N for ``statistics="sample"``.
+    """
+    validation.check_sequence(input)
+    decay = validation.check_decay(decay, tau)
+    threshold, reset = validation.check_number("threshold", threshold), validation.check_reset(reset)
+    validation.check_type("noise", noise, Noise)
+    alpha, beta = validation.check_normalisation(alpha, beta, noise)
+    surrogate = Surrogate.of(surrogate)
+    statistics = validation.check_statistics(statistics, input.shape[0], input.device)
+    validation.check_initial_state(initial_state, input)
+    backend = choose_backend(backend, input)
+    if statistics == "sample" and not batch_outermost(input):
+        input = input.contiguous()  # each sample must be one run of memory
+    seed = _seed(seed, noise, input)
+    if backend == "reference":
+        return reference.noisy_lif(
+            input,
+            initial_state,
+            seed,
+            decay=decay,
+            threshold=threshold,
+            reset=reset,
+            alpha=alpha,
+            beta=beta,
+            noise=noise,
+            statistics=statistics,
+            surrogate=surrogate,
+            detach_reset=bool(detach_reset),
+        )
+    scalars = reference.noise_scalars(noise.kind, noise.mean - beta, noise.half_range - 1 / alpha, noise.width)
+    options = operators.NeuronOptions(
+        decay, 1 / alpha, beta, threshold, reset, noise.kind, scalars, surrogate.name, surrogate.width,
+        bool(detach_reset), backend,
+    )  # fmt: skip
+    if isinstance(statistics, str):
+        return operators.NoisyLIF.apply(input, initial_state, seed, statistics, options)
+    mean, deviation = (value[:, None] for value in statistics)
+    spikes, state = operators.LIF.apply(input, initial_state, mean, deviation, seed, True, options)
+    return spikes, state, mean, deviation
+
+
+def _seed(seed, noise, input):
+    """A ``[1]`` int64 tensor, or None where nothing is drawn (a seed that was given is still checked)."""
+    if noise.kind == "none" and seed is None:
+        return None
+    seed = validation.check_seed(seed, input.device)
+    return None if noise.kind == "none" else seed

@@ -1,0 +1,54 @@
+"""Memory layouts: a dense time step of any layout is a flat run of memory, and that is how everything reads it.
+
+The element index that the noise is keyed by is the position in that run.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def empty_steps(x: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Uninitialised ``[T, N, *]`` like x: each step dense, in the layout of x's steps, one after the other."""
+    strides = _dense_strides(x)
+    return torch.empty_strided(x.shape, strides, dtype=dtype or x.dtype, device=x.device)
+
+
+def dense_steps(x: torch.Tensor) -> torch.Tensor:
+    """x ``[T, N, *]`` itself if each step is dense, at whatever distance in time (0 included); else a dense copy."""
+    if x.stride()[1:] == _dense_strides(x)[1:]:
+        return x
+    return empty_steps(x).copy_(x)
+
+
+def steps_as(tensor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """``tensor`` ``[T, N, *]`` in the dense layout of x: itself, or a copy."""
+    if tensor.stride() == _dense_strides(x):
+        return tensor
+    return empty_steps(x, tensor.dtype).copy_(tensor)
+
+
+def step_as(state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """``state`` ``[N, *]`` in the membrane's dtype and the dense layout of x's steps: itself, or a copy."""
+    return steps_as(state.to(membrane_dtype(x))[None], x[:1])[0]
+
+
+def membrane_dtype(x: torch.Tensor) -> torch.dtype:
+    """float32, or float64 for a float64 input."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def batch_outermost(x: torch.Tensor) -> bool:
+    """Whether the samples of ``[T, N, *]`` lie one after the other in memory once its steps are dense."""
+    return x.shape[1] <= 1 or _dense_strides(x)[1] * x.shape[1] == x[0].numel()
+
+
+def flat_steps(x: torch.Tensor, groups: int) -> torch.Tensor:
+    """A dense ``[T, N, *]`` as it lies in memory, ``[T, groups, features]``; for N groups :func:`batch_outermost`."""
+    features = x[0].numel() // max(groups, 1)
+    return x.as_strided((x.shape[0], groups, features), (x.stride(0), features, 1))
+
+
+def _dense_strides(x: torch.Tensor) -> tuple[int, ...]:
+    step = torch.empty_like(x[0], device="meta")
+    return (step.numel(), *step.stride())

@@ -1,0 +1,2 @@
+def reset(*a): pass
+LIF=NoisyLIF=None

@@ -1,0 +1,294 @@
+"""The operators: torch.library definitions, their fake forms, and the autograd functions over them.
+
+An operator is one neuron in one direction, on the backend that its last argument names: the Triton kernels, or the
+compiled reference. It takes tensors of any layout and hands dense runs of memory on. The backward is an operator of
+its own; it keeps x, the seed and the statistics, and computes everything else again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from fastlif import compiled
+from fastlif.backends import kernels
+from fastlif.layout import dense_steps, empty_steps, flat_steps, membrane_dtype, step_as, steps_as
+
+# float[] noise_scalars is what reference.noise_scalars gives; (mean, deviation) are [T, groups] or absent.
+_NOISE = "str noise, float[] noise_scalars"
+_NEURON = f"float decay, float inv_alpha, float beta, float threshold, float? reset, {_NOISE}"
+_SURROGATE = "str surrogate, float surrogate_width"
+
+torch.library.define(
+    "fastlif::noisy_spike",
+    f"(Tensor x, Tensor? seed, float threshold, {_NOISE}, str backend) -> Tensor",
+)
+torch.library.define(
+    "fastlif::noisy_spike_backward",
+    f"(Tensor grad_spikes, Tensor x, Tensor? seed, float threshold, {_NOISE}, {_SURROGATE}, str backend) -> Tensor",
+)
+torch.library.define(
+    "fastlif::lif",
+    "(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, "
+    f"{_NEURON}, bool return_state, str backend) -> (Tensor, Tensor)",
+)
+torch.library.define(
+    "fastlif::noisy_lif",
+    "(Tensor x, Tensor? initial_state, Tensor? seed, str statistics, "
+    f"{_NEURON}, str backend) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+torch.library.define(
+    "fastlif::lif_backward",
+    "(Tensor grad_spikes, Tensor? grad_state, Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, "
+    f"Tensor? seed, {_NEURON}, {_SURROGATE}, bool detach_reset, str backend) -> (Tensor, Tensor)",
+)
+
+
+def _launchers(backend: str):
+    """Both hold functions of the same names and arguments."""
+    return kernels() if backend == "triton" else compiled
+
+
+# --- The single-step noisy neuron ---------------------------------------------------------------------------------
+
+
+@torch.library.impl("fastlif::noisy_spike", "CompositeExplicitAutograd")
+def _noisy_spike(x, seed, threshold, noise, noise_scalars, backend):
+    steps = dense_steps(x[None])
+    spikes = empty_steps(steps)
+    if x.numel():
+        _launchers(backend).noisy_spike_forward(
+            _flat(steps), _flat(spikes), seed, noise=noise, noise_scalars=tuple(noise_scalars), threshold=threshold
+        )
+    return spikes[0]
+
+
+@torch.library.register_fake("fastlif::noisy_spike")
+def _(x, seed, threshold, noise, noise_scalars, backend):
+    return empty_steps(x[None])[0]
+
+
+@torch.library.impl("fastlif::noisy_spike_backward", "CompositeExplicitAutograd")
+def _noisy_spike_backward(
+    grad_spikes, x, seed, threshold, noise, noise_scalars, surrogate, surrogate_width, backend
+):  # fmt: skip
+    steps = dense_steps(x[None])
+    grad_x = empty_steps(steps)
+    if x.numel():
+        _launchers(backend).noisy_spike_backward(
+            _flat(steps_as(grad_spikes[None], steps)), _flat(steps), _flat(grad_x), seed, noise=noise,
+            noise_scalars=tuple(noise_scalars), threshold=threshold, surrogate=surrogate,
+            surrogate_width=surrogate_width,
+        )  # fmt: skip
+    return grad_x[0]
+
+
+@torch.library.register_fake("fastlif::noisy_spike_backward")
+def _(grad_spikes, x, seed, threshold, noise, noise_scalars, surrogate, surrogate_width, backend):
+    return empty_steps(x[None])[0]
+
+
+def _flat(steps):
+    return flat_steps(steps, 1).reshape(-1)
+
+
+# --- The scans over time ------------------------------------------------------------------------------------------
+
+
+@torch.library.impl("fastlif::lif", "CompositeExplicitAutograd")
+def _lif(
+    x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise, noise_scalars,
+    return_state, backend,
+):  # fmt: skip
+    x = dense_steps(x)
+    spikes = empty_steps(x)
+    groups = 1 if mean is None else mean.shape[1]
+    state = None
+    if x.numel():
+        state = _launchers(backend).lif_forward(
+            flat_steps(x, groups), flat_steps(spikes, groups), _flat_state(initial_state, x, groups), mean, deviation,
+            seed, decay=decay, inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
+            noise_scalars=tuple(noise_scalars), return_state=return_state,
+        )  # fmt: skip
+    return spikes, _state(state, x, return_state)
+
+
+@torch.library.register_fake("fastlif::lif")
+def _(
+    x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise, noise_scalars,
+    return_state, backend,
+):  # fmt: skip
+    return empty_steps(x), _state(None, x, return_state)
+
+
+@torch.library.impl("fastlif::noisy_lif", "CompositeExplicitAutograd")
+def _noisy_lif(
+    x, initial_state, seed, statistics, decay, inv_alpha, beta, threshold, reset, noise, noise_scalars, backend
+):  # fmt: skip
+    x = dense_steps(x)
+    spikes = empty_steps(x)
+    groups = _groups(x, statistics)
+    if not x.numel():
+        return spikes, _state(None, x, True), *_empty_statistics(x, groups)
+    state, mean, deviation = _launchers(backend).noisy_lif_forward(
+        flat_steps(x, groups), flat_steps(spikes, groups), _flat_state(initial_state, x, groups), seed, decay=decay,
+        inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
+        noise_scalars=tuple(noise_scalars),
+    )  # fmt: skip
+    return spikes, _state(state, x, True), mean, deviation
+
+
+@torch.library.register_fake("fastlif::noisy_lif")
+def _(x, initial_state, seed, statistics, decay, inv_alpha, beta, threshold, reset, noise, noise_scalars, backend):
+    return empty_steps(x), _state(None, x, True), *_empty_statistics(x, _groups(x, statistics))
+
+
+@torch.library.impl("fastlif::lif_backward", "CompositeExplicitAutograd")
+def _lif_backward(
+    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise,
+    noise_scalars, surrogate, surrogate_width, detach_reset, backend,
+):  # fmt: skip
+    x = dense_steps(x)
+    grad_x = empty_steps(x)
+    groups = 1 if mean is None else mean.shape[1]
+    grad_initial_state = None
+    if x.numel():
+        grad_initial_state = _launchers(backend).lif_backward(
+            flat_steps(steps_as(grad_spikes, x), groups), _flat_state(grad_state, x, groups), flat_steps(x, groups),
+            _flat_state(initial_state, x, groups), flat_steps(grad_x, groups), mean, deviation, seed, decay=decay,
+            inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
+            noise_scalars=tuple(noise_scalars), surrogate=surrogate, surrogate_width=surrogate_width,
+            detach_reset=detach_reset,
+        )  # fmt: skip
+    return grad_x, _state(grad_initial_state, x, initial_state is not None)
+
+
+@torch.library.register_fake("fastlif::lif_backward")
+def _(
+    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise,
+    noise_scalars, surrogate, surrogate_width, detach_reset, backend,
+):  # fmt: skip
+    return empty_steps(x), _state(None, x, initial_state is not None)
+
+
+def _groups(x, statistics):
+    return x.shape[1] if statistics == "sample" else 1
+
+
+def _flat_state(state, x, groups):
+    """``[N, *]`` as ``[groups, features]``, in memory order."""
+    return None if state is None else flat_steps(step_as(state, x)[None], groups)[0]
+
+
+def _state(flat, x, wanted):
+    """A membrane ``[N, *]`` from its memory ``flat`` (uninitialised if None); an empty tensor if it is not wanted."""
+    if not wanted:
+        return x.new_empty(0, dtype=membrane_dtype(x))
+    like = empty_steps(x[:1], membrane_dtype(x))[0]
+    return like if flat is None else flat.as_strided(like.shape, like.stride())
+
+
+def _empty_statistics(x, groups):
+    return tuple(x.new_empty((x.shape[0], groups), dtype=membrane_dtype(x)) for _ in range(2))
+
+
+# --- Autograd -----------------------------------------------------------------------------------------------------
+
+
+class SpikeOptions(NamedTuple):
+    """What the single-step neuron needs beside its tensors."""
+
+    threshold: float
+    noise: str
+    noise_scalars: tuple[float, ...]
+    surrogate: str
+    surrogate_width: float
+    backend: str
+
+
+class NeuronOptions(NamedTuple):
+    """What a scan over time needs beside its tensors."""
+
+    decay: float
+    inv_alpha: float
+    beta: float
+    threshold: float
+    reset: float | None
+    noise: str
+    noise_scalars: tuple[float, ...]
+    surrogate: str
+    surrogate_width: float
+    detach_reset: bool
+    backend: str
+
+
+class NoisySpike(torch.autograd.Function):
+    """(x ``[N, *]``, seed, SpikeOptions) to spikes ``[N, *]``."""
+
+    @staticmethod
+    def forward(x, seed, options):
+        o = options
+        return torch.ops.fastlif.noisy_spike(x, seed, o.threshold, o.noise, o.noise_scalars, o.backend)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, seed, ctx.options = inputs
+        ctx.save_for_backward(x, seed)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_spikes):
+        grad_x = torch.ops.fastlif.noisy_spike_backward(grad_spikes, *ctx.saved_tensors, *ctx.options)
+        return grad_x, None, None
+
+
+class LIF(torch.autograd.Function):
+    """(x ``[T, N, *]``, initial state, mean, deviation, seed, return_state, NeuronOptions) to (spikes, state)."""
+
+    @staticmethod
+    def forward(x, initial_state, mean, deviation, seed, return_state, options):
+        return torch.ops.fastlif.lif(
+            x, initial_state, mean, deviation, seed, *options[:7], return_state, options.backend
+        )
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, initial_state, mean, deviation, seed, ctx.return_state, ctx.options = inputs
+        ctx.save_for_backward(x, initial_state, mean, deviation, seed)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_spikes, grad_state):
+        grads = _scan_gradients(grad_spikes, grad_state if ctx.return_state else None, ctx.saved_tensors, ctx.options)
+        return *grads, None, None, None, None, None
+
+
+class NoisyLIF(torch.autograd.Function):
+    """(x ``[T, N, *]``, initial state, seed, statistics, NeuronOptions) to (spikes, state, mean, deviation).
+
+    mean and deviation, ``[T, groups]``, are constants for the gradient.
+    """
+
+    @staticmethod
+    def forward(x, initial_state, seed, statistics, options):
+        return torch.ops.fastlif.noisy_lif(x, initial_state, seed, statistics, *options[:7], options.backend)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, initial_state, seed, _, ctx.options = inputs
+        _, _, mean, deviation = output
+        ctx.mark_non_differentiable(mean, deviation)
+        ctx.save_for_backward(x, initial_state, mean, deviation, seed)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_spikes, grad_state, grad_mean, grad_deviation):
+        grads = _scan_gradients(grad_spikes, grad_state, ctx.saved_tensors, ctx.options)
+        return *grads, None, None, None
+
+
+def _scan_gradients(grad_spikes, grad_state, saved, options):
+    grad_x, grad_initial_state = torch.ops.fastlif.lif_backward(grad_spikes, grad_state, *saved, *options)
+    initial_state = saved[1]
+    return grad_x, None if initial_state is None else grad_initial_state.to(initial_state.dtype)

@@ -1,0 +1,295 @@
+"""fastlif in plain PyTorch, to be read beside the paper: the oracle of the kernels and, compiled, the CPU path.
+
+One recurrence serves every use, for each neuron and t = 1..T:
+
+    h_t = x_t + a_t v_{t-1} + b_t + n_t              membrane before the spike: Eq. (1), (5)
+    s_t = 1 if h_t > threshold else 0                Eq. (2)
+    v_t = reset if s_t else h_t                      hard reset, Eq. (3)
+    v_t = h_t - threshold s_t                        soft reset, for reset=None
+
+Plain LIF has a_t = decay, b_t = n_t = 0. The single-step neuron has T = 1 and a_t = b_t = 0. The converted neuron
+takes a_t and b_t from the membrane's own statistics, Eq. (6)-(9).
+
+Inputs are ``[T, N, *]`` in any memory layout, ``[N, *]`` for :func:`noisy_spike`. Half precision is widened to
+float32; float64 stays float64. Autograd through these functions defines the gradients; mean and maximum of the
+membrane count as constants there.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from statistics import NormalDist
+
+import torch
+
+# --- The noise: a pure function of (seed, element index, time step) ----------------------------------------------
+#
+# Its format, which every backend follows. An element's index i is its position in the memory of one dense time
+# step. One Philox4x32-7 call makes 8 numbers of 16 bits, one for each of 8 neighbouring sub-blocks of 256 elements:
+#
+#     counter = (i // 2048) * 256 + i % 256        words 0 (low) and 1 (high); word 2 is the time step, word 3 is 0
+#     lane    = (i // 256) % 8                     lanes 0..3 take the low halves of the 4 words, 4..7 the high ones
+#     key     = the seed's low and high 32 bits
+#
+# A lane's 16 bits k give u = (2 k + 1) / 65536 - 1: symmetric, and never -1 or 1 itself.
+
+SUB_BLOCK = 256
+LANES = 8
+PHILOX_ROUNDS = 7
+_PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_PHILOX_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+
+
+def philox(counter: tuple, key: tuple, rounds: int = PHILOX_ROUNDS) -> tuple:
+    """Philox4x32: four int32 counter words and two int32 key words, broadcast, to four int32 random words.
+
+    int32 arithmetic that wraps stands for unsigned arithmetic: it vectorises on a CPU, int64 products do not.
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(rounds):
+        high0, low0 = _wide_product(_PHILOX_MULTIPLIERS[0], c0)
+        high1, low1 = _wide_product(_PHILOX_MULTIPLIERS[1], c2)
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = k0 + _signed(_PHILOX_KEY_STEPS[0]), k1 + _signed(_PHILOX_KEY_STEPS[1])
+    return c0, c1, c2, c3
+
+
+def _wide_product(constant: int, word: torch.Tensor) -> tuple:
+    """The high and the low 32 bits of ``constant * word``, from products of 16-bit pieces."""
+    constant_high, constant_low = constant >> 16, constant & 0xFFFF
+    word_high, word_low = _high_half(word), word & 0xFFFF
+    middle = word_low * constant_high + _high_half(word_low * constant_low)
+    carry = word_high * constant_low + (middle & 0xFFFF)
+    return word_high * constant_high + _high_half(middle) + _high_half(carry), word * _signed(constant)
+
+
+def _high_half(word: torch.Tensor) -> torch.Tensor:
+    return (word >> 16) & 0xFFFF  # >> repeats the sign bit; the mask removes the copies
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >= 1 << 31 else word
+
+
+def uniform_lattice(seed: torch.Tensor, numel: int, step: int | torch.Tensor) -> torch.Tensor:
+    """``[numel]`` float32 values u in (-1, 1), uniform on 65,536 points, for the elements of one time step.
+
+    ``seed`` is ``[1]`` int64 on the device where the numbers are wanted.
+    """
+    blocks = -(-numel // (SUB_BLOCK * LANES))
+    index = torch.arange(blocks * SUB_BLOCK, device=seed.device).view(blocks, 1, SUB_BLOCK)
+    low = index.to(torch.int32)
+    zero = torch.zeros_like(low)
+    key = (seed.to(torch.int32), (seed >> 32).to(torch.int32))
+    words = philox((low, (index >> 32).to(torch.int32), zero + step, zero), key)
+    bits = torch.cat([word & 0xFFFF for word in words] + [_high_half(word) for word in words], dim=1)
+    return (bits.to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)).reshape(-1)[:numel]
+
+
+@functools.lru_cache(maxsize=None)
+def gaussian_quantile(width: float) -> tuple[float, ...]:
+    """The quantile function of a normal truncated to +-width standard deviations, as a short formula.
+
+    With u uniform on (-1, 1), x = e u and t = (1 - x^2)^(1/8), the quantile is u P(t) standard deviations, P of
+    degree 6. It errs by less than 2e-4 standard deviations at any width, and never leaves the range.
+
+    Returns:
+        (e, P_0, ..., P_6), e = erf(width / sqrt 2). Plain Python arithmetic: the same on every machine.
+    """
+    e = math.erf(width / math.sqrt(2))
+    u_max = 1 - 1 / 65536
+    t_min = min(0.8, (1 - (e * u_max) ** 2) ** (1 / 8))  # a narrower interval would only amplify rounding
+    degree = 6
+    nodes = [(1 + t_min) / 2 + (1 - t_min) / 2 * math.cos(math.pi * (i + 0.5) / (degree + 1))
+             for i in range(degree + 1)]  # Chebyshev's: interpolation there is within a small factor of the best fit
+
+    def target(t):
+        x = math.sqrt(1 - t**8)
+        return NormalDist().inv_cdf((1 + x) / 2) * e / x
+
+    differences = [target(t) for t in nodes]  # Newton's divided differences, then expanded into powers of t
+    for order in range(1, degree + 1):
+        for i in range(degree, order - 1, -1):
+            differences[i] = (differences[i] - differences[i - 1]) / (nodes[i] - nodes[i - order])
+    coefficients = [0.0] * (degree + 1)
+    for node, difference in zip(reversed(nodes), reversed(differences)):
+        shifted = [0.0, *coefficients[:-1]]
+        coefficients = [s - node * c for s, c in zip(shifted, coefficients)]
+        coefficients[0] += difference
+    return (e, *coefficients)
+
+
+def noise_scalars(kind: str, mean: float, half_range: float, width: float) -> tuple[float, ...]:
+    """The numbers that turn u of :func:`uniform_lattice` into noise on ``mean +- half_range``.
+
+    (mean, half_range) for "uniform"; for "gaussian" (mean, e, P_0, ..., P_6) of :func:`gaussian_quantile` with P
+    scaled from standard deviations, half_range / width each, to units of the membrane; () for "none".
+    """
+    if kind == "none":
+        return ()
+    if kind == "uniform":
+        return (mean, half_range)
+    e, *coefficients = gaussian_quantile(width)
+    return (mean, e, *(coefficient * (half_range / width) for coefficient in coefficients))
+
+
+def noise_like(step: torch.Tensor, seed: torch.Tensor, t: int | torch.Tensor, kind: str, scalars) -> torch.Tensor:
+    """The noise n_t of one time step: ``[N, *]`` in the dense memory layout of ``step``, in units of the membrane.
+
+    float32, or float64 where ``step`` is float64: the same random bits, evaluated more finely.
+    """
+    u = uniform_lattice(seed, step.numel(), t).to(torch.promote_types(step.dtype, torch.float32))
+    if kind == "uniform":
+        flat = u * scalars[1] + scalars[0]
+    else:
+        mean, e, *coefficients = scalars
+        x = u * e
+        root = (1 - x * x).sqrt().sqrt().sqrt()
+        polynomial = root * coefficients[-1] + coefficients[-2]
+        for coefficient in reversed(coefficients[:-2]):
+            polynomial = polynomial * root + coefficient
+        flat = u * polynomial + mean
+    if step.is_contiguous():
+        return flat.view(step.shape)
+    return flat.as_strided(step.shape, torch.empty_like(step, device="meta").stride())
+
+
+# --- The spike and its surrogate gradient, u = h - threshold ------------------------------------------------------
+
+SURROGATES = {
+    "atan": lambda u, w: (w / 2) / (1 + (math.pi / 2 * w * u) ** 2),
+    "sigmoid": lambda u, w: w * torch.sigmoid(w * u) * torch.sigmoid(-w * u),
+    "rectangular": lambda u, w: torch.where(u.abs() < w / 2, 1 / w, 0 * u),
+    "triangular": lambda u, w: (1 - u.abs() / w).clamp(min=0) / w,
+    "fast_sigmoid": lambda u, w: 1 / (1 + w * u.abs()) ** 2,
+    "gaussian": lambda u, w: torch.exp(u * u * (-0.5 / w**2)) * (1 / (w * math.sqrt(2 * math.pi))),
+}
+
+
+class _Spike(torch.autograd.Function):
+    """Heaviside forward, Eq. (2), the surrogate's derivative backward."""
+
+    @staticmethod
+    def forward(h, threshold, surrogate, width):
+        return (h > threshold).to(h.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        h, ctx.threshold, ctx.surrogate, ctx.width = inputs
+        ctx.save_for_backward(h)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        (h,) = ctx.saved_tensors
+        return grad * SURROGATES[ctx.surrogate](h - ctx.threshold, ctx.width), None, None, None
+
+
+# --- The neurons --------------------------------------------------------------------------------------------------
+
+
+def noisy_spike(x, seed=None, *, noise, threshold, surrogate):
+    """The single-step noisy neuron, Eq. (5): ``[N, *]`` to spikes ``[N, *]`` in the input's dtype."""
+    h = widen(x)
+    if noise.kind != "none":
+        scalars = noise_scalars(noise.kind, noise.mean, noise.half_range, noise.width)
+        h = h + noise_like(x, seed, 0, noise.kind, scalars)
+    return _Spike.apply(h, threshold, surrogate.name, surrogate.width).to(x.dtype)
+
+
+def lif(x, initial_state=None, *, decay, threshold, reset, surrogate, detach_reset):
+    """Plain LIF, Eq. (1)-(3): ``[T, N, *]`` to (spikes ``[T, N, *]``, last membrane ``[N, *]``)."""
+    v = _first_membrane(x, initial_state)
+    spikes = []
+    for x_t in x.unbind(0):
+        h = widen(x_t) + decay * v
+        s, v = fire(h, threshold, reset, surrogate, detach_reset)
+        spikes.append(s.to(x.dtype))
+    return torch.stack(spikes), v
+
+
+def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alpha, beta, noise, statistics, surrogate,
+              detach_reset):
+    """The converted neuron, Eq. (6)-(9): ``[T, N, *]`` to (spikes, last membrane, mean, deviation).
+
+    ``statistics`` is ``"layer"``, ``"sample"``, or a pair (mean, deviation) of ``[T]`` tensors. The mean of
+    decay v_{t-1} and its largest distance from it come back as ``[T, G]``: G = 1, or N for ``"sample"``.
+    """
+    v = _first_membrane(x, initial_state)
+    scalars = noise_scalars(noise.kind, noise.mean - beta, noise.half_range - 1 / alpha, noise.width)
+    spikes, means, deviations = [], [], []
+    for t, x_t in enumerate(x.unbind(0)):
+        if isinstance(statistics, str):
+            mean, deviation = membrane_statistics(decay * v, statistics)
+        else:
+            mean, deviation = (value[t].reshape(1) for value in statistics)
+        a, b = normalisation(mean, deviation, decay, 1 / alpha, beta)
+        h = widen(x_t) + _per_group(a, v) * v + _per_group(b, v)
+        if noise.kind != "none":
+            h = h + noise_like(x_t, seed, t, noise.kind, scalars)
+        s, v = fire(h, threshold, reset, surrogate, detach_reset)
+        spikes.append(s.to(x.dtype))
+        means.append(mean)
+        deviations.append(deviation)
+    return torch.stack(spikes), v, torch.stack(means), torch.stack(deviations)
+
+
+def membrane_statistics(decayed: torch.Tensor, statistics: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """mu = mean(A) and M = max|A - mu| of A = decay v_{t-1}, Eq. (7)-(9): ``[1]`` each, or ``[N]`` for "sample"."""
+    groups = decayed.detach().reshape(decayed.shape[0] if statistics == "sample" else 1, -1)
+    mean = groups.mean(dim=1)
+    return mean, torch.maximum(groups.amax(dim=1) - mean, mean - groups.amin(dim=1))
+
+
+def normalisation(mean, deviation, decay, inv_alpha, beta):
+    """a_t = decay / (alpha M_t) and b_t = beta - mu_t / (alpha M_t): Eq. (8) and (9), where sigma cancels.
+
+    A constant membrane (M = 0), or one that holds NaN or infinity, has no normal form: a_t = 0, b_t = beta.
+    """
+    usable = (deviation > 0) & (deviation < math.inf)
+    scale = torch.where(usable, inv_alpha / deviation, 0)
+    return decay * scale, torch.where(usable, beta - mean * scale, beta)
+
+
+def widen(x):
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _first_membrane(x, initial_state):
+    v = torch.zeros_like(widen(x[0]))
+    return v if initial_state is None else initial_state.to(v.dtype)
+
+
+def _per_group(value, v):
+    """``[G]`` shaped to broadcast over ``[N, *]``."""
+    return value.view(-1, *(1,) * (v.ndim - 1))
+
+
+def fire(h, threshold, reset, surrogate, detach_reset):
+    """The spike, Eq. (2), and the membrane after it, Eq. (3)."""
+    s = _Spike.apply(h, threshold, surrogate.name, surrogate.width)
+    gate = s.detach() if detach_reset else s
+    if reset is None:
+        return s, h - threshold * gate
+    return s, _HardReset.apply(h, gate, reset)
+
+
+class _HardReset(torch.autograd.Function):
+    """v = h (1 - s) + reset s, Eq. (3), chosen rather than multiplied: an infinite h must not leave inf * 0."""
+
+    @staticmethod
+    def forward(h, s, reset):
+        return torch.where(s > 0, reset, h)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        h, s, ctx.reset = inputs
+        ctx.save_for_backward(h, s)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        h, s = ctx.saved_tensors
+        return grad * (1 - s), grad * (ctx.reset - h), None

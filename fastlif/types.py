@@ -1,0 +1,90 @@
+"""The two small values a user hands around: the noise of Eq. (5) and the surrogate gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastlif.validation import check_choice, check_number
+
+NOISE_KINDS = ("gaussian", "uniform", "none")
+SURROGATE_WIDTHS = {
+    "atan": 2.0,
+    "sigmoid": 4.0,
+    "rectangular": 1.0,
+    "triangular": 1.0,
+    "fast_sigmoid": 25.0,
+    "gaussian": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The random membrane potential N_noise of the single-step neuron, Eq. (5).
+
+    Args:
+        kind: ``"gaussian"`` (default): a normal of mean ``(low + high) / 2`` and standard deviation
+            ``(high - low) / 2 / width``, truncated to ``[low, high]``; ``"uniform"`` on ``[low, high]``;
+            ``"none"``: nothing is drawn and ``low``, ``high``, ``width`` are not used.
+        low, high: the range, in units of the membrane potential; 0 and 1 by default, as in the paper.
+        width: how many standard deviations of the Gaussian fit into half of the range; 4 by default.
+
+    Raises:
+        ValueError: for an unknown kind, ``low > high``, a bound that is not finite, or ``width <= 0``.
+    """
+
+    kind: str = "gaussian"
+    low: float = 0.0
+    high: float = 1.0
+    width: float = 4.0
+
+    def __post_init__(self):
+        check_choice("noise kind", self.kind, NOISE_KINDS)
+        for name in ("low", "high", "width"):
+            object.__setattr__(self, name, check_number(f"noise {name}", getattr(self, name), finite=True))
+        if self.low > self.high:
+            raise ValueError(f"noise low must not exceed high, got low={self.low} and high={self.high}")
+        if self.width <= 0:
+            raise ValueError(f"noise width must be greater than 0, got {self.width}")
+
+    @property
+    def mean(self) -> float:
+        """The middle m of the range, in units of the membrane potential."""
+        return (self.low + self.high) / 2
+
+    @property
+    def half_range(self) -> float:
+        """Half the length r of the range, in units of the membrane potential."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """The function that stands in for the spike's derivative in the backward pass.
+
+    Args:
+        name: ``"atan"`` (default), ``"sigmoid"``, ``"rectangular"``, ``"triangular"``, ``"fast_sigmoid"`` or
+            ``"gaussian"``; the formulas are in :mod:`fastlif.reference`.
+        width: its parameter w; by default 2, 4, 1, 1, 25 and 0.5, in that order.
+
+    Raises:
+        ValueError: for an unknown name or ``width <= 0``.
+    """
+
+    name: str = "atan"
+    width: float | None = None
+
+    def __post_init__(self):
+        check_choice("surrogate", self.name, tuple(SURROGATE_WIDTHS))
+        width = SURROGATE_WIDTHS[self.name] if self.width is None else self.width
+        object.__setattr__(self, "width", check_number("surrogate width", width, finite=True))
+        if self.width <= 0:
+            raise ValueError(f"surrogate width must be greater than 0, got {self.width}")
+
+    @classmethod
+    def of(cls, value: Surrogate | str) -> Surrogate:
+        """``value`` itself, or the surrogate of that name with its default width."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        raise TypeError(f"surrogate must be a name or a fastlif.Surrogate, got {type(value).__name__}")

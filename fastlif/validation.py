@@ -1,0 +1,161 @@
+"""Every argument check: each error names the argument, its value and what is allowed, before anything is launched."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import torch
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+STATISTICS = ("layer", "sample")
+
+
+def check_choice(name: str, value, known: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    return value
+
+
+def check_number(name: str, value, *, finite: bool = False) -> float:
+    """``value`` as a float; NaN is never a number here."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    value = float(value)
+    if math.isnan(value) or (finite and math.isinf(value)):
+        raise ValueError(f"{name} must be {'a finite number' if finite else 'a number'}, got {value}")
+    return value
+
+
+def check_type(name: str, value, expected: type) -> None:
+    if not isinstance(value, expected):
+        raise TypeError(f"{name} must be a fastlif.{expected.__name__}, got {type(value).__name__}")
+
+
+def check_timesteps(timesteps) -> int:
+    if isinstance(timesteps, bool) or not isinstance(timesteps, numbers.Integral):
+        raise TypeError(f"timesteps must be an integer, got {type(timesteps).__name__}")
+    if timesteps < 1:
+        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    return int(timesteps)
+
+
+def check_decay(decay, tau) -> float:
+    """The decay, from whichever of decay and tau was given; 0.5 if neither was."""
+    if tau is None:
+        decay = check_number("decay", 0.5 if decay is None else decay)
+    elif decay is not None:
+        raise ValueError(f"give exactly one of decay and tau, got decay={decay} and tau={tau}")
+    else:
+        tau = check_number("tau", tau)
+        if tau < 1:
+            raise ValueError(f"tau must be at least 1 (decay = 1 - 1/tau), got {tau}")
+        decay = 1 - 1 / tau
+    if not 0 <= decay <= 1:
+        raise ValueError(f"decay must lie in [0, 1], got {decay}")
+    return decay
+
+
+def check_reset(reset) -> float | None:
+    return None if reset is None else check_number("reset", reset)
+
+
+def check_normalisation(alpha, beta, noise) -> tuple[float, float]:
+    """alpha and beta of Eq. (9), given the training noise that the membrane takes its share of."""
+    alpha, beta = check_number("alpha", alpha), check_number("beta", beta, finite=True)
+    if alpha <= 0:
+        raise ValueError(f"alpha must be greater than 0, got {alpha}")
+    if noise.kind != "none" and 1 / alpha > noise.half_range:
+        smallest = f"at least {1 / noise.half_range:g}" if noise.half_range else "inf"
+        raise ValueError(
+            f"alpha={alpha:g} gives the membrane the range 1/alpha = {1 / alpha:g}, more than the noise's half-range "
+            f"{noise.half_range:g}: alpha must be {smallest} for this noise"
+        )
+    return alpha, beta
+
+
+def check_statistics(statistics, timesteps: int, device: torch.device):
+    """"layer", "sample", or a pair of float32 ``[T]`` tensors on the input's device."""
+    if isinstance(statistics, str):
+        return check_choice("statistics", statistics, STATISTICS)
+    if not (isinstance(statistics, (tuple, list)) and len(statistics) == 2
+            and all(isinstance(value, torch.Tensor) for value in statistics)):
+        raise ValueError(
+            f"statistics must be one of {', '.join(STATISTICS)}, or a pair (mean, deviation) of tensors with one value "
+            f"per time step, got {statistics!r}"
+        )
+    for name, value in zip(("mean", "deviation"), statistics):
+        if value.shape != (timesteps,):
+            raise ValueError(
+                f"statistics: {name} must have one value per time step, shape ({timesteps},), got {tuple(value.shape)}"
+            )
+        check_device(f"statistics: {name}", value, device)
+    return tuple(value.detach().to(torch.float32).contiguous() for value in statistics)
+
+
+def check_input(x, *, dimensions: str, minimum: int) -> None:
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}")
+    if x.dtype not in DTYPES:
+        raise TypeError(f"input must be float32, float16, bfloat16 or float64, got {_dtype_name(x)}")
+    if x.layout != torch.strided:
+        raise TypeError(f"input must be a dense tensor, got layout {x.layout}: call .to_dense() first")
+    if x.ndim < minimum:
+        raise ValueError(f"input must be {dimensions} with at least {minimum} dimensions, got shape {tuple(x.shape)}")
+
+
+def check_sequence(x) -> None:
+    check_input(x, dimensions="[T, N, *]", minimum=2)
+    if x.shape[0] == 0:
+        raise ValueError(f"input must be [T, N, *] with at least one time step, got shape {tuple(x.shape)}")
+
+
+def check_initial_state(state, x) -> None:
+    if state is None:
+        return
+    if not isinstance(state, torch.Tensor):
+        raise TypeError(f"initial_state must be a torch.Tensor, got {type(state).__name__}")
+    if not state.dtype.is_floating_point:
+        raise TypeError(f"initial_state must have a floating point dtype, got {_dtype_name(state)}")
+    if state.shape != x.shape[1:]:
+        raise ValueError(
+            f"initial_state must have the shape of one time step, {tuple(x.shape[1:])}, got {tuple(state.shape)}"
+        )
+    check_device("initial_state", state, x.device)
+
+
+def check_device(name: str, tensor: torch.Tensor, device: torch.device) -> None:
+    if tensor.device != device:
+        raise ValueError(f"{name} must be on the input's device {device}, got {tensor.device}")
+
+
+def check_seed(seed, device: torch.device) -> torch.Tensor:
+    """The seed as a ``[1]`` int64 tensor, drawn from torch's generator of that device where it was not given."""
+    if seed is None:
+        return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device)
+    if isinstance(seed, bool) or not isinstance(seed, (numbers.Integral, torch.Tensor)):
+        raise TypeError(f"seed must be an integer or a one-element int64 tensor, got {type(seed).__name__}")
+    if not isinstance(seed, torch.Tensor):
+        if not -(2**63) <= seed < 2**63:
+            raise ValueError(f"seed must fit into 64 bits, got {seed}")
+        return torch.tensor([int(seed)], dtype=torch.int64, device=device)
+    if seed.dtype != torch.int64:
+        raise TypeError(f"seed must be an integer or a one-element int64 tensor, got dtype {_dtype_name(seed)}")
+    if seed.numel() != 1:
+        raise ValueError(f"seed must have one element, got shape {tuple(seed.shape)}")
+    check_device("seed", seed, device)
+    return seed.reshape(1)
+
+
+def check_folded_batch(x, timesteps: int) -> None:
+    """A module's input is ``[T*N, *]``: the batch must hold T whole steps."""
+    check_input(x, dimensions="[T*N, *]", minimum=1)
+    if x.shape[0] % timesteps:
+        raise ValueError(
+            f"timesteps={timesteps} must divide the batch, since the input is [T*N, *] with time folded into it; got "
+            f"shape {tuple(x.shape)}"
+        )
+
+
+def _dtype_name(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,312 @@
+"""The LIF scan over time, Eq. (1)-(3), forward and backward.
+
+The same scan serves the converted neuron, Eq. (6)-(9), once the membrane's statistics are known: calibrated ones
+forward, and any backward. A program keeps its tile's membrane in registers and walks through time. The backward
+keeps nothing but x: it computes the membrane again, drawing the same noise, and then walks back.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from fastlif.kernels.noise import draw_noise
+from fastlif.kernels.surrogate import surrogate_derivative
+from fastlif.kernels.tile import OPTIONS, grid, on_device, tile, wide
+
+
+@triton.jit
+def normalisation(mean, deviation, decay, inv_alpha, beta):
+    """a_t and b_t of Eq. (9). A constant or non-finite membrane has no normal form: a_t = 0, b_t = beta."""
+    usable = (deviation > 0.0) & (deviation < float("inf"))
+    scale = tl.where(usable, tl.div_rn(inv_alpha, tl.where(usable, deviation, 1.0)), 0.0)
+    return decay * scale, tl.where(usable, beta - mean * scale, beta)
+
+
+@triton.jit
+def fire(h, threshold, reset, SOFT_RESET: tl.constexpr):
+    """Whether the neuron spikes, Eq. (2), and its membrane afterwards, Eq. (3)."""
+    spiking = h > threshold
+    if SOFT_RESET:
+        return spiking, h - tl.where(spiking, threshold, 0.0)
+    else:
+        return spiking, tl.where(spiking, reset, h)
+
+
+@triton.jit
+def coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta):
+    """a_t and b_t of the recurrence: decay and 0 for plain LIF, from the membrane's statistics otherwise."""
+    if mean_ptr is None:
+        return decay, 0.0
+    else:
+        at = t * groups + group
+        return normalisation(tl.load(mean_ptr + at), tl.load(deviation_ptr + at), decay, inv_alpha, beta)
+
+
+@triton.jit
+def _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, GIVEN: tl.constexpr, NOISE: tl.constexpr):
+    """h_t of the tile."""
+    offsets, mask, counter, counter_high, lane = place
+    h = tl.load(x_ptr + wide(t) * stride_xt + offsets, mask=mask, other=0.0).to(tl.float32) + a * v
+    if GIVEN:
+        h += b
+    if NOISE != "none":
+        h += draw_noise(seed, counter, counter_high, t, lane, noise_scalars, NOISE)
+    return h
+
+
+@triton.jit
+def _lif_forward_kernel(
+    x_ptr,  # [T, numel], stride (stride_xt, 1)
+    spikes_ptr,  # [T, numel]
+    initial_state_ptr,  # [numel] float32, or None for zeros
+    final_state_ptr,  # [numel] float32, or None
+    mean_ptr,  # [T, groups] float32, or None for plain LIF
+    deviation_ptr,  # [T, groups] float32, or None for plain LIF
+    seed_ptr,  # [1] int64, or None without noise
+    noise_scalars,
+    T,
+    numel,
+    stride_xt,
+    groups,
+    group_size,
+    decay,
+    inv_alpha,
+    beta,
+    threshold,
+    reset,
+    NOISE: tl.constexpr,
+    PER_SAMPLE: tl.constexpr,
+    SOFT_RESET: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
+    mask = offsets < numel
+    place = (offsets, mask, counter, counter_high, lane)
+    group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
+    seed = tl.load(seed_ptr) if NOISE != "none" else 0
+    if initial_state_ptr is None:
+        v = tl.zeros([ROWS, COLS], tl.float32)
+    else:
+        v = tl.load(initial_state_ptr + offsets, mask=mask, other=0.0)
+    for t in range(T):
+        a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
+        h = _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, mean_ptr is not None, NOISE)
+        spiking, v = fire(h, threshold, reset, SOFT_RESET)
+        spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
+        tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
+    if final_state_ptr is not None:
+        tl.store(final_state_ptr + offsets, v, mask=mask)
+
+
+@triton.jit
+def _lif_backward_kernel(
+    grad_spikes_ptr,  # [T, numel]
+    grad_state_ptr,  # [numel] float32, or None for zeros
+    x_ptr,  # [T, numel], stride (stride_xt, 1)
+    initial_state_ptr,  # [numel] float32, or None for zeros
+    grad_x_ptr,  # [T, numel]
+    grad_initial_state_ptr,  # [numel] float32, or None
+    checkpoint_ptr,  # [chunks - 1, numel] float32 scratch, or None where CHUNK is T
+    mean_ptr,  # [T, groups] float32, or None for plain LIF
+    deviation_ptr,  # [T, groups] float32, or None for plain LIF
+    seed_ptr,  # [1] int64, or None without noise
+    noise_scalars,
+    T,
+    numel,
+    stride_xt,
+    groups,
+    group_size,
+    decay,
+    inv_alpha,
+    beta,
+    threshold,
+    reset,
+    surrogate_width,
+    NOISE: tl.constexpr,
+    PER_SAMPLE: tl.constexpr,
+    SOFT_RESET: tl.constexpr,
+    DETACH_RESET: tl.constexpr,
+    SURROGATE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
+    mask = offsets < numel
+    place = (offsets, mask, counter, counter_high, lane)
+    group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
+    seed = tl.load(seed_ptr) if NOISE != "none" else 0
+    if initial_state_ptr is None:
+        first_v = tl.zeros([ROWS, COLS], tl.float32)
+    else:
+        first_v = tl.load(initial_state_ptr + offsets, mask=mask, other=0.0)
+
+    last = T - 1 if checkpoint_ptr is not None else CHUNK - 1
+    # The membranes of CHUNK steps fit into registers. For a longer sequence a first walk puts aside the membrane
+    # that each later chunk begins with.
+    v = first_v
+    chunks = 1
+    if checkpoint_ptr is not None:
+        chunks = tl.cdiv(T, CHUNK)
+        for chunk in range(chunks - 1):
+            for i in range(CHUNK):
+                t = chunk * CHUNK + i
+                a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
+                h = _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, mean_ptr is not None, NOISE)
+                _, v = fire(h, threshold, reset, SOFT_RESET)
+            tl.store(checkpoint_ptr + wide(chunk) * numel + offsets, v, mask=mask)
+        tl.debug_barrier()
+
+    if grad_state_ptr is None:
+        grad_v = tl.zeros([ROWS, COLS], tl.float32)
+    else:
+        grad_v = tl.load(grad_state_ptr + offsets, mask=mask, other=0.0)
+    for later in range(chunks):
+        first = tl.to_tensor((chunks - 1 - later) * CHUNK)
+        if checkpoint_ptr is not None:
+            before = checkpoint_ptr + wide(chunks - 2 - later) * numel + offsets
+            later_v = tl.load(before, mask=offsets < tl.where(first > 0, numel, 0), other=0.0)
+            v = tl.where(first > 0, later_v, first_v)
+
+        membranes = ()
+        for i in tl.static_range(CHUNK):
+            # Past the end, in the last chunk, the last step is computed again and not used.
+            t = tl.minimum(first + i, last)
+            a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
+            h = _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, mean_ptr is not None, NOISE)
+            _, v = fire(h, threshold, reset, SOFT_RESET)
+            membranes = membranes + (h,)
+
+        for i in tl.static_range(CHUNK):
+            inside = first + (CHUNK - 1 - i) < T
+            step_mask = mask if checkpoint_ptr is None else offsets < tl.where(inside, numel, 0)
+            t = tl.minimum(first + (CHUNK - 1 - i), last)
+            at = wide(t) * numel + offsets
+            h = membranes[CHUNK - 1 - i]
+            derivative = surrogate_derivative(h - threshold, surrogate_width, SURROGATE)
+            if SOFT_RESET:
+                kept = 1.0 if DETACH_RESET else 1.0 - threshold * derivative
+            else:
+                kept = tl.where(h > threshold, 0.0, 1.0)
+                if not DETACH_RESET:
+                    kept += (reset - h) * derivative
+            grad_spikes = tl.load(grad_spikes_ptr + at, mask=step_mask, other=0.0).to(tl.float32)
+            grad_h = grad_spikes * derivative + grad_v * kept
+            tl.store(grad_x_ptr + at, grad_h.to(grad_x_ptr.dtype.element_ty), mask=step_mask)
+            a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
+            grad_v = a * grad_h if checkpoint_ptr is None else tl.where(inside, a * grad_h, grad_v)
+    if grad_initial_state_ptr is not None:
+        tl.store(grad_initial_state_ptr + offsets, grad_v, mask=mask)
+
+
+def _forward_tile(noise):
+    # Without noise nothing ties the rows together, and one row needs the fewest registers.
+    if noise == "none":
+        return {"ROWS": 1, "COLS": 1024, "VECTOR": 8, "num_warps": 4}
+    return {"ROWS": 8, "COLS": 256, "VECTOR": 8, "num_warps": 1}
+
+
+def _backward_tile(noise, T, per_sample):
+    """A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills.
+
+    ``python -m benchmarks static`` shows what each choice costs.
+    """
+    tile = {"ROWS": 1, "COLS": 128, "VECTOR": 4, "num_warps": 1}
+    if per_sample:
+        return tile | {"CHUNK": min(T, 4)}
+    if noise == "none":
+        return tile | {"CHUNK": min(T, 16), "COLS": 512, "num_warps": 4}
+    rows = 8 if T <= 2 else 4 if T <= 5 else 2 if T <= 10 else 1
+    return tile | {"CHUNK": T if T <= 16 else 8, "ROWS": rows}
+
+
+def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
+                noise_scalars, return_state):
+    """Launches the scan over x ``[T, groups, features]``, dense within a step; writes ``spikes``.
+
+    ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. Returns the last membrane
+    ``[groups, features]`` float32, or None if it is not wanted.
+    """
+    T, groups, group_size = x.shape
+    numel = groups * group_size
+    final_state = x.new_empty(x.shape[1:], dtype=torch.float32) if return_state else None
+    options = _forward_tile(noise)
+    with on_device(x):
+        _lif_forward_kernel[grid(numel, options["ROWS"], options["COLS"])](
+            x_ptr=x,
+            spikes_ptr=spikes,
+            initial_state_ptr=initial_state,
+            final_state_ptr=final_state,
+            mean_ptr=mean,
+            deviation_ptr=deviation,
+            seed_ptr=seed,
+            noise_scalars=noise_scalars,
+            T=T,
+            numel=numel,
+            stride_xt=x.stride(0),
+            groups=groups,
+            group_size=group_size,
+            decay=decay,
+            inv_alpha=inv_alpha,
+            beta=beta,
+            threshold=threshold,
+            reset=0.0 if reset is None else reset,
+            NOISE=noise,
+            PER_SAMPLE=groups > 1,
+            SOFT_RESET=reset is None,
+            **options,
+            **OPTIONS,
+        )
+    return final_state
+
+
+def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviation, seed, *, decay, inv_alpha, beta,
+                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset):
+    """Launches the reverse scan over x ``[T, groups, features]``; writes ``grad_x``.
+
+    Returns the gradient of the initial membrane, or None if there was none.
+    """
+    T, groups, group_size = x.shape
+    numel = groups * group_size
+    options = _backward_tile(noise, T, groups > 1)
+    grad_initial_state = None if initial_state is None else torch.empty_like(initial_state)
+    checkpoint = None
+    if T > options["CHUNK"]:
+        chunks = triton.cdiv(T, options["CHUNK"])
+        checkpoint = x.new_empty((chunks - 1, numel), dtype=torch.float32)
+    with on_device(x):
+        _lif_backward_kernel[grid(numel, options["ROWS"], options["COLS"])](
+            grad_spikes_ptr=grad_spikes,
+            grad_state_ptr=grad_state,
+            x_ptr=x,
+            initial_state_ptr=initial_state,
+            grad_x_ptr=grad_x,
+            grad_initial_state_ptr=grad_initial_state,
+            checkpoint_ptr=checkpoint,
+            mean_ptr=mean,
+            deviation_ptr=deviation,
+            seed_ptr=seed,
+            noise_scalars=noise_scalars,
+            T=T,
+            numel=numel,
+            stride_xt=x.stride(0),
+            groups=groups,
+            group_size=group_size,
+            decay=decay,
+            inv_alpha=inv_alpha,
+            beta=beta,
+            threshold=threshold,
+            reset=0.0 if reset is None else reset,
+            surrogate_width=surrogate_width,
+            NOISE=noise,
+            PER_SAMPLE=groups > 1,
+            SOFT_RESET=reset is None,
+            DETACH_RESET=detach_reset,
+            SURROGATE=surrogate,
+            **options,
+            **OPTIONS,
+        )
+    return grad_initial_state

@@ -1,0 +1,29 @@
+"""The noise, drawn where it is needed and never stored. Its format is published in fastlif/reference.py."""
+
+import triton
+import triton.language as tl
+
+PHILOX_ROUNDS = tl.constexpr(7)
+
+
+@triton.jit
+def draw_noise(seed, counter, counter_high, step, lane, scalars, KIND: tl.constexpr):
+    """Noise in units of the membrane, float32, of the elements at (counter, lane) and time ``step``.
+
+    ``counter`` and ``lane`` broadcast against each other. ``scalars`` comes from :func:`noise_scalars`.
+    """
+    w0, w1, w2, w3 = tl.philox(seed, counter, counter_high, step, 0, PHILOX_ROUNDS)
+    word = tl.where(lane % 4 < 2, tl.where(lane % 2 == 0, w0, w1), tl.where(lane % 2 == 0, w2, w3))
+    # The lane's 16 bits and a trailing one become the mantissa of a number in (1, 2): no integer conversion, which
+    # would run at a quarter of the rate.
+    mantissa = tl.where(lane < 4, word << 7, word >> 9) & 0x007FFF80
+    u = tl.fma((mantissa | 0x3F800040).to(tl.float32, bitcast=True), 2.0, -3.0)
+    if KIND == "uniform":
+        return tl.fma(u, scalars[1], scalars[0])
+    else:
+        x = u * scalars[1]
+        root = tl.sqrt(tl.sqrt(tl.sqrt(1.0 - x * x)))
+        polynomial = tl.fma(root, scalars[8], scalars[7])
+        for i in tl.static_range(5):
+            polynomial = tl.fma(polynomial, root, scalars[6 - i])
+        return tl.fma(u, polynomial, scalars[0])

@@ -1,0 +1,164 @@
+"""The converted neuron, Eq. (6)-(9), with the membrane's statistics taken as it runs.
+
+A group of neurons, the whole layer or one sample, shares a mean and a largest deviation at each step. The reduction
+rides in the pass that updates the membrane: every program leaves the sum, minimum and maximum of what it has just
+written, and in the next step all of them read these partial results. A launch ends between the two, unless a single
+program owns its whole group: then one launch walks through all steps. Given the statistics, the backward is
+:func:`fastlif.kernels.lif.lif_backward`.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+from fastlif.kernels.lif import fire, normalisation
+from fastlif.kernels.noise import draw_noise
+from fastlif.kernels.tile import LANES, OPTIONS, SUB_BLOCK, on_device, wide
+
+# Part of the result, since they fix the order of the sums: they follow from the group's size alone.
+BLOCK = 1024
+BLOCKS_PER_PROGRAM = 4
+MAX_PROGRAMS = 512
+
+
+@triton.jit
+def _finish_statistics(partial_ptr, group, programs, group_size, MAX_PROGRAMS: tl.constexpr):
+    """The group's mean and largest deviation, from the partial results of all its programs."""
+    index = tl.arange(0, MAX_PROGRAMS)
+    mask = index < programs
+    at = (group * programs + index) * 3
+    mean = tl.sum(tl.load(partial_ptr + at, mask=mask, other=0.0)) / group_size
+    low = tl.min(tl.load(partial_ptr + at + 1, mask=mask, other=float("inf")))
+    high = tl.max(tl.load(partial_ptr + at + 2, mask=mask, other=float("-inf")))
+    return mean, tl.maximum(high - mean, mean - low)
+
+
+@triton.jit(do_not_specialize=["first_step", "last_step"])
+def _noisy_lif_steps_kernel(
+    x_ptr,  # [T, groups * group_size], stride (stride_xt, 1)
+    spikes_ptr,  # [T, groups * group_size]
+    state_ptr,  # [groups * group_size] float32: the membrane, read and written at every step
+    partial_ptr,  # [T + 1, groups, programs, 3] float32: sum, minimum, maximum of decay * v before each step
+    mean_ptr,  # [T, groups] float32, written
+    deviation_ptr,  # [T, groups] float32, written
+    seed_ptr,  # [1] int64, or None without noise
+    noise_scalars,
+    first_step,  # -1: only the statistics of the initial membrane
+    last_step,
+    numel,
+    stride_xt,
+    groups,
+    group_size,
+    decay,
+    inv_alpha,
+    beta,
+    threshold,
+    reset,
+    HAS_STATE: tl.constexpr,
+    NOISE: tl.constexpr,
+    SOFT_RESET: tl.constexpr,
+    SUB_BLOCK: tl.constexpr,
+    LANES: tl.constexpr,
+    MAX_PROGRAMS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    group = tl.program_id(0).to(tl.int64)
+    program = tl.program_id(1)
+    programs = tl.num_programs(1)
+    seed = tl.load(seed_ptr) if NOISE != "none" else 0
+    for t in range(first_step, last_step + 1):
+        a = 0.0
+        b = 0.0
+        if t >= 0:
+            mean = 0.0
+            deviation = 0.0
+            if HAS_STATE or t > 0:
+                partials = partial_ptr + wide(t) * groups * programs * 3
+                mean, deviation = _finish_statistics(partials, group, programs, group_size, MAX_PROGRAMS)
+            tl.store(mean_ptr + t * groups + group, mean, mask=program == 0)
+            tl.store(deviation_ptr + t * groups + group, deviation, mask=program == 0)
+            a, b = normalisation(mean, deviation, decay, inv_alpha, beta)
+
+        total = tl.zeros([BLOCK], tl.float32)
+        low = tl.full([BLOCK], float("inf"), tl.float32)
+        high = tl.full([BLOCK], float("-inf"), tl.float32)
+        for block in range(program, tl.cdiv(group_size, BLOCK), programs):
+            within = wide(block) * BLOCK + tl.arange(0, BLOCK)
+            mask = within < group_size
+            offsets = group * group_size + within
+            v = tl.zeros([BLOCK], tl.float32)
+            if HAS_STATE or t > 0:
+                v = tl.load(state_ptr + offsets, mask=mask, other=0.0)
+            if t >= 0:
+                h = tl.load(x_ptr + wide(t) * stride_xt + offsets, mask=mask, other=0.0).to(tl.float32)
+                h = h + a * v + b
+                if NOISE != "none":
+                    chunk = offsets // (LANES * SUB_BLOCK)
+                    counter = chunk * SUB_BLOCK + offsets % SUB_BLOCK
+                    lane = (offsets // SUB_BLOCK % LANES).to(tl.int32)
+                    h += draw_noise(
+                        seed, counter.to(tl.uint32), (counter >> 32).to(tl.uint32), t, lane, noise_scalars, NOISE
+                    )
+                spiking, v = fire(h, threshold, reset, SOFT_RESET)
+                spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
+                tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
+                tl.store(state_ptr + offsets, v, mask=mask)
+            decayed = decay * v
+            total += tl.where(mask, decayed, 0.0)
+            low = tl.minimum(low, tl.where(mask, decayed, float("inf")))
+            high = tl.maximum(high, tl.where(mask, decayed, float("-inf")))
+
+        partial = partial_ptr + ((wide(t + 1) * groups + group) * programs + program) * 3
+        tl.store(partial, tl.sum(total))
+        tl.store(partial + 1, tl.min(low))
+        tl.store(partial + 2, tl.max(high))
+        tl.debug_barrier()  # where a program owns its group, its next step reads what all its threads wrote
+
+
+def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
+                      noise_scalars):
+    """Launches the steps over x ``[T, groups, features]``, dense within a step; writes ``spikes``.
+
+    Returns the last membrane ``[groups, features]``, and mean and deviation ``[T, groups]``, all float32.
+    """
+    T, groups, group_size = x.shape
+    has_state = initial_state is not None
+    state = initial_state.clone() if has_state else x.new_empty(x.shape[1:], dtype=torch.float32)
+    mean, deviation = x.new_empty((2, T, groups), dtype=torch.float32)
+    programs = min(MAX_PROGRAMS, triton.cdiv(group_size, BLOCK * BLOCKS_PER_PROGRAM))
+    partials = x.new_empty((T + 1, groups, programs, 3), dtype=torch.float32)
+    first = -1 if has_state else 0
+    spans = [(first, T - 1)] if programs == 1 else [(t, t) for t in range(first, T)]
+    with on_device(x):
+        for first_step, last_step in spans:
+            _noisy_lif_steps_kernel[(groups, programs)](
+                x_ptr=x,
+                spikes_ptr=spikes,
+                state_ptr=state,
+                partial_ptr=partials,
+                mean_ptr=mean,
+                deviation_ptr=deviation,
+                seed_ptr=seed,
+                noise_scalars=noise_scalars,
+                first_step=first_step,
+                last_step=last_step,
+                numel=groups * group_size,
+                stride_xt=x.stride(0),
+                groups=groups,
+                group_size=group_size,
+                decay=decay,
+                inv_alpha=inv_alpha,
+                beta=beta,
+                threshold=threshold,
+                reset=0.0 if reset is None else reset,
+                HAS_STATE=has_state,
+                NOISE=noise,
+                SOFT_RESET=reset is None,
+                SUB_BLOCK=SUB_BLOCK.value,
+                LANES=LANES.value,
+                MAX_PROGRAMS=triton.next_power_of_2(programs),
+                BLOCK=BLOCK,
+                num_warps=4,
+                **OPTIONS,
+            )
+    return state, mean, deviation

@@ -1,0 +1,102 @@
+"""The single-step noisy neuron, Eq. (5): forward and backward.
+
+Forward reads x and writes s. Backward reads x and the incoming gradient and draws the same noise again.
+"""
+
+import triton
+import triton.language as tl
+
+from fastlif.kernels.noise import draw_noise
+from fastlif.kernels.surrogate import surrogate_derivative
+from fastlif.kernels.tile import OPTIONS, grid, on_device, tile
+
+
+@triton.jit
+def _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+              VECTOR: tl.constexpr):
+    """h = x + n of the program's tile, with its offsets and mask."""
+    offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
+    mask = offsets < numel
+    h = tl.load(x_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
+    if NOISE != "none":
+        h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
+    return h, offsets, mask
+
+
+@triton.jit
+def _noisy_spike_forward_kernel(
+    x_ptr,  # [numel]
+    spikes_ptr,  # [numel]
+    seed_ptr,  # [1] int64, or None without noise
+    noise_scalars,
+    threshold,
+    numel,
+    NOISE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    h, offsets, mask = _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE, ROWS, COLS, VECTOR)
+    spikes = tl.where(h > threshold, 1.0, 0.0)
+    tl.store(spikes_ptr + offsets, spikes.to(spikes_ptr.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def _noisy_spike_backward_kernel(
+    grad_spikes_ptr,  # [numel]
+    x_ptr,  # [numel]
+    grad_x_ptr,  # [numel]
+    seed_ptr,  # [1] int64, or None without noise
+    noise_scalars,
+    threshold,
+    surrogate_width,
+    numel,
+    NOISE: tl.constexpr,
+    SURROGATE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+    VECTOR: tl.constexpr,
+):
+    h, offsets, mask = _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE, ROWS, COLS, VECTOR)
+    grad = tl.load(grad_spikes_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
+    grad *= surrogate_derivative(h - threshold, surrogate_width, SURROGATE)
+    tl.store(grad_x_ptr + offsets, grad.to(grad_x_ptr.dtype.element_ty), mask=mask)
+
+
+TILE = {"ROWS": 8, "COLS": 256, "VECTOR": 8, "num_warps": 1}
+
+
+def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
+    """Launches the forward over dense tensors of equal layout, any shape; writes ``spikes``."""
+    with on_device(x):
+        _noisy_spike_forward_kernel[grid(x.numel(), TILE["ROWS"], TILE["COLS"])](
+            x_ptr=x,
+            spikes_ptr=spikes,
+            seed_ptr=seed,
+            noise_scalars=noise_scalars,
+            threshold=threshold,
+            numel=x.numel(),
+            NOISE=noise,
+            **TILE,
+            **OPTIONS,
+        )
+
+
+def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
+                         surrogate_width):
+    """Launches the backward over dense tensors of equal layout, any shape; writes ``grad_x``."""
+    with on_device(x):
+        _noisy_spike_backward_kernel[grid(x.numel(), TILE["ROWS"], TILE["COLS"])](
+            grad_spikes_ptr=grad_spikes,
+            x_ptr=x,
+            grad_x_ptr=grad_x,
+            seed_ptr=seed,
+            noise_scalars=noise_scalars,
+            threshold=threshold,
+            surrogate_width=surrogate_width,
+            numel=x.numel(),
+            NOISE=noise,
+            SURROGATE=surrogate,
+            **TILE,
+            **OPTIONS,
+        )
