@@ -1,1 +1,239 @@
-MultiStep=convert=None
+"""From an ordinary network to a single-step spiking one, and from there to T steps: the paper's three steps."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from fastlif import validation
+from fastlif.modules import NoisyLIF, neurons
+
+__all__ = ["MultiStep", "convert"]
+
+# Hidden activations that are not nn.ReLU. Gates and output layers (sigmoid, tanh, softmax) are not activations to swap.
+_ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.RReLU,
+                       nn.SELU, nn.SiLU, nn.Softplus)  # fmt: skip
+_ACTIVATION_FUNCTIONS = {"celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu", "relu", "relu6",
+                         "relu_", "rrelu", "selu", "silu", "softplus"}  # fmt: skip
+
+
+def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **keywords) -> nn.Module:
+    """A copy of ``model`` with every ``nn.ReLU`` swapped for a spiking neuron; the weights keep their state_dict keys.
+
+    Args:
+        model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise.
+        neuron: what makes a neuron, by default :class:`fastlif.NoisyLIF`.
+        keywords: passed to it.
+
+    Raises:
+        TypeError: if ``model`` is not a module.
+        ValueError: if there is no ``nn.ReLU`` to swap.
+
+    Warns:
+        UserWarning: naming the activations that could not be swapped: functional ones, found in the source of each
+            module's class, and modules other than ``nn.ReLU``.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    model = copy.deepcopy(model)
+    left = _other_activations(model)
+    swapped: dict[nn.Module, nn.Module] = {}
+    holder = nn.Module()
+    holder.model = model  # so that a model that is itself a ReLU has a parent too
+    for parent in list(holder.modules()):
+        for name, child in list(parent._modules.items()):
+            if isinstance(child, nn.ReLU):
+                if child not in swapped:
+                    swapped[child] = neuron(**keywords).train(child.training)
+                setattr(parent, name, swapped[child])
+    if not swapped:
+        raise ValueError(
+            f"{type(model).__name__} has no nn.ReLU to swap"
+            + (f"; what it has: {'; '.join(left)}. Replace these by nn.ReLU modules first" if left else "")
+        )
+    if left:
+        warnings.warn(
+            f"fastlif.convert could not swap: {'; '.join(left)}. Only nn.ReLU modules are swapped; these stay as they "
+            "are",
+            stacklevel=2,
+        )
+    return holder.model
+
+
+def _other_activations(model: nn.Module) -> list[str]:
+    """What computes an activation in ``model`` and is not an ``nn.ReLU``, in words."""
+    found = []
+    paths_by_class: dict[type, list[str]] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, _ACTIVATION_MODULES):
+            found.append(f"{path or 'the model'} ({type(module).__name__})")
+        for name, value in vars(module).items():  # such as nn.TransformerEncoderLayer.activation
+            if inspect.isroutine(value) and getattr(value, "__name__", "") in _ACTIVATION_FUNCTIONS:
+                found.append(f"{path}.{name} (the function {value.__name__})".lstrip("."))
+        for cls in type(module).__mro__:
+            if cls.__module__.split(".")[0] not in ("torch", "builtins", "fastlif"):
+                paths_by_class.setdefault(cls, []).append(path or "the model")
+    for cls, paths in paths_by_class.items():
+        for function in _functional_activations(cls):
+            where = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+            found.append(f"{function} called in {cls.__name__} (used by {where})")
+    return found
+
+
+def _functional_activations(cls: type) -> list[str]:
+    """The activation functions that the source of ``cls`` calls, modules of its own (``self.relu(x)``) left out."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):  # a class without source, as in a notebook or a compiled package
+        return []
+    called = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        root = function
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        own = isinstance(function, ast.Attribute) and isinstance(root, ast.Name) and root.id == "self"
+        if name in _ACTIVATION_FUNCTIONS and not own:
+            called.add(ast.unparse(function))
+    return sorted(called)
+
+
+class MultiStep(nn.Module):
+    """A single-step network run over T steps without retraining, Eq. (6)-(9): static input in, mean over T out.
+
+    Holds a copy of ``model``, its neurons converted. The input is the same at every step, so the layers before the
+    first neuron are computed once; what follows sees the batch T times, ``[T*N, *]`` time-major.
+
+    Args:
+        model: a module with fastlif neurons that takes ``[N, *]`` as its first argument.
+        timesteps: T, at least 1; 10 by default. Can be set to another value at any time.
+        alpha, beta, statistics: if given, for every :class:`fastlif.NoisyLIF` in place of its own.
+        repeat_input: repeat the input T times at the start instead, for models in which a path bypasses the first
+            neuron or a layer before it changes the batch.
+
+    Output:
+        What ``model`` returns for ``[N, *]``, every tensor in it (in tuples, lists and dicts too) averaged over T.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments, or a model without fastlif neurons.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        timesteps: int = 10,
+        *,
+        alpha: float | None = None,
+        beta: float | None = None,
+        statistics: str | None = None,
+        repeat_input: bool = False,
+    ):
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        if not neurons(model):
+            raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
+        self.model = copy.deepcopy(model)
+        self.repeat_input = bool(repeat_input)
+        for neuron in neurons(self.model):
+            if isinstance(neuron, NoisyLIF):
+                neuron.convert(alpha=alpha, beta=beta, statistics=statistics)
+        self.timesteps = timesteps
+        self.train(model.training)
+
+    @property
+    def timesteps(self) -> int:
+        """T: setting it sets that of every neuron."""
+        return self._timesteps
+
+    @timesteps.setter
+    def timesteps(self, timesteps: int) -> None:
+        self._timesteps = validation.check_timesteps(timesteps)
+        for neuron in neurons(self.model):
+            neuron.timesteps = self._timesteps
+
+    def forward(self, input: torch.Tensor, *args, **keywords):
+        validation.check_input(input, dimensions="[N, *]", minimum=1)
+        batch = input.shape[0]
+        if self.repeat_input:
+            input = input.expand(self._timesteps, *input.shape).flatten(0, 1)
+        for neuron in neurons(self.model):
+            neuron.begin_pass(None if self.repeat_input else batch)
+        try:
+            output = self.model(input, *args, **keywords)
+        finally:
+            for neuron in neurons(self.model):
+                neuron.begin_pass(None)
+        return _mean_over_time(output, self._timesteps, batch)
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable) -> MultiStep:
+        """Freezes the membrane's mean and largest deviation of every NoisyLIF and step, averaged over ``batches``.
+
+        From then on a neuron is one elementwise pass, and a sample's result does not depend on its batch. The frozen
+        values are buffers of the neurons and travel in the state_dict; they hold for any T up to the present one.
+
+        Args:
+            batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader gives them.
+
+        Returns:
+            The module itself.
+
+        Raises:
+            ValueError: if there are no batches.
+        """
+        training = self.training
+        converted = [neuron for neuron in neurons(self.model) if isinstance(neuron, NoisyLIF)]
+        recordings: dict[NoisyLIF, list] = {neuron: [] for neuron in converted}
+        self.eval()
+        try:
+            for batch in batches:
+                for neuron in converted:
+                    neuron.recording = []
+                self(batch[0] if isinstance(batch, (tuple, list)) else batch)
+                for neuron in converted:
+                    calls = [torch.stack(pair) for pair in neuron.recording]  # each [2, T]
+                    recordings[neuron].append(torch.stack(calls, dim=1) if calls else None)
+        finally:
+            for neuron in converted:
+                neuron.recording = None
+            self.train(training)
+        for neuron, passes in recordings.items():
+            if not passes:
+                raise ValueError("batches must hold at least one batch to calibrate with, got none")
+            if passes[0] is not None:  # a neuron that the forward never reaches has nothing to freeze
+                neuron.set_calibration(*torch.stack(passes).mean(dim=0))
+        return self
+
+    def extra_repr(self) -> str:
+        return f"timesteps={self._timesteps}, repeat_input={self.repeat_input}"
+
+
+def _mean_over_time(output, timesteps: int, batch: int):
+    """Each tensor ``[T*N, *]`` in ``output`` averaged over T; one that no neuron reached, ``[N, *]``, as it is."""
+    if isinstance(output, torch.Tensor):
+        if output.ndim and output.shape[0] == timesteps * batch:
+            return output.unflatten(0, (timesteps, batch)).mean(dim=0)
+        if output.ndim and output.shape[0] == batch:
+            return output
+        raise ValueError(
+            f"the model's output must hold its batch in the first dimension, {timesteps * batch} = timesteps * batch, "
+            f"to be averaged over time, got shape {tuple(output.shape)}"
+        )
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return type(output)(*(_mean_over_time(value, timesteps, batch) for value in output))
+    if isinstance(output, (tuple, list)):
+        return type(output)(_mean_over_time(value, timesteps, batch) for value in output)
+    if isinstance(output, dict):
+        return {key: _mean_over_time(value, timesteps, batch) for key, value in output.items()}
+    return output

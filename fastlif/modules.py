@@ -1,2 +1,263 @@
-def reset(*a): pass
-LIF=NoisyLIF=None
+"""The neurons as modules, to sit between the plain layers of an existing model.
+
+Time is folded into the batch: a module with ``timesteps=T`` takes and gives ``[T*N, *]``, time-major, so that
+``nn.Conv2d``, ``nn.BatchNorm2d`` and ``nn.Linear`` need not know of it. ``x.flatten(0, 1)`` folds ``[T, N, *]``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from fastlif import functional, validation
+from fastlif.backends import BACKENDS
+from fastlif.types import Noise, Surrogate
+
+__all__ = ["LIF", "NoisyLIF", "reset"]
+
+CALIBRATED = ("calibrated_mean", "calibrated_deviation")
+
+
+def reset(model: nn.Module) -> None:
+    """Forgets the membrane of every neuron in ``model`` that carries one from call to call (``stateful=True``)."""
+    for neuron in neurons(model):
+        neuron.reset_state()
+
+
+def neurons(model: nn.Module) -> list[Neuron]:
+    """Every fastlif neuron in ``model``, each once."""
+    return [module for module in model.modules() if isinstance(module, Neuron)]
+
+
+class Neuron(nn.Module):
+    """What LIF and NoisyLIF share: the time axis, and the membrane carried between calls."""
+
+    def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend):
+        super().__init__()
+        self.timesteps = validation.check_timesteps(timesteps)
+        self.decay = validation.check_decay(decay, tau)
+        self.threshold = validation.check_number("threshold", threshold)
+        self.reset = validation.check_reset(reset)
+        self.surrogate = Surrogate.of(surrogate)
+        self.detach_reset = bool(detach_reset)
+        self.stateful = bool(stateful)
+        self.backend = validation.check_choice("backend", backend, BACKENDS)
+        # A plain attribute, detached: it never enters the state_dict, and copies and pickles like any tensor.
+        self.state: torch.Tensor | None = None
+        # MultiStep's, during its forward: the batch size of inputs that are the same at every step, and how often
+        # this neuron was called so far.
+        self.static_batch: int | None = None
+        self.calls = 0
+
+    def reset_state(self) -> None:
+        """Forgets the membrane carried from the last call."""
+        self.state = None
+
+    def begin_pass(self, static_batch: int | None) -> None:
+        """Called by MultiStep before each pass through the model, with None after it."""
+        self.static_batch = static_batch
+        self.calls = 0
+
+    def _unfold(self, x: torch.Tensor) -> torch.Tensor:
+        """``[T*N, *]``, or ``[N, *]`` in the static part of a MultiStep model, as ``[T, N, *]`` without a copy."""
+        T, static = self.timesteps, self.static_batch
+        if static is not None:
+            validation.check_input(x, dimensions="[T*N, *]", minimum=1)
+            if x.shape[0] == static:
+                return x.expand(T, *x.shape)
+            if static and x.shape[0] % (T * static):
+                raise ValueError(
+                    f"a neuron of a MultiStep model got the batch {x.shape[0]}, neither the input's {static} nor a "
+                    f"multiple of timesteps * {static}: a layer before it changes the batch; try "
+                    "MultiStep(..., repeat_input=True)"
+                )
+        validation.check_folded_batch(x, T)
+        return x.unflatten(0, (T, x.shape[0] // T))
+
+    def _initial_state(self, x: torch.Tensor) -> torch.Tensor | None:
+        if not self.stateful or self.state is None:
+            return None
+        if self.state.shape != x.shape[1:]:
+            raise ValueError(
+                f"the membrane carried from the last call has shape {tuple(self.state.shape)}, this call's time step "
+                f"{tuple(x.shape[1:])}: call fastlif.reset(model) before a batch of another shape"
+            )
+        return self.state
+
+    def _apply(self, fn, recurse=True):
+        """Moves with the module, but the membrane and its statistics keep their dtype: they are float32."""
+        kept = {name: getattr(self, name) for name in ("state", *self._buffers)}
+        super()._apply(fn, recurse)
+        for name, tensor in kept.items():
+            if tensor is not None:
+                setattr(self, name, tensor.to(fn(tensor).device))
+        return self
+
+    def extra_repr(self) -> str:
+        shown = ["timesteps", "decay", "threshold", "reset", *self._shown]
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in shown) + f", surrogate={self.surrogate.name!r}"
+
+    _shown: tuple[str, ...] = ()
+
+
+class LIF(Neuron):
+    """The leaky integrate-and-fire neuron, Eq. (1)-(3): ``[T*N, *]`` to spikes ``[T*N, *]``.
+
+    Args:
+        timesteps: T, the steps folded into the batch; 1 by default.
+        decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.lif`.
+        stateful: begin each call with the membrane that the last one ended with, instead of zero. It is carried
+            detached, so gradients reach back to the start of the call; :func:`fastlif.reset` forgets it.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+    """
+
+    def __init__(
+        self,
+        timesteps: int = 1,
+        *,
+        decay: float | None = None,
+        tau: float | None = None,
+        threshold: float = 1.0,
+        reset: float | None = 0.0,
+        surrogate: str | Surrogate = "atan",
+        detach_reset: bool = False,
+        stateful: bool = False,
+        backend: str = "auto",
+    ):
+        super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        x = self._unfold(input)
+        result = functional.lif(
+            x,
+            decay=self.decay,
+            threshold=self.threshold,
+            reset=self.reset,
+            surrogate=self.surrogate,
+            detach_reset=self.detach_reset,
+            initial_state=self._initial_state(x),
+            return_state=self.stateful,
+            backend=self.backend,
+        )
+        if not self.stateful:
+            return result.flatten(0, 1)
+        spikes, state = result
+        self.state = state.detach()
+        return spikes.flatten(0, 1)
+
+
+class NoisyLIF(Neuron):
+    """The neuron that is trained in a single noisy step, Eq. (5), and converted to T steps, Eq. (6)-(9).
+
+    With ``timesteps=1`` and until :class:`fastlif.MultiStep` converts it, it is
+    :func:`fastlif.functional.noisy_spike`; after that, or with more timesteps, :func:`fastlif.functional.noisy_lif`.
+    The noise is drawn in training and in evaluation alike: it is part of the neuron.
+
+    Args:
+        timesteps: T, the steps folded into the batch; 1 by default.
+        alpha, beta, noise, statistics: as in :func:`fastlif.functional.noisy_lif`. Statistics frozen by
+            :meth:`fastlif.MultiStep.calibrate` take precedence over ``statistics``; they are buffers.
+        decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.noisy_lif`.
+        stateful: as in :class:`fastlif.LIF`, for the converted neuron.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+    """
+
+    def __init__(
+        self,
+        timesteps: int = 1,
+        *,
+        decay: float | None = None,
+        tau: float | None = None,
+        threshold: float = 1.0,
+        reset: float | None = 0.0,
+        alpha: float = 4.0,
+        beta: float = 0.5,
+        noise: Noise = Noise(),
+        statistics: str | tuple[torch.Tensor, torch.Tensor] = "layer",
+        surrogate: str | Surrogate = "atan",
+        detach_reset: bool = False,
+        stateful: bool = False,
+        backend: str = "auto",
+    ):
+        super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend)
+        self.noise = validation.check_type("noise", noise, Noise)
+        self.alpha, self.beta = validation.check_normalisation(alpha, beta, noise)
+        self.statistics = statistics
+        if isinstance(statistics, str):
+            validation.check_choice("statistics", statistics, validation.STATISTICS)
+        self.converted = False
+        # Once calibrated, [calls, T]: a row for every call of the neuron in one pass, since a module can be shared.
+        # Until then empty, and not in the state_dict.
+        for name in CALIBRATED:
+            self.register_buffer(name, torch.empty(0, 0), persistent=False)
+        self.recording: list | None = None  # while calibrating: (mean, deviation) of each call
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if self.timesteps == 1 and not self.converted:
+            return functional.noisy_spike(
+                input, noise=self.noise, threshold=self.threshold, surrogate=self.surrogate, backend=self.backend
+            )
+        x = self._unfold(input)
+        spikes, state, mean, deviation = functional.noisy_lif_with_statistics(
+            x,
+            decay=self.decay,
+            tau=None,
+            threshold=self.threshold,
+            reset=self.reset,
+            alpha=self.alpha,
+            beta=self.beta,
+            noise=self.noise,
+            statistics=self._statistics(),
+            surrogate=self.surrogate,
+            detach_reset=self.detach_reset,
+            seed=None,
+            initial_state=self._initial_state(x),
+            backend=self.backend,
+        )
+        if self.recording is not None:
+            self.recording.append((mean[:, 0], deviation[:, 0]))
+        self.calls += 1
+        if self.stateful:
+            self.state = state.detach()
+        return spikes.flatten(0, 1)
+
+    def _statistics(self):
+        if self.recording is not None:
+            return "layer"
+        calls, T = self.calibrated_mean.shape
+        if calls == 0:
+            return self.statistics
+        if self.timesteps > T:
+            raise ValueError(f"timesteps={self.timesteps} exceeds the {T} steps that were calibrated: calibrate again")
+        call = self.calls if self.static_batch is not None or calls > 1 else 0
+        if call >= calls:
+            raise RuntimeError(
+                f"this neuron was calibrated for {calls} calls a pass and is called once more: run the model through "
+                "fastlif.MultiStep, and calibrate again if its forward has changed"
+            )
+        return self.calibrated_mean[call, : self.timesteps], self.calibrated_deviation[call, : self.timesteps]
+
+    def convert(self, *, alpha=None, beta=None, statistics=None) -> None:
+        """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""
+        alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
+        self.alpha, self.beta = validation.check_normalisation(alpha, beta, self.noise)
+        if statistics is not None:
+            self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
+        self.converted = True
+
+    def set_calibration(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        """Freezes the statistics, ``[calls, T]`` float32 each; from then on they are in the state_dict."""
+        for name, value in zip(CALIBRATED, (mean, deviation)):
+            self.register_buffer(name, value.to(self.calibrated_mean.device, torch.float32), persistent=True)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        loaded = [state_dict.get(prefix + name) for name in CALIBRATED]
+        if all(value is not None for value in loaded):
+            self.set_calibration(*map(torch.empty_like, loaded))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    _shown = ("alpha", "beta", "noise", "statistics", "converted")

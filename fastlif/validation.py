@@ -27,9 +27,10 @@ def check_number(name: str, value, *, finite: bool = False) -> float:
     return value
 
 
-def check_type(name: str, value, expected: type) -> None:
+def check_type(name: str, value, expected: type):
     if not isinstance(value, expected):
         raise TypeError(f"{name} must be a fastlif.{expected.__name__}, got {type(value).__name__}")
+    return value
 
 
 def check_timesteps(timesteps) -> int:
