@@ -34,7 +34,7 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
         return backend
     if x.dtype == torch.float64:
         raise TypeError(f'backend="{backend}" computes in float32: for a float64 input use backend="reference"')
-    reason = _why_not_triton(x.device.type) if backend == "triton" else _why_not_compiled(x.device.type)
+    reason = _why_not(backend, x.device.type)
     if reason:
         raise RuntimeError(f'backend="{backend}" cannot run here: {reason}')
     return backend
@@ -44,6 +44,11 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
 def kernels():
     """The package of Triton kernels, imported when first needed: fastlif works without triton."""
     return importlib.import_module("fastlif.kernels")
+
+
+@torch.compiler.assume_constant_result  # torch.compile need not look inside
+def _why_not(backend: str, device: str) -> str | None:
+    return _why_not_triton(device) if backend == "triton" else _why_not_compiled(device)
 
 
 @functools.cache

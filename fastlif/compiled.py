@@ -30,9 +30,14 @@ def _compile(function, *static):
     return torch.compile(graph, fullgraph=True, dynamic=True)
 
 
-def _run(function, static, *tensors):
+def _run(function, static, x, *tensors):
+    """Calls the graph of ``function`` for x's dtype.
+
+    A slice of a larger tensor would be compiled for, base, offset and all; through DLPack it is a tensor by itself.
+    """
+    tensors = [None if tensor is None else torch.from_dlpack(tensor.detach()) for tensor in (x, *tensors)]
     with torch.no_grad():
-        return _compile(function, *static)(*tensors)
+        return _compile(function, x.dtype, *static)(*tensors)
 
 
 def _scalars(*values) -> torch.Tensor:
@@ -40,14 +45,15 @@ def _scalars(*values) -> torch.Tensor:
     return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32)
 
 
-# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step ------------------
+# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step. The dtype is theirs
+# only to tell them apart ------------------------------------------------------------------------------------------
 
 
-def _noisy_spike(noise, x, spikes, seed, scalars):
+def _noisy_spike(dtype, noise, x, spikes, seed, scalars):
     spikes.copy_(_single_step_membrane(noise, x, seed, scalars[1:]) > scalars[0])
 
 
-def _noisy_spike_backward(noise, surrogate, grad_spikes, x, grad_x, seed, scalars):
+def _noisy_spike_backward(dtype, noise, surrogate, x, grad_spikes, grad_x, seed, scalars):
     threshold, width = scalars[0], scalars[1]
     h = _single_step_membrane(noise, x, seed, scalars[2:])
     grad_x.copy_(grad_spikes * reference.SURROGATES[surrogate](h - threshold, width))
@@ -72,28 +78,18 @@ def _fire(soft_reset, h, threshold, reset):
     return spiking, torch.where(spiking, h - threshold if soft_reset else reset, h)
 
 
-def _scan(T, noise, soft_reset, x, v, a, b, t, seed, scalars, spikes):
-    """Chunk [T, groups, features] of the recurrence from step t; spikes may be None. Returns the last membrane."""
+def _scan(dtype, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, spikes):
+    """Chunk [T, groups, features] of the recurrence from step t. Returns the last membrane."""
     for i in range(T):
         h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:])
         spiking, v = _fire(soft_reset, h, scalars[0], scalars[1])
-        if spikes is not None:
+        if write:
             spikes[i].copy_(spiking)
     return v
 
 
-def _statistics_step(noise, soft_reset, x, v, t, seed, scalars, spikes):
-    """One step [groups, features] of the converted neuron. Returns the membrane and its group's statistics."""
-    threshold, reset, decay, inv_alpha, beta = scalars[:5].unbind()
-    mean, deviation = reference.membrane_statistics(decay * v, "sample")
-    a, b = reference.normalisation(mean, deviation, decay, inv_alpha, beta)
-    spiking, v = _fire(soft_reset, _membrane(noise, x, v, a, b, t, seed, scalars[5:]), threshold, reset)
-    spikes.copy_(spiking)
-    return v, mean, deviation
-
-
-def _reverse_scan(T, noise, soft_reset, surrogate, detach_reset, grad_spikes, grad_v, x, v, a, b, t, seed, scalars,
-                  grad_x):
+def _reverse_scan(dtype, T, noise, soft_reset, surrogate, detach_reset, x, grad_spikes, grad_v, v, a, b, t, seed,
+                  scalars, grad_x):
     """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
     threshold, reset, width = scalars[:3].unbind()
     membranes = []
@@ -123,7 +119,7 @@ def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
                          surrogate_width):
     scalars = _scalars(threshold, surrogate_width, *noise_scalars)
-    _run(_noisy_spike_backward, (noise, surrogate), grad_spikes, x, grad_x, seed, scalars)
+    _run(_noisy_spike_backward, (noise, surrogate), x, grad_spikes, grad_x, seed, scalars)
 
 
 def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
@@ -132,20 +128,25 @@ def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_a
     scalars = _scalars(threshold, reset, *noise_scalars)
     v = _first_membrane(x, initial_state)
     for chunk, t in _chunks(x, noise):
-        static = (x[chunk].shape[0], noise, reset is None)
+        static = (x[chunk].shape[0], noise, reset is None, True)
         v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, spikes[chunk])
     return v
 
 
 def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
                       noise_scalars):
-    scalars = _scalars(threshold, reset, decay, inv_alpha, beta, *noise_scalars)
+    scalars = _scalars(threshold, reset, *noise_scalars)
     v = _first_membrane(x, initial_state)
     statistics = []
-    for i, (x_t, spikes_t) in enumerate(zip(x, spikes)):
+    for i in range(x.shape[0]):
+        now = slice(i, i + 1)
+        # decay >= 0 keeps the order, so v itself is reduced; compiled, a reduction would compile anew for larger sizes
+        mean, low, high = decay * v.mean(dim=1), decay * v.amin(dim=1), decay * v.amax(dim=1)
+        statistics.append((mean, torch.maximum(high - mean, mean - low)))
+        a, b = reference.normalisation(*statistics[-1], decay, inv_alpha, beta)
         t = torch.tensor(i, dtype=torch.int32)
-        v, *statistic = _run(_statistics_step, (noise, reset is None), x_t, v, t, seed, scalars, spikes_t)
-        statistics.append(statistic)
+        static = (1, noise, reset is None, True)
+        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, spikes[now])
     mean, deviation = map(torch.stack, zip(*statistics))
     return v, mean, deviation
 
@@ -156,14 +157,14 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviat
     chunks = _chunks(x, noise)
     starts = [_first_membrane(x, initial_state)]
     for chunk, t in chunks[:-1]:
-        static = (x[chunk].shape[0], noise, reset is None)
+        static = (x[chunk].shape[0], noise, reset is None, False)
         scalars = _scalars(threshold, reset, *noise_scalars)
         starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, None))
     scalars = _scalars(threshold, reset, surrogate_width, *noise_scalars)
     grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state
     for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
         static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset)
-        grad_v = _run(_reverse_scan, static, grad_spikes[chunk], grad_v, x[chunk], v, a[chunk], b[chunk], t, seed,
+        grad_v = _run(_reverse_scan, static, x[chunk], grad_spikes[chunk], grad_v, v, a[chunk], b[chunk], t, seed,
                       scalars, grad_x[chunk])
     return grad_v
 

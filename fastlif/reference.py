@@ -88,7 +88,7 @@ def uniform_lattice(seed: torch.Tensor, numel: int, step: int | torch.Tensor) ->
     return (bits.to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)).reshape(-1)[:numel]
 
 
-@functools.lru_cache(maxsize=None)
+@torch.compiler.assume_constant_result
 def gaussian_quantile(width: float) -> tuple[float, ...]:
     """The quantile function of a normal truncated to +-width standard deviations, as a short formula.
 
@@ -98,6 +98,11 @@ def gaussian_quantile(width: float) -> tuple[float, ...]:
     Returns:
         (e, P_0, ..., P_6), e = erf(width / sqrt 2). Plain Python arithmetic: the same on every machine.
     """
+    return _fit_gaussian_quantile(width)
+
+
+@functools.cache
+def _fit_gaussian_quantile(width):
     e = math.erf(width / math.sqrt(2))
     u_max = 1 - 1 / 65536
     t_min = min(0.8, (1 - (e * u_max) ** 2) ** (1 / 8))  # a narrower interval would only amplify rounding

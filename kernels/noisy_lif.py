@@ -124,7 +124,7 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
     T, groups, group_size = x.shape
     has_state = initial_state is not None
     state = initial_state.clone() if has_state else x.new_empty(x.shape[1:], dtype=torch.float32)
-    mean, deviation = x.new_empty((2, T, groups), dtype=torch.float32)
+    mean, deviation = (x.new_empty((T, groups), dtype=torch.float32) for _ in range(2))
     programs = min(MAX_PROGRAMS, triton.cdiv(group_size, BLOCK * BLOCKS_PER_PROGRAM))
     partials = x.new_empty((T + 1, groups, programs, 3), dtype=torch.float32)
     first = -1 if has_state else 0
