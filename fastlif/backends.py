@@ -9,6 +9,7 @@ import shutil
 
 import torch
 
+from fastlif.reference import constant_when_compiling
 from fastlif.validation import check_choice
 
 BACKENDS = ("auto", "triton", "compiled", "reference")
@@ -46,7 +47,7 @@ def kernels():
     return importlib.import_module("fastlif.kernels")
 
 
-@torch.compiler.assume_constant_result  # torch.compile need not look inside
+@constant_when_compiling
 def _why_not(backend: str, device: str) -> str | None:
     return _why_not_triton(device) if backend == "triton" else _why_not_compiled(device)
 

@@ -23,6 +23,12 @@ from statistics import NormalDist
 
 import torch
 
+def constant_when_compiling(function):
+    """``torch.compiler.assume_constant_result``, which would import the compiler with fastlif: two seconds."""
+    function._dynamo_marked_constant = True
+    return function
+
+
 # --- The noise: a pure function of (seed, element index, time step) ----------------------------------------------
 #
 # Its format, which every backend follows. An element's index i is its position in the memory of one dense time
@@ -88,7 +94,7 @@ def uniform_lattice(seed: torch.Tensor, numel: int, step: int | torch.Tensor) ->
     return (bits.to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)).reshape(-1)[:numel]
 
 
-@torch.compiler.assume_constant_result
+@constant_when_compiling
 def gaussian_quantile(width: float) -> tuple[float, ...]:
     """The quantile function of a normal truncated to +-width standard deviations, as a short formula.
 
@@ -243,7 +249,10 @@ def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alph
 
 def membrane_statistics(decayed: torch.Tensor, statistics: str) -> tuple[torch.Tensor, torch.Tensor]:
     """mu = mean(A) and M = max|A - mu| of A = decay v_{t-1}, Eq. (7)-(9): ``[1]`` each, or ``[N]`` for "sample"."""
-    groups = decayed.detach().reshape(decayed.shape[0] if statistics == "sample" else 1, -1)
+    groups = decayed.detach()
+    groups = groups.flatten(1) if statistics == "sample" else groups.reshape(1, groups.numel())
+    if groups.numel() == 0:
+        return groups.new_zeros(groups.shape[0]), groups.new_zeros(groups.shape[0])
     mean = groups.mean(dim=1)
     return mean, torch.maximum(groups.amax(dim=1) - mean, mean - groups.amin(dim=1))
 

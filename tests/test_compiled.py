@@ -1,0 +1,55 @@
+"""The CPU path: the compiled reference against the plain one, and that it is not compiled over and over."""
+
+import pytest
+import torch
+from helpers import assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
+
+from fastlif import Noise
+from fastlif.functional import lif, noisy_lif, noisy_spike
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
+
+
+def both(function, x, **keywords):
+    results = []
+    for backend in ("compiled", "reference"):
+        leaf = x.detach().requires_grad_()
+        spikes = function(leaf, backend=backend, **keywords)
+        results.append((spikes.detach(), *weighted_gradients([spikes], [leaf])))
+    (spikes, grad), (expected, expected_grad) = results
+    literal = {"noise": Noise(), "seed": keywords.get("seed")} if function is not lif else {}
+    if function is noisy_lif:
+        literal |= {"alpha": 4.0, "statistics": keywords.get("statistics", "layer")}
+    if function is noisy_spike:
+        x, spikes, expected = x[None], spikes[None], expected[None]
+    assert_spikes_agree(spikes, expected, literal_membranes(x, **literal))
+    assert relative_error(grad, expected_grad) < (5e-6 if x.dtype == torch.float32 else 8e-3)
+
+
+def sample(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.4
+
+
+def test_noisy_spike():
+    both(noisy_spike, sample(3, 5, 1001), seed=5)
+    both(noisy_spike, sample(3, 4, 9, 31).to(memory_format=torch.channels_last), seed=6)
+
+
+def test_lif():
+    both(lif, sample(19, 3, 201))
+    both(lif, sample(19, 3, 201).bfloat16())
+
+
+@pytest.mark.parametrize("statistics", ["layer", "sample"])
+def test_noisy_lif(statistics):
+    both(noisy_lif, sample(3, 3, 1001), seed=5, statistics=statistics)
+
+
+def test_one_compilation_serves_all_sizes_and_values():
+    import torch._dynamo.utils as utils
+
+    noisy_spike(sample(3, 3000), seed=1, backend="compiled")
+    before = utils.counters["stats"]["unique_graphs"]
+    for size, threshold in ((3001, 1.0), (4096, 0.5), (77_777, 2.0)):
+        noisy_spike(sample(2, size), seed=1, threshold=threshold, noise=Noise(high=1 + size / 9e4), backend="compiled")
+    assert utils.counters["stats"]["unique_graphs"] == before

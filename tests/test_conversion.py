@@ -1,0 +1,200 @@
+"""From ReLU to single-step spikes to T steps."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import fastlif
+from fastlif import LIF, MultiStep, Noise, NoisyLIF
+
+REFERENCE = {"backend": "reference"}
+
+
+def small(**keywords):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(384, 32), nn.ReLU()
+    return fastlif.convert(nn.Sequential(*layers, nn.Linear(32, 10)), **(REFERENCE | keywords)).eval()
+
+
+@pytest.mark.parametrize("name, count", [("vgg16_bn", 15), ("resnet18", 9)])
+def test_torchvision_models(name, count):
+    models = pytest.importorskip("torchvision.models", exc_type=(ImportError, RuntimeError))
+    model = getattr(models, name)(num_classes=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spiking = fastlif.convert(model, **REFERENCE)
+    assert list(spiking.state_dict()) == list(model.state_dict())
+    assert sum(isinstance(m, NoisyLIF) for m in spiking.modules()) == count
+    assert not any(isinstance(m, nn.ReLU) for m in spiking.modules())
+    assert any(isinstance(m, nn.ReLU) for m in model.modules()), "the original is left as it is"
+    spiking.load_state_dict(model.state_dict())
+    multi = MultiStep(spiking.eval(), 2)
+    assert multi(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_shared_relu_becomes_a_shared_neuron():
+    relu = nn.ReLU()
+    model = fastlif.convert(nn.Sequential(relu, nn.Linear(2, 2), relu))
+    assert model[0] is model[2] and isinstance(model[0], NoisyLIF)
+    assert isinstance(fastlif.convert(relu), NoisyLIF)
+
+
+def test_neuron_and_keywords():
+    model = fastlif.convert(nn.Sequential(nn.ReLU()), LIF, timesteps=4, decay=0.9)
+    assert isinstance(model[0], LIF) and model[0].decay == 0.9
+    assert isinstance(fastlif.convert(nn.Sequential(nn.ReLU()), lambda: nn.Tanh())[0], nn.Tanh)
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.relu, self.gelu = nn.ReLU(), nn.GELU()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return F.relu(self.linear(self.relu(x))) + torch.relu(x).clamp(max=1) + self.gelu(x)
+
+
+def test_what_could_not_be_swapped_is_said():
+    with pytest.warns(UserWarning) as caught:
+        fastlif.convert(nn.Sequential(Functional(), nn.ReLU()))
+    message = str(caught[0].message)
+    assert "F.relu called in Functional (used by 0)" in message and "torch.relu" in message
+    assert "0.gelu (GELU)" in message and "self.relu" not in message
+    with pytest.warns(UserWarning, match="self_attn|activation .the function relu."):
+        fastlif.convert(nn.Sequential(nn.TransformerEncoderLayer(8, 2), nn.ReLU()))
+
+
+def test_bad_models():
+    with pytest.raises(ValueError, match="Linear has no nn.ReLU to swap"):
+        fastlif.convert(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="GELU.*Replace these"):
+        fastlif.convert(nn.Sequential(nn.GELU()))
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got str"):
+        fastlif.convert("resnet18")
+    with pytest.raises(ValueError, match="no fastlif neuron: convert it first"):
+        MultiStep(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="timesteps must be at least 1, got 0"):
+        MultiStep(NoisyLIF(), 0)
+    with pytest.raises(ValueError, match="alpha must be at least 2"):
+        MultiStep(NoisyLIF(), 2, alpha=1.5)
+    with pytest.raises(ValueError, match="statistics must be one of"):
+        MultiStep(NoisyLIF(), 2, statistics="batch")
+    with pytest.raises(ValueError, match="must hold at least one batch"):
+        MultiStep(NoisyLIF(), 2).calibrate([])
+
+
+@pytest.mark.parametrize("repeat_input", [False, True])
+def test_multistep_is_the_folded_model(repeat_input):
+    """Computing the first layers once changes nothing."""
+    single = small(noise=Noise("none"))
+    x = torch.randn(5, 1, 8, 8)
+    actual = MultiStep(single, 4, repeat_input=repeat_input)(x)
+    folded = copy.deepcopy(single)
+    for neuron in (folded[2], folded[5]):
+        neuron.timesteps = 4
+    expected = folded(x.repeat(4, 1, 1, 1)).unflatten(0, (4, 5)).mean(0)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_first_layers_are_computed_once():
+    multi = MultiStep(small(), 4)
+    seen = {}
+    for name, module in multi.model.named_modules():
+        module.register_forward_hook(lambda m, inputs, out, name=name: seen.update({name: inputs[0].shape[0]}))
+    multi(torch.randn(5, 1, 8, 8))
+    assert seen["0"] == seen["1"] == seen["2"] == 5 and seen["3"] == seen["6"] == 20
+
+
+def test_timesteps_can_be_changed():
+    multi = MultiStep(small(), 4)
+    multi.timesteps = 7
+    assert multi.model[2].timesteps == multi.timesteps == 7
+    assert multi(torch.randn(5, 1, 8, 8)).shape == (5, 10)
+    assert torch.isfinite(multi(torch.randn(1, 1, 8, 8))).all()
+
+
+def test_a_layer_that_changes_the_batch_is_noticed():
+    class Patches(nn.Module):
+        def forward(self, x):
+            return x.reshape(x.shape[0] * 3, -1)
+
+    model = nn.Sequential(Patches(), NoisyLIF(**REFERENCE))
+    with pytest.raises(ValueError, match="a layer before it changes the batch"):
+        MultiStep(model, 2)(torch.randn(5, 6))
+
+
+def test_outputs_of_any_structure():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.neuron = NoisyLIF(**REFERENCE)
+
+        def forward(self, x):
+            return {"spikes": self.neuron(x), "pair": (x, [self.neuron(x), None])}
+
+    out = MultiStep(Two(), 3)(torch.randn(5, 6))
+    assert out["spikes"].shape == out["pair"][0].shape == out["pair"][1][0].shape == (5, 6)
+    with pytest.raises(ValueError, match="must hold its batch in the first dimension"):
+        MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), nn.Flatten(0)), 3)(torch.randn(5, 6))
+
+
+def test_calibration_freezes_what_the_neurons_saw():
+    multi = MultiStep(small(noise=Noise("none")), 4)
+    x = torch.randn(64, 1, 8, 8)
+    by_layer = multi(x)
+    assert not any("calibrated" in key for key in multi.state_dict())
+    assert multi.calibrate([x, (x, torch.zeros(64))]) is multi
+    torch.testing.assert_close(multi(x), by_layer)  # calibrated on this batch alone, it is this batch's result
+    neuron = multi.model[2]
+    assert neuron.calibrated_mean.shape == (1, 4) and float(neuron.calibrated_deviation[0, 0]) == 0
+    torch.testing.assert_close(torch.cat([multi(part) for part in x.split(16)]), multi(x))
+    assert not torch.allclose(by_layer, torch.cat([MultiStep(small(noise=Noise("none")), 4)(p) for p in x.split(16)]))
+
+
+def test_calibration_travels_in_the_state_dict():
+    multi = MultiStep(small(), 4).calibrate([torch.randn(8, 1, 8, 8)])
+    other = MultiStep(small(), 4)
+    other.load_state_dict(multi.state_dict())
+    again = copy.deepcopy(other)
+    x = torch.randn(8, 1, 8, 8)
+    results = []
+    for model in (multi, other, again):
+        torch.manual_seed(3)
+        results.append(model(x))
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+    assert multi.half().model[2].calibrated_mean.dtype == torch.float32
+    other.timesteps = 2
+    other(x)
+    other.timesteps = 5
+    with pytest.raises(ValueError, match="timesteps=5 exceeds the 4 steps that were calibrated"):
+        other(x)
+
+
+def test_a_shared_neuron_is_calibrated_for_each_of_its_calls():
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Linear(6, 40), relu, nn.Linear(40, 40), relu)
+    multi = MultiStep(fastlif.convert(model, **REFERENCE), 3).calibrate([torch.randn(16, 6)])
+    assert multi.model[1].calibrated_mean.shape == (2, 3)
+    assert multi(torch.randn(16, 6)).shape == (16, 40)
+
+
+def test_fine_tuning_reaches_every_weight():
+    multi = MultiStep(small(), 3).train()
+    multi(torch.randn(8, 1, 8, 8)).square().sum().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in multi.parameters())
+    assert float(multi.model[0].weight.grad.abs().sum()) > 0
+
+
+def test_converted_single_steps_average():
+    """T = 10 approaches the mean of many noisy single steps: the same network, a better ensemble."""
+    single = small()
+    x = torch.randn(64, 1, 8, 8)
+    many = torch.stack([single(x) for _ in range(200)]).mean(0)
+    one = (single(x) - many).norm().detach()
+    ten = (MultiStep(single, 10, alpha=float("inf"))(x) - many).norm().detach()
+    assert float(ten) < 0.6 * float(one)

@@ -1,0 +1,62 @@
+"""fastlif without the packages it can do without, and from the wrong folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCK = """
+import sys
+import torch  # which looks for these packages itself
+for name in [name for name in sys.modules if name.split(".")[0] in {blocked!r}]:
+    del sys.modules[name]
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def python(code, cwd=None):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+@pytest.mark.parametrize("blocked", [("triton",), ("torchvision",), ("triton", "torchvision", "numpy", "sklearn")])
+def test_import_without(blocked):
+    result = python(
+        BLOCK.format(blocked=blocked)
+        + """
+import fastlif
+x = torch.randn(4, 2, 8)
+print(fastlif.functional.noisy_lif(x, backend="reference").shape)
+try:
+    fastlif.functional.lif(x, backend="triton")
+except RuntimeError as error:
+    print(error)
+"""
+    )
+    assert result.returncode == 0, result.stderr
+    assert "torch.Size([4, 2, 8])" in result.stdout
+    assert ("triton cannot be imported" in result.stdout) == ("triton" in blocked)
+
+
+def test_the_reference_imports_torch_alone():
+    code = f"""
+import importlib.util, sys
+import torch
+before = set(sys.modules)
+spec = importlib.util.spec_from_file_location("reference", {str(ROOT / "fastlif" / "reference.py")!r})
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+import sysconfig
+standard = set(sys.stdlib_module_names)
+print(sorted({{m.split(".")[0] for m in set(sys.modules) - before}} - standard - {{"torch", "reference"}}))
+"""
+    assert python(code).stdout.strip() == "[]"
+
+
+def test_kernels_are_imported_under_their_own_name_only():
+    result = python("import kernels", cwd=ROOT)
+    assert result.returncode != 0 and "fastlif.kernels" in result.stderr

@@ -1,0 +1,88 @@
+"""The modules between the plain layers of a model: folding, state, copies."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import fastlif
+from fastlif import LIF, Noise, NoisyLIF, functional
+
+REFERENCE = {"backend": "reference"}
+
+
+def test_lif_folds_time_into_the_batch():
+    x = torch.randn(4, 3, 2, 5, 5)
+    expected = functional.lif(x, decay=0.7, reset=None, **REFERENCE)
+    actual = LIF(timesteps=4, decay=0.7, reset=None, **REFERENCE)(x.flatten(0, 1))
+    assert torch.equal(actual.unflatten(0, (4, 3)), expected)
+
+
+def test_channels_last_passes_through():
+    x = torch.randn(8, 3, 5, 5).to(memory_format=torch.channels_last)
+    for neuron in (LIF(timesteps=4, **REFERENCE), NoisyLIF(timesteps=4, **REFERENCE), NoisyLIF(**REFERENCE)):
+        assert neuron(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_noisy_lif_is_single_step_until_converted():
+    x = torch.randn(6, 50)
+    neuron = NoisyLIF(**REFERENCE)
+    torch.manual_seed(0)
+    single = neuron(x)
+    torch.manual_seed(0)
+    assert torch.equal(single, functional.noisy_spike(x, **REFERENCE))
+    converted = fastlif.MultiStep(neuron, timesteps=1)
+    torch.manual_seed(0)
+    multi = converted(x)
+    torch.manual_seed(0)
+    assert torch.equal(multi, functional.noisy_lif(x[None], **REFERENCE)[0])
+    torch.manual_seed(0)
+    three = NoisyLIF(timesteps=3, **REFERENCE)(x)
+    torch.manual_seed(0)
+    assert torch.equal(three, functional.noisy_lif(x.unflatten(0, (3, 2)), **REFERENCE).flatten(0, 1))
+
+
+def test_stateful_carries_the_membrane():
+    x = torch.randn(6, 3, 50)
+    whole = functional.lif(x, **REFERENCE)
+    neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
+    halves = [neuron(part.flatten(0, 1)).unflatten(0, (2, 3)) for part in x.split(2)]
+    assert torch.equal(torch.cat(halves), whole)
+    assert not neuron.state.requires_grad
+    with pytest.raises(ValueError, match=r"\(3, 50\).*\(4, 50\).*fastlif.reset"):
+        neuron(torch.randn(8, 50))
+    assert neuron.state.shape == (3, 50)
+    fastlif.reset(nn.Sequential(neuron))
+    assert torch.equal(neuron(x[:2].flatten(0, 1)).unflatten(0, (2, 3)), whole[:2])
+
+
+@pytest.mark.parametrize("neuron", [LIF, NoisyLIF])
+def test_copies_in_mid_sequence(neuron):
+    keywords = {"noise": Noise("none")} if neuron is NoisyLIF else {}
+    model = nn.Sequential(nn.Linear(5, 50), neuron(timesteps=2, stateful=True, **keywords, **REFERENCE))
+    x = torch.randn(4, 5)
+    model(x)
+    assert set(model.state_dict()) == {"0.weight", "0.bias"}
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), torch.load(buffer, weights_only=False)]
+    expected = model(x)
+    for other in copies:
+        assert torch.equal(other(x), expected)
+    model.load_state_dict(copies[0].state_dict())
+
+
+def test_half_keeps_the_membrane_in_float32():
+    neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
+    neuron(torch.randn(4, 5))
+    neuron.half()
+    assert neuron.state.dtype == torch.float32
+    assert neuron(torch.randn(4, 5).half()).dtype == torch.float16
+
+
+def test_repr_names_the_settings():
+    assert "timesteps=4" in repr(LIF(timesteps=4)) and "alpha=8.0" in repr(NoisyLIF(alpha=8))

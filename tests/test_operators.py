@@ -1,0 +1,98 @@
+"""The operators as PyTorch sees them."""
+
+import pytest
+import torch
+from helpers import DEVICE
+
+import fastlif
+from fastlif import reference
+
+pytest.importorskip("triton")
+
+SCALARS = list(reference.noise_scalars("gaussian", 0.5, 0.5, 4.0))
+SPIKE = (1.0, "gaussian", SCALARS)
+PLAIN = (0.5, 0.0, 0.0, 1.0, 0.0, "none", [])
+NOISY = (0.5, 0.25, 0.5, 1.0, None, "gaussian", SCALARS)
+ATAN = ("atan", 2.0)
+
+
+def arguments(layout):
+    x = layout(torch.randn(4, 5, 3, 7, 7, device=DEVICE))
+    grad = torch.randn(4, 5, 3, 7, 7, device=DEVICE)
+    state = torch.randn(5, 3, 7, 7, device=DEVICE)
+    seed = torch.tensor([3], device=DEVICE)
+    statistics = torch.rand(4, 5, device=DEVICE), torch.rand(4, 5, device=DEVICE)
+    ops = torch.ops.fastlif
+    return {
+        "noisy_spike": (ops.noisy_spike, (x[0], seed, *SPIKE)),
+        "noisy_spike_backward": (ops.noisy_spike_backward, (grad[0], x[0], seed, *SPIKE, *ATAN)),
+        "lif": (ops.lif, (x, state, None, None, None, *PLAIN, True)),
+        "lif, no state": (ops.lif, (x, None, None, None, None, *PLAIN, False)),
+        "lif, given statistics": (ops.lif, (x, None, *statistics, seed, *NOISY, True)),
+        "noisy_lif": (ops.noisy_lif, (x, state, seed, "layer", *NOISY)),
+        "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", *NOISY)),
+        "lif_backward": (ops.lif_backward, (grad, state, x, state, None, None, None, *PLAIN, *ATAN, False)),
+        "lif_backward, sample": (ops.lif_backward, (grad, None, x, None, *statistics, seed, *NOISY, *ATAN, True)),
+    }
+
+
+LAYOUTS = {
+    "contiguous": lambda x: x,
+    "channels_last": lambda x: x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3),
+    "static": lambda x: x[:1].expand_as(x),
+    "sliced": lambda x: torch.cat([x, x], dim=2)[:, :, ::2],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("name", list(arguments(LAYOUTS["contiguous"])))
+def test_opcheck(name, layout):
+    operator, values = arguments(LAYOUTS[layout])[name]
+    if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "sliced":
+        values = tuple(v.contiguous() if isinstance(v, torch.Tensor) else v for v in values)
+    torch.library.opcheck(operator.default, (*values, "triton"))
+
+
+def test_two_calls_in_a_graph_draw_two_noises():
+    neuron = fastlif.NoisyLIF(backend="triton")
+
+    def twice(x):
+        return neuron(x), neuron(x)
+
+    x = torch.full((2, 2000), 0.5, device=DEVICE)
+    first, second = torch.compile(twice, fullgraph=True, backend="aot_eager")(x)
+    assert not torch.equal(first, second)
+    assert 0.4 < float(first.mean()) < 0.6
+
+
+def test_resnet18_compiles_whole_and_gives_eagers_result():
+    torchvision = pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+    torch.manual_seed(0)
+    single = fastlif.convert(torchvision.models.resnet18(num_classes=10), backend="triton").to(DEVICE).eval()
+    x = torch.randn(2, 3, 32, 32, device=DEVICE)
+    for model in (single, fastlif.MultiStep(single, 2)):
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        outputs, gradients = [], []
+        for run in (compiled, model):
+            torch.manual_seed(5)
+            outputs.append(run(x))
+            gradients.append(torch.autograd.grad(outputs[-1].square().sum(), list(model.parameters())))
+        assert torch.equal(*outputs)
+        for mine, theirs in zip(*gradients):
+            torch.testing.assert_close(mine, theirs)
+        torch.manual_seed(6)
+        assert not torch.equal(compiled(x), outputs[0])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
+def test_inductor_gives_eagers_result():
+    """The whole stack on a CPU: generated code around the compiled neurons, seeds drawn as eager draws them."""
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
+    model = fastlif.MultiStep(fastlif.convert(torch.nn.Sequential(*layers), backend="compiled"), 3)
+    x = torch.randn(32, 64)
+    results = []
+    for run in (torch.compile(model, fullgraph=True, options={"fallback_random": True}), model):
+        torch.manual_seed(5)
+        results.append(run(x))
+    torch.testing.assert_close(*results)
