@@ -165,7 +165,7 @@ def _lif_backward_kernel(
     else:
         grad_v = tl.load(grad_state_ptr + offsets, mask=mask, other=0.0)
     for later in range(chunks):
-        first = tl.to_tensor((chunks - 1 - later) * CHUNK)
+        first = tl.cast((chunks - 1 - later) * CHUNK, tl.int32)
         if checkpoint_ptr is not None:
             before = checkpoint_ptr + wide(chunks - 2 - later) * numel + offsets
             later_v = tl.load(before, mask=offsets < tl.where(first > 0, numel, 0), other=0.0)

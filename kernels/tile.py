@@ -35,14 +35,14 @@ def tile(ROWS: tl.constexpr, COLS: tl.constexpr, VECTOR: tl.constexpr):
         offsets = first // SUB_BLOCK * (LANES * SUB_BLOCK) + first % SUB_BLOCK + (start + lane * SUB_BLOCK)
     else:
         offsets = first * LANES + (start + lane * SUB_BLOCK)
-    offsets = tl.max_contiguous(offsets, (1, VECTOR))
+    offsets = tl.multiple_of(tl.max_contiguous(offsets, (1, VECTOR)), (1, VECTOR))
     return offsets, first.to(tl.uint32) + column.to(tl.uint32), (first >> 32).to(tl.uint32), lane
 
 
 @triton.jit
 def wide(index):
     """A loop's index in 64 bits, for addresses; the interpreter counts in Python's integers."""
-    return tl.to_tensor(index).to(tl.int64)
+    return tl.cast(index, tl.int64)
 
 
 def grid(numel: int, rows: int, cols: int) -> tuple[int]:
