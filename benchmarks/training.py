@@ -72,7 +72,7 @@ def train(
     steps = epochs * max(1, len(images) // batch_size)
     with tqdm(desc=title, total=steps, unit="batch", leave=False, disable=None if title else True) as progress:
         for epoch in range(1, epochs + 1):
-            start, losses = _now(images.device), []
+            start, losses = now(images.device), []
             for x, y in batches(images, labels, batch_size, order):
                 batch_loss = LOSSES[loss](model(x), y)
                 optimizer.zero_grad(set_to_none=True)
@@ -81,24 +81,38 @@ def train(
                 losses.append(batch_loss.detach())  # a number only at the end: reading it waits for the device
                 progress.update()
             mean_loss = torch.stack(losses).mean().item()
-            history.append(Epoch(mean_loss, _now(images.device) - start))
+            history.append(Epoch(mean_loss, now(images.device) - start))
             if title:
-                progress.write(f"{title}: epoch {epoch} of {epochs}, loss {mean_loss:.3f}, {history[-1].seconds:.2f} s")
+                progress.write(f"{title}: epoch {epoch} of {epochs}, loss {mean_loss:.3g}, {history[-1].seconds:.2f} s")
     return history
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 100, seed: int = 0) -> float:
+def evaluate(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch_size: int = 100,
+    seed: int = 0,
+    title: str | None = None,
+) -> float:
     """The fraction of ``images`` ``[N, C, H, W]`` that ``model``, in evaluation mode, gives their ``labels`` ``[N]``.
 
     The noise follows from ``seed``, and torch's generators are left as they were, so that an evaluation neither
-    depends on what ran before it nor changes what runs after it.
+    depends on what ran before it nor changes what runs after it. ``title``: as in :func:`train`, the bar alone.
     """
     training = model.training
     model.eval()
-    with torch.random.fork_rng([images.device] if images.device.type == "cuda" else []):
+    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    with (
+        torch.random.fork_rng([images.device] if images.device.type == "cuda" else []),
+        tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
+    ):
         torch.manual_seed(seed)
-        correct = sum((model(x).argmax(1) == y).sum() for x, y in batches(images, labels, batch_size))
+        for x, y in batches(images, labels, batch_size):
+            correct += (model(x).argmax(1) == y).sum()
+            progress.update(len(y))
     model.train(training)
     return correct.item() / len(labels)
 
@@ -118,8 +132,8 @@ def batches(
         yield to_float(images[index]), labels[index]
 
 
-def _now(device: torch.device) -> float:
-    """Seconds on a clock, once the device has done all it was given."""
+def now(device: torch.device) -> float:
+    """Seconds on a clock, read once the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

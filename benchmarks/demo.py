@@ -1,0 +1,343 @@
+"""The whole path on real images: ``python -m benchmarks.demo``.
+
+Trains Table 1's small network in a single noisy step, converts it without retraining to T = 1, 5 and 10 time steps,
+and shows accuracy, time and spikes of each, beside what training the same network directly at T = 10 costs.
+"""
+
+import argparse
+import copy
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import fastlif
+from benchmarks import datasets, networks, training
+from fastlif.backends import BACKENDS, choose_backend
+from fastlif.modules import neurons
+
+TIMESTEPS = (1, 5, 10)
+DIRECT_TIMESTEPS = 10
+WARM_UP_BATCHES = 3
+TIMED_BATCHES = 30
+
+# What a CPU can do in a minute or two, and in a few minutes. The digits are so easy that a linear output scores alike at
+# every T; the spiking one, as in the paper's Fig. 2, shows what more steps add. An epoch of them is too short to time
+# just once.
+RECIPES = {
+    "digits": {"epochs": 40, "batch_size": 50, "width": 1.0, "output": "spiking", "direct_epochs": 5},
+    "fashion-mnist": {"epochs": 5, "batch_size": 100, "width": 0.5, "output": "linear", "direct_epochs": 1},
+}
+# Scores that are spikes lie in [0, 1]: cross-entropy cannot tell them apart well, so they get the paper's loss.
+LOSSES = {"linear": "cross-entropy", "spiking": "mse"}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measured time in seconds: the median and the 20th and 80th percentile."""
+
+    median: float
+    p20: float
+    p80: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one network."""
+
+    network: str
+    timesteps: int
+    accuracy: float  # fraction of the test images
+    seconds_per_image: Spread
+    spikes_per_neuron: float  # mean number that a neuron emits per image, over all time steps
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the demo. What the user can mend ends in a message on stderr and exit code 2."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    for name, value in RECIPES[args.dataset].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    try:
+        device = _device(args.device)
+        args.backend = _backend(args.backend, device)
+        data = datasets.load(args.dataset, data_root=args.data_root, download=args.download)
+        _make_folder(args.out)
+    except (datasets.DatasetError, ImportError, OSError, RuntimeError) as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    run(args, data, device)
+
+
+def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.device) -> None:
+    """Train, convert, measure, print the table and save the figure and the results."""
+    train_set = [tensor[: args.limit].to(device) for tensor in (data.train_images, data.train_labels)]
+    test_set = [tensor[: args.limit].to(device) for tensor in (data.test_images, data.test_labels)]
+    images, batch_size = train_set[0], args.batch_size
+
+    def network(activation: Callable[[], nn.Module]) -> nn.Module:
+        torch.manual_seed(args.seed)  # the same first weights whatever the neurons
+        return networks.small_network(
+            data.image_shape,
+            data.classes,
+            activation=activation,
+            batch_norm=args.batch_norm,
+            width=args.width,
+            output=args.output,
+        ).to(device)
+
+    single = network(lambda: fastlif.NoisyLIF(backend=args.backend))
+    direct = fastlif.MultiStep(
+        network(lambda: fastlif.LIF(timesteps=DIRECT_TIMESTEPS, backend=args.backend)), timesteps=DIRECT_TIMESTEPS
+    )
+    shape = networks.describe(data.classes, args.width)
+    norm = "batch normalisation" if args.batch_norm else "no batch normalisation"
+    print(f"{data.name}: {len(images):,} images to train on, {len(test_set[0]):,} to test with")
+    print(f"network {shape}, {norm}, {args.output} output, {LOSSES[args.output]} loss")
+    print(f"on {_describe(device)}, neurons on the {args.backend} backend")
+    if args.backend != "reference":
+        print("the first batch compiles the neurons: a minute or so if it is the first time on this machine", flush=True)
+
+    def train(model: nn.Module, epochs: int, title: str) -> list[training.Epoch]:
+        options = {
+            "batch_size": batch_size,
+            "learning_rate": args.learning_rate,
+            "loss": LOSSES[args.output],
+            "seed": args.seed,
+        }
+        # A copy trains on a few batches first, so that neither compilation nor the first allocations are timed.
+        few = [tensor[: WARM_UP_BATCHES * batch_size] for tensor in train_set]
+        training.train(copy.deepcopy(model), *few, **options)
+        return training.train(model, *train_set, epochs=epochs, title=title, **options)
+
+    single_epochs = train(single, args.epochs, "single step")
+    direct_epochs = train(direct, args.direct_epochs, f"directly at T = {DIRECT_TIMESTEPS}")
+
+    converted = {f"T = {T}": fastlif.MultiStep(single, timesteps=T) for T in TIMESTEPS}
+    rows = [
+        measure(name, model, *test_set, batch_size=batch_size, seed=args.seed)
+        for name, model in ({"single step": single} | converted).items()
+    ]
+    single_seconds, direct_seconds = (
+        spread([epoch.seconds for epoch in epochs]).median for epochs in (single_epochs, direct_epochs)
+    )
+    print_table(rows, f"{TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
+    print(
+        f"One epoch of training takes {single_seconds:.2f} s in a single step and {direct_seconds:.2f} s directly at "
+        f"T = {DIRECT_TIMESTEPS}, {direct_seconds / single_seconds:.1f} times as long\n(median of {len(single_epochs)} "
+        f"and {len(direct_epochs)}; compilation is not in it: a few batches ran before)."
+    )
+
+    figure, results = (args.out / f"{data.name}{suffix}" for suffix in (".png", ".json"))
+    save_figure(rows, f"{data.name}, {shape}, {_describe(device)}", figure)
+    record = {
+        "dataset": data.name,
+        "train_images": len(images),
+        "test_images": len(test_set[0]),
+        "network": shape,
+        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        "device": _describe(device),
+        "versions": _versions(),
+        "rows": rows,
+        "training": {
+            "single step": single_epochs,
+            f"directly at T = {DIRECT_TIMESTEPS}": direct_epochs,
+            "direct_to_single_epoch_time": direct_seconds / single_seconds,
+        },
+    }
+    results.write_text(json.dumps(record, indent=2, default=vars) + "\n")
+    print(f"\nMade {_shown(figure)} (the figure) and {_shown(results)} (every number, with the library versions).")
+
+
+def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
+    """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
+    with spike_counter(model) as spikes_per_neuron:
+        accuracy = training.evaluate(
+            model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}"
+        )
+    seconds = time_per_image(model, datasets.to_float(images[:batch_size]))
+    return Row(name, getattr(model, "timesteps", 1), accuracy, seconds, spikes_per_neuron())
+
+
+@contextmanager
+def spike_counter(model: nn.Module) -> Iterator[Callable[[], float]]:
+    """Counts the spikes of ``model``'s neurons, and gives what tells the mean number per neuron and image."""
+    counts = []  # (spikes, outputs, timesteps) of every call of a neuron
+
+    def count(neuron, _, output):
+        counts.append((output.count_nonzero(), output.numel(), neuron.timesteps))
+
+    def spikes_per_neuron() -> float:
+        return sum(spikes for spikes, _, _ in counts).item() / sum(outputs / steps for _, outputs, steps in counts)
+
+    hooks = [neuron.register_forward_hook(count) for neuron in neurons(model)]
+    try:
+        yield spikes_per_neuron
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def time_per_image(model: nn.Module, batch: Tensor) -> Spread:
+    """Seconds per image of a pass through ``model`` in evaluation mode, ``batch`` ``[N, C, H, W]`` float32 at a time."""
+    model.eval()
+    times = []
+    for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
+        start = training.now(batch.device)
+        model(batch)
+        times.append((training.now(batch.device) - start) / len(batch))
+    return spread(times[WARM_UP_BATCHES:])
+
+
+def spread(times: list[float]) -> Spread:
+    """The median and the percentiles of times in seconds."""
+    p20, median, p80 = torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.2, 0.5, 0.8]).double())
+    return Spread(median.item(), p20.item(), p80.item())
+
+
+def print_table(rows: list[Row], timed: str) -> None:
+    """Print a line per network; ``timed`` says over what its time per image was taken."""
+    print(f"\n{'network':<22}{'test accuracy':>15}{'time per image (p20-p80)':>32}{'spikes per neuron':>20}")
+    for row in rows:
+        time = row.seconds_per_image
+        microseconds = f"{time.median * 1e6:,.1f} us ({time.p20 * 1e6:,.1f}-{time.p80 * 1e6:,.1f})"
+        name = f"{row.network}, {'converted' if row.network.startswith('T') else 'as trained'}"
+        print(f"{name:<22}{row.accuracy * 100:>13.2f} %{microseconds:>32}{row.spikes_per_neuron:>20.3f}")
+    print(f"(time: median over {timed}; spikes: mean number per neuron and image, over all T steps)\n")
+
+
+def save_figure(rows: list[Row], title: str, path: Path) -> None:
+    """Draw accuracy and time per image against T, the single step as a line, and save it."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # needs no display
+    from matplotlib import pyplot as plt
+
+    single, *converted = rows
+    steps = [row.timesteps for row in converted]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    left.plot(steps, [row.accuracy * 100 for row in converted], "o-", label="converted to T steps")
+    left.axhline(single.accuracy * 100, color="black", linestyle="--", label="single step, as trained")
+    left.set_ylabel("test accuracy (%)")
+    times = [row.seconds_per_image for row in converted]
+    spreads = [[(t.median - t.p20) * 1e6 for t in times], [(t.p80 - t.median) * 1e6 for t in times]]
+    right.errorbar(steps, [t.median * 1e6 for t in times], spreads, fmt="o-", capsize=4, label="converted (p20-p80)")
+    right.axhline(
+        single.seconds_per_image.median * 1e6, color="black", linestyle="--", label="single step, as trained"
+    )
+    right.set_ylabel("time per image (microseconds)")
+    right.set_ylim(bottom=0)
+    for axes in (left, right):
+        axes.set_xlabel("time steps T")
+        axes.set_xticks(steps)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.demo",
+        usage="%(prog)s [options]",
+        description="Train a single-step noisy spiking network, convert it to T time steps, and measure it.",
+    )
+    by_dataset = "; ".join(f"{name}: {recipe}" for name, recipe in RECIPES.items())
+    parser.epilog = f"Defaults that depend on the data set: {by_dataset}."
+    option = parser.add_argument
+    option("--dataset", choices=datasets.NAMES, default="digits")
+    option("--data-root", type=Path, help="folder to search first for the data set's files, and to download into")
+    option("--download", action="store_true", help="download the data set if it is not found")
+    option("--epochs", type=_whole(1), help="of training in a single step")
+    option("--direct-epochs", type=_whole(1), help=f"of training directly at T = {DIRECT_TIMESTEPS}, for its time")
+    option("--batch-size", type=_whole(2), help="images in a batch, in training and in testing")
+    option("--limit", type=_whole(2), help="use only the first LIMIT images to train and to test")
+    option("--width", type=_positive, help="factor on the network's channels and hidden units")
+    option("--batch-norm", action=argparse.BooleanOptionalAction, default=True)
+    option("--output", choices=networks.OUTPUTS, help="what gives the scores: the last layer's input, or its spikes")
+    option("--learning-rate", type=_positive, default=1e-3, help="Adam's")
+    option("--seed", type=_whole(0), default=0)
+    option("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
+    option("--out", type=Path, default=Path("out/demo"), help="folder for the figure and the results")
+    return parser
+
+
+def _whole(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number greater than 0, got {text!r}")
+    return value
+
+
+def _device(name: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise RuntimeError("--device cuda cannot be used: PyTorch finds no GPU here; use --device cpu")
+    return torch.device("cpu" if name == "cpu" or not available else "cuda")
+
+
+def _backend(name: str, device: torch.device) -> str:
+    """The backend that the neurons will use, by its name."""
+    try:
+        return choose_backend(name, torch.empty(0, device=device))
+    except RuntimeError as error:
+        if name != "auto":
+            raise
+        print(f"{error}\ngoing on with the slower backend reference", file=sys.stderr)
+        return "reference"
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"--out {folder} cannot be written to")
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "fastlif": fastlif.__version__}
+    for name in ("torch", "triton", "torchvision", "numpy", "scikit-learn"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return versions
+
+
+def _shown(path: Path) -> Path:
+    """``path`` relative to the working directory, if it lies below it."""
+    path = path.resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+if __name__ == "__main__":
+    main()
