@@ -6,6 +6,7 @@ The functions here take what the kernels' launchers take, in the same words, and
 from __future__ import annotations
 
 import functools
+import re
 
 import torch
 
@@ -25,19 +26,20 @@ def _compile(function, *static):
     def graph(*tensors):
         return function(*static, *tensors)
 
-    name = "_".join([function.__name__.strip("_"), *map(str, static)])
+    name = function.__name__.strip("_") + "_" + re.sub(r"\W+", "_", str(static))
     graph.__code__ = graph.__code__.replace(co_name=name)
     return torch.compile(graph, fullgraph=True, dynamic=True)
 
 
 def _run(function, static, x, *tensors):
-    """Calls the graph of ``function`` for x's dtype.
+    """Calls the graph of ``function`` for x's dtype and kind of layout, whatever mode the caller is in.
 
     A slice of a larger tensor would be compiled for, base, offset and all; through DLPack it is a tensor by itself.
     """
-    tensors = [None if tensor is None else torch.from_dlpack(tensor.detach()) for tensor in (x, *tensors)]
-    with torch.no_grad():
-        return _compile(function, x.dtype, *static)(*tensors)
+    kind = (x.dtype, *(size == 1 for size in x.shape), x.stride(0) == 0)
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        tensors = [None if tensor is None else torch.from_dlpack(tensor.detach()) for tensor in (x, *tensors)]
+        return _compile(function, kind, *static)(*tensors)
 
 
 def _scalars(*values) -> torch.Tensor:
@@ -45,15 +47,15 @@ def _scalars(*values) -> torch.Tensor:
     return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32)
 
 
-# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step. The dtype is theirs
-# only to tell them apart ------------------------------------------------------------------------------------------
+# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step. Their kind is
+# only there to tell them apart ------------------------------------------------------------------------------------------
 
 
-def _noisy_spike(dtype, noise, x, spikes, seed, scalars):
+def _noisy_spike(kind, noise, x, spikes, seed, scalars):
     spikes.copy_(_single_step_membrane(noise, x, seed, scalars[1:]) > scalars[0])
 
 
-def _noisy_spike_backward(dtype, noise, surrogate, x, grad_spikes, grad_x, seed, scalars):
+def _noisy_spike_backward(kind, noise, surrogate, x, grad_spikes, grad_x, seed, scalars):
     threshold, width = scalars[0], scalars[1]
     h = _single_step_membrane(noise, x, seed, scalars[2:])
     grad_x.copy_(grad_spikes * reference.SURROGATES[surrogate](h - threshold, width))
@@ -78,7 +80,7 @@ def _fire(soft_reset, h, threshold, reset):
     return spiking, torch.where(spiking, h - threshold if soft_reset else reset, h)
 
 
-def _scan(dtype, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, spikes):
+def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, spikes):
     """Chunk [T, groups, features] of the recurrence from step t. Returns the last membrane."""
     for i in range(T):
         h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:])
@@ -88,7 +90,7 @@ def _scan(dtype, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, spik
     return v
 
 
-def _reverse_scan(dtype, T, noise, soft_reset, surrogate, detach_reset, x, grad_spikes, grad_v, v, a, b, t, seed,
+def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, x, grad_spikes, grad_v, v, a, b, t, seed,
                   scalars, grad_x):
     """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
     threshold, reset, width = scalars[:3].unbind()
@@ -142,7 +144,7 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
         now = slice(i, i + 1)
         # decay >= 0 keeps the order, so v itself is reduced; compiled, a reduction would compile anew for larger sizes
         mean, low, high = decay * v.mean(dim=1), decay * v.amin(dim=1), decay * v.amax(dim=1)
-        statistics.append((mean, torch.maximum(high - mean, mean - low)))
+        statistics.append(reference.finish_statistics(mean, low, high))
         a, b = reference.normalisation(*statistics[-1], decay, inv_alpha, beta)
         t = torch.tensor(i, dtype=torch.int32)
         static = (1, noise, reset is None, True)

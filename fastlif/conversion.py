@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.modules import NoisyLIF, neurons
+from fastlif.modules import NoisyLIF, Pass, neurons
 
 __all__ = ["MultiStep", "convert"]
 
@@ -74,7 +74,11 @@ def _other_activations(model: nn.Module) -> list[str]:
     for path, module in model.named_modules():
         if isinstance(module, _ACTIVATION_MODULES):
             found.append(f"{path or 'the model'} ({type(module).__name__})")
-        for name, value in vars(module).items():  # such as nn.TransformerEncoderLayer.activation
+        for name, value in vars(module).items():
+            listed = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+            if not name.startswith("_") and any(isinstance(v, (nn.ReLU, *_ACTIVATION_MODULES)) for v in listed):
+                found.append(f"{path}.{name} (modules in a plain {type(value).__name__})".lstrip("."))
+            # such as nn.TransformerEncoderLayer.activation
             if inspect.isroutine(value) and getattr(value, "__name__", "") in _ACTIVATION_FUNCTIONS:
                 found.append(f"{path}.{name} (the function {value.__name__})".lstrip("."))
         for cls in type(module).__mro__:
@@ -149,7 +153,7 @@ class MultiStep(nn.Module):
             if isinstance(neuron, NoisyLIF):
                 neuron.convert(alpha=alpha, beta=beta, statistics=statistics)
         self.timesteps = timesteps
-        self.train(model.training)
+        self.training = model.training  # its own flag alone: the copy has kept those of its parts
 
     @property
     def timesteps(self) -> int:
@@ -167,8 +171,9 @@ class MultiStep(nn.Module):
         batch = input.shape[0]
         if self.repeat_input:
             input = input.expand(self._timesteps, *input.shape).flatten(0, 1)
+        current = Pass(None if self.repeat_input else batch)
         for neuron in neurons(self.model):
-            neuron.begin_pass(None if self.repeat_input else batch)
+            neuron.begin_pass(current)
         try:
             output = self.model(input, *args, **keywords)
         finally:
@@ -192,7 +197,8 @@ class MultiStep(nn.Module):
         Raises:
             ValueError: if there are no batches.
         """
-        training = self.training
+        modes = {module: module.training for module in self.modules()}
+        states = {neuron: neuron.state for neuron in neurons(self.model)}
         converted = [neuron for neuron in neurons(self.model) if isinstance(neuron, NoisyLIF)]
         recordings: dict[NoisyLIF, list] = {neuron: [] for neuron in converted}
         self.eval()
@@ -200,6 +206,7 @@ class MultiStep(nn.Module):
             for batch in batches:
                 for neuron in converted:
                     neuron.recording = []
+                    neuron.reset_state()
                 self(batch[0] if isinstance(batch, (tuple, list)) else batch)
                 for neuron in converted:
                     calls = [torch.stack(pair) for pair in neuron.recording]  # each [2, T]
@@ -207,7 +214,10 @@ class MultiStep(nn.Module):
         finally:
             for neuron in converted:
                 neuron.recording = None
-            self.train(training)
+            for module, mode in modes.items():
+                module.training = mode
+            for neuron, state in states.items():
+                neuron.state = state
         for neuron, passes in recordings.items():
             if not passes:
                 raise ValueError("batches must hold at least one batch to calibrate with, got none")

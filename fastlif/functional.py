@@ -5,7 +5,7 @@ Common to all of them:
 - Spikes come back in the input's dtype, shape and memory format; the membrane is float32.
 - Inputs are float32, float16 or bfloat16 in any memory layout; float64 on the reference backend alone.
 - Gradients are the surrogate's; the mean and the largest deviation of the membrane count as constants. They can be
-  taken once: a second derivative is an error.
+  taken once: there is no second derivative, and asking for it is an error.
 - ``backend``: ``"auto"`` (Triton's kernels on a GPU, the compiled reference on a CPU), ``"triton"``, ``"compiled"``
   or ``"reference"``. A name that cannot run here raises a RuntimeError that says why.
 - The same ``seed`` gives the same noise on every backend. By default a fresh one is drawn from torch's generator of

@@ -6,6 +6,8 @@ Time is folded into the batch: a module with ``timesteps=T`` takes and gives ``[
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
@@ -29,6 +31,14 @@ def neurons(model: nn.Module) -> list[Neuron]:
     return [module for module in model.modules() if isinstance(module, Neuron)]
 
 
+@dataclass
+class Pass:
+    """One forward of a MultiStep model, known to all of its neurons."""
+
+    static_batch: int | None  # the batch size of inputs that are the same at every step, if there are any
+    reached: bool = False  # whether a neuron was called yet: the first one must see that batch
+
+
 class Neuron(nn.Module):
     """What LIF and NoisyLIF share: the time axis, and the membrane carried between calls."""
 
@@ -44,32 +54,31 @@ class Neuron(nn.Module):
         self.backend = validation.check_choice("backend", backend, BACKENDS)
         # A plain attribute, detached: it never enters the state_dict, and copies and pickles like any tensor.
         self.state: torch.Tensor | None = None
-        # MultiStep's, during its forward: the batch size of inputs that are the same at every step, and how often
-        # this neuron was called so far.
-        self.static_batch: int | None = None
-        self.calls = 0
+        self.current: Pass | None = None  # during a MultiStep's forward
+        self.calls = 0  # of this neuron in that pass
 
     def reset_state(self) -> None:
         """Forgets the membrane carried from the last call."""
         self.state = None
 
-    def begin_pass(self, static_batch: int | None) -> None:
+    def begin_pass(self, current: Pass | None) -> None:
         """Called by MultiStep before each pass through the model, with None after it."""
-        self.static_batch = static_batch
+        self.current = current
         self.calls = 0
 
     def _unfold(self, x: torch.Tensor) -> torch.Tensor:
         """``[T*N, *]``, or ``[N, *]`` in the static part of a MultiStep model, as ``[T, N, *]`` without a copy."""
-        T, static = self.timesteps, self.static_batch
-        if static is not None:
+        T = self.timesteps
+        if self.current is not None and self.current.static_batch is not None:
             validation.check_input(x, dimensions="[T*N, *]", minimum=1)
+            static, reached = self.current.static_batch, self.current.reached
+            self.current.reached = True
             if x.shape[0] == static:
                 return x.expand(T, *x.shape)
-            if static and x.shape[0] % (T * static):
+            if not reached or (static and x.shape[0] % (T * static)):
                 raise ValueError(
-                    f"a neuron of a MultiStep model got the batch {x.shape[0]}, neither the input's {static} nor a "
-                    f"multiple of timesteps * {static}: a layer before it changes the batch; try "
-                    "MultiStep(..., repeat_input=True)"
+                    f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {static} and "
+                    f"timesteps={T}: a layer before it changes the batch; try MultiStep(..., repeat_input=True)"
                 )
         validation.check_folded_batch(x, T)
         return x.unflatten(0, (T, x.shape[0] // T))
@@ -82,6 +91,8 @@ class Neuron(nn.Module):
                 f"the membrane carried from the last call has shape {tuple(self.state.shape)}, this call's time step "
                 f"{tuple(x.shape[1:])}: call fastlif.reset(model) before a batch of another shape"
             )
+        if self.state.is_inference() and not torch.is_inference_mode_enabled():
+            return self.state.clone()  # which autograd can save
         return self.state
 
     def _apply(self, fn, recurse=True):
@@ -90,7 +101,8 @@ class Neuron(nn.Module):
         super()._apply(fn, recurse)
         for name, tensor in kept.items():
             if tensor is not None:
-                setattr(self, name, tensor.to(fn(tensor).device))
+                moved = fn(tensor)
+                setattr(self, name, moved if moved.dtype == tensor.dtype else tensor.to(moved.device))
         return self
 
     def extra_repr(self) -> str:
@@ -157,8 +169,9 @@ class NoisyLIF(Neuron):
 
     Args:
         timesteps: T, the steps folded into the batch; 1 by default.
-        alpha, beta, noise, statistics: as in :func:`fastlif.functional.noisy_lif`. Statistics frozen by
-            :meth:`fastlif.MultiStep.calibrate` take precedence over ``statistics``; they are buffers.
+        alpha, beta, noise: as in :func:`fastlif.functional.noisy_lif`.
+        statistics: ``"layer"`` or ``"sample"``. What :meth:`fastlif.MultiStep.calibrate` froze takes precedence; it
+            is kept in buffers.
         decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.noisy_lif`.
         stateful: as in :class:`fastlif.LIF`, for the converted neuron.
 
@@ -177,7 +190,7 @@ class NoisyLIF(Neuron):
         alpha: float = 4.0,
         beta: float = 0.5,
         noise: Noise = Noise(),
-        statistics: str | tuple[torch.Tensor, torch.Tensor] = "layer",
+        statistics: str = "layer",
         surrogate: str | Surrogate = "atan",
         detach_reset: bool = False,
         stateful: bool = False,
@@ -186,9 +199,7 @@ class NoisyLIF(Neuron):
         super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend)
         self.noise = validation.check_type("noise", noise, Noise)
         self.alpha, self.beta = validation.check_normalisation(alpha, beta, noise)
-        self.statistics = statistics
-        if isinstance(statistics, str):
-            validation.check_choice("statistics", statistics, validation.STATISTICS)
+        self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
         self.converted = False
         # Once calibrated, [calls, T]: a row for every call of the neuron in one pass, since a module can be shared.
         # Until then empty, and not in the state_dict.
@@ -220,7 +231,8 @@ class NoisyLIF(Neuron):
         )
         if self.recording is not None:
             self.recording.append((mean[:, 0], deviation[:, 0]))
-        self.calls += 1
+        if self.current is not None:
+            self.calls += 1
         if self.stateful:
             self.state = state.detach()
         return spikes.flatten(0, 1)
@@ -233,13 +245,13 @@ class NoisyLIF(Neuron):
             return self.statistics
         if self.timesteps > T:
             raise ValueError(f"timesteps={self.timesteps} exceeds the {T} steps that were calibrated: calibrate again")
-        call = self.calls if self.static_batch is not None or calls > 1 else 0
-        if call >= calls:
+        if self.calls >= calls or (self.current is None and calls > 1):
             raise RuntimeError(
-                f"this neuron was calibrated for {calls} calls a pass and is called once more: run the model through "
-                "fastlif.MultiStep, and calibrate again if its forward has changed"
+                f"this neuron was calibrated for {calls} calls in a pass of its MultiStep model: run it inside that "
+                "model, and calibrate again if the forward has changed"
             )
-        return self.calibrated_mean[call, : self.timesteps], self.calibrated_deviation[call, : self.timesteps]
+        now = self.calls, slice(self.timesteps)
+        return self.calibrated_mean[now], self.calibrated_deviation[now]
 
     def convert(self, *, alpha=None, beta=None, statistics=None) -> None:
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""

@@ -130,7 +130,7 @@ def _noisy_lif(
     spikes = empty_steps(x)
     groups = _groups(x, statistics)
     if not x.numel():
-        return spikes, _state(None, x, True), *_empty_statistics(x, groups)
+        return spikes, _state(None, x, True), *(value.zero_() for value in _empty_statistics(x, groups))
     state, mean, deviation = _launchers(backend).noisy_lif_forward(
         flat_steps(x, groups), flat_steps(spikes, groups), _flat_state(initial_state, x, groups), seed, decay=decay,
         inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,

@@ -250,11 +250,16 @@ def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alph
 def membrane_statistics(decayed: torch.Tensor, statistics: str) -> tuple[torch.Tensor, torch.Tensor]:
     """mu = mean(A) and M = max|A - mu| of A = decay v_{t-1}, Eq. (7)-(9): ``[1]`` each, or ``[N]`` for "sample"."""
     groups = decayed.detach()
-    groups = groups.flatten(1) if statistics == "sample" else groups.reshape(1, groups.numel())
+    samples = groups.shape[0] if statistics == "sample" else 1
+    groups = groups.reshape(samples, groups.numel() // max(samples, 1))
     if groups.numel() == 0:
         return groups.new_zeros(groups.shape[0]), groups.new_zeros(groups.shape[0])
-    mean = groups.mean(dim=1)
-    return mean, torch.maximum(groups.amax(dim=1) - mean, mean - groups.amin(dim=1))
+    return finish_statistics(groups.mean(dim=1), groups.amin(dim=1), groups.amax(dim=1))
+
+
+def finish_statistics(mean, low, high):
+    """mu and M from a group's mean, minimum and maximum. Equal values have M = 0, although their mean may round."""
+    return mean, torch.where(low == high, 0, torch.maximum(high - mean, mean - low))
 
 
 def normalisation(mean, deviation, decay, inv_alpha, beta):

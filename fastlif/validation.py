@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 
 import torch
@@ -19,10 +18,10 @@ def check_choice(name: str, value, known: tuple[str, ...]) -> str:
 
 def check_number(name: str, value, *, finite: bool = False) -> float:
     """``value`` as a float; NaN is never a number here."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, (float, int, torch.SymFloat, torch.SymInt, numbers.Real)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     value = float(value)
-    if math.isnan(value) or (finite and math.isinf(value)):
+    if value != value or (finite and value - value != 0):  # math.isnan cannot be traced for a changing number
         raise ValueError(f"{name} must be {'a finite number' if finite else 'a number'}, got {value}")
     return value
 

@@ -38,7 +38,7 @@ def coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, be
     if mean_ptr is None:
         return decay, 0.0
     else:
-        at = t * groups + group
+        at = wide(t) * groups + group
         return normalisation(tl.load(mean_ptr + at), tl.load(deviation_ptr + at), decay, inv_alpha, beta)
 
 

@@ -30,7 +30,7 @@ def _finish_statistics(partial_ptr, group, programs, group_size, MAX_PROGRAMS: t
     mean = tl.sum(tl.load(partial_ptr + at, mask=mask, other=0.0)) / group_size
     low = tl.min(tl.load(partial_ptr + at + 1, mask=mask, other=float("inf")))
     high = tl.max(tl.load(partial_ptr + at + 2, mask=mask, other=float("-inf")))
-    return mean, tl.maximum(high - mean, mean - low)
+    return mean, tl.where(low == high, 0.0, tl.maximum(high - mean, mean - low))  # equal values: their mean may round
 
 
 @triton.jit(do_not_specialize=["first_step", "last_step"])
@@ -75,14 +75,14 @@ def _noisy_lif_steps_kernel(
             if HAS_STATE or t > 0:
                 partials = partial_ptr + wide(t) * groups * programs * 3
                 mean, deviation = _finish_statistics(partials, group, programs, group_size, MAX_PROGRAMS)
-            tl.store(mean_ptr + t * groups + group, mean, mask=program == 0)
-            tl.store(deviation_ptr + t * groups + group, deviation, mask=program == 0)
+            tl.store(mean_ptr + wide(t) * groups + group, mean, mask=program == 0)
+            tl.store(deviation_ptr + wide(t) * groups + group, deviation, mask=program == 0)
             a, b = normalisation(mean, deviation, decay, inv_alpha, beta)
 
         total = tl.zeros([BLOCK], tl.float32)
         low = tl.full([BLOCK], float("inf"), tl.float32)
         high = tl.full([BLOCK], float("-inf"), tl.float32)
-        for block in range(program, tl.cdiv(group_size, BLOCK), programs):
+        for block in range(program, tl.cdiv(wide(group_size), BLOCK), programs):
             within = wide(block) * BLOCK + tl.arange(0, BLOCK)
             mask = within < group_size
             offsets = group * group_size + within

@@ -49,7 +49,13 @@ def test_one_compilation_serves_all_sizes_and_values():
     import torch._dynamo.utils as utils
 
     noisy_spike(sample(3, 3000), seed=1, backend="compiled")
+    lif(sample(3, 4, 50), backend="compiled")
     before = utils.counters["stats"]["unique_graphs"]
+    assert before > 0
+    with torch.inference_mode():
+        lif(sample(3, 5, 70), backend="compiled")
+    with torch.autocast("cpu", torch.bfloat16):
+        lif(sample(3, 6, 80).requires_grad_(), threshold=0.7, decay=0.1, backend="compiled")
     for size, threshold in ((3001, 1.0), (4096, 0.5), (77_777, 2.0)):
         noisy_spike(sample(2, size), seed=1, threshold=threshold, noise=Noise(high=1 + size / 9e4), backend="compiled")
     assert utils.counters["stats"]["unique_graphs"] == before

@@ -72,6 +72,10 @@ def test_what_could_not_be_swapped_is_said():
 def test_bad_models():
     with pytest.raises(ValueError, match="Linear has no nn.ReLU to swap"):
         fastlif.convert(nn.Linear(2, 2))
+    listed = nn.Sequential(nn.ReLU())
+    listed.more = [nn.ReLU()]
+    with pytest.warns(UserWarning, match="more .modules in a plain list"):
+        fastlif.convert(listed)
     with pytest.raises(ValueError, match="GELU.*Replace these"):
         fastlif.convert(nn.Sequential(nn.GELU()))
     with pytest.raises(TypeError, match="model must be a torch.nn.Module, got str"):
@@ -124,8 +128,23 @@ def test_a_layer_that_changes_the_batch_is_noticed():
             return x.reshape(x.shape[0] * 3, -1)
 
     model = nn.Sequential(Patches(), NoisyLIF(**REFERENCE))
-    with pytest.raises(ValueError, match="a layer before it changes the batch"):
-        MultiStep(model, 2)(torch.randn(5, 6))
+    for timesteps in (2, 3):
+        with pytest.raises(ValueError, match="a layer before it changes the batch"):
+            MultiStep(model, timesteps)(torch.randn(5, 6))
+
+
+def test_frozen_layers_stay_frozen():
+    single = small().train()
+    single[1].eval()
+    multi = MultiStep(single, 2)
+    multi.calibrate([torch.randn(4, 1, 8, 8)])
+    assert multi.training and multi.model[0].training and not multi.model[1].training
+
+
+def test_calibration_leaves_the_carried_membrane_alone():
+    multi = MultiStep(NoisyLIF(stateful=True, **REFERENCE), 2)
+    multi.calibrate([torch.randn(4, 5), torch.randn(3, 5)])
+    assert multi.model.state is None
 
 
 def test_outputs_of_any_structure():

@@ -84,6 +84,13 @@ def test_resnet18_compiles_whole_and_gives_eagers_result():
         assert not torch.equal(compiled(x), outputs[0])
 
 
+def test_a_compiled_neuron_is_not_compiled_again_at_every_call():
+    neuron = torch.compile(fastlif.NoisyLIF(timesteps=2, backend="triton"), fullgraph=True, backend="aot_eager")
+    x = torch.randn(4, 50, device=DEVICE)
+    for _ in range(12):  # PyTorch gives up after 8 recompilations
+        neuron(x)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
 def test_inductor_gives_eagers_result():
     """The whole stack on a CPU: generated code around the compiled neurons, seeds drawn as eager draws them."""

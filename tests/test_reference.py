@@ -152,14 +152,28 @@ def test_gradient_is_the_surrogates():
         torch.testing.assert_close(grad, expected)
 
 
-def test_scan_gradient_against_finite_differences():
-    """With a surrogate that is the derivative of a smooth spike, backpropagation through time is checked end to end:
-    the gradient of the membrane path alone (no spikes within reach) must be the product of the decays."""
-    x = torch.full((4, 1, 1), 0.1, dtype=torch.float64, requires_grad=True)
-    keywords = dict(decay=0.5, threshold=1e9, reset=0.0, surrogate=Surrogate("rectangular"), detach_reset=False)
-    _, v = reference.lif(x, **keywords)
-    (grad,) = torch.autograd.grad(v.sum(), x)
-    torch.testing.assert_close(grad.flatten(), torch.tensor([0.125, 0.25, 0.5, 1.0], dtype=torch.float64))
+@pytest.mark.parametrize("reset", [0.0, -0.3, None])
+@pytest.mark.parametrize("detach_reset", [False, True])
+def test_scan_gradient(reset, detach_reset):
+    """Backpropagation through time by autograd alone: a spike that is 0 or 1 forward and arctan backward."""
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.randn(6, 3, 40, generator=generator, dtype=torch.float64) * 0.6 + 0.4).requires_grad_()
+    weights = torch.randn(7, 3, 40, generator=generator, dtype=torch.float64)
+    surrogate = Surrogate("atan", 3.0)
+    keywords = dict(decay=0.7, threshold=1.0, surrogate=surrogate, reset=reset, detach_reset=detach_reset)
+    spikes, v = reference.lif(x, **keywords)
+    (actual,) = torch.autograd.grad((torch.cat([spikes, v[None]]) * weights).sum(), x)
+
+    v, loss = torch.zeros_like(x[0]), 0.0
+    for x_t, weight in zip(x, weights):
+        h = x_t + 0.7 * v
+        smooth = torch.atan(math.pi / 2 * surrogate.width * (h - 1)) / math.pi
+        s = (h > 1).double() + smooth - smooth.detach()
+        gate = s.detach() if detach_reset else s
+        v = h - gate if reset is None else h * (1 - gate) + reset * gate
+        loss = loss + (s * weight).sum()
+    (expected,) = torch.autograd.grad(loss + (v * weights[6]).sum(), x)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_infinite_alpha_is_the_papers_second_step():
