@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     print(f"network {shape}, {norm}, {args.output} output, {LOSSES[args.output]} loss")
     print(f"on {_describe(device)}, neurons on the {args.backend} backend")
     if args.backend != "reference":
-        print("the first batch compiles the neurons: a minute or so if it is the first time on this machine", flush=True)
+        print("The first batches compile the neurons: a wait, most of all the first time on a machine.", flush=True)
 
     def train(model: nn.Module, epochs: int, title: str) -> list[training.Epoch]:
         options = {
@@ -116,7 +116,9 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         }
         # A copy trains on a few batches first, so that neither compilation nor the first allocations are timed.
         few = [tensor[: WARM_UP_BATCHES * batch_size] for tensor in train_set]
+        start = training.now(device)
         training.train(copy.deepcopy(model), *few, **options)
+        print(f"{title}: warm-up with compilation {training.now(device) - start:.1f} s", flush=True)
         return training.train(model, *train_set, epochs=epochs, title=title, **options)
 
     single_epochs = train(single, args.epochs, "single step")
@@ -207,12 +209,12 @@ def spread(times: list[float]) -> Spread:
 
 def print_table(rows: list[Row], timed: str) -> None:
     """Print a line per network; ``timed`` says over what its time per image was taken."""
-    print(f"\n{'network':<22}{'test accuracy':>15}{'time per image (p20-p80)':>32}{'spikes per neuron':>20}")
+    print(f"\n{'network':<25}{'test accuracy':>15}{'time per image (p20-p80)':>32}{'spikes per neuron':>20}")
     for row in rows:
         time = row.seconds_per_image
         microseconds = f"{time.median * 1e6:,.1f} us ({time.p20 * 1e6:,.1f}-{time.p80 * 1e6:,.1f})"
         name = f"{row.network}, {'converted' if row.network.startswith('T') else 'as trained'}"
-        print(f"{name:<22}{row.accuracy * 100:>13.2f} %{microseconds:>32}{row.spikes_per_neuron:>20.3f}")
+        print(f"{name:<25}{row.accuracy * 100:>13.2f} %{microseconds:>32}{row.spikes_per_neuron:>20.3f}")
     print(f"(time: median over {timed}; spikes: mean number per neuron and image, over all T steps)\n")
 
 
@@ -312,9 +314,12 @@ def _backend(name: str, device: torch.device) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RuntimeError(f"--out {folder} cannot be made a folder: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"--out {folder} cannot be written to")
+        raise RuntimeError(f"--out {folder} cannot be written to")
 
 
 def _describe(device: torch.device) -> str:

@@ -11,7 +11,7 @@ import triton.language as tl
 
 from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
-from fastlif.kernels.tile import OPTIONS, grid, on_device, tile, wide
+from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile, wide
 
 
 @triton.jit
@@ -202,25 +202,31 @@ def _lif_backward_kernel(
         tl.store(grad_initial_state_ptr + offsets, grad_v, mask=mask)
 
 
-def _forward_tile(noise):
-    # Without noise nothing ties the rows together, and one row needs the fewest registers.
-    if noise == "none":
-        return {"ROWS": 1, "COLS": 1024, "VECTOR": 8, "num_warps": 4}
-    return {"ROWS": 8, "COLS": 256, "VECTOR": 8, "num_warps": 1}
+def _forward_tile(x, noise):
+    """For x ``[T, groups, features]``. ``python -m benchmarks static`` shows what each choice costs."""
+    if noise == "none":  # then nothing ties rows together, and one needs the fewest registers
+        return {"ROWS": 1, "COLS": 1024, "VECTOR": 8, "num_warps": 2}
+    if x.shape[1] > 1:  # per sample every element has a mean and a deviation of its own in registers
+        return {"ROWS": 8, "COLS": 128, "VECTOR": 1, "num_warps": 4}
+    return noise_tile(x[0])
 
 
-def _backward_tile(noise, T, per_sample):
-    """A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills.
+def _backward_tile(x, noise):
+    """For x ``[T, groups, features]``.
 
-    ``python -m benchmarks static`` shows what each choice costs.
+    A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills. Few rows
+    draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
-    tile = {"ROWS": 1, "COLS": 128, "VECTOR": 4, "num_warps": 1}
-    if per_sample:
-        return tile | {"CHUNK": min(T, 4)}
-    if noise == "none":
-        return tile | {"CHUNK": min(T, 16), "COLS": 512, "num_warps": 4}
-    rows = 8 if T <= 2 else 4 if T <= 5 else 2 if T <= 10 else 1
-    return tile | {"CHUNK": T if T <= 16 else 8, "ROWS": rows}
+    T, groups = x.shape[:2]
+    vector = 4 if x[0].numel() % 16 == 0 else 1
+    rows, chunk = 8 if T == 1 else 4 if T <= 3 else 2 if T <= 6 else 1, T
+    if groups > 1:
+        rows, chunk = 1, min(T, 4)
+    elif noise == "none" and T > 16:
+        chunk = 8
+    elif noise != "none" and T > 12:
+        rows, chunk = 4, 3
+    return {"CHUNK": chunk, "ROWS": rows, "COLS": 128, "VECTOR": vector, "num_warps": 4 // vector}
 
 
 def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
@@ -233,7 +239,7 @@ def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_a
     T, groups, group_size = x.shape
     numel = groups * group_size
     final_state = x.new_empty(x.shape[1:], dtype=torch.float32) if return_state else None
-    options = _forward_tile(noise)
+    options = _forward_tile(x, noise)
     with on_device(x):
         _lif_forward_kernel[grid(numel, options["ROWS"], options["COLS"])](
             x_ptr=x,
@@ -271,7 +277,7 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviat
     """
     T, groups, group_size = x.shape
     numel = groups * group_size
-    options = _backward_tile(noise, T, groups > 1)
+    options = _backward_tile(x, noise)
     grad_initial_state = None if initial_state is None else torch.empty_like(initial_state)
     checkpoint = None
     if T > options["CHUNK"]:

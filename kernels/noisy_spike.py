@@ -8,7 +8,7 @@ import triton.language as tl
 
 from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
-from fastlif.kernels.tile import OPTIONS, grid, on_device, tile
+from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile
 
 
 @triton.jit
@@ -63,13 +63,11 @@ def _noisy_spike_backward_kernel(
     tl.store(grad_x_ptr + offsets, grad.to(grad_x_ptr.dtype.element_ty), mask=mask)
 
 
-TILE = {"ROWS": 8, "COLS": 256, "VECTOR": 8, "num_warps": 1}
-
-
 def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
     """Launches the forward over dense tensors of equal layout, any shape; writes ``spikes``."""
+    options = noise_tile(x)
     with on_device(x):
-        _noisy_spike_forward_kernel[grid(x.numel(), TILE["ROWS"], TILE["COLS"])](
+        _noisy_spike_forward_kernel[grid(x.numel(), options["ROWS"], options["COLS"])](
             x_ptr=x,
             spikes_ptr=spikes,
             seed_ptr=seed,
@@ -77,7 +75,7 @@ def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
             threshold=threshold,
             numel=x.numel(),
             NOISE=noise,
-            **TILE,
+            **options,
             **OPTIONS,
         )
 
@@ -85,8 +83,9 @@ def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
                          surrogate_width):
     """Launches the backward over dense tensors of equal layout, any shape; writes ``grad_x``."""
+    options = noise_tile(x)
     with on_device(x):
-        _noisy_spike_backward_kernel[grid(x.numel(), TILE["ROWS"], TILE["COLS"])](
+        _noisy_spike_backward_kernel[grid(x.numel(), options["ROWS"], options["COLS"])](
             grad_spikes_ptr=grad_spikes,
             x_ptr=x,
             grad_x_ptr=grad_x,
@@ -97,6 +96,6 @@ def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, 
             numel=x.numel(),
             NOISE=noise,
             SURROGATE=surrogate,
-            **TILE,
+            **options,
             **OPTIONS,
         )

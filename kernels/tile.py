@@ -45,6 +45,13 @@ def wide(index):
     return tl.cast(index, tl.int64)
 
 
+def noise_tile(x):
+    """The tile for x: all 8 rows, so that no number is drawn in vain, and 128-bit accesses, which need a size that 16
+    divides. Single elements are read with neighbours in neighbouring threads."""
+    vector = 16 // x.element_size() if x.numel() % 16 == 0 else 1
+    return {"ROWS": 8, "COLS": max(128, 32 * vector), "VECTOR": vector, "num_warps": 4 if vector == 1 else 1}
+
+
 def grid(numel: int, rows: int, cols: int) -> tuple[int]:
     """Enough programs for ``numel`` elements: whole groups of 8 sub-blocks."""
     groups = triton.cdiv(numel, LANES.value * max(cols, SUB_BLOCK.value)) * max(1, SUB_BLOCK.value // cols)
