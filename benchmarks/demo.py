@@ -30,9 +30,9 @@ DIRECT_TIMESTEPS = 10
 WARM_UP_BATCHES = 3
 TIMED_BATCHES = 30
 
-# What a CPU can do in a minute or two, and in a few minutes. The digits are so easy that a linear output scores alike at
-# every T; the spiking one, as in the paper's Fig. 2, shows what more steps add. An epoch of them is too short to time
-# just once.
+# What a CPU can do in a minute or two, and in a few minutes. The digits are so easy that a linear output scores alike
+# at every T; the spiking one, as in the paper's Fig. 2, shows what more steps add. An epoch of them is too short to
+# time just once.
 RECIPES = {
     "digits": {"epochs": 40, "batch_size": 50, "width": 1.0, "output": "spiking", "direct_epochs": 5},
     "fashion-mnist": {"epochs": 5, "batch_size": 100, "width": 0.5, "output": "linear", "direct_epochs": 1},
@@ -163,9 +163,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
     """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
     with spike_counter(model) as spikes_per_neuron:
-        accuracy = training.evaluate(
-            model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}"
-        )
+        accuracy = training.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
     seconds = time_per_image(model, datasets.to_float(images[:batch_size]))
     return Row(name, getattr(model, "timesteps", 1), accuracy, seconds, spikes_per_neuron())
 
@@ -191,7 +189,7 @@ def spike_counter(model: nn.Module) -> Iterator[Callable[[], float]]:
 
 @torch.no_grad()
 def time_per_image(model: nn.Module, batch: Tensor) -> Spread:
-    """Seconds per image of a pass through ``model`` in evaluation mode, ``batch`` ``[N, C, H, W]`` float32 at a time."""
+    """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
     model.eval()
     times = []
     for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):

@@ -1,22 +1,19 @@
 """What the kernels compile to, for a GPU that need not be there: ``python -m benchmarks static``.
 
-Every kernel is compiled ahead of time exactly as its launcher would launch it, and its machine code is read. A row of
-the table is one kernel in one configuration. Its columns, for NVIDIA:
+Every kernel is compiled ahead of time just as its launcher would launch it: the launcher itself is called, on tensors
+without memory, and what it would have launched is compiled instead. Then the machine code is read. A row of the table
+is one kernel in one configuration. For NVIDIA its columns are:
 
 - registers: of a thread.
-- local memory: bytes of a thread, and the instructions that access it. Both are 0 unless the kernel spills.
+- local memory: bytes of a thread, and the instructions that access it. 0 unless the kernel spills.
 - shared memory: bytes of a block.
-- loads, stores: of global memory, as count x bits, widest first. Each stands once in the code, however often it runs.
-- instructions per element (neuron-step): where time is unrolled, the whole kernel's instructions divided by the
-  elements of a thread and by the steps. Where time is a loop at run time, the loop's instructions divided by the
-  elements and the steps of one iteration; what comes before and after the loop is left out. The backward of a long
-  sequence has two such loops, whose figures are added. Subroutines for rare operands are not counted.
-- resident warps: of a multiprocessor, from the registers and the block's size.
-- bytes in flight: of a multiprocessor: the resident warps times the most bytes a thread asks for before it needs any
-  of them.
+- loads, stores: of global memory, count x bits, widest first; each as often as it stands in the code.
+- instructions per element: see ``PER_ELEMENT``.
+- warps: that fit on a multiprocessor at once, by their registers and the number of blocks.
+- KB in flight: on a multiprocessor: its warps times the most bytes that their threads ask for before an instruction
+  needs any of them. Loads narrower than the kernel's data (scalars that a whole program shares) do not count.
 
-For AMD: vector registers (VGPR and AGPR together), bytes of scratch memory and spilled registers, shared memory (LDS),
-and the instructions of the whole kernel.
+For AMD: vector registers, bytes of scratch memory and spilled registers, and the instructions of the whole kernel.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -42,6 +39,12 @@ import torch
 from fastlif.types import NOISE_KINDS, SURROGATE_WIDTHS
 
 DESCRIPTION = "registers, spills, access widths and instructions of every kernel, compiled without a GPU"
+PER_ELEMENT = (
+    "Instructions per element (and per time step): where time is unrolled, all instructions of the kernel over the "
+    "elements of a thread and over the steps. Where time is a loop, those of the loop's body over the elements and "
+    "steps of one iteration; what stands before and after it is left out. The backward of a long sequence has two "
+    "loops: their figures are added. Subroutines for rare operands do not count."
+)
 
 TARGETS = {
     "sm_80": ("cuda", 80, 32),
@@ -77,7 +80,7 @@ class Case:
             words = [noise, f"per {self.statistics}", f"T = {self.T}", self.reset]
         words += ["detached"] * self.detach_reset + ["state"] * self.state
         words += [self.surrogate] * self.launcher.endswith("backward")
-        words += [self.size] * (self.size != "usual")
+        words += {"usual": [], "odd": ["odd size"], "huge": ["over 2^31 elements"]}[self.size]
         return ", ".join(words)
 
 
@@ -310,9 +313,8 @@ def _tool(name: str, *arguments) -> str:
     folder = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
     program = shutil.which(name, path=str(folder)) or shutil.which(name)
     if program is None:
-        raise RuntimeError(f"{name} is neither in {folder}, where Triton's wheel has it, nor on the PATH")
-    done = subprocess.run([program, *arguments], check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return done.stdout
+        sys.exit(f"{name} is neither in {folder}, where Triton's wheel has it, nor on the PATH.")
+    return subprocess.run([program, *arguments], check=True, text=True, capture_output=True).stdout
 
 
 _SASS = re.compile(
@@ -348,13 +350,14 @@ def _accessed(instructions, opcode, at_least=0) -> int:
     return sum(width // 8 * count for width, count in _widths(instructions, opcode).items() if width >= 8 * at_least)
 
 
-def _per_element(instructions, loops, arguments, elements, itemsize) -> float:
+def _per_element(instructions, loops, arguments, elements, itemsize) -> float | None:
     chunk = arguments.get("CHUNK", 1)
     if not loops:
         return len(instructions) / (elements * chunk)
     if "CHUNK" not in arguments:  # a forward: its innermost loop that stores; the steps' kernel also stores v
         stored = itemsize if "BLOCK" not in arguments else itemsize + 4
-        body = max((instructions[loop.start : loop.stop] for loop in loops), key=lambda body: (_accessed(body, "STG"), -len(body)))
+        bodies = [instructions[loop.start : loop.stop] for loop in loops]
+        body = max(bodies, key=lambda body: (_accessed(body, "STG"), -len(body)))
         return len(body) / (_accessed(body, "STG") / stored)
     # The backward's two loops both walk over a chunk at a time; the first may contain a loop over single steps.
     total = 0
@@ -362,7 +365,7 @@ def _per_element(instructions, loops, arguments, elements, itemsize) -> float:
         if any(loop.start > other.start and loop.stop < other.stop for other in loops):
             body = instructions[loop.start : loop.stop]
             steps = _accessed(body, "LDG", min(16, itemsize * arguments["VECTOR"])) / (elements * itemsize)
-            if not steps:
+            if not steps:  # an odd size: the loads of x cannot be told from those of scalars
                 return None
             total += len(body) * (chunk / steps - 1)
         else:
@@ -412,3 +415,86 @@ def _read_amd(compiled, arguments, itemsize):
         "resident_warps": None,
         "bytes_in_flight": None,
     }
+
+
+# --- The table ----------------------------------------------------------------------------------------------------
+
+
+def table(results: list[Result]) -> list[dict[str, str]]:
+    """The results as rows of text; columns that the target does not fill are left out."""
+
+    def widths(counts):
+        return " ".join(f"{count}x{width}" for width, count in counts.items())
+
+    rows = []
+    for r in results:
+        row = {
+            "kernel": r.kernel,
+            "configuration": r.configuration,
+            "registers": str(r.registers),
+            "local memory": f"{r.local_bytes} B, {r.local_accesses}" if r.spills else "0",
+            "shared memory": str(r.shared_bytes),
+        }
+        if r.loads is None:
+            row["instructions"] = str(r.instructions)
+        else:
+            row |= {
+                "loads": widths(r.loads),
+                "stores": widths(r.stores),
+                "instructions per element": "" if r.instructions_per_element is None else f"{r.instructions_per_element:.1f}",
+                "warps": str(r.resident_warps),
+                "KB in flight": f"{r.bytes_in_flight / 1024:.0f}",
+            }
+        rows.append(row)
+    return rows
+
+
+def markdown(rows: list[dict[str, str]], caption: str) -> str:
+    """The rows as a Markdown table under its caption."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``python -m benchmarks static``."""
+    parser.add_argument("--target", choices=TARGETS, default="sm_90", help="compile for it (default: %(default)s)")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp16", help="of input and output (default: %(default)s)")
+    parser.add_argument("--kernel", default="", metavar="NAME", help="only kernels with NAME in their name")
+    parser.add_argument("--all", action="store_true", help="every configuration; takes ten minutes or more")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the table as Markdown; FILE.csv: as CSV too, beside FILE.md"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints and writes the table; returns 1 if anything spills."""
+    if "TRITON_INTERPRET" in os.environ:  # with it kernels become Python functions, which cannot be compiled
+        environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+        return subprocess.call([sys.executable, *sys.orig_argv[1:]], env=environment)
+    import triton
+
+    cases = [c for c in (ALL_CASES if arguments.all else DEFAULT_CASES) if arguments.kernel in c.launcher]
+    if not cases:
+        sys.exit(f"no kernel has {arguments.kernel!r} in its name: there are {sorted({c.launcher for c in ALL_CASES})}")
+    results = []
+    for done, case in enumerate(cases):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{done}/{len(cases)} {case.launcher}: {case}", end="", file=sys.stderr, flush=True)
+        results.append(measure(case, arguments.dtype, arguments.target))
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+
+    rows = table(results)
+    caption = f"Compiled for {arguments.target}, {arguments.dtype} in and out, by Triton {triton.__version__}."
+    text = markdown(rows, caption if results[0].loads is None else f"{caption} {PER_ELEMENT}")
+    print(text)
+    if arguments.out:
+        arguments.out.with_suffix(".md" if arguments.out.suffix == ".csv" else arguments.out.suffix).write_text(text)
+        if arguments.out.suffix == ".csv":
+            with arguments.out.open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows(rows)
+    spilling = sum(result.spills for result in results)
+    print(f"{spilling} of {len(results)} kernels spill to local memory.")
+    return 1 if spilling else 0

@@ -45,8 +45,9 @@ def test_the_network_gives_a_score_per_class(image_shape):
 
 
 def test_the_network_at_full_width_is_that_of_table_1():
-    layers = [layer for layer in network(width=1.0, image_shape=(1, 28, 28)) if isinstance(layer, nn.Conv2d | nn.Linear)]
-    assert [layer.weight.shape[0] for layer in layers] == [64, 128, 128, 512, 10]
+    layers = network(width=1.0, image_shape=(1, 28, 28))
+    features = [layer.weight.shape[0] for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert features == [64, 128, 128, 512, 10]
     assert networks.describe(10) == "64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC"
 
 
