@@ -4,7 +4,9 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = ("static",)
+from benchmarks import experiments
+
+COMMANDS = ("run", "plot", "report", "static")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -12,14 +14,17 @@ def main(argv: list[str] | None = None) -> int:
     modules = {name: importlib.import_module(f"benchmarks.{name}") for name in COMMANDS}
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser("list", help="the commands and what they do")
+    commands.add_parser("list", help="the commands and the experiments")
     for name, module in modules.items():
         command = commands.add_parser(name, help=module.DESCRIPTION, description=module.DESCRIPTION)
         module.add_arguments(command)
     arguments = parser.parse_args(argv)
     if arguments.command == "list":
         for name, module in modules.items():
-            print(f"{name:8} {module.DESCRIPTION}")
+            print(f"{name:15} {module.DESCRIPTION}")
+        print("\nexperiments, for run:")
+        for name in experiments.NAMES:
+            print(f"{name:15} {experiments.load(name).DESCRIPTION}")
         return 0
     return modules[arguments.command].run(arguments)
 

@@ -6,12 +6,8 @@ and shows accuracy, time and spikes of each, beside what training the same netwo
 
 import argparse
 import copy
-import importlib.metadata
+import dataclasses
 import json
-import math
-import os
-import platform
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,33 +17,25 @@ import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks import datasets, networks, training
-from fastlif.backends import BACKENDS, choose_backend
+from benchmarks import datasets, machine, networks, options, training
+from benchmarks.options import positive, whole
+from benchmarks.results import Spread, spread
+from fastlif.backends import BACKENDS
 from fastlif.modules import neurons
 
 TIMESTEPS = (1, 5, 10)
 DIRECT_TIMESTEPS = 10
-WARM_UP_BATCHES = 3
-TIMED_BATCHES = 30
 
 # What a CPU can do in a minute or two, and in a few minutes. The digits are so easy that a linear output scores alike
 # at every T; the spiking one, as in the paper's Fig. 2, shows what more steps add. An epoch of them is too short to
 # time just once.
 RECIPES = {
     "digits": {"epochs": 40, "batch_size": 50, "width": 1.0, "output": "spiking", "direct_epochs": 5},
+    "mnist": {"epochs": 5, "batch_size": 100, "width": 0.5, "output": "linear", "direct_epochs": 1},
     "fashion-mnist": {"epochs": 5, "batch_size": 100, "width": 0.5, "output": "linear", "direct_epochs": 1},
 }
 # Scores that are spikes lie in [0, 1]: cross-entropy cannot tell them apart well, so they get the paper's loss.
 LOSSES = {"linear": "cross-entropy", "spiking": "mse"}
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A measured time in seconds: the median and the 20th and 80th percentile."""
-
-    median: float
-    p20: float
-    p80: float
 
 
 @dataclass(frozen=True)
@@ -69,10 +57,10 @@ def main(argv: list[str] | None = None) -> None:
         if getattr(args, name) is None:
             setattr(args, name, value)
     try:
-        device = _device(args.device)
-        args.backend = _backend(args.backend, device)
+        device = options.device(args.device)
+        args.backend = options.backend(args.backend, device)
         data = datasets.load(args.dataset, data_root=args.data_root, download=args.download)
-        _make_folder(args.out)
+        options.make_folder(args.out)
     except (datasets.DatasetError, ImportError, OSError, RuntimeError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     run(args, data, device)
@@ -103,23 +91,20 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     norm = "batch normalisation" if args.batch_norm else "no batch normalisation"
     print(f"{data.name}: {len(images):,} images to train on, {len(test_set[0]):,} to test with")
     print(f"network {shape}, {norm}, {args.output} output, {LOSSES[args.output]} loss")
-    print(f"on {_describe(device)}, neurons on the {args.backend} backend")
+    print(f"on {machine.describe(device)}, neurons on the {args.backend} backend")
     if args.backend != "reference":
         print("The first batches compile the neurons: a wait, most of all the first time on a machine.", flush=True)
 
     def train(model: nn.Module, epochs: int, title: str) -> list[training.Epoch]:
-        options = {
-            "batch_size": batch_size,
-            "learning_rate": args.learning_rate,
-            "loss": LOSSES[args.output],
-            "seed": args.seed,
-        }
+        recipe = training.Recipe(
+            epochs, batch_size, args.learning_rate, loss=LOSSES[args.output], schedule="constant", seed=args.seed
+        )
         # A copy trains on a few batches first, so that neither compilation nor the first allocations are timed.
-        few = [tensor[: WARM_UP_BATCHES * batch_size] for tensor in train_set]
-        start = training.now(device)
-        training.train(copy.deepcopy(model), *few, **options)
-        print(f"{title}: warm-up with compilation {training.now(device) - start:.1f} s", flush=True)
-        return training.train(model, *train_set, epochs=epochs, title=title, **options)
+        few = [tensor[: training.WARM_UP_BATCHES * batch_size] for tensor in train_set]
+        start = machine.now(device)
+        training.train(copy.deepcopy(model), *few, dataclasses.replace(recipe, epochs=1))
+        print(f"{title}: warm-up with compilation {machine.now(device) - start:.1f} s", flush=True)
+        return training.train(model, *train_set, recipe, title=title)
 
     single_epochs = train(single, args.epochs, "single step")
     direct_epochs = train(direct, args.direct_epochs, f"directly at T = {DIRECT_TIMESTEPS}")
@@ -132,7 +117,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     single_seconds, direct_seconds = (
         spread([epoch.seconds for epoch in epochs]).median for epochs in (single_epochs, direct_epochs)
     )
-    print_table(rows, f"{TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
+    print_table(rows, f"{training.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
     print(
         f"One epoch of training takes {single_seconds:.2f} s in a single step and {direct_seconds:.2f} s directly at "
         f"T = {DIRECT_TIMESTEPS}, {direct_seconds / single_seconds:.1f} times as long\n(median of {len(single_epochs)} "
@@ -140,15 +125,15 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     )
 
     figure, results = (args.out / f"{data.name}{suffix}" for suffix in (".png", ".json"))
-    save_figure(rows, f"{data.name}, {shape}, {_describe(device)}", figure)
+    save_figure(rows, f"{data.name}, {shape}, {machine.describe(device)}", figure)
     record = {
         "dataset": data.name,
         "train_images": len(images),
         "test_images": len(test_set[0]),
         "network": shape,
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
-        "device": _describe(device),
-        "versions": _versions(),
+        "device": machine.describe(device),
+        "versions": machine.versions(),
         "rows": rows,
         "training": {
             "single step": single_epochs,
@@ -164,7 +149,7 @@ def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batc
     """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
     with spike_counter(model) as spikes_per_neuron:
         accuracy = training.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
-    seconds = time_per_image(model, datasets.to_float(images[:batch_size]))
+    seconds = training.time_per_image(model, datasets.to_float(images[:batch_size]))
     return Row(name, getattr(model, "timesteps", 1), accuracy, seconds, spikes_per_neuron())
 
 
@@ -185,24 +170,6 @@ def spike_counter(model: nn.Module) -> Iterator[Callable[[], float]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@torch.no_grad()
-def time_per_image(model: nn.Module, batch: Tensor) -> Spread:
-    """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
-    model.eval()
-    times = []
-    for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
-        start = training.now(batch.device)
-        model(batch)
-        times.append((training.now(batch.device) - start) / len(batch))
-    return spread(times[WARM_UP_BATCHES:])
-
-
-def spread(times: list[float]) -> Spread:
-    """The median and the percentiles of times in seconds."""
-    p20, median, p80 = torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.2, 0.5, 0.8]).double())
-    return Spread(median.item(), p20.item(), p80.item())
 
 
 def print_table(rows: list[Row], timed: str) -> None:
@@ -232,9 +199,7 @@ def save_figure(rows: list[Row], title: str, path: Path) -> None:
     times = [row.seconds_per_image for row in converted]
     spreads = [[(t.median - t.p20) * 1e6 for t in times], [(t.p80 - t.median) * 1e6 for t in times]]
     right.errorbar(steps, [t.median * 1e6 for t in times], spreads, fmt="o-", capsize=4, label="converted (p20-p80)")
-    right.axhline(
-        single.seconds_per_image.median * 1e6, color="black", linestyle="--", label="single step, as trained"
-    )
+    right.axhline(single.seconds_per_image.median * 1e6, color="black", linestyle="--", label="single step, as trained")
     right.set_ylabel("time per image (microseconds)")
     right.set_ylim(bottom=0)
     for axes in (left, right):
@@ -256,84 +221,22 @@ def _parser() -> argparse.ArgumentParser:
     by_dataset = "; ".join(f"{name}: {recipe}" for name, recipe in RECIPES.items())
     parser.epilog = f"Defaults that depend on the data set: {by_dataset}."
     option = parser.add_argument
-    option("--dataset", choices=datasets.NAMES, default="digits")
+    option("--dataset", choices=tuple(RECIPES), default="digits")
     option("--data-root", type=Path, help="folder to search first for the data set's files, and to download into")
     option("--download", action="store_true", help="download the data set if it is not found")
-    option("--epochs", type=_whole(1), help="of training in a single step")
-    option("--direct-epochs", type=_whole(1), help=f"of training directly at T = {DIRECT_TIMESTEPS}, for its time")
-    option("--batch-size", type=_whole(2), help="images in a batch, in training and in testing")
-    option("--limit", type=_whole(2), help="use only the first LIMIT images to train and to test")
-    option("--width", type=_positive, help="factor on the network's channels and hidden units")
+    option("--epochs", type=whole(1), help="of training in a single step")
+    option("--direct-epochs", type=whole(1), help=f"of training directly at T = {DIRECT_TIMESTEPS}, for its time")
+    option("--batch-size", type=whole(2), help="images in a batch, in training and in testing")
+    option("--limit", type=whole(2), help="use only the first LIMIT images to train and to test")
+    option("--width", type=positive, help="factor on the network's channels and hidden units")
     option("--batch-norm", action=argparse.BooleanOptionalAction, default=True)
     option("--output", choices=networks.OUTPUTS, help="what gives the scores: the last layer's input, or its spikes")
-    option("--learning-rate", type=_positive, default=1e-3, help="Adam's")
-    option("--seed", type=_whole(0), default=0)
-    option("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    option("--learning-rate", type=positive, default=1e-3, help="Adam's")
+    option("--seed", type=whole(0), default=0)
+    option("--device", choices=options.DEVICES, default="auto")
     option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
     option("--out", type=Path, default=Path("out/demo"), help="folder for the figure and the results")
     return parser
-
-
-def _whole(minimum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
-        return int(text)
-
-    return parse
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number greater than 0, got {text!r}")
-    return value
-
-
-def _device(name: str) -> torch.device:
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise RuntimeError("--device cuda cannot be used: PyTorch finds no GPU here; use --device cpu")
-    return torch.device("cpu" if name == "cpu" or not available else "cuda")
-
-
-def _backend(name: str, device: torch.device) -> str:
-    """The backend that the neurons will use, by its name."""
-    try:
-        return choose_backend(name, torch.empty(0, device=device))
-    except RuntimeError as error:
-        if name != "auto":
-            raise
-        print(f"{error}\ngoing on with the slower backend reference", file=sys.stderr)
-        return "reference"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RuntimeError(f"--out {folder} cannot be made a folder: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise RuntimeError(f"--out {folder} cannot be written to")
-
-
-def _describe(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "fastlif": fastlif.__version__}
-    for name in ("torch", "triton", "torchvision", "numpy", "scikit-learn"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass
-    return versions
 
 
 def _shown(path: Path) -> Path:

@@ -1,21 +1,51 @@
 """Training and evaluation, the same for every network: what is compared differs in its neurons alone.
 
-Images stay uint8 on the device and become float32 batch by batch, so that no loader is ever part of what is timed.
-A model takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``. A network of T steps does so inside
-``fastlif.MultiStep``, which runs what comes before its first neuron once and averages the scores over time: trained
-that way, ``MultiStep(small_network(..., activation=lambda: LIF(timesteps=10)), timesteps=10)`` is the baseline.
+Images stay uint8 on the device; they are augmented and become float32 there, batch by batch, so that no loader is ever
+part of what is timed. A model takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``. A network of T steps
+does so inside ``fastlif.MultiStep``, which runs what comes before its first neuron once and averages the scores over
+time: trained that way, ``MultiStep(small_network(..., activation=lambda: LIF(timesteps=10)), timesteps=10)`` is the
+baseline.
 """
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam, AdamW
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingWarmRestarts, OneCycleLR
 from tqdm import tqdm
 
+from benchmarks import checkpoint, distributed
+from benchmarks.augmentation import crop_and_flip
 from benchmarks.datasets import to_float
+from benchmarks.machine import now
+from benchmarks.results import Spread, spread
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RESTART_PERIOD = 100  # epochs, of the paper's cosine annealing with warm restarts
+WARM_UP_BATCHES = 3  # before anything is timed
+TIMED_BATCHES = 30
+RANK_SEEDS = 1_000_003  # between the seeds of neighbouring ranks
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained."""
+
+    epochs: int = 1
+    batch_size: int = 100  # images, over all processes
+    learning_rate: float = 1e-3
+    loss: str = "cross-entropy"  # a key of LOSSES
+    schedule: str = "constant"  # a key of SCHEDULES
+    weight_decay: float = 0.0  # decoupled from the gradient where it is not 0 (AdamW)
+    augment: bool = False  # random crops and flips
+    dtype: str = "float32"  # a key of DTYPES: autocast to it in the 16-bit ones
+    seed: int = 0  # of the order of the images, of the augmentation and of the neurons' noise
 
 
 @dataclass(frozen=True)
@@ -23,7 +53,8 @@ class Epoch:
     """What one epoch of training gave."""
 
     loss: float  # mean over the epoch's batches
-    seconds: float  # wall-clock time, the device's queue drained
+    seconds: float  # wall-clock time of the training alone, the device's queue drained
+    metrics: dict[str, float] = field(default_factory=dict)  # what was measured after it
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
@@ -37,54 +68,150 @@ def mean_squared_error(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 LOSSES = {"cross-entropy": cross_entropy, "mse": mean_squared_error}
+# Each is stepped once a batch.
+SCHEDULES = {
+    "constant": lambda optimizer, recipe, steps: ConstantLR(optimizer, factor=1.0),
+    "warm-restarts": lambda optimizer, recipe, steps: CosineAnnealingWarmRestarts(optimizer, RESTART_PERIOD * steps),
+    "one-cycle": lambda optimizer, recipe, steps: OneCycleLR(
+        optimizer, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps, cycle_momentum=False
+    ),
+}
 
 
 def train(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    recipe: Recipe,
     *,
-    epochs: int = 1,
-    batch_size: int = 100,
-    learning_rate: float = 1e-3,
-    loss: str = "cross-entropy",
-    seed: int = 0,
+    after_epoch: Callable[[nn.Module], dict[str, float]] | None = None,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+    path: Path | None = None,
+    spec: str = "",
+    resume: bool = False,
     title: str | None = None,
 ) -> list[Epoch]:
-    """Train ``model`` in place with Adam.
+    """Train ``model`` in place; under ``torchrun``, together with the other processes.
 
     Args:
         images: ``[N, C, H, W]`` uint8, on the model's device.
         labels: ``[N]`` int64, there too.
-        batch_size: images in a batch. A last, smaller batch is left out: the next epoch's order is another.
-        loss: a key of ``LOSSES``.
-        seed: of the order of the images and of the neurons' noise (it seeds torch's global generators).
+        after_epoch: measures the model after each epoch, outside of its time; what it draws changes nothing.
+        on_epoch: told of each epoch, by its number from 1, once it is over.
+        path: of the checkpoint that is written after each epoch. It holds the model, the optimizer, the schedule, the
+            history and the state of every generator that training draws from.
+        spec: describes the model and its data in the checkpoint: one of another spec is refused.
+        resume: go on from that checkpoint, if there is one. On a CPU the weights come out as if the training had never
+            been interrupted, bit for bit.
         title: shows a progress bar of this name, where there is a terminal, and prints a line per epoch.
 
     Returns:
-        One :class:`Epoch` per epoch.
+        One :class:`Epoch` per epoch, those before an interruption included.
+
+    Raises:
+        CheckpointError: the checkpoint to resume from cannot be used.
+        ValueError: the number of processes does not divide the batch size.
     """
-    torch.manual_seed(seed)
-    order = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    device, ranks, rank = images.device, distributed.world_size(), distributed.rank()
+    if recipe.batch_size % ranks:
+        raise ValueError(f"a batch of {recipe.batch_size} images cannot be split evenly over {ranks} processes")
+    torch.manual_seed(recipe.seed + RANK_SEEDS * rank)
+    order = torch.Generator().manual_seed(recipe.seed)  # the same everywhere: each process takes its part of a batch
+    optimizer = _optimizer(model, recipe)
+    steps = max(1, len(images) // recipe.batch_size)
+    schedule = SCHEDULES[recipe.schedule](optimizer, recipe, steps)
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    spec = f"{spec} {recipe}"
+    history = _resume(checkpoint.load(path, spec), parts, order, device) if path and resume else []
+    runner = distributed.parallel(model)
     model.train()
-    history = []
-    steps = epochs * max(1, len(images) // batch_size)
-    with tqdm(desc=title, total=steps, unit="batch", leave=False, disable=None if title else True) as progress:
-        for epoch in range(1, epochs + 1):
-            start, losses = now(images.device), []
-            for x, y in batches(images, labels, batch_size, order):
-                batch_loss = LOSSES[loss](model(x), y)
+
+    progress = tqdm(
+        desc=title,
+        initial=len(history) * steps,
+        total=recipe.epochs * steps,
+        unit="batch",
+        leave=False,
+        disable=None if title and rank == 0 else True,
+    )
+    with progress:
+        for number in range(len(history) + 1, recipe.epochs + 1):
+            start, losses = now(device), []
+            for x, y in batches(images, labels, recipe.batch_size, order, augment=recipe.augment):
                 optimizer.zero_grad(set_to_none=True)
-                batch_loss.backward()
-                optimizer.step()
-                losses.append(batch_loss.detach())  # a number only at the end: reading it waits for the device
+                with autocast(device, recipe.dtype):
+                    loss = LOSSES[recipe.loss](runner(x).float(), y)
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+                schedule.step()
+                losses.append(loss.detach())  # a number only at the end: reading it waits for the device
                 progress.update()
-            mean_loss = torch.stack(losses).mean().item()
-            history.append(Epoch(mean_loss, now(images.device) - start))
-            if title:
-                progress.write(f"{title}: epoch {epoch} of {epochs}, loss {mean_loss:.3g}, {history[-1].seconds:.2f} s")
+            mean_loss = (distributed.add_up(torch.stack(losses).mean()) / ranks).item()
+            seconds = now(device) - start
+            distributed.same_buffers(model)
+            epoch = Epoch(mean_loss, seconds, after_epoch(model) if after_epoch else {})
+            history.append(epoch)
+            _keep(path, spec, parts, order, device, history)
+            if on_epoch:
+                on_epoch(number, epoch)
+            if title and rank == 0:
+                metrics = "".join(f", {name} {value:.4g}" for name, value in epoch.metrics.items())
+                line = f"{title}: epoch {number} of {recipe.epochs}, loss {mean_loss:.3g}, {seconds:.2f} s{metrics}"
+                progress.write(line)
     return history
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.weight_decay:
+        return AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return Adam(model.parameters(), lr=recipe.learning_rate)
+
+
+def _keep(path, spec, parts, order, device, history) -> None:
+    if path is None:
+        return
+    generators = distributed.gather({"cpu": torch.get_rng_state(), "device": _device_generator(device)})
+    if distributed.rank() == 0:
+        state = {name: part.state_dict() for name, part in parts.items()}
+        state |= {"generators": generators, "order": order.get_state()}
+        checkpoint.save(path, spec, state | {"history": [dataclasses.asdict(epoch) for epoch in history]})
+
+
+def _resume(state, parts, order, device) -> list[Epoch]:
+    if state is None:
+        return []
+    if len(state["generators"]) != distributed.world_size():
+        raise checkpoint.CheckpointError(
+            f"the training to resume ran in {len(state['generators'])} processes, this one in "
+            f"{distributed.world_size()}: start as many"
+        )
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    order.set_state(state["order"])
+    own = state["generators"][distributed.rank()]
+    torch.set_rng_state(own["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(own["device"], device)
+    return [Epoch(**epoch) for epoch in state["history"]]
+
+
+def _device_generator(device: torch.device) -> Tensor | None:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def autocast(device: torch.device, dtype: str) -> torch.autocast:
+    """Computes in ``dtype``, a key of ``DTYPES``, where that is safe; in float32 it does nothing."""
+    return torch.autocast(device.type, DTYPES[dtype], enabled=dtype != "float32")
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Draws from torch's generators follow from ``seed`` and the rank; afterwards they are as they were before."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed + RANK_SEEDS * distributed.rank())
+        yield
 
 
 @torch.no_grad()
@@ -94,33 +221,55 @@ def evaluate(
     labels: Tensor,
     *,
     batch_size: int = 100,
+    dtype: str = "float32",
     seed: int = 0,
     title: str | None = None,
 ) -> float:
     """The fraction of ``images`` ``[N, C, H, W]`` that ``model``, in evaluation mode, gives their ``labels`` ``[N]``.
 
     The noise follows from ``seed``, and torch's generators are left as they were, so that an evaluation neither
-    depends on what ran before it nor changes what runs after it. ``title``: as in :func:`train`, the bar alone.
+    depends on what ran before it nor changes what runs after it. ``title``: as in :func:`train`, the bar alone. Under
+    ``torchrun`` each process takes a part of every batch.
     """
     training = model.training
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
     with (
-        torch.random.fork_rng([images.device] if images.device.type == "cuda" else []),
+        seeded(images.device, seed),
+        autocast(images.device, dtype),
         tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
     ):
-        torch.manual_seed(seed)
         for x, y in batches(images, labels, batch_size):
-            correct += (model(x).argmax(1) == y).sum()
+            if len(y):
+                correct += (model(x).argmax(1) == y).sum()
             progress.update(len(y))
     model.train(training)
-    return correct.item() / len(labels)
+    return distributed.add_up(correct).item() / len(labels)
+
+
+@torch.no_grad()
+def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -> Spread:
+    """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
+    training, times = model.training, []
+    model.eval()
+    for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
+        start = now(batch.device)
+        with autocast(batch.device, dtype):
+            model(batch)
+        times.append((now(batch.device) - start) / len(batch))
+    model.train(training)
+    return spread(times[WARM_UP_BATCHES:])
 
 
 def batches(
-    images: Tensor, labels: Tensor, batch_size: int, order: torch.Generator | None = None
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    order: torch.Generator | None = None,
+    *,
+    augment: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of float32 images in [0, 1] ``[n, C, H, W]`` and their labels ``[n]``.
+    """Batches of float32 images in [0, 1] ``[n, C, H, W]`` and their labels ``[n]``; under torchrun, a part of each.
 
     With ``order`` they are shuffled and all of one size: batch normalisation cannot train on a single leftover image.
     """
@@ -129,11 +278,6 @@ def batches(
     if order is not None and count > batch_size:
         indices = indices[: count - count % batch_size]
     for index in indices.to(images.device).split(batch_size):
-        yield to_float(images[index]), labels[index]
-
-
-def now(device: torch.device) -> float:
-    """Seconds on a clock, read once the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+        index = index[distributed.rank() :: distributed.world_size()]
+        x = images[index]
+        yield to_float(crop_and_flip(x) if augment else x), labels[index]

@@ -1,20 +1,24 @@
-"""The loaders of benchmarks/datasets.py: what they return, where they look and what they refuse."""
+"""The loaders of benchmarks/datasets.py: what they return, where they look and what they refuse; augmentation."""
 
 import builtins
 import dataclasses
 import gzip
 import hashlib
+import io
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import datasets
+from benchmarks.augmentation import crop_and_flip
 
 FILES = datasets._FILES["fashion-mnist"]
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -87,7 +91,7 @@ def torchvision_datasets():
 def root(tmp_path, monkeypatch) -> Path:
     """An empty data root on a machine without any data, where the synthetic files are the published ones."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
-    monkeypatch.setitem(datasets._FILES, "fashion-mnist", dataclasses.replace(FILES, sha256=sums))
+    monkeypatch.setitem(datasets._FILES, "fashion-mnist", dataclasses.replace(FILES, sums=sums))
     monkeypatch.setattr(datasets, "SYSTEM_ROOT", tmp_path / "system")
     monkeypatch.setenv("FASTLIF_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FASTLIF_DATA_ROOT", raising=False)
@@ -134,6 +138,39 @@ def test_digits_split_is_fixed():
         assert torch.equal(getattr(first, field.name), getattr(second, field.name))
 
 
+def test_digits_without_sklearn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match="scikit-learn.*pip install scikit-learn"):
+        datasets.load("digits")
+
+
+@pytest.mark.parametrize("name", datasets.NAMES)
+def test_synthetic(root, name):
+    data = datasets.synthetic(name, train=25, test=7, seed=3)
+    assert data.name == f"synthetic {name}"
+    assert data.image_shape == datasets.SHAPES[name] and data.classes == datasets.CLASSES[name]
+    assert data.train_images.shape == (25, *data.image_shape) and data.test_images.shape == (7, *data.image_shape)
+    assert data.train_images.dtype == torch.uint8 and data.train_images.float().std() > 50
+    assert data.train_labels.dtype == data.test_labels.dtype == torch.int64
+    assert sorted(data.train_labels.bincount().tolist()) == [2] * 5 + [3] * 5
+    assert data.test_labels.unique().numel() == 7
+    same, other = (datasets.synthetic(name, train=25, test=7, seed=seed) for seed in (3, 4))
+    for field in dataclasses.fields(data)[1:]:
+        assert torch.equal(getattr(data, field.name), getattr(same, field.name))
+        assert not torch.equal(getattr(data, field.name), getattr(other, field.name))
+
+
+def test_synthetic_knows_its_classes_from_a_single_label():
+    assert datasets.synthetic("digits", train=1, test=1).classes == datasets.CLASSES["digits"]
+
+
+def test_synthetic_refuses():
+    with pytest.raises(ValueError, match="'cifar'.*cifar-10"):
+        datasets.synthetic("cifar")
+    with pytest.raises(ValueError, match="at least 1, got 0 and 5"):
+        datasets.synthetic("digits", train=0, test=5)
+
+
 def test_to_float():
     images = torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8)
     values = datasets.to_float(images)
@@ -143,7 +180,7 @@ def test_to_float():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"'fashion'.*digits, fashion-mnist"):
+    with pytest.raises(ValueError, match=r"'fashion'.*digits, fashion-mnist, mnist, cifar-10"):
         datasets.load("fashion")
 
 
@@ -360,7 +397,7 @@ def test_nothing_found(root, tmp_path, monkeypatch):
         assert str(base) in lines
     assert f"{root} (lacks {', '.join(name for name in CONTENTS if name != TRAIN_IMAGES)})" in lines
     assert "apt-get install dataset-fashion-mnist" in lines
-    assert "make demo DATASET=fashion-mnist ARGS=--download" in lines
+    assert "python -m benchmarks run accuracy --dataset fashion-mnist --download" in lines
 
 
 # downloading
@@ -432,13 +469,219 @@ def test_torchvision_that_does_not_import(root, monkeypatch, error, download):
     assert torch.__version__ in str(caught.value) and str(error) in str(caught.value)
 
 
+# MNIST, whose files have the names of Fashion-MNIST's
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
+def test_mnist(root, monkeypatch, torchvision_datasets, packed):
+    put(root / "MNIST" / "raw", packed=packed)
+    with pytest.raises(datasets.DatasetError, match="damaged or another file"):
+        datasets.load("mnist", data_root=root)
+    sums = datasets._FILES["fashion-mnist"].sums  # those of the synthetic files
+    monkeypatch.setitem(datasets._FILES, "mnist", dataclasses.replace(datasets._FILES["mnist"], sums=sums))
+    dataset = datasets.load("mnist", data_root=root)
+    check(dataclasses.replace(dataset, name="fashion-mnist"))
+    assert dataset.name == "mnist"
+
+
+# CIFAR-10, which comes in pickles
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes, those of an array too, as Python 2's str, as in the published files."""
+
+    dispatch = pickle._Pickler.dispatch | {
+        bytes: lambda self, value: self.write(pickle.BINSTRING + len(value).to_bytes(4, "little") + value)
+    }
+
+
+def python2_pickle(content: dict) -> bytes:
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump(content)
+    return file.getvalue()
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+CIFAR_COUNT = 4  # images in each file
+
+
+@pytest.fixture
+def cifar(root, monkeypatch, torchvision_datasets) -> tuple[Path, dict[str, dict]]:
+    """A folder with a small CIFAR-10 in the place of the published one, and what is in its batches."""
+    generator = np.random.default_rng(0)
+    folder, files = root / "cifar-10-batches-py", datasets._FILES["cifar-10"]
+    batches = {
+        name: {
+            b"batch_label": b"a batch",
+            b"labels": generator.integers(10, size=CIFAR_COUNT).tolist(),
+            b"data": generator.integers(256, size=(CIFAR_COUNT, 3072), dtype=np.uint8),
+            b"filenames": [b"image.png"] * CIFAR_COUNT,
+        }
+        for name in files.sums
+        if name != "batches.meta"
+    }
+    meta = {"batches.meta": {b"label_names": [b"airplane", b"automobile"], b"num_vis": 3072}}
+    put(folder, {name: python2_pickle(content) for name, content in (batches | meta).items()})
+    sums = {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in files.sums}
+    monkeypatch.setitem(datasets._FILES, "cifar-10", dataclasses.replace(files, sums=sums))
+    reader = torchvision_datasets.CIFAR10
+    for split in ("train_list", "test_list"):
+        monkeypatch.setattr(reader, split, [[name, sums[name]] for name, _ in getattr(reader, split)])
+    monkeypatch.setattr(reader, "meta", reader.meta | {"md5": sums["batches.meta"]})
+    return folder, batches
+
+
+def check_cifar(dataset: datasets.ImageDataset, batches: dict[str, dict]) -> None:
+    assert dataset.name == "cifar-10" and dataset.image_shape == (3, 32, 32)
+    train = [f"data_batch_{i}" for i in range(1, 6)]
+    for images, labels, names in (
+        (dataset.train_images, dataset.train_labels, train),
+        (dataset.test_images, dataset.test_labels, ["test_batch"]),
+    ):
+        assert images.dtype == torch.uint8 and labels.dtype == torch.int64
+        assert images.shape == (CIFAR_COUNT * len(names), 3, 32, 32) and images.is_contiguous()
+        assert labels.tolist() == [label for name in names for label in batches[name][b"labels"]]
+        # Published: 1024 red values, then green, then blue, each the rows of the image one after another.
+        values = np.concatenate([batches[name][b"data"] for name in names])
+        assert images.flatten(1).tolist() == values.tolist()
+        assert images[1, 2, 3, 4] == values[1, 2 * 1024 + 3 * 32 + 4]
+
+
+def test_cifar(cifar, root, tmp_path):
+    before = tree(root)
+    check_cifar(datasets.load("cifar-10", data_root=root), cifar[1])
+    assert tree(root) == before and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("layout", ["cifar-10", "."])
+def test_cifar_in_another_folder(cifar, tmp_path, layout):
+    folder, batches = cifar
+    other = tmp_path / "other"
+    put(other / layout, tree(folder))
+    check_cifar(datasets.load("cifar-10", data_root=other), batches)
+    assert tree(tmp_path / "cache" / "cifar-10-batches-py") == tree(folder)
+
+
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+@pytest.mark.parametrize("layout", ["cifar-10-batches-py", "cifar-10"])
+def test_foreign_cifar_is_never_unpickled(cifar, root, tmp_path, name, layout):
+    folder, _ = cifar
+    (folder / name).write_bytes(pickle.dumps(Touch(tmp_path / "unpickled")))
+    folder.rename(root / layout)
+    with pytest.raises(datasets.DatasetError) as caught:
+        datasets.load("cifar-10", data_root=root)
+    assert str(caught.value).startswith(f"{root / layout / name} is damaged or another file: the MD5 ")
+    assert not (tmp_path / "unpickled").exists()
+    pickle.loads((root / layout / name).read_bytes())
+    assert (tmp_path / "unpickled").exists()  # it is what would have happened
+
+
+def test_damaged_cifar(cifar, root):
+    path = cifar[0] / "data_batch_5"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(datasets.DatasetError, match="data_batch_5 is damaged or another file"):
+        datasets.load("cifar-10", data_root=root)
+
+
+def test_cifar_not_found(root):
+    with pytest.raises(datasets.DatasetNotFound) as caught:
+        datasets.load("cifar-10", data_root=root)
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert str(root / "cifar-10-batches-py") in lines and str(root / "cifar-10") in lines
+    assert "python -m benchmarks run accuracy --dataset cifar-10 --download" in lines
+    assert not any("apt-get" in line for line in lines)
+
+
+def test_cifar_download(cifar, tmp_path, monkeypatch, torchvision_datasets):
+    folder, batches = cifar
+    contents, target = tree(folder), tmp_path / "other"
+    monkeypatch.setattr(
+        torchvision_datasets.CIFAR10, "download", lambda self: put(Path(self.root) / self.base_folder, contents)
+    )
+    check_cifar(datasets.load("cifar-10", data_root=target, download=True), batches)
+    check_cifar(datasets.load("cifar-10", data_root=target), batches)
+
+
+# random crops and flips
+
+
+def crops(image: torch.Tensor, padding: int) -> torch.Tensor:
+    """Every crop of the padded image [C, H, W], then those mirrored: [2 * (2 * padding + 1)**2, C, H, W]."""
+    _, height, width = image.shape
+    padded = image.new_zeros(image.shape[0], height + 2 * padding, width + 2 * padding)
+    padded[:, padding : padding + height, padding : padding + width] = image
+    offsets = range(2 * padding + 1)
+    found = torch.stack([padded[:, y : y + height, x : x + width] for y in offsets for x in offsets])
+    return torch.cat([found, found.flip(-1)])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_crop_and_flip(dtype):
+    count, padding = 200, 2
+    images = torch.randperm(count * 2 * 3 * 5, generator=torch.Generator().manual_seed(0)).view(count, 2, 3, 5)
+    images = (images % 251 + 1).to(dtype)  # zeros are the padding's
+    before = images.clone()
+    changed = crop_and_flip(images, torch.Generator().manual_seed(1), padding)
+    assert changed.shape == images.shape and changed.dtype == dtype and torch.equal(images, before)
+    choices = []
+    for image, result in zip(images, changed, strict=True):
+        (choice,) = (crops(image, padding) == result).flatten(1).all(1).nonzero()[:, 0].tolist()
+        choices.append(choice)
+    offsets = (2 * padding + 1) ** 2
+    assert 60 < sum(choice >= offsets for choice in choices) < 140  # 100 +- 5.6 standard deviations
+    assert {choice % offsets for choice in choices} == set(range(offsets))
+
+
+def test_crop_and_flip_repeats_with_the_seed():
+    images = torch.arange(50 * 9, dtype=torch.float32).view(50, 1, 3, 3)
+    first, same, other = (crop_and_flip(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, same) and not torch.equal(first, other)
+    torch.manual_seed(1)
+    assert torch.equal(crop_and_flip(images), first)
+
+
+def test_crop_and_flip_without_padding_only_flips():
+    images = torch.arange(50 * 12).view(50, 2, 2, 3)
+    flipped = (crop_and_flip(images, padding=0) != images).flatten(1).any(1)
+    assert torch.equal(crop_and_flip(images[:0], padding=0), images[:0])
+    assert 0 < flipped.sum() < 50
+
+
+def test_crop_and_flip_refuses():
+    with pytest.raises(ValueError, match=r"\[N, C, H, W\], got \[3, 8, 8\]"):
+        crop_and_flip(torch.zeros(3, 8, 8))
+    with pytest.raises(ValueError, match="padding must be at least 0, got -1"):
+        crop_and_flip(torch.zeros(1, 3, 8, 8), padding=-1)
+
+
 # the published files
 
 
 def test_published_names_are_torchvisions(torchvision_datasets):
-    names = [name.removesuffix(".gz") for name, _ in torchvision_datasets.FashionMNIST.resources]
-    assert sorted(names) == sorted(FILES.sha256)
-    assert all(len(bytes.fromhex(value)) == 32 for value in FILES.sha256.values())
+    for name in ("fashion-mnist", "mnist"):
+        files = datasets._FILES[name]
+        resources = getattr(torchvision_datasets, files.reader).resources
+        assert sorted(file.removesuffix(".gz") for file, _ in resources) == sorted(files.sums)
+        assert all(len(bytes.fromhex(value)) == 32 for value in files.sums.values())
+
+
+def test_published_sums_of_cifar_are_torchvisions(torchvision_datasets):
+    reader, files = torchvision_datasets.CIFAR10, datasets._FILES["cifar-10"]
+    sums = dict(reader.train_list + reader.test_list) | {reader.meta["filename"]: reader.meta["md5"]}
+    assert files.sums == sums and files.layout == reader.base_folder
+
+
+def test_every_data_set_has_its_shape():
+    assert tuple(datasets.SHAPES) == tuple(datasets.CLASSES) == datasets.NAMES
 
 
 def test_published_files(tmp_path, monkeypatch, torchvision_datasets):

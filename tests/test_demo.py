@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks import datasets, demo, networks, training
+from benchmarks import datasets, demo, networks, options, training
+from benchmarks.training import Recipe
 
 TIMESTEPS = 3
 ACTIVATIONS = {
@@ -68,7 +69,7 @@ def test_wrong_arguments_are_named(options):
 def test_training_in_a_single_step_learns(digits, loss):
     model = network(width=0.25)
     before = training.evaluate(model, digits.test_images, digits.test_labels)
-    epochs = training.train(model, digits.train_images, digits.train_labels, epochs=4, batch_size=50, loss=loss)
+    epochs = training.train(model, digits.train_images, digits.train_labels, Recipe(4, 50, loss=loss))
     after = training.evaluate(model, digits.test_images, digits.test_labels)
     assert len(epochs) == 4 and all(epoch.seconds > 0 for epoch in epochs)
     assert epochs[-1].loss < epochs[0].loss / 1.2
@@ -77,14 +78,14 @@ def test_training_in_a_single_step_learns(digits, loss):
 
 def test_training_directly_over_time_learns(digits):
     model = fastlif.MultiStep(network("lif"), timesteps=TIMESTEPS)
-    epochs = training.train(model, digits.train_images[:600], digits.train_labels[:600], epochs=3, batch_size=50)
+    epochs = training.train(model, digits.train_images[:600], digits.train_labels[:600], Recipe(3, 50))
     assert epochs[-1].loss < epochs[0].loss
 
 
 def test_a_seed_decides_the_weights(digits):
     def trained(seed):
         model = network()
-        training.train(model, digits.train_images[:200], digits.train_labels[:200], batch_size=50, seed=seed)
+        training.train(model, digits.train_images[:200], digits.train_labels[:200], Recipe(1, 50, seed=seed))
         return torch.cat([parameter.flatten() for parameter in model.parameters()])
 
     assert torch.equal(trained(1), trained(1))
@@ -161,7 +162,7 @@ def test_missing_data_is_one_message_and_exit_code_2(tmp_path, monkeypatch, caps
     assert stop.value.code == 2
     message = capsys.readouterr().err
     assert "no complete copy of fashion-mnist" in message and str(tmp_path / "mine") in message
-    assert "make demo DATASET=fashion-mnist ARGS=--download" in message and "Traceback" not in message
+    assert "--dataset fashion-mnist --download" in message and "Traceback" not in message
     assert not (tmp_path / "out").exists()
 
 
@@ -191,8 +192,8 @@ def test_without_a_compiler_the_demo_goes_on_and_says_so(monkeypatch, capsys):
     def no_compiler(backend, _):
         raise RuntimeError(f"{backend}: no compiler")
 
-    monkeypatch.setattr(demo, "choose_backend", no_compiler)
-    assert demo._backend("auto", torch.device("cpu")) == "reference"
+    monkeypatch.setattr(options, "choose_backend", no_compiler)
+    assert options.backend("auto", torch.device("cpu")) == "reference"
     assert "no compiler" in capsys.readouterr().err
     with pytest.raises(RuntimeError, match="no compiler"):
-        demo._backend("compiled", torch.device("cpu"))
+        options.backend("compiled", torch.device("cpu"))

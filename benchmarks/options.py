@@ -1,0 +1,81 @@
+"""What the command lines share: the types of their options, and choices that depend on the machine."""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from fastlif.backends import choose_backend
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class UsageError(RuntimeError):
+    """Options that cannot be used on this machine."""
+
+
+def whole(minimum: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number of at least ``minimum``."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """The type of an option that takes a finite number greater than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number greater than 0, got {text!r}")
+    return value
+
+
+def device(name: str) -> torch.device:
+    """The device of that name, one of ``DEVICES``.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UsageError("--device cuda cannot be used: PyTorch finds no GPU here; use --device cpu")
+    return torch.device("cpu" if name == "cpu" or not available else "cuda")
+
+
+def backend(name: str, device: torch.device) -> str:
+    """The backend that the neurons will use, by its name; "auto" settles for a slower one and says so.
+
+    Raises:
+        UsageError: the backend was asked for by name and cannot run here.
+    """
+    try:
+        return choose_backend(name, torch.empty(0, device=device))
+    except RuntimeError as error:
+        if name != "auto":
+            raise UsageError(str(error)) from None
+        print(f"{error}\ngoing on with the slower backend reference", file=sys.stderr)
+        return "reference"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that can be written to.
+
+    Raises:
+        UsageError: it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {folder} cannot be made a folder: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"--out {folder} cannot be written to")

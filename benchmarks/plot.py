@@ -1,0 +1,24 @@
+"""``python -m benchmarks plot``: the figures of everything that was measured, drawn from the rows."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import report, results
+
+DESCRIPTION = "draw the figures of all results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=results.FOLDER, help="the folder of results")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draws them and prints their paths."""
+    try:
+        for path in report.figures(arguments.out):
+            print(path)
+    except (RuntimeError, ImportError, OSError) as error:
+        print(f"plot: error: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,399 @@
+"""``python -m benchmarks report``: figures, the page of results and the README's summary, from the CSV files alone.
+
+Nothing is measured here, nothing is drawn that was not measured, and nothing measured is left out. The page is a list
+of blocks, rendered once as Markdown and once as HTML.
+"""
+
+import argparse
+import base64
+import html as markup
+import io
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks import experiments, results
+from benchmarks.files import write_whole
+from benchmarks.results import ResultsError, Row
+
+DESCRIPTION = "draw the figures and write the page of all results, in Markdown and HTML, and the README's table"
+README = Path(__file__).parent.parent / "README.md"
+BEGIN = "<!-- results: made by python -m benchmarks report -->"
+END = "<!-- end of results -->"
+DPI = 110
+LONG = 60  # a table of more lines is collapsed
+ANSWERS = {True: "yes", False: "no", None: "cannot be told"}
+
+STYLE = """
+:root { color-scheme: light dark; --text: #1b1f24; --back: #fff; --line: #d0d7de; --soft: #f3f5f7 }
+@media (prefers-color-scheme: dark) { :root { --text: #e3e6ea; --back: #14171b; --line: #3a4149; --soft: #1f242a } }
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif }
+body { color: var(--text); background: var(--back); overflow-wrap: anywhere }
+h2 { margin-top: 3rem; border-bottom: 1px solid var(--line) }
+h3 { margin-top: 2.5rem }
+img { display: block; max-width: 100%; height: auto; background: #fff }
+.table { overflow-x: auto }
+table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums }
+th, td { padding: 0.2rem 0.6rem; border: 1px solid var(--line); text-align: left; white-space: nowrap }
+th { background: var(--soft) }
+"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one experiment, form and preset on one device."""
+
+    rows: list[Row]
+    picture: Path  # relative to the folder of results
+
+    @property
+    def name(self) -> str:
+        return self.rows[0].experiment
+
+    @property
+    def run(self) -> tuple[str, str]:
+        """Its form and preset."""
+        return self.rows[0].form, self.rows[0].preset
+
+    @property
+    def module(self):
+        return experiments.load(self.name)
+
+
+@dataclass(frozen=True)
+class Heading:
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True)
+class Points:
+    """A list: what comes before the words in bold, these, and what comes after."""
+
+    items: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    group: Group
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    header: list[str]
+    lines: list[list[str]]
+
+
+Block = Heading | Paragraph | Points | Picture | Table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=results.FOLDER, help="the folder of results")
+    parser.add_argument("--readme", type=Path, help="update the summary in this file (by default, of this checkout's)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes everything and prints the paths."""
+    ours = README if arguments.out.resolve() == results.FOLDER.resolve() else None
+    try:
+        for path in write(arguments.out, arguments.readme or ours):
+            print(path)
+    except (RuntimeError, ImportError, OSError) as error:
+        print(f"report: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def figures(folder: Path) -> list[Path]:
+    """Draws every experiment, form and preset of every device, and returns the PNG files.
+
+    Raises:
+        RuntimeError: there are no results in the folder, or a file of them cannot be read.
+    """
+    paths = []
+    for groups in _devices(folder):
+        for group in groups:
+            path = folder / group.picture
+            write_whole(path, _png(group))
+            paths.append(path)
+    return paths
+
+
+def page(folder: Path) -> str:
+    """All that was measured, as Markdown; its figures are those of :func:`figures`. Raises as that does."""
+    return _markdown(_page(folder))
+
+
+def html(folder: Path) -> str:
+    """The same page as one HTML file that needs nothing else: the figures are inside. Raises as :func:`figures`."""
+    return _html(_page(folder))
+
+
+def summary(folder: Path) -> str:
+    """The paper's claims and what became of them here, as Markdown for the README. Raises as :func:`figures`."""
+    parts = []
+    for groups in _devices(folder):
+        device = _distinct(_rows(groups), "device")
+        for form, preset in sorted({group.run for group in groups}, key=_run_order):
+            run = [group for group in groups if group.run == (form, preset)]
+            lines = [
+                [group.name, finding.claim, finding.evidence, ANSWERS[finding.reproduced]]
+                for group in run
+                for finding in group.module.findings(group.rows)
+            ]
+            if not lines:  # nothing that was run makes a claim
+                continue
+            blocks = [
+                Heading(3, f"{device}: {form} form, {preset} preset"),
+                Table(["experiment", "paper's finding", "here", "reproduced?"], lines),
+                *(Paragraph(f"{group.name}: {_datasets(group.rows)}.") for group in run if _is_synthetic(group.rows)),
+            ]
+            parts.append(f"{_markdown(blocks)}\n```sh\n{_command(form, preset)}\n```\n")
+    return "\n".join(parts)
+
+
+def update_readme(path: Path, text: str) -> None:
+    """Puts ``text`` between the two markers of a file, in place of what was there; all else stays, byte for byte.
+
+    Raises:
+        RuntimeError: the markers are not there, each once and in order.
+    """
+    content, begin, end = path.read_bytes(), BEGIN.encode(), END.encode()
+    if content.count(begin) != 1 or content.count(end) != 1 or content.index(begin) > content.index(end):
+        raise RuntimeError(f"{path} should have the line {BEGIN} and below it the line {END}, each once")
+    before, rest = content.split(begin)
+    after = rest.split(end)[1]
+    write_whole(path, before + begin + f"\n\n{text.strip()}\n\n".encode() + end + after)
+
+
+def write(folder: Path, readme: Path | None) -> list[Path]:
+    """Makes the figures, ``report.md`` and ``report.html`` in the folder, and the README's part if there is one.
+
+    Returns:
+        The files made.
+
+    Raises:
+        RuntimeError: as :func:`figures` and :func:`update_readme`.
+    """
+    paths = figures(folder)
+    for name, text in (("report.md", page(folder)), ("report.html", html(folder))):
+        write_whole(folder / name, text)
+        paths.append(folder / name)
+    if readme is not None:
+        update_readme(readme, summary(folder))
+        paths.append(readme)
+    return paths
+
+
+def _devices(folder: Path) -> list[list[Group]]:
+    """The groups of each file in the order of the page."""
+    devices = [groups for path in sorted(folder.glob("*.csv")) if (groups := _groups(path))]
+    if not devices:
+        raise RuntimeError(f"there are no results in {folder}: run `{_command('quick', 'paper')}` first")
+    return devices
+
+
+def _groups(path: Path) -> list[Group]:
+    rows = {}
+    for row in results.read(path):
+        if row.experiment not in experiments.NAMES:
+            raise ResultsError(f"{path} has rows of {row.experiment!r}: not one of {', '.join(experiments.NAMES)}")
+        rows.setdefault((row.experiment, row.form, row.preset), []).append(row)
+    groups = []
+    for name, form, preset in sorted(rows, key=lambda key: (experiments.NAMES.index(key[0]), _run_order(key[1:]))):
+        suffix = "" if preset == "paper" else f"-{preset}"
+        picture = Path(path.stem) / f"{name}-{form}{suffix}.png"
+        groups.append(Group(rows[name, form, preset], picture))
+    return groups
+
+
+def _run_order(run: tuple[str, str]) -> tuple:
+    form, preset = run
+    return form, preset != "paper", preset
+
+
+def _png(group: Group) -> bytes:
+    """The group's figure: the same bytes for the same rows, whatever the user's settings of matplotlib."""
+    import matplotlib.style  # an extra, which the other commands do without
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    file = io.BytesIO()
+    with matplotlib.style.context("default"):
+        figure = Figure(layout="constrained", dpi=DPI)
+        FigureCanvasAgg(figure)
+        group.module.draw(group.rows, figure)
+        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _page(folder: Path) -> list[Block]:
+    blocks = [
+        Heading(1, "Results"),
+        Paragraph(
+            "Made from the files of measured rows alone, by python -m benchmarks report. Every row is here. Numbers "
+            "marked as the paper's are its authors', on their hardware."
+        ),
+    ]
+    for groups in _devices(folder):
+        rows = _rows(groups)
+        blocks += [
+            Heading(2, _distinct(rows, "device")),
+            Paragraph(f"Versions: {_distinct(rows, 'versions')}. Commits: {_distinct(rows, 'commit')}."),
+        ]
+        for group in groups:
+            blocks += _section(group)
+    return blocks
+
+
+def _section(group: Group) -> list[Block]:
+    module, rows = group.module, group.rows
+    form, preset = group.run
+    title = f"{module.TITLE} ({form} form, {preset} preset)"
+    findings = [
+        (f"{finding.claim.rstrip('.')}: ", finding.verdict, f". {finding.evidence}")
+        for finding in module.findings(rows)
+    ]
+    published = [(f"{number.what}: ", number.value, " (the paper's)") for number in module.PAPER]
+    blocks = [
+        Heading(3, title),
+        Paragraph(
+            f"Data: {_datasets(rows)}. Network: {_distinct(rows, 'network')}. Preset: {preset}. "
+            f"Type: {_distinct(rows, 'dtype')}. Seed: {_distinct(rows, 'seed')}. Form: {form}. "
+            f"Commit: {_distinct(rows, 'commit')}."
+        ),
+        Picture(group, title),
+    ]
+    if findings:
+        blocks.append(Points(findings))
+    if published:
+        blocks += [Paragraph("The paper, on its authors' hardware:"), Points(published)]
+    return [*blocks, _table(rows)]
+
+
+def _table(rows: list[Row]) -> Table:
+    """All rows; of what all of a run's rows share, only what differs among these has a column."""
+    shared = [name for name in ("dataset", "network", "dtype", "seed") if len({getattr(row, name) for row in rows}) > 1]
+    settings = list(dict.fromkeys(name for row in rows for name in row.setting))
+    lines = [
+        [
+            *(str(getattr(row, name)) for name in shared),
+            *(row.setting.get(name, "") for name in settings),
+            row.metric,
+            _number(row, row.median),
+            f"{_number(row, row.p20)} to {_number(row, row.p80)}" if row.samples > 1 else "",
+            f"{row.samples} {row.over}",
+            row.unit,
+        ]
+        for row in rows
+    ]
+    return Table([*shared, *settings, "metric", "median", "p20-p80", "samples", "unit"], lines)
+
+
+def _number(row: Row, value: float) -> str:
+    """A row's value with four digits, or two decimals for an accuracy."""
+    if row.unit == "%" and "accuracy" in row.metric:
+        return f"{value:.2f} %"
+    text = f"{value:.4g}"
+    return f"{float(text):,.0f}" if 1e4 <= abs(value) < 1e9 else text
+
+
+def _rows(groups: list[Group]) -> list[Row]:
+    return [row for group in groups for row in group.rows]
+
+
+def _distinct(rows: list[Row], name: str) -> str:
+    """The different values of an attribute among the rows."""
+    return ", ".join(dict.fromkeys(str(getattr(row, name)) for row in rows))
+
+
+def _is_synthetic(rows: list[Row]) -> bool:
+    return any(row.dataset.startswith("synthetic") for row in rows)
+
+
+def _datasets(rows: list[Row]) -> str:
+    note = " (synthetic data of its shape: throughput only, accuracy is not claimed)"
+    names = dict.fromkeys(row.dataset for row in rows)
+    return ", ".join(name + note if name.startswith("synthetic") else name for name in names)
+
+
+def _command(form: str, preset: str) -> str:
+    quick = " --quick" if form == "quick" else ""
+    return f"python -m benchmarks run all{quick}" + (f" --preset {preset}" if preset != "paper" else "")
+
+
+def _markdown(blocks: list[Block]) -> str:
+    return "\n\n".join(_block_markdown(block) for block in blocks) + "\n"
+
+
+def _block_markdown(block: Block) -> str:
+    match block:
+        case Heading(level, text):
+            return f"{'#' * level} {_plain(text)}"
+        case Paragraph(text):
+            return _plain(text)
+        case Points(items):
+            return "\n".join(f"- {_plain(before)}**{_plain(bold)}**{_plain(after)}" for before, bold, after in items)
+        case Picture(group, text):
+            return f"![{_plain(text)}]({quote(group.picture.as_posix())})"
+        case Table(header, lines):
+            top, *rest = (f"| {' | '.join(map(_plain, cells))} |" for cells in [header, *lines])
+            table = "\n".join([top, "|---" * len(header) + "|", *rest])
+            if len(lines) <= LONG:
+                return table
+            return f"<details><summary>All {len(lines)} rows</summary>\n\n{table}\n\n</details>"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_~\[\]<>|])", r"\\\1", re.sub(r"\s*\n\s*", " ", text))
+
+
+def _html(blocks: list[Block]) -> str:
+    body = "\n".join(_block_html(block) for block in blocks)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{markup.escape(blocks[0].text)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def _block_html(block: Block) -> str:
+    escape = markup.escape
+    match block:
+        case Heading(level, text):
+            return f"<h{level}>{escape(text)}</h{level}>"
+        case Paragraph(text):
+            return f"<p>{escape(text)}</p>"
+        case Points(items):
+            points = (f"<li>{escape(before)}<b>{escape(bold)}</b>{escape(after)}</li>" for before, bold, after in items)
+            return "\n".join(["<ul>", *points, "</ul>"])
+        case Picture(group, text):
+            data = base64.b64encode(_png(group)).decode()
+            return f'<img alt="{escape(text)}" src="data:image/png;base64,{data}">'
+        case Table(header, lines):
+            rows = [_cells(header, "th"), *(_cells(line, "td") for line in lines)]
+            table = "\n".join(['<div class="table"><table>', *rows, "</table></div>"])
+            if len(lines) <= LONG:
+                return table
+            return f"<details><summary>All {len(lines)} rows</summary>\n{table}\n</details>"
+
+
+def _cells(cells: list[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{markup.escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,0 +1,111 @@
+"""``python -m benchmarks run NAME... | all``: runs experiments and writes what they measured."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks import checkpoint, datasets, distributed, experiments, machine, options, results
+from benchmarks.lab import PRESETS, WORKLOADS, Lab, Options
+from benchmarks.training import DTYPES
+from fastlif.backends import BACKENDS
+
+DESCRIPTION = "run experiments: run NAME... or run all; --help lists the options"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    presets = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
+    parser.epilog = f"Presets: {presets}. Under torchrun the trainings are shared by all processes."
+    option = parser.add_argument
+    option("names", nargs="+", metavar="NAME", choices=(*experiments.NAMES, "all"), help="experiments, or all")
+    option("--quick", action="store_true", help="minutes on two CPU cores; without it, minutes on a data-centre GPU")
+    option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
+    option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
+    option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
+    option("--data-root", type=Path, help="folder to search first for the data sets, and to download into")
+    option("--download", action="store_true", help="download the data sets that are not found")
+    option("--device", choices=options.DEVICES, default="auto")
+    option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
+    option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
+    option("--epochs", type=options.whole(1), help="of every training")
+    option("--batch-size", type=options.whole(2), help="images in a batch of training, over all processes")
+    option("--limit", type=options.whole(2), help="use only the first LIMIT images to train and to test")
+    option("--width", type=options.positive, help="factor on the small network's channels and hidden units")
+    option("--seed", type=options.whole(0), default=0)
+    option("--out", type=Path, default=results.FOLDER, help="folder for the results; checkpoints go to OUT/work")
+    option("--resume", action="store_true", help="go on from the checkpoints in OUT/work")
+    option("--tensorboard", action="store_true", help="also write TensorBoard's event files to OUT/work")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the experiments. What the user can mend ends in a message and status 2."""
+    names = experiments.NAMES if "all" in arguments.names else tuple(dict.fromkeys(arguments.names))
+    try:
+        options.make_folder(arguments.out / "work")
+        if arguments.tensorboard:
+            _check_tensorboard()
+        with distributed.process_group(options.device(arguments.device)) as device:
+            lab = Lab(_options(arguments, device), device)
+            for name in names:
+                _run_one(name, lab)
+            lab.say(f"In all {lab.seconds:.0f} s. python -m benchmarks report makes the page of all results.")
+    except KeyboardInterrupt:
+        print("\nstopped: the same command with --resume goes on after the last finished epoch", file=sys.stderr)
+        return 130
+    except torch.OutOfMemoryError as error:
+        reason = str(error).split(". ")[0]
+        print(f"run: error: the GPU's memory is too small ({reason}): give a smaller --batch-size", file=sys.stderr)
+        return 2
+    except (checkpoint.CheckpointError, datasets.DatasetError, results.ResultsError, options.UsageError, ImportError,
+            OSError) as error:  # fmt: skip
+        print(f"run: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
+    ranks, batch_size = distributed.world_size(), arguments.batch_size
+    if batch_size and batch_size % ranks:
+        raise options.UsageError(f"--batch-size {batch_size} cannot be split evenly over {ranks} processes")
+    return Options(
+        form="quick" if arguments.quick else "full",
+        preset=arguments.preset,
+        datasets=tuple(arguments.dataset or Options.datasets),
+        synthetic=arguments.synthetic,
+        dtype=arguments.dtype,
+        backend=options.backend(arguments.backend, device),
+        epochs=arguments.epochs,
+        batch_size=batch_size,
+        limit=arguments.limit,
+        width=arguments.width,
+        seed=arguments.seed,
+        data_root=arguments.data_root,
+        download=arguments.download,
+        out=arguments.out,
+        resume=arguments.resume,
+        tensorboard=arguments.tensorboard,
+    )
+
+
+def _run_one(name: str, lab: Lab) -> None:
+    """Run an experiment, save its rows and print what they say of the paper."""
+    experiment, before = experiments.load(name), lab.seconds
+    lab.say(f"\n{experiment.TITLE}")
+    lab.rows.clear()
+    experiment.measure(lab)
+    if not lab.rows:
+        raise options.UsageError(f"{name}: there is nothing to measure it on; --dataset digits needs no files")
+    if distributed.rank() == 0:
+        path = results.path_for(machine.describe(lab.device), lab.options.out)
+        results.update(path, lab.rows)
+        for finding in experiment.findings(lab.rows):
+            lab.say(f"  {finding.claim}: {finding.verdict}\n    {finding.evidence}")
+        lab.say(f"  {len(lab.rows)} rows in {path}, {lab.seconds - before:.0f} s")
+
+
+def _check_tensorboard() -> None:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise options.UsageError(f"--tensorboard needs a package: pip install tensorboard ({error})") from None
