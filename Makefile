@@ -3,18 +3,23 @@
 PYTHON ?= python3
 DATASET ?= digits
 ARGS ?=
+OUT ?= benchmarks/results
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/installed
 
-.PHONY: help demo test clean
+.PHONY: help demo figures test clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## train, convert and measure: make demo [DATASET=fashion-mnist] [ARGS=--help]
 	$(RUN) -m benchmarks.demo --dataset $(DATASET) $(ARGS)
+
+figures: $(STAMP)  ## measure the paper's figures and tables again: make figures [OUT=folder]
+	$(RUN) -m benchmarks run all --quick --synthetic --out $(OUT) $(ARGS)
+	$(RUN) -m benchmarks report --out $(OUT)
 
 test: $(STAMP)  ## run the tests: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(ARGS)

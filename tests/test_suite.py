@@ -1,0 +1,316 @@
+"""The benchmark suite as its users run it, on a few digits; what its findings say; its errors."""
+
+import dataclasses
+import math
+import sys
+
+import pytest
+import torch
+
+import fastlif
+from benchmarks import experiments, lab, report, results
+from benchmarks.__main__ import main
+from benchmarks.datasets import DatasetNotFound
+from benchmarks.experiments import accuracy, alpha, dynamics, inference, noise_type, training_speed, training_time
+from benchmarks.lab import Lab, Options, Work
+from benchmarks.results import Row
+
+TINY = "--quick --dataset digits --backend reference --epochs 1 --limit 60 --width 0.0625 --device cpu".split()
+
+
+def run(*arguments):
+    return main(["run", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Every experiment, run once in a folder."""
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        form = dataclasses.replace(lab.FORMS["quick"], rate_steps=(1, 10, 25), noise_seeds=2)
+        patch.setitem(lab.FORMS, "quick", form)
+        assert run("all", *TINY, "--out", folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(made):
+    (path,) = made.glob("*.csv")
+    return results.read(path)
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_an_experiment_measures_draws_and_concludes(made, rows, name):
+    own = results.select(rows, experiment=name)
+    assert own and all(math.isfinite(row.median) and row.p20 <= row.median <= row.p80 for row in own)
+    module = experiments.load(name)
+    assert module.TITLE and module.DESCRIPTION
+    found = module.findings(own)
+    assert found and all(finding.claim and finding.evidence for finding in found)
+
+
+def test_the_page_shows_all_of_it(made, rows):
+    assert main(["report", "--out", str(made), "--readme", str(readme(made))]) == 0
+    page = (made / "report.md").read_text()
+    assert all(experiments.load(name).TITLE.split(":")[0] in page for name in experiments.NAMES)
+    assert len(list(made.glob("*/*.png"))) == len(experiments.NAMES)
+    assert main(["plot", "--out", str(made)]) == 0
+
+
+def readme(folder):
+    path = folder / "README.md"
+    path.write_text(f"before\n{report.BEGIN}\n{report.END}\nafter\n")
+    return path
+
+
+def test_rows_say_where_they_come_from(rows):
+    for row in rows:
+        assert row.form == "quick" and row.preset == "paper" and row.device and row.commit
+        assert f"torch {torch.__version__.split('+')[0]}" in row.versions
+    assert {row.network for row in rows if row.dataset == "digits"} == {"4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC"}
+
+
+def test_running_again_replaces_the_rows(made, rows):
+    (path,) = made.glob("*.csv")
+    assert run("dynamics", *TINY, "--out", made, "--seed", 1) == 0
+    again = results.read(path)
+    assert len(again) == len(rows)
+    assert {row.seed for row in again if row.experiment == "dynamics"} == {1}
+    assert {row.seed for row in again if row.experiment != "dynamics"} == {0}
+
+
+def test_the_modern_preset_stands_beside_the_paper_s(made):
+    (path,) = made.glob("*.csv")
+    before = len(results.read(path))
+    assert run("accuracy", *TINY, "--out", made, "--preset", "modern") == 0
+    assert len(results.read(path)) == before + 4
+
+
+def test_the_list_names_every_experiment(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in (*experiments.NAMES, "run", "plot", "report", "static"))
+
+
+def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
+    monkeypatch.setattr(lab.training, "TIMED_BATCHES", 1)
+    monkeypatch.setattr(lab.training, "WARM_UP_BATCHES", 1)
+    monkeypatch.setitem(lab.WORKLOADS, "cifar-10", {"resnet18": 800})
+
+    def missing(name, **_):
+        raise DatasetNotFound(f"no {name}")
+
+    monkeypatch.setattr(lab.datasets, "load", missing)
+    options = "--quick --dataset cifar-10 --backend reference --batch-size 2 --device cpu".split()
+    assert run("training-speed", *options, "--out", tmp_path) == 2
+    assert "--synthetic" in capsys.readouterr().out
+    assert run("training-speed", *options, "--synthetic", "--out", tmp_path) == 0
+    (path,) = tmp_path.glob("*.csv")
+    rows = results.read(path)
+    assert {(row.dataset, row.network) for row in rows} == {("synthetic cifar-10", "ResNet-18")}
+    assert not [row for row in rows if row.metric == "accuracy"]
+    assert main(["report", "--out", str(tmp_path)]) == 0
+    assert "accuracy is not claimed" in (tmp_path / "report.md").read_text()
+
+
+# What is shared between experiments
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    options = Options(datasets=("digits",), backend="reference", epochs=1, limit=60, width=0.0625, out=tmp_path)
+    return Lab(options, torch.device("cpu"))
+
+
+def test_a_network_is_trained_once(tiny):
+    work = Work("digits", "small")
+    assert tiny.train(tiny.spec(work), "first") is tiny.train(tiny.spec(work), "second")
+    other = tiny.train(tiny.spec(work, surrogate="sigmoid"), "third")
+    assert other.model.conv1_activation.surrogate.name == "sigmoid"
+    assert len(list((tiny.work_folder / "checkpoints").iterdir())) == 2
+
+
+def test_networks_differ_in_their_neurons_alone(tiny):
+    work = Work("digits", "small")
+    single, direct, relu = (tiny.build(tiny.spec(work, neuron=name)) for name in ("noisy", "lif", "relu"))
+    assert isinstance(direct, fastlif.MultiStep) and direct.timesteps == lab.T
+    for key, value in single.state_dict().items():
+        assert torch.equal(value, direct.model.state_dict()[key]) and torch.equal(value, relu.state_dict()[key])
+
+
+def test_the_paper_preset_is_the_paper_s():
+    tiny = Lab(Options(form="full", width=1.0), torch.device("cpu"))
+    for dataset, network, epochs in [("fashion-mnist", "small", 200), ("cifar-10", "vgg16", 1000)]:
+        recipe = tiny.spec(Work(dataset, network)).recipe
+        assert (recipe.epochs, recipe.learning_rate, recipe.loss) == (epochs, 1e-4, "mse")
+        assert recipe.schedule == "warm-restarts" and recipe.augment == (dataset == "cifar-10")
+    assert tiny.spec(Work("mnist", "small")).output == "spiking"
+
+
+def test_the_membrane_watched_is_that_of_one_sequence(tiny):
+    seen = dynamics.watch(0.4, tiny)
+    assert any(spike for _, spike in seen)
+    assert all(spike == (membrane > 1) for membrane, spike in seen)
+
+
+# What is concluded from rows
+
+
+def row(experiment, metric, median, **setting):
+    return Row(
+        experiment, "quick", "paper", "digits", "net", {name: str(value) for name, value in setting.items()}, metric,
+        "%", median, median, median, 1, "", 0, "float32", "cpu", "", "",
+    )  # fmt: skip
+
+
+def verdicts(module, rows):
+    return [finding.reproduced for finding in module.findings(rows)]
+
+
+@pytest.mark.parametrize(("values", "expected"), [((80, 81, 85, 86), True), ((80, 84, 83, 82), False)])
+def test_accuracy_rises(values, expected):
+    steps = ("single step", 1, 5, 10)
+    own = [row("accuracy", "accuracy", value, T=T) for T, value in zip(steps, values)]
+    assert verdicts(accuracy, own) == [expected]
+
+
+@pytest.mark.parametrize(("two", "others", "expected"), [(81, 86, [True, True]), (87, 86, [False, True])])
+def test_alpha(two, others, expected):
+    own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
+    own += [row("alpha", "accuracy", two if a == 2 else others, alpha=f"{a:g}", T=10) for a in alpha.ALPHAS]
+    assert verdicts(alpha, own) == expected
+
+
+def test_alpha_does_not_converge():
+    own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
+    own += [row("alpha", "accuracy", 81 + i, alpha=f"{a:g}", T=10) for i, a in enumerate(alpha.ALPHAS)]
+    assert verdicts(alpha, own) == [True, False]
+
+
+@pytest.mark.parametrize("uniform_ahead", [False, True])
+def test_noise_type(uniform_ahead):
+    single = {"gaussian": 80, "uniform": 82 if uniform_ahead else 78, "none": 85}
+    own = [row("noise-type", "accuracy", value, noise=kind, T="single step") for kind, value in single.items()]
+    for steps in (1, 10):
+        own += [row("noise-type", "accuracy", 86, noise=kind, T=steps) for kind in noise_type.KINDS]
+    assert verdicts(noise_type, own) == [not uniform_ahead, True, True]
+
+
+@pytest.mark.parametrize(
+    ("single", "direct", "expected"),
+    [(1, 4, True), (3, 4, False), (None, 4, False), (1, None, True), (None, None, None)],
+)
+def test_training_time(single, direct, expected):
+    own = [row("training-time", "best accuracy", 80, way=way, goal="80 %") for way in training_speed.WAYS]
+    for way, time in zip(training_speed.WAYS, (single, direct, None)):
+        if time:
+            own.append(row("training-time", "time to the goal", time, way=way, goal="80 %"))
+    (finding,) = training_time.findings(own)
+    assert finding.reproduced is expected
+    assert ("never reached it" in finding.evidence) and ("75%" in finding.evidence) == ((single, direct) == (1, 4))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(201.0, True), (50.0, False), (None, None)])
+def test_inference_is_judged_against_the_better_baseline(rate, expected):
+    own = []
+    for goal in (inference.SAME, inference.OWN):
+        for method, latency in ((inference.OURS, 2.0), (inference.RATE, 900.0), (inference.HALF, rate)):
+            for what in ("steps", "latency", "synaptic operations"):
+                if rate:
+                    own.append(row("inference", f"{what} to the goal", latency, method=method, goal=goal))
+    if rate is None:
+        own = [row("inference", f"{what} to the goal", 2.0, method=inference.OURS, goal=inference.SAME)
+               for what in ("steps", "latency", "synaptic operations")]  # fmt: skip
+    assert set(verdicts(inference, own)) == {expected}
+
+
+# Errors
+
+
+WRONG_OPTIONS = {
+    "experiment": (["run", "figure-9"], "invalid choice: 'figure-9'"),
+    "no experiment": (["run"], "NAME"),
+    "command": (["measure"], "invalid choice: 'measure'"),
+    "no command": ([], "COMMAND"),
+    "epochs": (["run", "alpha", "--epochs", "0"], "--epochs: must be a whole number of at least 1, got '0'"),
+    "batch size": (["run", "alpha", "--batch-size", "1"], "--batch-size: must be a whole number of at least 2"),
+    "limit": (["run", "alpha", "--limit", "x"], "--limit: must be a whole number"),
+    "width": (["run", "alpha", "--width", "-1"], "--width: must be a number greater than 0"),
+    "width nan": (["run", "alpha", "--width", "nan"], "--width: must be a number greater than 0"),
+    "seed": (["run", "alpha", "--seed", "-1"], "--seed: must be a whole number"),
+    "dtype": (["run", "alpha", "--dtype", "float8"], "--dtype: invalid choice"),
+    "preset": (["run", "alpha", "--preset", "best"], "--preset: invalid choice"),
+    "dataset": (["run", "alpha", "--dataset", "imagenet"], "--dataset: invalid choice"),
+    "device": (["run", "alpha", "--device", "tpu"], "--device: invalid choice"),
+    "backend": (["run", "alpha", "--backend", "cupy"], "--backend: invalid choice"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_OPTIONS)
+def test_a_wrong_option_is_answered_by_a_sentence(case, capsys):
+    arguments, message = WRONG_OPTIONS[case]
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run("dynamics", *TINY, "--out", tmp_path / "file") == 2
+    assert f"--out {tmp_path / 'file' / 'work'} cannot be made a folder" in capsys.readouterr().err
+
+
+def test_results_of_something_else_are_not_overwritten(tmp_path, capsys):
+    path = results.path_for(lab.machine.describe(torch.device("cpu")), tmp_path)
+    path.write_text("my,own,table\n1,2,3\n")
+    assert run("dynamics", *TINY, "--out", tmp_path) == 2
+    assert "is not a file of results" in capsys.readouterr().err
+    assert path.read_text() == "my,own,table\n1,2,3\n"
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, capsys):
+    assert run("accuracy", *TINY, "--out", tmp_path) == 0
+    (path,) = (tmp_path / "work" / "checkpoints").iterdir()
+    path.write_bytes(b"x")
+    assert run("accuracy", *TINY, "--out", tmp_path, "--resume") == 2
+    assert path.name in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named(tmp_path, capsys):
+    assert run("dynamics", "--device", "cuda", "--out", tmp_path) == 2
+    assert "finds no GPU here; use --device cpu" in capsys.readouterr().err
+
+
+def test_tensorboard_that_is_not_there_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert run("dynamics", *TINY, "--tensorboard", "--out", tmp_path) == 2
+    assert "pip install tensorboard" in capsys.readouterr().err
+
+
+def test_no_data_at_all_is_said(tmp_path, capsys, monkeypatch):
+    def missing(name, **_):
+        raise DatasetNotFound(f"no complete copy of {name} was found")
+
+    monkeypatch.setattr(lab.datasets, "load", missing)
+    assert run("alpha", "--quick", "--dataset", "mnist", "--out", tmp_path) == 2
+    captured = capsys.readouterr()
+    assert "mnist is left out: no complete copy" in captured.out and "--dataset digits" in captured.err
+
+
+def test_an_empty_folder_has_no_report(tmp_path, capsys):
+    for command in ("report", "plot"):
+        assert main([command, "--out", str(tmp_path)]) == 2
+        assert "run `python -m benchmarks run all --quick` first" in capsys.readouterr().err
+
+
+# What is committed
+
+
+def test_the_readme_s_table_is_made_from_the_committed_rows():
+    assert report.summary(results.FOLDER).strip() in report.README.read_text()
+
+
+def test_the_committed_page_is_made_from_the_committed_rows():
+    assert report.page(results.FOLDER) == (results.FOLDER / "report.md").read_text()
