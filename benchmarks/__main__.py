@@ -11,7 +11,11 @@ COMMANDS = ("run", "plot", "report", "static")
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in COMMANDS}
+    try:
+        modules = {name: importlib.import_module(f"benchmarks.{name}") for name in COMMANDS}
+    except ModuleNotFoundError as error:
+        print(f"the benchmarks need the package {error.name}: pip install '.[demo]'", file=sys.stderr)
+        return 2
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("list", help="the commands and the experiments")

@@ -33,10 +33,18 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield device
-    finally:
-        dist.destroy_process_group()
+    yield device
+    dist.destroy_process_group()  # not after an error: that would wait for processes that wait for this one
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """The first process does what is inside before the others do, so that these find what it made."""
+    if rank() != 0:
+        dist.barrier()
+    yield
+    if rank() == 0 and world_size() > 1:
+        dist.barrier()
 
 
 def parallel(model: nn.Module) -> nn.Module:

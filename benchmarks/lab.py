@@ -51,8 +51,7 @@ class Form:
     width: float  # of the small network
     epochs: int | None  # of the networks that everything else uses; None: Table 1's
     ablation_epochs: int  # of each variant that is compared with the others
-    train_images: int | None  # None: all
-    test_images: int | None
+    test_images: int | None  # None: all
     batch_size: int
     noise_seeds: int  # evaluations of one network
     curve_images: int | None  # of an epoch where training is timed
@@ -70,7 +69,6 @@ FORMS = {
         width=0.25,
         epochs=3,
         ablation_epochs=2,
-        train_images=None,
         test_images=2000,
         batch_size=50,
         noise_seeds=3,
@@ -87,7 +85,6 @@ FORMS = {
         width=1.0,
         epochs=None,
         ablation_epochs=20,
-        train_images=None,
         test_images=None,
         batch_size=100,
         noise_seeds=5,
@@ -138,6 +135,23 @@ class Options:
     resume: bool = False
     tensorboard: bool = False
 
+    def shown(self, device: torch.device) -> str:
+        """What of it a result depends on and is not the default, as on the command line."""
+        usual = "triton" if device.type == "cuda" else "compiled"
+        backend = None if self.backend in ("auto", usual) else self.backend
+        numbers = {name: getattr(self, name) for name in ("epochs", "batch_size", "limit", "width")}
+        values = {
+            "preset": self.preset if self.preset != "paper" else None,
+            "dtype": self.dtype if self.dtype != "float32" else None,
+            "backend": backend,
+            **numbers,
+            "seed": self.seed or None,
+        }
+        words = ["--quick"] if self.form == "quick" else []
+        words += [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value is not None]
+        words += [f"on {distributed.world_size()} processes"] if distributed.world_size() > 1 else []
+        return " ".join(words)
+
 
 @dataclass(frozen=True)
 class Work:
@@ -157,11 +171,11 @@ class Spec:
     noise: fastlif.Noise = fastlif.Noise()
     surrogate: str = "atan"
     batch_norm: bool = True
-    detach_reset: bool = False
     width: float = 1.0
     output: str = "linear"
     backend: str = "auto"
-    train_images: int | None = None
+    train_images: int | None = None  # the first ones; None: all
+    test_images: int = 0  # that each epoch's accuracy is taken on
 
 
 @dataclass(frozen=True)
@@ -222,7 +236,7 @@ class Lab:
     # What there is to work on
 
     def workloads(self, *, large: bool = True) -> list[Work]:
-        """What is trained for its accuracy: the data sets found here, with Table 1's networks."""
+        """What is trained for its accuracy: the data sets found here, with Table 1's networks or its small one."""
         wanted = [Work(dataset, network) for dataset in self.options.datasets for network in WORKLOADS[dataset]]
         large = large and self.form.large
         return [work for work in wanted if (large or work.network == "small") and self._has(work.dataset)]
@@ -241,8 +255,9 @@ class Lab:
         except datasets.DatasetNotFound as error:
             if dataset not in self._missing:
                 self._missing.add(dataset)
-                hint = "" if self.options.synthetic else "; --synthetic measures throughput on data of its shape"
-                self.say(f"{dataset} is left out: {str(error).splitlines()[0]}\n(--download fetches it{hint})")
+                large = not self.options.synthetic and "small" not in WORKLOADS[dataset]
+                hint = "; --synthetic measures throughput on data of its shape" if large else ""
+                self.say(f"{dataset} is left out: {str(error).split('; ')[0]} (--download fetches it{hint})")
             return False
         return True
 
@@ -250,12 +265,12 @@ class Lab:
         """A data set, cut to the form's size, on the device."""
         if name not in self._data:
             if name.startswith("synthetic "):
-                count = self.form.large_batch_size * self.form.throughput_batches
+                count = (self.options.batch_size or self.form.large_batch_size) * self.form.throughput_batches
                 found = datasets.synthetic(name.removeprefix("synthetic "), train=count, test=count)
             else:
-                found = datasets.load(name, data_root=self.options.data_root, download=self.options.download)
-            limit = self.options.limit
-            train, test = limit or self.form.train_images, limit or self.form.test_images
+                with distributed.first_alone():
+                    found = datasets.load(name, data_root=self.options.data_root, download=self.options.download)
+            train, test = self.options.limit, self.options.limit or self.form.test_images
             self._data[name] = Data(
                 found.train_images[:train].to(self.device),
                 found.train_labels[:train].to(self.device),
@@ -281,18 +296,18 @@ class Lab:
             dtype=options.dtype,
             seed=options.seed,
         )
-        width = (options.width or self.form.width) if small else 1.0
+        data, width = self.data(work.dataset), (options.width or self.form.width) if small else 1.0
         standard = Spec(work, recipe, width=width, output=preset.output, backend=options.backend)
-        return dataclasses.replace(standard, **changes)
+        spec = dataclasses.replace(standard, **changes)
+        images = len(data.train_images[: spec.train_images])
+        return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
 
     def build(self, spec: Spec) -> nn.Module:
         """The untrained network; its first weights depend on the seed alone, not on the neurons."""
         data = self.data(spec.work.dataset)
         activation = {
             "noisy": lambda: fastlif.NoisyLIF(noise=spec.noise, surrogate=spec.surrogate, backend=spec.backend),
-            "lif": lambda: fastlif.LIF(
-                timesteps=T, surrogate=spec.surrogate, detach_reset=spec.detach_reset, backend=spec.backend
-            ),
+            "lif": lambda: fastlif.LIF(timesteps=T, surrogate=spec.surrogate, backend=spec.backend),
             "relu": nn.ReLU,
         }[spec.neuron]
         torch.manual_seed(spec.recipe.seed)
@@ -388,12 +403,19 @@ class Lab:
         unit: str,
         values: Spread | float,
         over: str = "",
+        test_images: int | None = None,
     ) -> None:
-        """Add a row. ``spec`` is the network it is about, or words for it where nothing was trained."""
+        """Add a row. ``spec`` is the network it is about, or words for it where nothing was trained.
+
+        ``test_images``: how many were tested, if it were not all.
+        """
         if isinstance(values, (int, float)):
             values = Spread(float(values), float(values), float(values))
-        dataset, network = "none", spec
+        dataset, network, trained = "none", spec, ""
         if isinstance(spec, Spec):
+            recipe = spec.recipe
+            trained = f"{recipe.epochs} epochs of {spec.train_images:,} images in batches of {recipe.batch_size}"
+            test_images = test_images or spec.test_images
             dataset = spec.work.dataset
             network = networks.title(spec.work.network, self.data(dataset).classes, spec.width)
         self.rows.append(
@@ -403,6 +425,9 @@ class Lab:
                 preset=self.options.preset,
                 dataset=dataset,
                 network=network,
+                options=self.options.shown(self.device),
+                training=trained,
+                test_images=test_images or 0,
                 setting={name: str(value) for name, value in setting.items()},
                 metric=metric,
                 unit=unit,

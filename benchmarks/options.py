@@ -18,12 +18,17 @@ class UsageError(RuntimeError):
     """Options that cannot be used on this machine."""
 
 
+LARGEST = 2**31 - 1  # whole number that an option takes
+
+
 def whole(minimum: int) -> Callable[[str], int]:
-    """The type of an option that takes a whole number of at least ``minimum``."""
+    """The type of an option that takes a whole number of at least ``minimum`` and at most ``LARGEST``."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < minimum:
             raise argparse.ArgumentTypeError(f"must be a whole number of at least {minimum}, got {text!r}")
+        if int(text) > LARGEST:
+            raise argparse.ArgumentTypeError(f"must be at most {LARGEST}, got {text!r}")
         return int(text)
 
     return parse

@@ -43,7 +43,7 @@ th { background: var(--soft) }
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one experiment, form and preset on one device."""
+    """The rows of one experiment, run with the same options on one device."""
 
     rows: list[Row]
     picture: Path  # relative to the folder of results
@@ -53,9 +53,15 @@ class Group:
         return self.rows[0].experiment
 
     @property
-    def run(self) -> tuple[str, str]:
-        """Its form and preset."""
-        return self.rows[0].form, self.rows[0].preset
+    def options(self) -> str:
+        return self.rows[0].options
+
+    @property
+    def words(self) -> str:
+        """How it was run."""
+        first = self.rows[0]
+        others = re.sub(r"--quick|--preset \w+", "", self.options).split()
+        return f"{first.form} form, {first.preset} preset" + (f", {' '.join(others)}" if others else "")
 
     @property
     def module(self):
@@ -142,21 +148,21 @@ def summary(folder: Path) -> str:
     parts = []
     for groups in _devices(folder):
         device = _distinct(_rows(groups), "device")
-        for form, preset in sorted({group.run for group in groups}, key=_run_order):
-            run = [group for group in groups if group.run == (form, preset)]
+        for options in dict.fromkeys(group.options for group in groups):
+            run = [group for group in groups if group.options == options]
             lines = [
-                [group.name, finding.claim, finding.evidence, ANSWERS[finding.reproduced]]
+                [group.name, finding.claim, finding.shown, ANSWERS[finding.reproduced]]
                 for group in run
                 for finding in group.module.findings(group.rows)
             ]
             if not lines:  # nothing that was run makes a claim
                 continue
             blocks = [
-                Heading(3, f"{device}: {form} form, {preset} preset"),
-                Table(["experiment", "paper's finding", "here", "reproduced?"], lines),
+                Heading(3, f"{device}: {run[0].words}"),
+                Table(["experiment", "claim", "here", "reproduced?"], lines),
                 *(Paragraph(f"{group.name}: {_datasets(group.rows)}.") for group in run if _is_synthetic(group.rows)),
             ]
-            parts.append(f"{_markdown(blocks)}\n```sh\n{_command(form, preset)}\n```\n")
+            parts.append(f"{_markdown(blocks)}\n```sh\n{_command(run)}\n```\n")
     return "\n".join(parts)
 
 
@@ -197,7 +203,7 @@ def _devices(folder: Path) -> list[list[Group]]:
     """The groups of each file in the order of the page."""
     devices = [groups for path in sorted(folder.glob("*.csv")) if (groups := _groups(path))]
     if not devices:
-        raise RuntimeError(f"there are no results in {folder}: run `{_command('quick', 'paper')}` first")
+        raise RuntimeError(f"there are no results in {folder}: run `python -m benchmarks run all --quick` first")
     return devices
 
 
@@ -206,18 +212,13 @@ def _groups(path: Path) -> list[Group]:
     for row in results.read(path):
         if row.experiment not in experiments.NAMES:
             raise ResultsError(f"{path} has rows of {row.experiment!r}: not one of {', '.join(experiments.NAMES)}")
-        rows.setdefault((row.experiment, row.form, row.preset), []).append(row)
-    groups = []
-    for name, form, preset in sorted(rows, key=lambda key: (experiments.NAMES.index(key[0]), _run_order(key[1:]))):
-        suffix = "" if preset == "paper" else f"-{preset}"
-        picture = Path(path.stem) / f"{name}-{form}{suffix}.png"
-        groups.append(Group(rows[name, form, preset], picture))
-    return groups
+        rows.setdefault((row.experiment, row.options), []).append(row)
+    order = sorted(rows, key=lambda key: (experiments.NAMES.index(key[0]), len(key[1]), key[1]))  # plain options first
+    return [Group(rows[key], Path(path.stem) / _picture(*key)) for key in order]
 
 
-def _run_order(run: tuple[str, str]) -> tuple:
-    form, preset = run
-    return form, preset != "paper", preset
+def _picture(name: str, options: str) -> str:
+    return "-".join([name, *re.findall(r"[\w.]+", options or "full")]) + ".png"
 
 
 def _png(group: Group) -> bytes:
@@ -256,19 +257,18 @@ def _page(folder: Path) -> list[Block]:
 
 def _section(group: Group) -> list[Block]:
     module, rows = group.module, group.rows
-    form, preset = group.run
-    title = f"{module.TITLE} ({form} form, {preset} preset)"
+    title = f"{module.TITLE} ({group.words})"
     findings = [
-        (f"{finding.claim.rstrip('.')}: ", finding.verdict, f". {finding.evidence}")
-        for finding in module.findings(rows)
+        (f"{finding.claim.rstrip('.')}: ", finding.verdict, f". {finding.shown}") for finding in module.findings(rows)
     ]
     published = [(f"{number.what}: ", number.value, " (the paper's)") for number in module.PAPER]
     blocks = [
         Heading(3, title),
         Paragraph(
-            f"Data: {_datasets(rows)}. Network: {_distinct(rows, 'network')}. Preset: {preset}. "
-            f"Type: {_distinct(rows, 'dtype')}. Seed: {_distinct(rows, 'seed')}. Form: {form}. "
-            f"Commit: {_distinct(rows, 'commit')}."
+            f"Data: {_datasets(rows)}. Network: {_distinct(rows, 'network')}. Training: "
+            f"{_distinct(rows, 'training') or 'none'}. Test images: {_distinct(rows, 'test_images')}. "
+            f"Type: {_distinct(rows, 'dtype')}. Seed: {_distinct(rows, 'seed')}. Commit: {_distinct(rows, 'commit')}. "
+            f"Made by: {_command([group])}"
         ),
         Picture(group, title),
     ]
@@ -281,7 +281,8 @@ def _section(group: Group) -> list[Block]:
 
 def _table(rows: list[Row]) -> Table:
     """All rows; of what all of a run's rows share, only what differs among these has a column."""
-    shared = [name for name in ("dataset", "network", "dtype", "seed") if len({getattr(row, name) for row in rows}) > 1]
+    names = ("dataset", "network", "training", "test_images")
+    shared = [name for name in names if len({getattr(row, name) for row in rows}) > 1]
     settings = list(dict.fromkeys(name for row in rows for name in row.setting))
     lines = [
         [
@@ -325,9 +326,16 @@ def _datasets(rows: list[Row]) -> str:
     return ", ".join(name + note if name.startswith("synthetic") else name for name in names)
 
 
-def _command(form: str, preset: str) -> str:
-    quick = " --quick" if form == "quick" else ""
-    return f"python -m benchmarks run all{quick}" + (f" --preset {preset}" if preset != "paper" else "")
+def _command(groups: list[Group]) -> str:
+    """The command that makes the groups, which have the same options, again."""
+    options, processes = re.fullmatch(r"(.*?) ?(?:on (\d+) processes)?", groups[0].options).groups()
+    names = [group.name for group in groups]
+    known = [row.dataset for row in _rows(groups) if row.dataset != "none"]
+    chosen = [f"--dataset {name}" for name in dict.fromkeys(known) if name == "digits"]  # not one of the default ones
+    synthetic = ["--synthetic"] if _is_synthetic(_rows(groups)) else []
+    launcher = f"torchrun --nproc-per-node={processes} -m" if processes else "python -m"
+    words = [launcher, "benchmarks run", *(["all"] if set(names) == set(experiments.NAMES) else names), options]
+    return " ".join(word for word in (*words, *chosen, *synthetic) if word)
 
 
 def _markdown(blocks: list[Block]) -> str:

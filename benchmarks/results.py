@@ -43,6 +43,9 @@ class Row:
     preset: str  # how the networks were trained: "paper" or "modern"
     dataset: str  # "fashion-mnist", or "synthetic cifar-10" where only its shape was there
     network: str  # in the notation of the paper's Table 1
+    options: str  # of the command line, those that are not the defaults: "--quick --seed 1"
+    training: str  # of the network: "3 epochs of 60,000 images in batches of 50"; empty if nothing was trained
+    test_images: int  # that an accuracy is taken on
     setting: Mapping[str, str]  # what was varied: {"alpha": "4", "T": "10"}
     metric: str  # "accuracy"
     unit: str  # "%"
@@ -64,7 +67,7 @@ class Row:
     @property
     def run(self) -> tuple[str, ...]:
         """What a new run replaces: rows alike in this come from one run of an experiment."""
-        return self.experiment, self.form, self.preset, self.dataset, self.network, self.dtype
+        return self.experiment, self.options, self.dataset, self.network
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -142,5 +145,5 @@ def _parse(line: dict[str, str]) -> Row:
         raise ValueError("it is cut short")
     setting = dict(pair.split("=", 1) for pair in line.pop("setting").split("; ") if pair)
     numbers = {name: float(line.pop(name)) for name in ("median", "p20", "p80")}
-    whole = {name: int(line.pop(name)) for name in ("samples", "seed")}
+    whole = {name: int(line.pop(name)) for name in ("samples", "seed", "test_images")}
     return Row(setting=setting, **numbers, **whole, **line)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import checkpoint, datasets, distributed, experiments, machine, options, results
-from benchmarks.lab import PRESETS, WORKLOADS, Lab, Options
+from benchmarks.lab import FORMS, PRESETS, WORKLOADS, Lab, Options
 from benchmarks.training import DTYPES
 from fastlif.backends import BACKENDS
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"Presets: {presets}. Under torchrun the trainings are shared by all processes."
     option = parser.add_argument
     option("names", nargs="+", metavar="NAME", choices=(*experiments.NAMES, "all"), help="experiments, or all")
-    option("--quick", action="store_true", help="minutes on two CPU cores; without it, minutes on a data-centre GPU")
+    option("--quick", action="store_true", help="minutes on two CPU cores; without it, Table 1's epochs, for a GPU")
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
     option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--width", type=options.positive, help="factor on the small network's channels and hidden units")
     option("--seed", type=options.whole(0), default=0)
     option("--out", type=Path, default=results.FOLDER, help="folder for the results; checkpoints go to OUT/work")
-    option("--resume", action="store_true", help="go on from the checkpoints in OUT/work")
+    option(
+        "--resume", action="store_true", help="go on from the checkpoints in OUT/work, which are overwritten otherwise"
+    )
     option("--tensorboard", action="store_true", help="also write TensorBoard's event files to OUT/work")
 
 
@@ -47,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
             _check_tensorboard()
         with distributed.process_group(options.device(arguments.device)) as device:
             lab = Lab(_options(arguments, device), device)
-            for name in names:
-                _run_one(name, lab)
+            if not sum([_run_one(name, lab) for name in names]):
+                raise options.UsageError("there was nothing to measure on; --dataset digits needs no files")
             lab.say(f"In all {lab.seconds:.0f} s. python -m benchmarks report makes the page of all results.")
     except KeyboardInterrupt:
         print("\nstopped: the same command with --resume goes on after the last finished epoch", file=sys.stderr)
@@ -65,18 +67,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
-    ranks, batch_size = distributed.world_size(), arguments.batch_size
-    if batch_size and batch_size % ranks:
-        raise options.UsageError(f"--batch-size {batch_size} cannot be split evenly over {ranks} processes")
+    ranks, form = distributed.world_size(), "quick" if arguments.quick else "full"
+    defaults = FORMS[form].batch_size, FORMS[form].large_batch_size
+    for batch_size in [arguments.batch_size] if arguments.batch_size else defaults:
+        if batch_size % ranks or batch_size < 2 * ranks:
+            raise options.UsageError(
+                f"batches of {batch_size} images cannot be split evenly over {ranks} processes, with at least two for "
+                "each (batch normalisation needs them): give another --batch-size"
+            )
     return Options(
-        form="quick" if arguments.quick else "full",
+        form=form,
         preset=arguments.preset,
         datasets=tuple(arguments.dataset or Options.datasets),
         synthetic=arguments.synthetic,
         dtype=arguments.dtype,
         backend=options.backend(arguments.backend, device),
         epochs=arguments.epochs,
-        batch_size=batch_size,
+        batch_size=arguments.batch_size,
         limit=arguments.limit,
         width=arguments.width,
         seed=arguments.seed,
@@ -88,20 +95,21 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
     )
 
 
-def _run_one(name: str, lab: Lab) -> None:
-    """Run an experiment, save its rows and print what they say of the paper."""
+def _run_one(name: str, lab: Lab) -> int:
+    """Run an experiment, save its rows and print what they say of the paper; returns how many rows there are."""
     experiment, before = experiments.load(name), lab.seconds
     lab.say(f"\n{experiment.TITLE}")
     lab.rows.clear()
     experiment.measure(lab)
     if not lab.rows:
-        raise options.UsageError(f"{name}: there is nothing to measure it on; --dataset digits needs no files")
-    if distributed.rank() == 0:
+        lab.say("  left out: none of its networks has its data here")
+    elif distributed.rank() == 0:
         path = results.path_for(machine.describe(lab.device), lab.options.out)
         results.update(path, lab.rows)
         for finding in experiment.findings(lab.rows):
-            lab.say(f"  {finding.claim}: {finding.verdict}\n    {finding.evidence}")
+            lab.say(f"  {finding.claim}: {finding.verdict}\n    {finding.shown}")
         lab.say(f"  {len(lab.rows)} rows in {path}, {lab.seconds - before:.0f} s")
+    return len(lab.rows)
 
 
 def _check_tensorboard() -> None:

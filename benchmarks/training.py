@@ -20,7 +20,7 @@ from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingWarmRestarts, OneCycleLR
 from tqdm import tqdm
 
-from benchmarks import checkpoint, distributed
+from benchmarks import checkpoint, distributed, machine
 from benchmarks.augmentation import crop_and_flip
 from benchmarks.datasets import to_float
 from benchmarks.machine import now
@@ -100,7 +100,8 @@ def train(
         on_epoch: told of each epoch, by its number from 1, once it is over.
         path: of the checkpoint that is written after each epoch. It holds the model, the optimizer, the schedule, the
             history and the state of every generator that training draws from.
-        spec: describes the model and its data in the checkpoint: one of another spec is refused.
+        spec: describes the model, its data and the recipe in the checkpoint (default: the recipe alone). One of another
+            spec, device or version of torch is refused.
         resume: go on from that checkpoint, if there is one. On a CPU the weights come out as if the training had never
             been interrupted, bit for bit.
         title: shows a progress bar of this name, where there is a terminal, and prints a line per epoch.
@@ -122,8 +123,8 @@ def train(
     schedule = SCHEDULES[recipe.schedule](optimizer, recipe, steps)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
-    spec = f"{spec} {recipe}"
-    history = _resume(checkpoint.load(path, spec), parts, order, device) if path and resume else []
+    spec = f"{spec or recipe} on {machine.describe(device)}, torch {torch.__version__}"
+    history = _resume(path, checkpoint.load(path, spec), parts, order, device) if path and resume else []
     runner = distributed.parallel(model)
     model.train()
 
@@ -179,7 +180,7 @@ def _keep(path, spec, parts, order, device, history) -> None:
         checkpoint.save(path, spec, state | {"history": [dataclasses.asdict(epoch) for epoch in history]})
 
 
-def _resume(state, parts, order, device) -> list[Epoch]:
+def _resume(path, state, parts, order, device) -> list[Epoch]:
     if state is None:
         return []
     if len(state["generators"]) != distributed.world_size():
@@ -187,8 +188,12 @@ def _resume(state, parts, order, device) -> list[Epoch]:
             f"the training to resume ran in {len(state['generators'])} processes, this one in "
             f"{distributed.world_size()}: start as many"
         )
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise checkpoint.CheckpointError(f"{path} does not fit the model ({reason}): delete it to start anew") from None
     order.set_state(state["order"])
     own = state["generators"][distributed.rank()]
     torch.set_rng_state(own["cpu"])

@@ -66,8 +66,8 @@ SPEED = replace(
 GPU_ROWS = [
     SPEED,
     replace(SPEED, dataset="fashion-mnist", median=7.5e-7, samples=1, over="run", setting={"T": "1", "batch": "64"}),
-    replace(SPEED, preset="modern", median=0.123456),
-    replace(SPEED, form="full", median=987.654, commit="fff0000"),
+    replace(SPEED, preset="modern", options="--quick --preset modern", median=0.123456),
+    replace(SPEED, form="full", options="", median=987.654, commit="fff0000"),
 ]
 
 
@@ -89,7 +89,7 @@ def test_figures(folder):
         "a-cpu/alpha-quick.png",
         "a-gpu/inference-full.png",
         "a-gpu/inference-quick.png",
-        "a-gpu/inference-quick-modern.png",
+        "a-gpu/inference-quick-preset-modern.png",
     ]
     first = [path.read_bytes() for path in paths]
     assert all(image.startswith(b"\x89PNG") for image in first) and len(set(first)) == 4
@@ -165,17 +165,17 @@ def test_a_long_table_is_collapsed_and_whole(tmp_path):
 
 def test_summary(folder):
     text = report.summary(folder)
-    assert text.count("| experiment | paper's finding | here | reproduced? |") == 4
+    assert text.count("| experiment | claim | here | reproduced? |") == 4
     assert "### A CPU, 2 cores: quick form, paper preset" in text
     assert "| alpha | A larger alpha is better. | best: 90.57 % at alpha = 4 | no |" in text
     assert r"| alpha | All of it \| holds | 4 rows | yes |" in text
     assert "| inference | It is fast | no GPU ran it | cannot be told |" in text
     assert "inference: synthetic cifar-10 (synthetic data of its shape: throughput only" in text
     assert re.findall("```sh\n(.*)\n```", text) == [
-        "python -m benchmarks run all --quick",
-        "python -m benchmarks run all",
-        "python -m benchmarks run all --quick",
-        "python -m benchmarks run all --quick --preset modern",
+        "python -m benchmarks run alpha --quick",
+        "python -m benchmarks run inference --synthetic",
+        "python -m benchmarks run inference --quick --synthetic",
+        "python -m benchmarks run inference --quick --preset modern --synthetic",
     ]
 
 

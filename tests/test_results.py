@@ -14,6 +14,9 @@ ROW = Row(
     preset="paper",
     dataset="fashion-mnist",
     network="{c16k3s1-BN-LIF}*2",
+    options="--quick",
+    training="3 epochs of 60,000 images in batches of 50",
+    test_images=2000,
     setting={"alpha": "4", "T": "10"},
     metric="accuracy",
     unit="%",
@@ -61,11 +64,11 @@ def test_a_new_run_replaces_its_own_rows_alone(tmp_path):
         replace(ROW, **change)
         for change in (
             {"experiment": "inference"},
-            {"form": "full"},
-            {"preset": "modern"},
+            {"options": ""},
+            {"options": "--quick --seed 1"},
             {"dataset": "cifar-10"},
             {"network": "small"},
-            {"dtype": "float16"},
+            {"options": "--quick --dtype float16"},
         )
         for _ in range(2)
     ]

@@ -7,14 +7,14 @@ the kernels save are told apart. Where a data set is not there, only the through
 import dataclasses
 
 import fastlif
-from benchmarks.experiments import Finding
+from benchmarks.experiments import Finding, Published
 from benchmarks.lab import Lab, Spec, T, Trained, Work
 from benchmarks.results import Row, by_work, select, spread, value
 from benchmarks.training import train
 
 TITLE = "Fig. 3: training speed, single step against direct training at T = 10"
 DESCRIPTION = "accuracy against wall-clock, single step and direct T = 10; throughput (Fig. 3)"
-PAPER = ()
+PAPER = (Published("single step against T = 10", "3 to 5 times faster"),)
 SINGLE, DIRECT, EAGER = "single step", "direct T = 10", "direct T = 10 in eager PyTorch"
 WAYS = {SINGLE: {"neuron": "noisy"}, DIRECT: {"neuron": "lif"}, EAGER: {"neuron": "lif", "backend": "reference"}}
 TIMED_EPOCHS = 3
@@ -40,17 +40,23 @@ def measure(lab: Lab) -> None:
 def curves(lab: Lab, work: Work) -> dict[str, tuple[Spec, Trained]]:
     """The network trained in each way. The accuracy after each epoch is that over T = 10 steps."""
     form, found = lab.form, {}
-    for way, changes in WAYS.items():
+    for way, changes in ways(lab).items():
         epochs = form.curve_epochs if way == SINGLE else max(1, form.curve_epochs // 2)
         spec = lab.spec(work, epochs=epochs, train_images=form.curve_images, **changes)
         found[way] = spec, lab.train(spec, f"{way}, timed")
     return found
 
 
+def ways(lab: Lab) -> dict[str, dict[str, str]]:
+    """What each way changes in the network; where the neurons run in eager PyTorch anyway, the last is the second."""
+    eager = lab.options.backend == "reference"
+    return {way: changes for way, changes in WAYS.items() if not (eager and way == EAGER)}
+
+
 def throughput(lab: Lab, work: Work) -> None:
     """Images a second, in training and over T steps: the accuracy is not looked at."""
     data = lab.data(work.dataset)
-    for way, changes in WAYS.items():
+    for way, changes in ways(lab).items():
         spec = lab.spec(work, **changes)
         model = lab.build(spec)
         lab.say(f"{work.dataset} {work.network}, {way}: throughput")
@@ -90,14 +96,15 @@ def findings(rows: list[Row]) -> list[Finding]:
     found = []
     for name, own in by_work(rows).items():
         single, direct, eager = (value(own, way=way, metric="training throughput") for way in WAYS)
-        if not (single and direct and eager):
+        if not (single and direct):
             continue
+        beside = f" and {eager:.3g} in eager PyTorch ({single / eager:.1f} times)" if eager else ""
         found.append(
             Finding(
-                "A single step trains several times faster than T = 10 steps",
-                single > 2 * direct,
-                f"{name}: {single:.3g} images/s against {direct:.3g} on the same backend ({single / direct:.1f} times) "
-                f"and {eager:.3g} in eager PyTorch ({single / eager:.1f} times)",
+                "A single step trains at least 3 times as fast as T = 10 steps",
+                single >= 3 * direct,
+                f"{name}: {single:.3g} images/s against {direct:.3g} on the same backend ({single / direct:.1f} times)"
+                f"{beside}",
             )
         )
     return found

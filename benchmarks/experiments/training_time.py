@@ -12,6 +12,7 @@ PAPER = (
     Published("CIFAR-10, VGG-16 to 88 %: single step / T = 10", "3,132 / 9,900 s, 70 % saved"),
     Published("CIFAR-10, ResNet-18 to 90 %: single step / T = 10", "7,290 / 19,998 s, 65 % saved"),
 )
+SAVED = 0.65  # of the time: the least that the paper reports
 
 
 def measure(lab: Lab) -> None:
@@ -46,13 +47,23 @@ def findings(rows: list[Row]) -> list[Finding]:
         goal = own[0].setting["goal"]
         times = {way: value(own, way=way, metric="time to the goal") for way in WAYS}
         single, direct = times[SINGLE], times[DIRECT]
-        shown = ", ".join(f"{way} {f'{time:.1f} s' if time else 'never reached it'}" for way, time in times.items())
+        shown = ", ".join(
+            f"{way} {f'{time:.1f} s' if time else 'never reached it'}"
+            for way, time in times.items()
+            if value(own, way=way, metric="time in all")
+        )
+        least = {way: value(own, way=way, metric="time in all") for way in (SINGLE, DIRECT)}  # if it never got there
         saved = f"; {1 - single / direct:.0%} saved on the same backend" if single and direct else ""
         saved += f", {1 - single / times[EAGER]:.0%} against eager" if single and times[EAGER] else ""
+        reproduced = None
+        if single and single <= (1 - SAVED) * (direct or least[DIRECT]):
+            reproduced = True
+        elif direct and (single or least[SINGLE]) > (1 - SAVED) * direct:
+            reproduced = False
         found.append(
             Finding(
-                "Training in a single step saves most of the time to a benchmark accuracy",
-                single < 0.5 * direct if single and direct else bool(single) if single or direct else None,
+                f"Training in a single step saves at least {SAVED:.0%} of the time to a benchmark accuracy",
+                reproduced,
                 f"{name}, to {goal}: {shown}{saved}",
             )
         )
