@@ -1,5 +1,6 @@
 """fastlif: spiking neurons for PyTorch, trained in a single noisy step and converted to T time steps."""
 
+import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional
 from fastlif.conversion import MultiStep, convert
 from fastlif.modules import LIF, NoisyLIF, reset

@@ -60,7 +60,7 @@ def noisy_spike(
     seed = _seed(seed, noise, input)
     if backend == "reference":
         return reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate)
-    scalars = reference.noise_scalars(noise.kind, noise.mean, noise.half_range, noise.width)
+    scalars = noise.scalars(noise.mean, noise.half_range)
     options = operators.SpikeOptions(threshold, noise.kind, scalars, surrogate.name, surrogate.width, backend)
     return operators.NoisySpike.apply(input, seed, options)
 
@@ -219,7 +219,7 @@ def noisy_lif_with_statistics(
             surrogate=surrogate,
             detach_reset=bool(detach_reset),
         )
-    scalars = reference.noise_scalars(noise.kind, noise.mean - beta, noise.half_range - 1 / alpha, noise.width)
+    scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
     options = operators.NeuronOptions(
         decay, 1 / alpha, beta, threshold, reset, noise.kind, scalars, surrogate.name, surrogate.width,
         bool(detach_reset), backend,

@@ -14,6 +14,7 @@ import torch
 from fastlif import compiled
 from fastlif.backends import kernels
 from fastlif.layout import dense_steps, empty_steps, flat_steps, membrane_dtype, step_as, steps_as
+from fastlif.reference import NO_SECOND_DERIVATIVE
 
 # float[] noise_scalars is what reference.noise_scalars gives; (mean, deviation) are [T, groups] or absent.
 _NOISE = "str noise, float[] noise_scalars"
@@ -193,6 +194,31 @@ def _empty_statistics(x, groups):
     return tuple(x.new_empty((x.shape[0], groups), dtype=membrane_dtype(x)) for _ in range(2))
 
 
+# --- torch.vmap ---------------------------------------------------------------------------------------------------
+
+
+def _batching_rule(operator):
+    """Every example by itself, one launch each: noise and statistics are its own, keyed by positions within it."""
+
+    def rule(info, in_dims, *arguments):
+        results = [
+            operator(*(
+                argument.select(dim, example) if isinstance(dim, int) else argument
+                for argument, dim in zip(arguments, in_dims)
+            ))
+            for example in range(info.batch_size)
+        ]  # fmt: skip
+        if isinstance(results[0], torch.Tensor):
+            return torch.stack(results), 0
+        return tuple(torch.stack(outputs) for outputs in zip(*results)), (0,) * len(results[0])
+
+    return rule
+
+
+for _name in ("noisy_spike", "noisy_spike_backward", "lif", "noisy_lif", "lif_backward"):
+    torch.library.register_vmap(f"fastlif::{_name}", _batching_rule(getattr(torch.ops.fastlif, _name)))
+
+
 # --- Autograd -----------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +252,8 @@ class NeuronOptions(NamedTuple):
 class NoisySpike(torch.autograd.Function):
     """(x ``[N, *]``, seed, SpikeOptions) to spikes ``[N, *]``."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x, seed, options):
         o = options
@@ -237,14 +265,14 @@ class NoisySpike(torch.autograd.Function):
         ctx.save_for_backward(x, seed)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad_spikes):
-        grad_x = torch.ops.fastlif.noisy_spike_backward(grad_spikes, *ctx.saved_tensors, *ctx.options)
-        return grad_x, None, None
+        return _SpikeGradient.apply(grad_spikes, *ctx.saved_tensors, ctx.options), None, None
 
 
 class LIF(torch.autograd.Function):
     """(x ``[T, N, *]``, initial state, mean, deviation, seed, return_state, NeuronOptions) to (spikes, state)."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(x, initial_state, mean, deviation, seed, return_state, options):
@@ -258,7 +286,6 @@ class LIF(torch.autograd.Function):
         ctx.save_for_backward(x, initial_state, mean, deviation, seed)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad_spikes, grad_state):
         grads = _scan_gradients(grad_spikes, grad_state if ctx.return_state else None, ctx.saved_tensors, ctx.options)
         return *grads, None, None, None, None, None
@@ -269,6 +296,8 @@ class NoisyLIF(torch.autograd.Function):
 
     mean and deviation, ``[T, groups]``, are constants for the gradient.
     """
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(x, initial_state, seed, statistics, options):
@@ -282,13 +311,50 @@ class NoisyLIF(torch.autograd.Function):
         ctx.save_for_backward(x, initial_state, mean, deviation, seed)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad_spikes, grad_state, grad_mean, grad_deviation):
         grads = _scan_gradients(grad_spikes, grad_state, ctx.saved_tensors, ctx.options)
         return *grads, None, None, None
 
 
 def _scan_gradients(grad_spikes, grad_state, saved, options):
-    grad_x, grad_initial_state = torch.ops.fastlif.lif_backward(grad_spikes, grad_state, *saved, *options)
+    grad_x, grad_initial_state = _ScanGradient.apply(grad_spikes, grad_state, *saved, options)
     initial_state = saved[1]
     return grad_x, None if initial_state is None else grad_initial_state.to(initial_state.dtype)
+
+
+class _SpikeGradient(torch.autograd.Function):
+    """The gradient of x in :class:`NoisySpike`, which has none itself."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad_spikes, x, seed, options):
+        return torch.ops.fastlif.noisy_spike_backward(grad_spikes, x, seed, *options)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+
+class _ScanGradient(torch.autograd.Function):
+    """The gradients of x and the initial state in :class:`LIF` and :class:`NoisyLIF`, which have none themselves."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, options):
+        return torch.ops.fastlif.lif_backward(
+            grad_spikes, grad_state, x, initial_state, mean, deviation, seed, *options
+        )
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad_x, grad_initial_state):
+        raise RuntimeError(NO_SECOND_DERIVATIVE)

@@ -132,17 +132,18 @@ def _fit_gaussian_quantile(width):
     return (e, *coefficients)
 
 
-def noise_scalars(kind: str, mean: float, half_range: float, width: float) -> tuple[float, ...]:
+def noise_scalars(kind: str, mean: float, half_range: float, width: float, quantile=None) -> tuple[float, ...]:
     """The numbers that turn u of :func:`uniform_lattice` into noise on ``mean +- half_range``.
 
     (mean, half_range) for "uniform"; for "gaussian" (mean, e, P_0, ..., P_6) of :func:`gaussian_quantile` with P
     scaled from standard deviations, half_range / width each, to units of the membrane; () for "none".
+    ``quantile``: what that gave, if it is known.
     """
     if kind == "none":
         return ()
     if kind == "uniform":
         return (mean, half_range)
-    e, *coefficients = gaussian_quantile(width)
+    e, *coefficients = quantile or gaussian_quantile(width)
     return (mean, e, *(coefficient * (half_range / width) for coefficient in coefficients))
 
 
@@ -179,8 +180,16 @@ SURROGATES = {
 }
 
 
+NO_SECOND_DERIVATIVE = (
+    "a spike's surrogate gradient is a gradient by definition, not a function with one of its own: fastlif's neurons "
+    "cannot be differentiated twice"
+)
+
+
 class _Spike(torch.autograd.Function):
     """Heaviside forward, Eq. (2), the surrogate's derivative backward."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(h, threshold, surrogate, width):
@@ -192,10 +201,27 @@ class _Spike(torch.autograd.Function):
         ctx.save_for_backward(h)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         (h,) = ctx.saved_tensors
-        return grad * SURROGATES[ctx.surrogate](h - ctx.threshold, ctx.width), None, None, None
+        return _SpikeGradient.apply(grad, h, ctx.threshold, ctx.surrogate, ctx.width), None, None, None
+
+
+class _SpikeGradient(torch.autograd.Function):
+    """The gradient of h in :class:`_Spike`, which has none itself."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad, h, threshold, surrogate, width):
+        return grad * SURROGATES[surrogate](h - threshold, width)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
 
 
 # --- The neurons --------------------------------------------------------------------------------------------------
@@ -205,7 +231,7 @@ def noisy_spike(x, seed=None, *, noise, threshold, surrogate):
     """The single-step noisy neuron, Eq. (5): ``[N, *]`` to spikes ``[N, *]`` in the input's dtype."""
     h = widen(x)
     if noise.kind != "none":
-        scalars = noise_scalars(noise.kind, noise.mean, noise.half_range, noise.width)
+        scalars = noise.scalars(noise.mean, noise.half_range)
         h = h + noise_like(x, seed, 0, noise.kind, scalars)
     return _Spike.apply(h, threshold, surrogate.name, surrogate.width).to(x.dtype)
 
@@ -229,7 +255,7 @@ def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alph
     decay v_{t-1} and its largest distance from it come back as ``[T, G]``: G = 1, or N for ``"sample"``.
     """
     v = _first_membrane(x, initial_state)
-    scalars = noise_scalars(noise.kind, noise.mean - beta, noise.half_range - 1 / alpha, noise.width)
+    scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
     spikes, means, deviations = [], [], []
     for t, x_t in enumerate(x.unbind(0)):
         if isinstance(statistics, str):
@@ -298,6 +324,8 @@ def fire(h, threshold, reset, surrogate, detach_reset):
 class _HardReset(torch.autograd.Function):
     """v = h (1 - s) + reset s, Eq. (3), chosen rather than multiplied: an infinite h must not leave inf * 0."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(h, s, reset):
         return torch.where(s > 0, reset, h)
@@ -308,7 +336,6 @@ class _HardReset(torch.autograd.Function):
         ctx.save_for_backward(h, s)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         h, s = ctx.saved_tensors
         return grad * (1 - s), grad * (ctx.reset - h), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastlif.reference import gaussian_quantile, noise_scalars
 from fastlif.validation import check_choice, check_number
 
 NOISE_KINDS = ("gaussian", "uniform", "none")
@@ -45,6 +46,12 @@ class Noise:
             raise ValueError(f"noise low must not exceed high, got low={self.low} and high={self.high}")
         if self.width <= 0:
             raise ValueError(f"noise width must be greater than 0, got {self.width}")
+        # Here, as a compiled graph in which the width is a variable could not compute it.
+        object.__setattr__(self, "_quantile", gaussian_quantile(self.width))
+
+    def scalars(self, mean: float, half_range: float) -> tuple[float, ...]:
+        """:func:`fastlif.reference.noise_scalars` for noise of this kind on ``mean +- half_range``."""
+        return noise_scalars(self.kind, mean, half_range, self.width, self._quantile)
 
     @property
     def mean(self) -> float:

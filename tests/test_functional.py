@@ -166,17 +166,6 @@ def test_float64_is_the_references():
     assert spikes.dtype == v.dtype == torch.float64
 
 
-@pytest.mark.parametrize("backend", ["triton", "reference"])
-def test_second_derivative_is_an_error(backend):
-    if backend == "triton":
-        pytest.importorskip("triton")
-    x = torch.randn(3, 4, requires_grad=True, device=DEVICE)
-    spikes = noisy_spike(x, backend=backend)
-    (grad,) = torch.autograd.grad((spikes * x).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        grad.sum().backward()
-
-
 @pytest.mark.parametrize("function, keywords", [(lif, {}), (noisy_lif, {"statistics": "layer", "noise": Noise("none")})])
 def test_a_sequence_in_two_halves(function, keywords):
     x = torch.randn(8, 3, 50) * 0.5 + 0.4

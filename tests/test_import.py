@@ -43,6 +43,17 @@ except RuntimeError as error:
     assert ("triton cannot be imported" in result.stdout) == ("triton" in blocked)
 
 
+@pytest.mark.parametrize(("version", "works"), [("2.10.1", False), ("2.11.0", True), ("3.0.0+cpu", True)])
+def test_a_torch_that_is_too_old_is_refused(version, works):
+    result = python(f"""
+import torch
+torch.__version__ = type(torch.__version__)({version!r})
+import fastlif
+""")
+    assert (result.returncode == 0) == works, result.stderr
+    assert works or f"fastlif needs torch >= 2.11, found {version}: pip install -U torch" in result.stderr
+
+
 def test_the_reference_imports_torch_alone():
     code = f"""
 import importlib.util, sys

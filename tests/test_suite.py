@@ -165,6 +165,17 @@ def test_the_membrane_watched_is_that_of_one_sequence(tiny):
     assert all(spike == (membrane > 1) for membrane, spike in seen)
 
 
+@pytest.mark.parametrize("steps", [1, 10, 17])
+def test_operations_are_counted_over_just_so_many_steps(steps):
+    torch.manual_seed(0)
+    relu = lab.networks.small_network((1, 8, 8), 10, activation=torch.nn.ReLU, width=0.125)
+    images = torch.rand(4, 1, 8, 8)
+    coded = inference.rate_coded(relu, images, chunk=inference.CHUNK, backend="reference")
+    counted = inference._operations(coded, images, steps)
+    coded.timesteps = steps
+    assert counted == pytest.approx(inference.synaptic_operations(coded, images).accumulates)
+
+
 # What is concluded from rows
 
 

@@ -86,13 +86,21 @@ def _rate_coded(lab: Lab, work: Work, same: float) -> None:
             time = lab.seconds_per_image(coded, work)  # of coded.timesteps steps: it grows in proportion to them
             factor = steps / coded.timesteps
             times = Spread(time.median * factor, time.p20 * factor, time.p80 * factor, time.samples)
-            fastlif.reset(coded)
-            calls = range(0, steps, coded.timesteps)
-            operations = sum(synaptic_operations(coded, _counted(lab, work)).accumulates for _ in calls)
-            fastlif.reset(coded)
+            operations = _operations(coded, _counted(lab, work), steps)
             return times, operations
 
         _record_costs(lab, spec, method, accuracies, {SAME: same - MARGIN, OWN: own - MARGIN}, cost)
+
+
+def _operations(coded: fastlif.MultiStep, images: Tensor, steps: int) -> float:
+    """Synaptic operations per image of the rate-coded network over ``steps`` from the first one on."""
+    fastlif.reset(coded)
+    operations = 0.0
+    for start in range(0, steps, CHUNK):
+        coded.timesteps = min(CHUNK, steps - start)
+        operations += synaptic_operations(coded, images).accumulates
+    fastlif.reset(coded)
+    return operations
 
 
 def _counted(lab: Lab, work: Work) -> Tensor:

@@ -1,0 +1,120 @@
+"""PyTorch's transforms over the neurons: torch.func, torch.vmap, gradients of gradients."""
+
+import pytest
+import torch
+import torch._dynamo.testing
+from helpers import DEVICE
+from torch import nn
+
+import fastlif
+from fastlif import functional
+
+BACKENDS = ["reference", "compiled", "triton"]
+SEED = 3
+NEURONS = {
+    "noisy_spike": lambda x, seed, backend: functional.noisy_spike(x[0], seed=seed, backend=backend),
+    "lif": lambda x, seed, backend: functional.lif(x, reset=None, backend=backend),
+    "noisy_lif": lambda x, seed, backend: functional.noisy_lif(x, seed=seed, backend=backend),
+    "noisy_lif, sample": lambda x, seed, backend: functional.noisy_lif(
+        x, seed=seed, statistics="sample", backend=backend
+    ),
+}
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    if request.param == "triton":
+        pytest.importorskip("triton")
+    return request.param
+
+
+def examples(count=3):
+    torch.manual_seed(0)
+    return torch.randn(count, 4, 2, 30, device=DEVICE)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_vmap_is_a_loop_over_examples(name, backend):
+    xs = examples()
+    seeds = torch.tensor([[5], [6], [7]], device=DEVICE)
+
+    def one(x, seed):
+        return NEURONS[name](x, seed, backend)
+
+    expected = torch.stack([one(x, seed) for x, seed in zip(xs, seeds)])
+    assert torch.equal(torch.vmap(one)(xs, seeds), expected)
+    inner = torch.vmap(one, in_dims=(2, 0), out_dims=1)(xs.movedim(0, 2), seeds)
+    assert torch.equal(inner, expected.movedim(0, 1))
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_per_example_gradients(name, backend):
+    xs = examples()
+    weight = torch.rand(30, device=DEVICE)
+
+    def loss(weight, x):
+        return (NEURONS[name](x * weight, SEED, backend) * x[0]).sum()
+
+    expected = []
+    for x in xs:
+        leaf = weight.clone().requires_grad_()
+        expected.append(torch.autograd.grad(loss(leaf, x), leaf)[0])
+    assert any(gradient.any() for gradient in expected)
+    torch.testing.assert_close(torch.func.grad(loss)(weight, xs[0]), expected[0])
+    together = torch.vmap(torch.func.grad(loss), in_dims=(None, 0))(weight, xs)
+    torch.testing.assert_close(together, torch.stack(expected))
+
+
+def test_functional_call_and_per_example_gradients_of_a_model(backend):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 20), fastlif.NoisyLIF(backend=backend), nn.Linear(20, 3)).to(DEVICE)
+    parameters = {name: value.detach() for name, value in model.named_parameters()}
+    x, y = torch.randn(5, 6, device=DEVICE), torch.tensor([0, 1, 2, 0, 1], device=DEVICE)
+
+    def loss(parameters, x, y):
+        return nn.functional.cross_entropy(torch.func.functional_call(model, parameters, (x[None],)), y[None])
+
+    per_example = torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0), randomness="different")
+    gradients = per_example(parameters, x, y)
+    assert {name: value.shape[1:] for name, value in gradients.items()} == {n: p.shape for n, p in parameters.items()}
+    assert all(value.any() for value in gradients.values())
+
+
+def test_noise_differs_between_examples_only_if_that_is_asked_for(backend):
+    neuron = fastlif.NoisyLIF(backend=backend)
+    x = torch.full((2, 1, 2000), 0.5, device=DEVICE)
+    with pytest.raises(RuntimeError, match="randomness"):
+        torch.vmap(neuron)(x)
+    first, second = torch.vmap(neuron, randomness="different")(x)
+    assert not torch.equal(first, second)
+    first, second = torch.vmap(neuron, randomness="same")(x)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("constant", [True, False], ids=["constant gradient", "gradient with a graph"])
+@pytest.mark.parametrize("name", NEURONS)
+def test_a_second_derivative_is_an_error(name, backend, constant):
+    x = examples(1)[0].requires_grad_()
+    spikes = NEURONS[name](x, SEED, backend)
+    loss = spikes.sum() if constant else (spikes * x[0]).sum()
+    (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
+        gradient.square().sum().backward()
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_batches_of_any_size_share_a_compilation(backend, steps, dynamic):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 20), fastlif.NoisyLIF(backend=backend), nn.Linear(20, 3)).to(DEVICE)
+    model = fastlif.MultiStep(model, steps) if steps > 1 else model
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, dynamic=dynamic, backend=counter)
+    for batch in (4, 5, 9, 17, 32):
+        x = torch.randn(batch, 6, device=DEVICE)
+        outputs = []
+        for run in (compiled, model):
+            torch.manual_seed(batch)
+            outputs.append(run(x))
+        torch.testing.assert_close(*outputs)
+    assert counter.frame_count <= 2
