@@ -34,7 +34,10 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield device
-    dist.destroy_process_group()  # not after an error: that would wait for processes that wait for this one
+    # Not after an error: these would wait for processes that wait for this one. The barrier keeps a process whose
+    # peers still talk to it from leaving, which the threads that talk do not survive.
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 @contextmanager

@@ -37,7 +37,9 @@ def _run(function, static, x, *tensors):
     A slice of a larger tensor would be compiled for, base, offset and all; through DLPack it is a tensor by itself.
     """
     kind = (x.dtype, *(size == 1 for size in x.shape), x.stride(0) == 0)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+    # A compiled model calls operators with views untracked, and graphs are compiled for that: so it is always.
+    untracked = torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView))
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False), untracked:
         tensors = [None if tensor is None else torch.from_dlpack(tensor.detach()) for tensor in (x, *tensors)]
         return _compile(function, kind, *static)(*tensors)
 
@@ -104,7 +106,7 @@ def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, x, grad_s
         if soft_reset:
             kept = 1 - (0 if detach_reset else threshold * derivative)
         else:
-            kept = torch.where(h > threshold, 0.0, 1.0) + (0 if detach_reset else (reset - h) * derivative)
+            kept = 1 - (h > threshold).to(h.dtype) + (0 if detach_reset else (reset - h) * derivative)
         grad_h = grad_spikes[i] * derivative + grad_v * kept
         grad_x[i].copy_(grad_h)
         grad_v = a[i][:, None] * grad_h

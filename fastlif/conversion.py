@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import inspect
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterable
 
@@ -16,6 +18,9 @@ from fastlif import validation
 from fastlif.modules import NoisyLIF, Pass, neurons
 
 __all__ = ["MultiStep", "convert"]
+
+# A pass is known to all neurons of its model: threads that share the model take turns.
+_ONE_PASS_AT_A_TIME = threading.RLock()
 
 # Hidden activations that are not nn.ReLU. Gates and output layers (sigmoid, tanh, softmax) are not activations to swap.
 _ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.RReLU,
@@ -172,13 +177,14 @@ class MultiStep(nn.Module):
         if self.repeat_input:
             input = input.expand(self._timesteps, *input.shape).flatten(0, 1)
         current = Pass(None if self.repeat_input else batch)
-        for neuron in neurons(self.model):
-            neuron.begin_pass(current)
-        try:
-            output = self.model(input, *args, **keywords)
-        finally:
+        with contextlib.nullcontext() if torch.compiler.is_compiling() else _ONE_PASS_AT_A_TIME:
             for neuron in neurons(self.model):
-                neuron.begin_pass(None)
+                neuron.begin_pass(current)
+            try:
+                output = self.model(input, *args, **keywords)
+            finally:
+                for neuron in neurons(self.model):
+                    neuron.end_pass()
         return _mean_over_time(output, self._timesteps, batch)
 
     @torch.no_grad()

@@ -16,14 +16,14 @@ def empty_steps(x: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tens
 
 def dense_steps(x: torch.Tensor) -> torch.Tensor:
     """x ``[T, N, *]`` itself if each step is dense, at whatever distance in time (0 included); else a dense copy."""
-    if x.stride()[1:] == _dense_strides(x)[1:]:
+    if _lie_alike(x.shape[1:], x.stride()[1:], _dense_strides(x)[1:]):
         return x
     return empty_steps(x).copy_(x)
 
 
 def steps_as(tensor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """``tensor`` ``[T, N, *]`` in the dense layout of x: itself, or a copy."""
-    if tensor.stride() == _dense_strides(x):
+    if _lie_alike(x.shape, tensor.stride(), _dense_strides(x)):
         return tensor
     return empty_steps(x, tensor.dtype).copy_(tensor)
 
@@ -47,6 +47,11 @@ def flat_steps(x: torch.Tensor, groups: int) -> torch.Tensor:
     """A dense ``[T, N, *]`` as it lies in memory, ``[T, groups, features]``; for N groups :func:`batch_outermost`."""
     features = x[0].numel() // max(groups, 1)
     return x.as_strided((x.shape[0], groups, features), (x.stride(0), features, 1))
+
+
+def _lie_alike(shape: tuple[int, ...], strides: tuple[int, ...], others: tuple[int, ...]) -> bool:
+    """Whether two tensors of that shape lie in memory alike: the stride of a single element does not matter."""
+    return all(size == 1 or stride == other for size, stride, other in zip(shape, strides, others))
 
 
 def _dense_strides(x: torch.Tensor) -> tuple[int, ...]:

@@ -31,6 +31,11 @@ def neurons(model: nn.Module) -> list[Neuron]:
     return [module for module in model.modules() if isinstance(module, Neuron)]
 
 
+def _in_backward() -> bool:
+    """Whether this is called from a backward, which is where activation checkpointing calls modules again."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
 @dataclass
 class Pass:
     """One forward of a MultiStep model, known to all of its neurons."""
@@ -55,24 +60,33 @@ class Neuron(nn.Module):
         # A plain attribute, detached: it never enters the state_dict, and copies and pickles like any tensor.
         self.state: torch.Tensor | None = None
         self.current: Pass | None = None  # during a MultiStep's forward
+        self.last: Pass | None = None  # the one before, whose parts activation checkpointing may compute again
         self.calls = 0  # of this neuron in that pass
 
     def reset_state(self) -> None:
         """Forgets the membrane carried from the last call."""
         self.state = None
 
-    def begin_pass(self, current: Pass | None) -> None:
-        """Called by MultiStep before each pass through the model, with None after it."""
+    def begin_pass(self, current: Pass) -> None:
+        """Called by MultiStep before each pass through the model."""
         self.current = current
+        self.calls = 0
+
+    def end_pass(self) -> None:
+        """Called by MultiStep after each pass, failed ones too."""
+        if not torch.compiler.is_compiling():
+            self.last = self.current
+        self.current = None
         self.calls = 0
 
     def _unfold(self, x: torch.Tensor) -> torch.Tensor:
         """``[T*N, *]``, or ``[N, *]`` in the static part of a MultiStep model, as ``[T, N, *]`` without a copy."""
         T = self.timesteps
-        if self.current is not None and self.current.static_batch is not None:
+        current = self.last if self.current is None and _in_backward() else self.current
+        if current is not None and current.static_batch is not None:
             validation.check_input(x, dimensions="[T*N, *]", minimum=1)
-            static, reached = self.current.static_batch, self.current.reached
-            self.current.reached = True
+            static, reached = current.static_batch, current.reached
+            current.reached = True
             if x.shape[0] == static:
                 return x.expand(T, *x.shape)
             if not reached or (static and x.shape[0] % (T * static)):
@@ -84,16 +98,29 @@ class Neuron(nn.Module):
         return x.unflatten(0, (T, x.shape[0] // T))
 
     def _initial_state(self, x: torch.Tensor) -> torch.Tensor | None:
-        if not self.stateful or self.state is None:
+        if not self.stateful:
+            return None
+        if torch.compiler.is_exporting():
+            raise RuntimeError(
+                "a stateful neuron cannot be exported, as the exported program would forget its membrane: export with "
+                "stateful=False, or carry the membrane yourself, through initial_state and return_state of "
+                "fastlif.functional"
+            )
+        if _in_backward():
+            raise RuntimeError(
+                "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its "
+                "membrane has moved on since: leave it out of the checkpoint, or use stateful=False"
+            )
+        if self.state is None:
             return None
         if self.state.shape != x.shape[1:]:
             raise ValueError(
                 f"the membrane carried from the last call has shape {tuple(self.state.shape)}, this call's time step "
                 f"{tuple(x.shape[1:])}: call fastlif.reset(model) before a batch of another shape"
             )
-        if self.state.is_inference() and not torch.is_inference_mode_enabled():
-            return self.state.clone()  # which autograd can save
-        return self.state
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or not self.state.is_inference():
+            return self.state
+        return self.state.clone()  # which autograd can save
 
     def _apply(self, fn, recurse=True):
         """Moves with the module, but the membrane and its statistics keep their dtype: they are float32."""
@@ -263,8 +290,10 @@ class NoisyLIF(Neuron):
 
     def set_calibration(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         """Freezes the statistics, ``[calls, T]`` float32 each; from then on they are in the state_dict."""
-        for name, value in zip(CALIBRATED, (mean, deviation)):
-            self.register_buffer(name, value.to(self.calibrated_mean.device, torch.float32), persistent=True)
+        with torch.inference_mode(False):  # tensors that were made in it could not be trained with
+            for name, value in zip(CALIBRATED, (mean, deviation)):
+                value = value.to(self.calibrated_mean.device, torch.float32, copy=True)
+                self.register_buffer(name, value, persistent=True)
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         loaded = [state_dict.get(prefix + name) for name in CALIBRATED]

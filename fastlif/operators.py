@@ -56,42 +56,43 @@ def _launchers(backend: str):
 
 @torch.library.impl("fastlif::noisy_spike", "CompositeExplicitAutograd")
 def _noisy_spike(x, seed, threshold, noise, noise_scalars, backend):
-    steps = dense_steps(x[None])
-    spikes = empty_steps(steps)
+    x = dense_steps(x[None])[0]
+    spikes = torch.empty_like(x)
     if x.numel():
         _launchers(backend).noisy_spike_forward(
-            _flat(steps), _flat(spikes), seed, noise=noise, noise_scalars=tuple(noise_scalars), threshold=threshold
+            _flat(x), _flat(spikes), seed, noise=noise, noise_scalars=tuple(noise_scalars), threshold=threshold
         )
-    return spikes[0]
+    return spikes
 
 
 @torch.library.register_fake("fastlif::noisy_spike")
 def _(x, seed, threshold, noise, noise_scalars, backend):
-    return empty_steps(x[None])[0]
+    return torch.empty_like(x)
 
 
 @torch.library.impl("fastlif::noisy_spike_backward", "CompositeExplicitAutograd")
 def _noisy_spike_backward(
     grad_spikes, x, seed, threshold, noise, noise_scalars, surrogate, surrogate_width, backend
 ):  # fmt: skip
-    steps = dense_steps(x[None])
-    grad_x = empty_steps(steps)
+    x = dense_steps(x[None])[0]
+    grad_x = torch.empty_like(x)
     if x.numel():
         _launchers(backend).noisy_spike_backward(
-            _flat(steps_as(grad_spikes[None], steps)), _flat(steps), _flat(grad_x), seed, noise=noise,
+            _flat(steps_as(grad_spikes[None], x[None])[0]), _flat(x), _flat(grad_x), seed, noise=noise,
             noise_scalars=tuple(noise_scalars), threshold=threshold, surrogate=surrogate,
             surrogate_width=surrogate_width,
         )  # fmt: skip
-    return grad_x[0]
+    return grad_x
 
 
 @torch.library.register_fake("fastlif::noisy_spike_backward")
 def _(grad_spikes, x, seed, threshold, noise, noise_scalars, surrogate, surrogate_width, backend):
-    return empty_steps(x[None])[0]
+    return torch.empty_like(x)
 
 
-def _flat(steps):
-    return flat_steps(steps, 1).reshape(-1)
+def _flat(x):
+    """A dense ``[N, *]`` as it lies in memory."""
+    return flat_steps(x[None], 1).reshape(-1)
 
 
 # --- The scans over time ------------------------------------------------------------------------------------------
@@ -183,11 +184,17 @@ def _flat_state(state, x, groups):
 
 
 def _state(flat, x, wanted):
-    """A membrane ``[N, *]`` from its memory ``flat`` (uninitialised if None); an empty tensor if it is not wanted."""
+    """A membrane ``[N, *]`` from its memory ``flat`` (uninitialised if None); an empty tensor if it is not wanted.
+
+    Over the memory, not a view of ``flat``: autograd lets nobody change a view that an operator returned.
+    """
+    empty = x.new_empty(0, dtype=membrane_dtype(x))
     if not wanted:
-        return x.new_empty(0, dtype=membrane_dtype(x))
-    like = empty_steps(x[:1], membrane_dtype(x))[0]
-    return like if flat is None else flat.as_strided(like.shape, like.stride())
+        return empty
+    like = torch.empty_like(x[0], dtype=membrane_dtype(x), device="meta" if flat is not None else None)
+    if flat is None:
+        return like
+    return empty.set_(flat.untyped_storage(), flat.storage_offset(), like.shape, like.stride())
 
 
 def _empty_statistics(x, groups):

@@ -84,7 +84,7 @@ def uniform_lattice(seed: torch.Tensor, numel: int, step: int | torch.Tensor) ->
 
     ``seed`` is ``[1]`` int64 on the device where the numbers are wanted.
     """
-    blocks = -(-numel // (SUB_BLOCK * LANES))
+    blocks = numel // (SUB_BLOCK * LANES) + 2  # never 1, a size that would be compiled for by itself
     index = torch.arange(blocks * SUB_BLOCK, device=seed.device).view(blocks, 1, SUB_BLOCK)
     low = index.to(torch.int32)
     zero = torch.zeros_like(low)

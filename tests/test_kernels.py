@@ -102,6 +102,7 @@ LAYOUTS = {
     "transposed": lambda x: x.transpose(0, 1),
     "sliced": lambda x: torch.cat([x, x], dim=1)[:, ::2],
     "expanded": lambda x: x[:1].expand_as(x),
+    "one pixel": lambda x: x[:, :, :1, :1].contiguous(),  # whose strides are those of every format at once
 }
 
 

@@ -1,0 +1,602 @@
+"""PyTorch's own machinery over whole models: the paper's network and a converted ResNet-18.
+
+On a GPU on the kernels. On a CPU the compilers, layouts and threads meet the compiled backend, and the rest what needs
+no compiling: the kernels in their interpreter for the small network, the reference for ResNet-18.
+"""
+
+import contextlib
+import copy
+import functools
+import importlib.util
+import io
+import pickle
+import threading
+
+import pytest
+import torch
+import torch._dynamo.testing
+from helpers import DEVICE
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import fastlif
+from benchmarks import networks
+from fastlif import Noise, layout, operators
+from fastlif.modules import neurons
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+SHAPES = {"paper": (1, 8, 8), "resnet18": (3, 8, 8)}
+BACKENDS = {"paper": "triton" if importlib.util.find_spec("triton") else "reference", "resnet18": "reference"}
+
+
+def images(network, count=3):
+    return torch.randn(count, *SHAPES[network], generator=torch.Generator().manual_seed(count)).to(DEVICE)
+
+
+@functools.cache
+def trained(network, backend, neuron, **keywords):
+    """``network`` with fresh weights and settled batch normalisation, so that every layer spikes."""
+    torch.manual_seed(0)
+
+    def activation():
+        return neuron(backend=backend, **keywords)
+
+    if network == "paper":
+        model = networks.small_network(SHAPES["paper"], 10, activation=activation, width=0.125)
+    else:
+        pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+        model = networks.resnet18(SHAPES["resnet18"], 10, activation=activation)
+    model = model.to(DEVICE)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)]
+    for momentum in (1.0, 0.1):
+        for norm in norms:
+            norm.momentum = momentum
+        with torch.no_grad():
+            model(images(network, 16))
+    fastlif.reset(model)
+    return model.eval()
+
+
+def build(network, state="single", backend=None, neuron=fastlif.NoisyLIF, **keywords):
+    """A copy of ``network``: for a single step, converted to two, or calibrated for two."""
+    backend = backend or ("auto" if DEVICE == "cuda" else BACKENDS[network])
+    model = copy.deepcopy(trained(network, backend, neuron, **keywords))
+    if state != "single":
+        model = fastlif.MultiStep(model, 2)
+    if state == "calibrated":
+        model.calibrate([images(network)])
+    return model
+
+
+def seeded(call, *arguments, seed=1):
+    torch.manual_seed(seed)
+    return call(*arguments)
+
+
+def gradients(model, loss):
+    return torch.autograd.grad(loss, list(model.parameters()))
+
+
+def all_equal(first, second):
+    return all(map(torch.equal, first, second))
+
+
+CASES = [("paper", state) for state in ("single", "multi", "calibrated")]
+CASES += [("resnet18", state) for state in ("single", "multi")]
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request):
+    """A network and its state."""
+    return request.param
+
+
+@pytest.fixture(params=SHAPES)
+def network(request):
+    return request.param
+
+
+# --- torch.func ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["single", "multi"])
+def test_per_example_gradients(network, state):
+    model = build(network, state, noise=Noise("none"), statistics="sample")
+    parameters = {name: value.detach() for name, value in model.named_parameters()}
+    x = images(network, 2)
+
+    def loss(parameters, x):
+        return torch.func.functional_call(model, parameters, (x[None],)).square().sum()
+
+    together = torch.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, x)
+    one_by_one = [gradients(model, model(example[None]).square().sum()) for example in x]
+    assert any(value.any() for value in one_by_one[0])
+    for actual, *expected in zip(together.values(), *one_by_one):
+        torch.testing.assert_close(actual, torch.stack(expected), rtol=1e-3, atol=1e-4)
+
+
+# --- Mixed precision ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+@pytest.mark.parametrize("state", ["single", "multi"])
+def test_autocast_and_gradscaler(network, state, dtype):
+    model = build(network, state).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler(DEVICE, init_scale=2.0**10)
+    spikes = []
+    for neuron in neurons(model):
+        neuron.register_forward_hook(lambda module, args, output: spikes.append((args[0].dtype, output.dtype)))
+    x, before = images(network, 4), copy.deepcopy(list(model.parameters()))
+    with torch.autocast(DEVICE, dtype):
+        loss = nn.functional.cross_entropy(model(x), torch.arange(4, device=DEVICE))
+    scaler.scale(loss).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert all(given == taken for taken, given in spikes) and (dtype, dtype) in spikes
+    scaler.step(optimizer)
+    scaler.update()
+    assert not all_equal(before, model.parameters())
+
+    before = copy.deepcopy(list(model.parameters()))
+    with torch.autocast(DEVICE, dtype):
+        loss = model(x).sum() * float("inf")
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)  # not taken: the gradients are infinite
+    assert all_equal(before, model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+def test_a_model_of_16_bits(network, dtype):
+    model = build(network, "calibrated").to(dtype)
+    model(images(network).to(dtype)).float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert all(neuron.calibrated_mean.dtype == torch.float32 for neuron in neurons(model))
+
+
+# --- Activation checkpointing -------------------------------------------------------------------------------------
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, *parts, **keywords):
+        super().__init__()
+        self.part = parts[0] if len(parts) == 1 else nn.Sequential(*parts)
+        self.keywords = keywords
+
+    def forward(self, x):
+        return checkpoint(self.part, x, **self.keywords)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointing_draws_the_same_noise_again(case, reentrant):
+    network, _ = case
+    model = build(*case)
+    x = images(network).requires_grad_()
+    expected = gradients(model, seeded(model, x).square().sum())
+    y = seeded(Checkpointed(model, use_reentrant=reentrant), x)
+    y.square().sum().backward()
+    assert all_equal([parameter.grad for parameter in model.parameters()], expected)
+
+    model.zero_grad()
+    y = seeded(Checkpointed(model, use_reentrant=reentrant, preserve_rng_state=False), x)
+    y.square().sum().backward()  # of other spikes, as functional.py says
+    assert not all_equal([parameter.grad for parameter in model.parameters()], expected)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("timesteps", [1, 3])
+def test_checkpointing_parts_of_a_multistep_model(reentrant, timesteps):
+    """The parts are called again in the backward, without the MultiStep around them."""
+    single = build("paper")
+    whole = fastlif.MultiStep(single, timesteps)
+    parts = [Checkpointed(*single[:3], use_reentrant=reentrant), Checkpointed(*single[3:7], use_reentrant=reentrant)]
+    parts = fastlif.MultiStep(nn.Sequential(*parts, *single[7:]), timesteps)
+    results = []
+    for model in (whole, parts):
+        x = images("paper").requires_grad_()
+        y = seeded(model, x)
+        model(images("paper", 3))  # another pass before the backward
+        torch.manual_seed(9)
+        y.square().sum().backward()
+        results.append([x.grad, *(parameter.grad for parameter in model.parameters())])
+    assert all_equal(*results)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_carried_membrane_is_not_computed_twice(reentrant):
+    model = nn.Sequential(nn.Linear(5, 6), fastlif.LIF(timesteps=2, stateful=True)).to(DEVICE)
+    y = checkpoint(model, torch.randn(4, 5, device=DEVICE, requires_grad=True), use_reentrant=reentrant)
+    state = model[1].state.clone()
+    with pytest.raises(RuntimeError, match="leave it out of the checkpoint"):
+        y.sum().backward()
+    assert torch.equal(model[1].state, state)
+
+
+# --- torch's generator --------------------------------------------------------------------------------------------
+
+
+def test_the_generator_governs_the_noise(case):
+    network, _ = case
+    model, x = build(*case), images(network)
+    first, second = seeded(model, x), model(x)
+    assert torch.equal(seeded(model, x), first) and not torch.equal(first, second)
+    with torch.random.fork_rng():
+        model(x)
+    assert torch.equal(model(x), second)
+    generator = torch.cuda.default_generators[0] if DEVICE == "cuda" else torch.default_generator
+    saved = generator.get_state()
+    third = model(x)
+    generator.set_state(saved)
+    assert torch.equal(model(x), third)
+
+
+# --- Copies -------------------------------------------------------------------------------------------------------
+
+
+def copies(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    yield copy.deepcopy(model)
+    yield pickle.loads(pickle.dumps(model))
+    yield torch.load(file, weights_only=False)
+
+
+MOMENTS = ["fresh", "after a backward", "after inference", "16 bits"]
+
+
+@pytest.mark.parametrize(
+    "network, state, moment",
+    [("paper", state, moment) for state in ("single", "multi", "calibrated") for moment in MOMENTS]
+    + [("resnet18", "calibrated", "after a backward")],
+)
+def test_copies_and_state_dicts(network, state, moment):
+    model, x = build(network, state), images(network)
+    if moment == "after a backward":
+        model(x).sum().backward()
+    elif moment == "after inference":
+        with torch.inference_mode():
+            model(x)
+    elif moment == "16 bits":
+        model, x = model.bfloat16(), x.bfloat16()
+    expected = seeded(model, x)
+    for other in copies(model):
+        assert torch.equal(seeded(other, x), expected)
+    fresh = build(network, "single" if state == "single" else "multi").to(x.dtype)
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(seeded(fresh, x), expected)
+
+
+@pytest.mark.parametrize("neuron", [fastlif.LIF, fastlif.NoisyLIF])
+def test_copies_in_the_middle_of_a_sequence(neuron):
+    model, x = build("paper", neuron=neuron, timesteps=2, stateful=True), images("paper", 4)
+    with torch.inference_mode():  # whose tensors autograd refuses to save
+        model(x)
+    middle = copy.deepcopy(model)
+    assert not any("state" in key for key in model.state_dict())
+    expected = seeded(model, x)
+    expected.sum().backward()
+    for other in copies(middle):
+        assert torch.equal(seeded(other, x), expected)
+    fastlif.reset(middle)
+    assert not torch.equal(seeded(middle, x), expected)
+
+
+def test_what_was_calibrated_in_inference_mode_can_be_trained():
+    model = build("paper", "multi")
+    with torch.inference_mode():
+        model.calibrate([images("paper")])
+        model.load_state_dict(copy.deepcopy(model.state_dict()))
+    model.train()(images("paper")).sum().backward()
+
+
+# --- Several at once ----------------------------------------------------------------------------------------------
+
+
+def replica(model):
+    """What nn.DataParallel makes of a model for one of its devices."""
+    made = {module: module._replicate_for_data_parallel() for module in model.modules()}
+    for module, other in made.items():
+        for name, child in module._modules.items():
+            other._modules[name] = made.get(child)
+        for name, parameter in module._parameters.items():
+            object.__setattr__(other, name, parameter)
+        other._buffers.update(module._buffers)
+    return made[model]
+
+
+def in_threads(calls):
+    results, errors = [None] * len(calls), []
+
+    def work(index):
+        try:
+            results[index] = calls[index]()
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors[0]
+    return results
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one model", "replicas"])
+def test_threads(case, shared):
+    """As a server runs one model in several threads, and nn.DataParallel one replica in each."""
+    network, state = case
+    model = build(*case, noise=Noise("none"), backend="auto")
+    inputs = [images(network, count) for count in (2, 3, 5, 7)]
+    expected = [model(x) for x in inputs]
+    models = [model if shared else replica(model) for _ in inputs]
+    calls = [lambda m=m, x=x: [m(x) for _ in range(3)] for m, x in zip(models, inputs)]
+    for actual, wanted in zip(in_threads(calls), expected):
+        for y in actual:
+            torch.testing.assert_close(y, wanted)
+    replicas = [replica(model) for _ in range(2)]
+    losses = in_threads([lambda m=m: m(inputs[0]).sum() for m in replicas])
+    sum(losses).backward()
+    single = gradients(model, model(inputs[0]).sum())
+    for parameter, gradient in zip(model.parameters(), single):
+        torch.testing.assert_close(parameter.grad, 2 * gradient)
+
+
+def ddp_worker(rank, network, state, port, folder):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://localhost:{port}", rank=rank, world_size=2)
+    model = build(network, state, noise=Noise("none"), statistics="sample", backend="reference").cpu()
+    parallel = nn.parallel.DistributedDataParallel(model)
+    parallel(images(network, 4).cpu()[2 * rank : 2 * rank + 2]).square().mean().backward()
+    if rank == 0:
+        torch.save([parameter.grad for parameter in model.parameters()], folder / "gradients")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("state", ["single", "multi"])
+def test_distributed_data_parallel(network, state, tmp_path):
+    """Two processes, half of the batch each, get the gradients of the whole batch."""
+    import socket
+
+    model = build(network, state, noise=Noise("none"), statistics="sample", backend="reference").cpu()
+    expected = gradients(model, model(images(network, 4).cpu()).square().mean())
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(ddp_worker, (network, state, port, tmp_path), nprocs=2)
+    for actual, wanted in zip(torch.load(tmp_path / "gradients"), expected):
+        torch.testing.assert_close(actual, wanted, rtol=1e-3, atol=1e-5)
+
+
+# --- Memory layout ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
+def test_no_layout_is_ever_copied(case, memory_format, monkeypatch):
+    network, _ = case
+    model = build(*case, backend="auto").to(memory_format=memory_format)
+    copied, seen = [], []
+
+    def spy(original, x, *rest):
+        y = original(x, *rest)
+        (seen if y is x else copied).append((tuple(x.shape), x.stride()))
+        return y
+
+    for name in ("dense_steps", "steps_as"):
+        monkeypatch.setattr(operators, name, functools.partial(spy, getattr(layout, name)))
+    for neuron in neurons(model):
+        neuron.register_forward_hook(
+            lambda module, args, output: copied.append("the output's layout")
+            if output.ndim == 4 and not output.is_contiguous(memory_format=memory_format)
+            else None
+        )
+    x = images(network).to(memory_format=memory_format)
+    model(x).square().sum().backward()
+    assert len(seen) >= 3 * len(neurons(model)) and not copied
+
+
+# --- What people do around a layer --------------------------------------------------------------------------------
+
+
+def test_in_place_operations_after_a_neuron():
+    x = torch.randn(4, 30, device=DEVICE)
+    for neuron in (fastlif.NoisyLIF(), fastlif.NoisyLIF(timesteps=2), fastlif.LIF(), fastlif.LIF(timesteps=2)):
+        results = []
+        for change in (lambda y: y.mul_(3).add_(x), lambda y: y * 3 + x):
+            leaf = x.clone().requires_grad_()
+            y = change(seeded(neuron, leaf))
+            results.append((y.detach(), *torch.autograd.grad(y.square().sum(), leaf)))
+        assert all_equal(*results)
+    for function in (fastlif.functional.lif, fastlif.functional.noisy_lif):
+        spikes, state = function(x[None].requires_grad_(), return_state=True)
+        (spikes.mul_(2).sum() + state.mul_(2).sum()).backward()
+
+
+@contextlib.contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    yield
+    torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)  # which also fills new memory with NaN
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+AROUND = {
+    "anomaly detection": torch.autograd.detect_anomaly,
+    "deterministic algorithms": deterministic,
+    "another default device": lambda: torch.device("meta"),
+    "another default dtype": lambda: default_dtype(torch.float64),
+    "saved tensors on the CPU": torch.autograd.graph.save_on_cpu,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+@pytest.mark.parametrize("mode", AROUND)
+@pytest.mark.parametrize("state", ["single", "multi", "calibrated"])
+def test_modes_change_nothing(state, mode):
+    model, x = build("paper", state), images("paper")
+    expected = seeded(model, x)
+    with AROUND[mode]():
+        actual = seeded(model, x)
+        actual.square().sum().backward()
+    assert torch.equal(actual, expected)
+    wanted = gradients(model, expected.square().sum())
+    assert all_equal([parameter.grad for parameter in model.parameters()], wanted)
+
+
+@pytest.mark.parametrize("state", ["single", "multi"])
+def test_shapes_without_data(state):
+    model = build("paper", state, backend="auto").to("meta")
+    y = model(torch.empty(5, *SHAPES["paper"], device="meta"))
+    y.sum().backward()
+    assert y.shape == (5, 10) and y.device.type == "meta"
+
+
+def test_hooks_and_graphs_that_are_kept(case):
+    network, _ = case
+    model, x, seen = build(*case), images(network), []
+    for neuron in neurons(model):
+        neuron.register_full_backward_hook(lambda module, inputs, outputs: seen.append(inputs[0].isfinite().all()))
+    first, second = model(x), model(x[:2])
+    loss = first.square().sum()
+    loss.backward(retain_graph=True)
+    once = [parameter.grad.clone() for parameter in model.parameters()]
+    second.sum().backward()  # in any order
+    model.zero_grad()
+    loss.backward()
+    assert all_equal(once, [parameter.grad for parameter in model.parameters()])
+    assert seen and all(seen)
+
+
+# --- Compilers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh_compiler():
+    torch.compiler.reset()
+
+
+def test_compile_whole_for_every_batch_size(case, fresh_compiler):
+    network, _ = case
+    model = build(*case, backend="auto")
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    for batch in (16, 17, 18, 20):  # below 16 the CPU's convolutions are compiled for by size
+        x = images(network, batch)
+        expected, actual = seeded(model, x), seeded(compiled, x)
+        torch.testing.assert_close(actual, expected)
+        if batch < 18:
+            for mine, theirs in zip(gradients(model, actual.sum()), gradients(model, expected.sum())):
+                torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    assert counter.frame_count <= 2
+
+
+@pytest.mark.parametrize("state", ["single", "multi"])
+def test_compile_by_inductor(state, fresh_compiler):
+    model = build("paper", state, backend="auto")
+    compiled = torch.compile(model, fullgraph=True, options={"fallback_random": True})
+    x = images("paper")
+    expected, actual = seeded(model, x), seeded(compiled, x)
+    torch.testing.assert_close(actual, expected)
+    for mine, theirs in zip(gradients(model, actual.sum()), gradients(model, expected.sum())):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    assert not torch.equal(compiled(x), compiled(x))
+
+
+def test_export_and_reload(case):
+    network, _ = case
+    model = build(*case, backend="auto")
+    program = torch.export.export(model, (images(network),), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    reloaded = torch.export.load(file).module()
+    for batch in (2, 3, 7):
+        x = images(network, batch)
+        torch.testing.assert_close(seeded(reloaded, x), seeded(model, x))
+    assert not torch.equal(reloaded(x), reloaded(x))
+
+
+def test_a_carried_membrane_is_compiled_for_and_not_exported(fresh_compiler):
+    model = nn.Sequential(nn.Linear(5, 40), fastlif.LIF(timesteps=2, stateful=True)).to(DEVICE)
+    eager, counter = copy.deepcopy(model), torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    for _ in range(4):
+        x = torch.randn(4, 5, device=DEVICE)
+        torch.testing.assert_close(compiled(x), eager(x))
+    torch.testing.assert_close(model[1].state, eager[1].state)
+    assert counter.frame_count <= 2  # without a membrane, and with one
+    with pytest.raises(RuntimeError, match="cannot be exported.*initial_state"):
+        torch.export.export(model, (x,))
+
+
+# --- On a GPU -----------------------------------------------------------------------------------------------------
+
+
+@CUDA
+def test_a_replayed_graph_draws_fresh_noise(case):
+    network, _ = case
+    model, x = build(*case), images(network)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side), torch.no_grad():
+        for _ in range(3):
+            model(x)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph), torch.no_grad():
+        y = model(x)
+    outputs = []
+    for seed in (1, None, 1):
+        if seed is not None:
+            torch.manual_seed(seed)
+        graph.replay()
+        outputs.append(y.clone())
+    assert torch.equal(outputs[0], outputs[2]) and not torch.equal(outputs[0], outputs[1])
+
+
+@CUDA
+def test_a_training_step_in_a_graph(case):
+    network, _ = case
+    model, x = build(*case), images(network)
+    graphed = torch.cuda.make_graphed_callables(copy.deepcopy(model), (x,))
+    first, second = graphed(x).clone(), graphed(x).clone()
+    assert not torch.equal(first, second)
+    graphed(x).square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in graphed.parameters())
+
+
+@CUDA
+def test_streams(case):
+    network, _ = case
+    model, x = build(*case), images(network)
+    expected = seeded(model, x)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        actual = seeded(model, x)
+        actual.sum().backward()
+    torch.cuda.current_stream().wait_stream(side)
+    assert torch.equal(actual, expected)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_a_device_that_is_not_the_current_one(case):
+    network, _ = case
+    model, x = build(*case, noise=Noise("none")), images(network)
+    expected = model(x)
+    other = copy.deepcopy(model).to("cuda:1")
+    actual = other(x.to("cuda:1"))
+    actual.sum().backward()
+    assert actual.device.index == 1
+    torch.testing.assert_close(actual.to(x.device), expected)
