@@ -226,9 +226,9 @@ def _load_files(name: str, data_root: Path | None, download: bool) -> ImageDatas
         # torchvision would prefer the tensors that its old releases left there to the files checked here.
         and not (root / files.reader / "processed").exists()
     )
-    for file, path in paths.items():
-        content = _read(path, files.sums[file], files.algorithm)
-        if not in_place:
+    contents = {file: _read(path, files.sums[file], files.algorithm) for file, path in paths.items()}
+    if not in_place:  # nothing is stored of a copy in which a file is refused
+        for file, content in contents.items():
             _store(cache / files.layout / file, content)
     reader, root = _reader(files), root if in_place else cache
     return ImageDataset(name, *_tensors(reader(root, train=True)), *_tensors(reader(root, train=False)))

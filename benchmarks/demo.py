@@ -7,6 +7,7 @@ and shows accuracy, time and spikes of each, beside what training the same netwo
 import argparse
 import copy
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 import fastlif
 from benchmarks import datasets, machine, networks, options, training
-from benchmarks.options import positive, whole
+from benchmarks.files import write_whole
+from benchmarks.options import file_or_folder, positive, whole
 from benchmarks.results import Spread, spread
 from fastlif.backends import BACKENDS
 from fastlif.modules import neurons
@@ -63,7 +65,15 @@ def main(argv: list[str] | None = None) -> None:
         options.make_folder(args.out)
     except (datasets.DatasetError, ImportError, OSError, RuntimeError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
-    run(args, data, device)
+    try:
+        run(args, data, device)
+    except OSError as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    except RuntimeError as error:
+        if not options.too_little_memory(error):
+            raise
+        reason = str(error).split(". ")[0]
+        parser.exit(2, f"{parser.prog}: error: the memory is too small ({reason}): give a smaller --width\n")
 
 
 def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.device) -> None:
@@ -141,7 +151,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
             "direct_to_single_epoch_time": direct_seconds / single_seconds,
         },
     }
-    results.write_text(json.dumps(record, indent=2, default=vars) + "\n")
+    write_whole(results, json.dumps(record, indent=2, default=vars) + "\n")
     print(f"\nMade {_shown(figure)} (the figure) and {_shown(results)} (every number, with the library versions).")
 
 
@@ -208,8 +218,10 @@ def save_figure(rows: list[Row], title: str, path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
-    figure.savefig(path, dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
     plt.close(figure)
+    write_whole(path, picture.getvalue())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -222,7 +234,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.epilog = f"Defaults that depend on the data set: {by_dataset}."
     option = parser.add_argument
     option("--dataset", choices=tuple(RECIPES), default="digits")
-    option("--data-root", type=Path, help="folder to search first for the data set's files, and to download into")
+    option(
+        "--data-root", type=file_or_folder, help="folder to search first for the data set's files, and to download into"
+    )
     option("--download", action="store_true", help="download the data set if it is not found")
     option("--epochs", type=whole(1), help="of training in a single step")
     option("--direct-epochs", type=whole(1), help=f"of training directly at T = {DIRECT_TIMESTEPS}, for its time")
@@ -235,7 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--seed", type=whole(0), default=0)
     option("--device", choices=options.DEVICES, default="auto")
     option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
-    option("--out", type=Path, default=Path("out/demo"), help="folder for the figure and the results")
+    option("--out", type=file_or_folder, default=Path("out/demo"), help="folder for the figure and the results")
     return parser
 
 

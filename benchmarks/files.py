@@ -1,5 +1,6 @@
 """Writing a file whole or not at all."""
 
+import contextlib
 import os
 import uuid
 from pathlib import Path
@@ -12,13 +13,18 @@ def write_whole(path: Path, content: bytes | str) -> None:
         OSError: the file cannot be written; what was there before is still there.
     """
     content = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename, error.filename2 = str(path), None  # what was to be written, not the temporary file
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder is a file, or there is none
+            temporary.unlink()

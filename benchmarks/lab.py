@@ -212,7 +212,7 @@ class Lab:
     started: float = field(default_factory=time.perf_counter)
     _data: dict[str, Data] = field(default_factory=dict)
     _trained: dict[Spec, Trained] = field(default_factory=dict)
-    _missing: set[str] = field(default_factory=set)  # data sets that were not found
+    _missing: set[str] = field(default_factory=set)  # data sets and networks that were left out
 
     @property
     def form(self) -> Form:
@@ -239,7 +239,8 @@ class Lab:
         """What is trained for its accuracy: the data sets found here, with Table 1's networks or its small one."""
         wanted = [Work(dataset, network) for dataset in self.options.datasets for network in WORKLOADS[dataset]]
         large = large and self.form.large
-        return [work for work in wanted if (large or work.network == "small") and self._has(work.dataset)]
+        wanted = [work for work in wanted if (large or work.network == "small") and self._has(work.dataset)]
+        return [work for work in wanted if self._can_build(work.network)]
 
     def timed_only(self) -> list[Work]:
         """What only the throughput is measured of: large networks in the quick form, or without their data."""
@@ -247,19 +248,32 @@ class Lab:
         names = [(name, name if self._has(name) else f"synthetic {name}") for name in self.options.datasets]
         works = [Work(dataset, network) for name, dataset in names for network in WORKLOADS[name]]
         works = [work for work in works if work not in found and work.network != "small"]
-        return [work for work in works if self.options.synthetic or not work.dataset.startswith("synthetic")]
+        works = [work for work in works if self.options.synthetic or not work.dataset.startswith("synthetic")]
+        return [work for work in works if self._can_build(work.network)]
 
     def _has(self, dataset: str) -> bool:
         try:
             self.data(dataset)
         except datasets.DatasetNotFound as error:
-            if dataset not in self._missing:
-                self._missing.add(dataset)
-                large = not self.options.synthetic and "small" not in WORKLOADS[dataset]
-                hint = "; --synthetic measures throughput on data of its shape" if large else ""
-                self.say(f"{dataset} is left out: {str(error).split('; ')[0]} (--download fetches it{hint})")
-            return False
+            large = not self.options.synthetic and "small" not in WORKLOADS[dataset]
+            hint = "; --synthetic measures throughput on data of its shape" if large else ""
+            return self._leave_out(dataset, f"{str(error).split('; ')[0]} (--download fetches it{hint})")
+        except ImportError as error:
+            return self._leave_out(dataset, error)
         return True
+
+    def _can_build(self, network: str) -> bool:
+        try:
+            return network == "small" or bool(datasets.import_torchvision("it is built"))
+        except ImportError as error:
+            return self._leave_out(network, error)
+
+    def _leave_out(self, name: str, reason: str | Exception) -> bool:
+        """False; says so once."""
+        if name not in self._missing:
+            self._missing.add(name)
+            self.say(f"{name} is left out: {reason}")
+        return False
 
     def data(self, name: str) -> Data:
         """A data set, cut to the form's size, on the device."""

@@ -19,6 +19,7 @@ class UsageError(RuntimeError):
 
 
 LARGEST = 2**31 - 1  # whole number that an option takes
+LARGEST_FACTOR = 1000
 
 
 def whole(minimum: int) -> Callable[[str], int]:
@@ -35,14 +36,21 @@ def whole(minimum: int) -> Callable[[str], int]:
 
 
 def positive(text: str) -> float:
-    """The type of an option that takes a finite number greater than 0."""
+    """The type of an option that takes a number greater than 0, and at most ``LARGEST_FACTOR``."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number greater than 0, got {text!r}")
+    if not 0 < value <= LARGEST_FACTOR:
+        raise argparse.ArgumentTypeError(f"must be a number greater than 0, and at most {LARGEST_FACTOR}, got {text!r}")
     return value
+
+
+def file_or_folder(text: str) -> Path:
+    """The type of an option that takes a path."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty: give a path")
+    return Path(text)
 
 
 def device(name: str) -> torch.device:
@@ -81,6 +89,11 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {folder} cannot be made a folder: {error.strerror}") from error
+        raise UsageError(f"--out {folder} cannot be made a folder ({error.strerror}): give another") from error
     if not os.access(folder, os.W_OK):
-        raise UsageError(f"--out {folder} cannot be written to")
+        raise UsageError(f"--out {folder} cannot be written to: give another")
+
+
+def too_little_memory(error: RuntimeError) -> bool:
+    """Whether the memory was too small, which PyTorch says in this way on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

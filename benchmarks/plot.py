@@ -2,15 +2,14 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from benchmarks import report, results
+from benchmarks import options, report, results
 
 DESCRIPTION = "draw the figures of all results"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=results.FOLDER, help="the folder of results")
+    parser.add_argument("--out", type=options.file_or_folder, default=results.FOLDER, help="the folder of results")
 
 
 def run(arguments: argparse.Namespace) -> int:

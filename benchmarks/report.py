@@ -10,12 +10,16 @@ import html as markup
 import io
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks import experiments, results
+from benchmarks.experiments import Finding
 from benchmarks.files import write_whole
+from benchmarks.options import file_or_folder
 from benchmarks.results import ResultsError, Row
 
 DESCRIPTION = "draw the figures and write the page of all results, in Markdown and HTML, and the README's table"
@@ -46,6 +50,7 @@ class Group:
     """The rows of one experiment, run with the same options on one device."""
 
     rows: list[Row]
+    file: Path  # that they are read from
     picture: Path  # relative to the folder of results
 
     @property
@@ -63,9 +68,25 @@ class Group:
         others = re.sub(r"--quick|--preset \w+", "", self.options).split()
         return f"{first.form} form, {first.preset} preset" + (f", {' '.join(others)}" if others else "")
 
-    @property
-    def module(self):
-        return experiments.load(self.name)
+    def findings(self) -> list[Finding]:
+        """What the rows say. Raises ResultsError if some that it takes are not there."""
+        with self._complete():
+            return experiments.load(self.name).findings(self.rows)
+
+    def draw(self, figure) -> None:
+        """Draws the rows. Raises ResultsError if some that it takes are not there."""
+        with self._complete():
+            experiments.load(self.name).draw(self.rows, figure)
+
+    @contextmanager
+    def _complete(self) -> Iterator[None]:
+        try:
+            yield
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ResultsError(
+                f"{self.file} lacks rows of {self.name} ({type(error).__name__}: {error}): measure them again, with "
+                f"{_command([self])}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -102,8 +123,10 @@ Block = Heading | Paragraph | Points | Picture | Table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=results.FOLDER, help="the folder of results")
-    parser.add_argument("--readme", type=Path, help="update the summary in this file (by default, of this checkout's)")
+    parser.add_argument("--out", type=file_or_folder, default=results.FOLDER, help="the folder of results")
+    parser.add_argument(
+        "--readme", type=file_or_folder, help="update the summary in this file (by default, of this checkout's)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -124,13 +147,10 @@ def figures(folder: Path) -> list[Path]:
     Raises:
         RuntimeError: there are no results in the folder, or a file of them cannot be read.
     """
-    paths = []
-    for groups in _devices(folder):
-        for group in groups:
-            path = folder / group.picture
-            write_whole(path, _png(group))
-            paths.append(path)
-    return paths
+    pictures = {folder / group.picture: _png(group) for groups in _devices(folder) for group in groups}
+    for path, picture in pictures.items():
+        write_whole(path, picture)
+    return list(pictures)
 
 
 def page(folder: Path) -> str:
@@ -153,7 +173,7 @@ def summary(folder: Path) -> str:
             lines = [
                 [group.name, finding.claim, finding.shown, ANSWERS[finding.reproduced]]
                 for group in run
-                for finding in group.module.findings(group.rows)
+                for finding in group.findings()
             ]
             if not lines:  # nothing that was run makes a claim
                 continue
@@ -172,12 +192,20 @@ def update_readme(path: Path, text: str) -> None:
     Raises:
         RuntimeError: the markers are not there, each once and in order.
     """
-    content, begin, end = path.read_bytes(), BEGIN.encode(), END.encode()
+    before, after = _around_summary(path)
+    write_whole(path, before + BEGIN.encode() + f"\n\n{text.strip()}\n\n".encode() + END.encode() + after)
+
+
+def _around_summary(path: Path) -> tuple[bytes, bytes]:
+    begin, end = BEGIN.encode(), END.encode()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RuntimeError(f"--readme {path} cannot be read ({error.strerror}): give a text file") from None
     if content.count(begin) != 1 or content.count(end) != 1 or content.index(begin) > content.index(end):
         raise RuntimeError(f"{path} should have the line {BEGIN} and below it the line {END}, each once")
     before, rest = content.split(begin)
-    after = rest.split(end)[1]
-    write_whole(path, before + begin + f"\n\n{text.strip()}\n\n".encode() + end + after)
+    return before, rest.split(end)[1]
 
 
 def write(folder: Path, readme: Path | None) -> list[Path]:
@@ -189,8 +217,11 @@ def write(folder: Path, readme: Path | None) -> list[Path]:
     Raises:
         RuntimeError: as :func:`figures` and :func:`update_readme`.
     """
+    if readme is not None:
+        _around_summary(readme)
+    pages = {"report.md": page(folder), "report.html": html(folder)}  # before anything is written
     paths = figures(folder)
-    for name, text in (("report.md", page(folder)), ("report.html", html(folder))):
+    for name, text in pages.items():
         write_whole(folder / name, text)
         paths.append(folder / name)
     if readme is not None:
@@ -214,7 +245,7 @@ def _groups(path: Path) -> list[Group]:
             raise ResultsError(f"{path} has rows of {row.experiment!r}: not one of {', '.join(experiments.NAMES)}")
         rows.setdefault((row.experiment, row.options), []).append(row)
     order = sorted(rows, key=lambda key: (experiments.NAMES.index(key[0]), len(key[1]), key[1]))  # plain options first
-    return [Group(rows[key], Path(path.stem) / _picture(*key)) for key in order]
+    return [Group(rows[key], path, Path(path.stem) / _picture(*key)) for key in order]
 
 
 def _picture(name: str, options: str) -> str:
@@ -231,7 +262,7 @@ def _png(group: Group) -> bytes:
     with matplotlib.style.context("default"):
         figure = Figure(layout="constrained", dpi=DPI)
         FigureCanvasAgg(figure)
-        group.module.draw(group.rows, figure)
+        group.draw(figure)
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     return file.getvalue()
 
@@ -256,10 +287,10 @@ def _page(folder: Path) -> list[Block]:
 
 
 def _section(group: Group) -> list[Block]:
-    module, rows = group.module, group.rows
+    module, rows = experiments.load(group.name), group.rows
     title = f"{module.TITLE} ({group.words})"
     findings = [
-        (f"{finding.claim.rstrip('.')}: ", finding.verdict, f". {finding.shown}") for finding in module.findings(rows)
+        (f"{finding.claim.rstrip('.')}: ", finding.verdict, f". {finding.shown}") for finding in group.findings()
     ]
     published = [(f"{number.what}: ", number.value, " (the paper's)") for number in module.PAPER]
     blocks = [

@@ -109,10 +109,14 @@ def read(path: Path) -> list[Row]:
         table = csv.DictReader(file)
         try:
             if tuple(table.fieldnames or ()) != COLUMNS:
-                raise ResultsError(f"{path} is not a file of results: its columns should be {', '.join(COLUMNS)}")
-            return [_parse(line) for line in table]
+                columns = ", ".join(COLUMNS)
+                raise ResultsError(f"{path} is not a file of results: move it away. Its columns should be {columns}")
+            rows = [_parse(line) for line in table]
+            if path.read_bytes()[-1:] != b"\n":
+                raise ValueError("it is cut short")
+            return rows
         except (ValueError, TypeError, AttributeError, csv.Error) as error:
-            raise ResultsError(f"{path}, line {table.line_num}, cannot be read: {error}") from None
+            raise ResultsError(f"{path}, line {table.line_num}, cannot be read ({error}): mend or delete it") from None
 
 
 def update(path: Path, rows: list[Row]) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 import torch
 
@@ -23,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
     option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
-    option("--data-root", type=Path, help="folder to search first for the data sets, and to download into")
+    option(
+        "--data-root",
+        type=options.file_or_folder,
+        help="folder to search first for the data sets, and to download into",
+    )
     option("--download", action="store_true", help="download the data sets that are not found")
     option("--device", choices=options.DEVICES, default="auto")
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
@@ -33,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--limit", type=options.whole(2), help="use only the first LIMIT images to train and to test")
     option("--width", type=options.positive, help="factor on the small network's channels and hidden units")
     option("--seed", type=options.whole(0), default=0)
-    option("--out", type=Path, default=results.FOLDER, help="folder for the results; checkpoints go to OUT/work")
+    option(
+        "--out",
+        type=options.file_or_folder,
+        default=results.FOLDER,
+        help="folder for the results; checkpoints go to OUT/work",
+    )
     option(
         "--resume", action="store_true", help="go on from the checkpoints in OUT/work, which are overwritten otherwise"
     )
@@ -55,13 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nstopped: the same command with --resume goes on after the last finished epoch", file=sys.stderr)
         return 130
-    except torch.OutOfMemoryError as error:
-        reason = str(error).split(". ")[0]
-        print(f"run: error: the GPU's memory is too small ({reason}): give a smaller --batch-size", file=sys.stderr)
-        return 2
     except (checkpoint.CheckpointError, datasets.DatasetError, results.ResultsError, options.UsageError, ImportError,
             OSError) as error:  # fmt: skip
         print(f"run: error: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if not options.too_little_memory(error):
+            raise
+        reason = str(error).split(". ")[0]
+        print(
+            f"run: error: the memory is too small ({reason}): give a smaller --batch-size or --width", file=sys.stderr
+        )
         return 2
     return 0
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import itertools
 import math
 import os
@@ -36,6 +37,8 @@ from unittest import mock
 
 import torch
 
+from benchmarks.files import write_whole
+from benchmarks.options import UsageError, file_or_folder, make_folder
 from fastlif.types import NOISE_KINDS, SURROGATE_WIDTHS
 
 DESCRIPTION = "registers, spills, access widths and instructions of every kernel, compiled without a GPU"
@@ -203,7 +206,8 @@ def compile_case(case: Case, dtype: str, target: str):
     for index, parameter in enumerate(kernel.params):
         value = arguments[parameter.name]
         special = not parameter.do_not_specialize
-        if parameter.is_constexpr or value is None or value == () or (special and isinstance(value, int) and value == 1):
+        one = special and isinstance(value, int) and value == 1
+        if parameter.is_constexpr or value is None or value == () or one:
             signature[parameter.name] = "constexpr"
             constants[(index,)] = value
         else:
@@ -313,7 +317,7 @@ def _tool(name: str, *arguments) -> str:
     folder = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
     program = shutil.which(name, path=str(folder)) or shutil.which(name)
     if program is None:
-        sys.exit(f"{name} is neither in {folder}, where Triton's wheel has it, nor on the PATH.")
+        raise UsageError(f"{name} is neither in {folder}, where Triton's wheel has it, nor on the PATH")
     return subprocess.run([program, *arguments], check=True, text=True, capture_output=True).stdout
 
 
@@ -462,20 +466,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", default="", metavar="NAME", help="only kernels with NAME in their name")
     parser.add_argument("--all", action="store_true", help="every configuration; takes ten minutes or more")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the table as Markdown; FILE.csv: as CSV too, beside FILE.md"
+        "--out",
+        type=file_or_folder,
+        metavar="FILE",
+        help="write the table as Markdown; FILE.csv: as CSV too, beside FILE.md",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints and writes the table; returns 1 if anything spills."""
+    """Prints and writes the table; returns 1 if anything spills. What the user can mend is a message and status 2."""
+    try:
+        return _run(arguments)
+    except (UsageError, OSError) as error:
+        print(f"static: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    cases = [c for c in (ALL_CASES if arguments.all else DEFAULT_CASES) if arguments.kernel in c.launcher]
+    if not cases:
+        known = ", ".join(sorted({c.launcher for c in ALL_CASES}))
+        raise UsageError(f"no kernel has {arguments.kernel!r} in its name: there are {known}")
+    if arguments.out:
+        make_folder(arguments.out.parent)
+        if arguments.out.is_dir():
+            raise UsageError(f"--out {arguments.out} is a folder: give the name of a file in it")
     if "TRITON_INTERPRET" in os.environ:  # with it kernels become Python functions, which cannot be compiled
         environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
         return subprocess.call([sys.executable, *sys.orig_argv[1:]], env=environment)
-    import triton
+    try:
+        import triton
+    except ImportError as error:
+        raise UsageError(f"triton cannot be imported ({error}): pip install triton") from None
 
-    cases = [c for c in (ALL_CASES if arguments.all else DEFAULT_CASES) if arguments.kernel in c.launcher]
-    if not cases:
-        sys.exit(f"no kernel has {arguments.kernel!r} in its name: there are {sorted({c.launcher for c in ALL_CASES})}")
     results = []
     for done, case in enumerate(cases):
         if sys.stderr.isatty():
@@ -489,12 +512,13 @@ def run(arguments: argparse.Namespace) -> int:
     text = markdown(rows, caption if results[0].loads is None else f"{caption} {PER_ELEMENT}")
     print(text)
     if arguments.out:
-        arguments.out.with_suffix(".md" if arguments.out.suffix == ".csv" else arguments.out.suffix).write_text(text)
+        write_whole(arguments.out.with_suffix(".md") if arguments.out.suffix == ".csv" else arguments.out, text)
         if arguments.out.suffix == ".csv":
-            with arguments.out.open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows(rows)
+            file = io.StringIO()
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+            write_whole(arguments.out, file.getvalue())
     spilling = sum(result.spills for result in results)
     print(f"{spilling} of {len(results)} kernels spill to local memory.")
     return 1 if spilling else 0

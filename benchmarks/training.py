@@ -7,6 +7,7 @@ time: trained that way, ``MultiStep(small_network(..., activation=lambda: LIF(ti
 baseline.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,15 +117,19 @@ def train(
     device, ranks, rank = images.device, distributed.world_size(), distributed.rank()
     if recipe.batch_size % ranks:
         raise ValueError(f"a batch of {recipe.batch_size} images cannot be split evenly over {ranks} processes")
-    torch.manual_seed(recipe.seed + RANK_SEEDS * rank)
+    spec = f"{spec or recipe} on {machine.describe(device)}, torch {torch.__version__}"
+    saved = checkpoint.load(path, spec) if path and resume else None
     order = torch.Generator().manual_seed(recipe.seed)  # the same everywhere: each process takes its part of a batch
     optimizer = _optimizer(model, recipe)
     steps = max(1, len(images) // recipe.batch_size)
     schedule = SCHEDULES[recipe.schedule](optimizer, recipe, steps)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
-    spec = f"{spec or recipe} on {machine.describe(device)}, torch {torch.__version__}"
-    history = _resume(path, checkpoint.load(path, spec), parts, order, device) if path and resume else []
+    if saved is None:
+        history = []
+        torch.manual_seed(recipe.seed + RANK_SEEDS * rank)
+    else:
+        history = _resume(path, saved, parts, order, device)
     runner = distributed.parallel(model)
     model.train()
 
@@ -181,25 +186,30 @@ def _keep(path, spec, parts, order, device, history) -> None:
 
 
 def _resume(path, state, parts, order, device) -> list[Epoch]:
-    if state is None:
-        return []
-    if len(state["generators"]) != distributed.world_size():
-        raise checkpoint.CheckpointError(
-            f"the training to resume ran in {len(state['generators'])} processes, this one in "
-            f"{distributed.world_size()}: start as many"
-        )
+    """Put the parts, the order and the generators in a checkpoint's state, all of them or none."""
+    before = copy.deepcopy(parts["model"].state_dict())
     try:
+        ranks = len(state["generators"])
+        if ranks != distributed.world_size():
+            raise checkpoint.CheckpointError(
+                f"the training to resume ran in {ranks} processes, this one in {distributed.world_size()}: "
+                "start as many"
+            )
+        history = [Epoch(**epoch) for epoch in state["history"]]
         for name, part in parts.items():
             part.load_state_dict(state[name])
-    except (RuntimeError, ValueError, KeyError) as error:
+        order.set_state(state["order"])
+        own = state["generators"][distributed.rank()]
+        torch.set_rng_state(own["cpu"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(own["device"], device)
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        parts["model"].load_state_dict(before)
+        if isinstance(error, checkpoint.CheckpointError):
+            raise
         reason = str(error).strip().split("\n")[0]
         raise checkpoint.CheckpointError(f"{path} does not fit the model ({reason}): delete it to start anew") from None
-    order.set_state(state["order"])
-    own = state["generators"][distributed.rank()]
-    torch.set_rng_state(own["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(own["device"], device)
-    return [Epoch(**epoch) for epoch in state["history"]]
+    return history
 
 
 def _device_generator(device: torch.device) -> Tensor | None:

@@ -52,7 +52,6 @@ def _why_not(backend: str, device: str) -> str | None:
     return _why_not_triton(device) if backend == "triton" else _why_not_compiled(device)
 
 
-@functools.cache
 def _why_not_triton(device: str) -> str | None:
     try:
         import triton  # noqa: F401

@@ -50,7 +50,7 @@ def _scalars(*values) -> torch.Tensor:
 
 
 # --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step. Their kind is
-# only there to tell them apart ------------------------------------------------------------------------------------------
+# only there to tell them apart ------------------------------------------------------------------------------------
 
 
 def _noisy_spike(kind, noise, x, spikes, seed, scalars):

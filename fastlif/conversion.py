@@ -38,16 +38,16 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
         keywords: passed to it.
 
     Raises:
-        TypeError: if ``model`` is not a module.
+        TypeError: if ``model`` is not a module or cannot be copied, or ``neuron`` does not make modules.
         ValueError: if there is no ``nn.ReLU`` to swap.
 
     Warns:
         UserWarning: naming the activations that could not be swapped: functional ones, found in the source of each
             module's class, and modules other than ``nn.ReLU``.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    model = copy.deepcopy(model)
+    if not callable(neuron) or isinstance(neuron, nn.Module):
+        raise TypeError(f"neuron must be a class or a function that makes modules, got {type(neuron).__name__}")
+    model = _copy(model)
     left = _other_activations(model)
     swapped: dict[nn.Module, nn.Module] = {}
     holder = nn.Module()
@@ -56,7 +56,10 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
         for name, child in list(parent._modules.items()):
             if isinstance(child, nn.ReLU):
                 if child not in swapped:
-                    swapped[child] = neuron(**keywords).train(child.training)
+                    made = neuron(**keywords)
+                    if not isinstance(made, nn.Module):
+                        raise TypeError(f"neuron must make a torch.nn.Module, and made a {type(made).__name__}")
+                    swapped[child] = made.train(child.training)
                 setattr(parent, name, swapped[child])
     if not swapped:
         raise ValueError(
@@ -70,6 +73,15 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
             stacklevel=2,
         )
     return holder.model
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    validation.check_module("model", model)
+    try:
+        return copy.deepcopy(model)
+    except (TypeError, RuntimeError, AttributeError) as error:  # of what copy cannot copy, such as an output kept
+        name = type(model).__name__
+        raise TypeError(f"model must be one that copy.deepcopy can copy, and {name} is not: {error}") from None
 
 
 def _other_activations(model: nn.Module) -> list[str]:
@@ -148,12 +160,13 @@ class MultiStep(nn.Module):
         repeat_input: bool = False,
     ):
         super().__init__()
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        validation.check_module("model", model)
+        if any(isinstance(module, MultiStep) for module in model.modules()):
+            raise ValueError("model has time steps already, as it is or holds a MultiStep: set its timesteps instead")
         if not neurons(model):
             raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
-        self.model = copy.deepcopy(model)
-        self.repeat_input = bool(repeat_input)
+        self.model = _copy(model)
+        self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         for neuron in neurons(self.model):
             if isinstance(neuron, NoisyLIF):
                 neuron.convert(alpha=alpha, beta=beta, statistics=statistics)
@@ -201,19 +214,37 @@ class MultiStep(nn.Module):
             The module itself.
 
         Raises:
-            ValueError: if there are no batches.
+            TypeError: if ``batches`` is not an iterable of these.
+            ValueError: if there are no batches, or an empty one, if a membrane does not stay finite or a neuron is not
+                called equally often for each batch, or if the model has no NoisyLIF.
+
+        After an error the neurons are as before: nothing is frozen until all batches have passed.
         """
+        if isinstance(batches, (torch.Tensor, dict, str)) or not isinstance(batches, Iterable):
+            raise TypeError(
+                "batches must be an iterable of batches, such as a data loader or a list of tensors, got "
+                f"{type(batches).__name__}"
+            )
         modes = {module: module.training for module in self.modules()}
         states = {neuron: neuron.state for neuron in neurons(self.model)}
         converted = [neuron for neuron in neurons(self.model) if isinstance(neuron, NoisyLIF)]
+        if not converted:
+            raise ValueError("the model has no fastlif.NoisyLIF, so there is nothing to calibrate")
         recordings: dict[NoisyLIF, list] = {neuron: [] for neuron in converted}
         self.eval()
         try:
             for batch in batches:
+                input = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+                if not isinstance(input, torch.Tensor):
+                    shown = _shown(batch)
+                    raise TypeError(f"each batch must be a tensor, or a tuple that begins with one, got {shown}")
+                if input.numel() == 0:
+                    raise ValueError(f"each batch must hold something, got one of shape {tuple(input.shape)}")
+                for neuron in states:
+                    neuron.reset_state()
                 for neuron in converted:
                     neuron.recording = []
-                    neuron.reset_state()
-                self(batch[0] if isinstance(batch, (tuple, list)) else batch)
+                self(input)
                 for neuron in converted:
                     calls = [torch.stack(pair) for pair in neuron.recording]  # each [2, T]
                     recordings[neuron].append(torch.stack(calls, dim=1) if calls else None)
@@ -224,15 +255,32 @@ class MultiStep(nn.Module):
                 module.training = mode
             for neuron, state in states.items():
                 neuron.state = state
+        frozen = {}
         for neuron, passes in recordings.items():
             if not passes:
                 raise ValueError("batches must hold at least one batch to calibrate with, got none")
-            if passes[0] is not None:  # a neuron that the forward never reaches has nothing to freeze
-                neuron.set_calibration(*torch.stack(passes).mean(dim=0))
+            shapes = {None if calls is None else calls.shape for calls in passes}
+            if len(shapes) > 1:
+                raise ValueError(
+                    "a neuron is called more often for one batch than for another: it cannot be calibrated"
+                )
+            if shapes != {None}:  # a neuron that the forward never reaches has nothing to freeze
+                frozen[neuron] = torch.stack(passes).mean(dim=0)
+        if not all(bool(statistics.isfinite().all()) for statistics in frozen.values()):
+            raise ValueError(
+                "batches must leave every membrane finite: there is NaN or infinity in them, or in the weights"
+            )
+        for neuron, statistics in frozen.items():
+            neuron.set_calibration(*statistics)
         return self
 
     def extra_repr(self) -> str:
         return f"timesteps={self._timesteps}, repeat_input={self.repeat_input}"
+
+
+def _shown(batch) -> str:
+    name = type(batch).__name__
+    return f"{name} of {type(batch[0]).__name__}" if isinstance(batch, (tuple, list)) and batch else name
 
 
 def _mean_over_time(output, timesteps: int, batch: int):

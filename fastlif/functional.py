@@ -11,6 +11,8 @@ Common to all of them:
 - The same ``seed`` gives the same noise on every backend. By default a fresh one is drawn from torch's generator of
   the input's device, so ``torch.manual_seed`` governs it. Noise is keyed by an element's position in the memory of a
   time step, so it follows the memory layout. Ranks with equal seeds draw equal noise: seed with the rank.
+- Activation checkpointing draws the same noise again, as it restores the generator; with
+  ``preserve_rng_state=False`` the gradient belongs to other noise than the spikes.
 - Wrong arguments raise TypeError or ValueError, naming the argument and what is allowed, before anything runs.
 """
 
@@ -85,7 +87,8 @@ def lif(
         decay: lambda of Eq. (1), in [0, 1]; 0.5 by default.
         tau: the membrane's time constant in steps, instead of decay: decay = 1 - 1/tau.
         threshold: V_th, in units of the membrane potential.
-        reset: V_reset, the membrane after a spike; None subtracts the threshold instead (soft reset).
+        reset: V_reset, the membrane after a spike; None subtracts the threshold, which must be finite, instead (soft
+            reset).
         surrogate: a name or a :class:`fastlif.Surrogate`, the derivative used in the backward pass.
         detach_reset: take no gradient through the spike inside the reset.
         initial_state: the membrane before the first step, ``[N, *]``; zeros by default. Differentiable.
@@ -101,9 +104,11 @@ def lif(
     """
     validation.check_sequence(input)
     decay = validation.check_decay(decay, tau)
-    threshold, reset = validation.check_number("threshold", threshold), validation.check_reset(reset)
+    threshold = validation.check_number("threshold", threshold)
+    reset, detach_reset = validation.check_reset(reset, threshold), validation.check_flag("detach_reset", detach_reset)
     surrogate = Surrogate.of(surrogate)
     validation.check_initial_state(initial_state, input)
+    return_state = validation.check_flag("return_state", return_state)
     backend = choose_backend(backend, input)
     if backend == "reference":
         spikes, state = reference.lif(
@@ -113,13 +118,13 @@ def lif(
             threshold=threshold,
             reset=reset,
             surrogate=surrogate,
-            detach_reset=bool(detach_reset),
+            detach_reset=detach_reset,
         )
     else:
         options = operators.NeuronOptions(
-            decay, 0.0, 0.0, threshold, reset, "none", (), surrogate.name, surrogate.width, bool(detach_reset), backend
+            decay, 0.0, 0.0, threshold, reset, "none", (), surrogate.name, surrogate.width, detach_reset, backend
         )
-        spikes, state = operators.LIF.apply(input, initial_state, None, None, None, bool(return_state), options)
+        spikes, state = operators.LIF.apply(input, initial_state, None, None, None, return_state, options)
     return (spikes, state) if return_state else spikes
 
 
@@ -154,7 +159,8 @@ def noisy_lif(
         statistics: over what the membrane's mean and largest deviation are taken at each step. ``"layer"``: the whole
             tensor, batch included, as in the paper. ``"sample"``: each sample by itself, so that results do not
             depend on the rest of the batch. Or a pair (mean, deviation) of ``[T]`` tensors, of decay times the
-            membrane, frozen beforehand.
+            membrane, frozen beforehand; their values are looked at on a CPU alone. A deviation of 0 leaves the
+            membrane out of its step.
         seed: an int or a one-element int64 tensor on the input's device; by default drawn from torch's generator.
         backend: see the module.
 
@@ -165,6 +171,10 @@ def noisy_lif(
         TypeError, ValueError: for wrong arguments.
         RuntimeError: if an explicitly chosen backend cannot run here.
     """
+    validation.check_sequence(input)
+    statistics = validation.check_statistics(statistics, input.shape[0], input.device)
+    validation.check_statistics_values(statistics)
+    return_state = validation.check_flag("return_state", return_state)
     spikes, state, _, _ = noisy_lif_with_statistics(
         input,
         decay=decay,
@@ -188,13 +198,14 @@ def noisy_lif_with_statistics(
     input, *, decay, tau, threshold, reset, alpha, beta, noise, statistics, surrogate, detach_reset, seed,
     initial_state, backend,
 ):  # fmt: skip
-    """:func:`noisy_lif` that gives (spikes, membrane, mean, deviation), the last two ``[T, G]``: what calibration reads.
+    """:func:`noisy_lif` that gives (spikes, membrane, mean, deviation), the last two ``[T, G]``, for calibration.
 
     G is 1, or N for ``statistics="sample"``.
     """
     validation.check_sequence(input)
     decay = validation.check_decay(decay, tau)
-    threshold, reset = validation.check_number("threshold", threshold), validation.check_reset(reset)
+    threshold = validation.check_number("threshold", threshold)
+    reset, detach_reset = validation.check_reset(reset, threshold), validation.check_flag("detach_reset", detach_reset)
     validation.check_type("noise", noise, Noise)
     alpha, beta = validation.check_normalisation(alpha, beta, noise)
     surrogate = Surrogate.of(surrogate)
@@ -217,12 +228,12 @@ def noisy_lif_with_statistics(
             noise=noise,
             statistics=statistics,
             surrogate=surrogate,
-            detach_reset=bool(detach_reset),
+            detach_reset=detach_reset,
         )
     scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
     options = operators.NeuronOptions(
         decay, 1 / alpha, beta, threshold, reset, noise.kind, scalars, surrogate.name, surrogate.width,
-        bool(detach_reset), backend,
+        detach_reset, backend,
     )  # fmt: skip
     if isinstance(statistics, str):
         return operators.NoisyLIF.apply(input, initial_state, seed, statistics, options)

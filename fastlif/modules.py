@@ -22,6 +22,7 @@ CALIBRATED = ("calibrated_mean", "calibrated_deviation")
 
 def reset(model: nn.Module) -> None:
     """Forgets the membrane of every neuron in ``model`` that carries one from call to call (``stateful=True``)."""
+    validation.check_module("model", model)
     for neuron in neurons(model):
         neuron.reset_state()
 
@@ -52,10 +53,10 @@ class Neuron(nn.Module):
         self.timesteps = validation.check_timesteps(timesteps)
         self.decay = validation.check_decay(decay, tau)
         self.threshold = validation.check_number("threshold", threshold)
-        self.reset = validation.check_reset(reset)
+        self.reset = validation.check_reset(reset, self.threshold)
         self.surrogate = Surrogate.of(surrogate)
-        self.detach_reset = bool(detach_reset)
-        self.stateful = bool(stateful)
+        self.detach_reset = validation.check_flag("detach_reset", detach_reset)
+        self.stateful = validation.check_flag("stateful", stateful)
         self.backend = validation.check_choice("backend", backend, BACKENDS)
         # A plain attribute, detached: it never enters the state_dict, and copies and pickles like any tensor.
         self.state: torch.Tensor | None = None
@@ -117,6 +118,11 @@ class Neuron(nn.Module):
             raise ValueError(
                 f"the membrane carried from the last call has shape {tuple(self.state.shape)}, this call's time step "
                 f"{tuple(x.shape[1:])}: call fastlif.reset(model) before a batch of another shape"
+            )
+        if self.state.device != x.device:
+            raise ValueError(
+                f"the membrane carried from the last call is on {self.state.device}, this call's input on {x.device}: "
+                "call fastlif.reset(model) before a batch on another device"
             )
         if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or not self.state.is_inference():
             return self.state
@@ -283,9 +289,9 @@ class NoisyLIF(Neuron):
     def convert(self, *, alpha=None, beta=None, statistics=None) -> None:
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""
         alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
+        statistics = self.statistics if statistics is None else statistics
+        self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
         self.alpha, self.beta = validation.check_normalisation(alpha, beta, self.noise)
-        if statistics is not None:
-            self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
         self.converted = True
 
     def set_calibration(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
@@ -295,10 +301,15 @@ class NoisyLIF(Neuron):
                 value = value.to(self.calibrated_mean.device, torch.float32, copy=True)
                 self.register_buffer(name, value, persistent=True)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
-        loaded = [state_dict.get(prefix + name) for name in CALIBRATED]
-        if all(value is not None for value in loaded):
-            self.set_calibration(*map(torch.empty_like, loaded))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
+        loaded = {prefix + name: state_dict[prefix + name] for name in CALIBRATED if prefix + name in state_dict}
+        wrong = validation.wrong_calibration(list(loaded.values())) if loaded else None
+        if wrong:  # neither of the two is taken
+            errors.append(f"{prefix}calibrated_mean and {prefix}calibrated_deviation {wrong}")
+            state_dict = {key: value for key, value in state_dict.items() if key not in loaded}
+            missing = []
+        elif loaded:
+            self.set_calibration(*map(torch.empty_like, loaded.values()))
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
     _shown = ("alpha", "beta", "noise", "statistics", "converted")

@@ -23,6 +23,7 @@ from statistics import NormalDist
 
 import torch
 
+
 def constant_when_compiling(function):
     """``torch.compiler.assume_constant_result``, which would import the compiler with fastlif: two seconds."""
     function._dynamo_marked_constant = True
@@ -170,13 +171,14 @@ def noise_like(step: torch.Tensor, seed: torch.Tensor, t: int | torch.Tensor, ki
 
 # --- The spike and its surrogate gradient, u = h - threshold ------------------------------------------------------
 
+# Constants are written out: torch.compile before 2.15 takes a number first met in an autograd function for a variable.
 SURROGATES = {
-    "atan": lambda u, w: (w / 2) / (1 + (math.pi / 2 * w * u) ** 2),
+    "atan": lambda u, w: (w / 2) / (1 + (1.5707963267948966 * w * u) ** 2),
     "sigmoid": lambda u, w: w * torch.sigmoid(w * u) * torch.sigmoid(-w * u),
     "rectangular": lambda u, w: torch.where(u.abs() < w / 2, 1 / w, 0 * u),
     "triangular": lambda u, w: (1 - u.abs() / w).clamp(min=0) / w,
     "fast_sigmoid": lambda u, w: 1 / (1 + w * u.abs()) ** 2,
-    "gaussian": lambda u, w: torch.exp(u * u * (-0.5 / w**2)) * (1 / (w * math.sqrt(2 * math.pi))),
+    "gaussian": lambda u, w: torch.exp(u * u * (-0.5 / w**2)) * (1 / (w * 2.5066282746310002)),
 }
 
 
@@ -244,7 +246,7 @@ def lif(x, initial_state=None, *, decay, threshold, reset, surrogate, detach_res
         h = widen(x_t) + decay * v
         s, v = fire(h, threshold, reset, surrogate, detach_reset)
         spikes.append(s.to(x.dtype))
-    return torch.stack(spikes), v
+    return _stack(spikes), v
 
 
 def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alpha, beta, noise, statistics, surrogate,
@@ -270,7 +272,7 @@ def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alph
         spikes.append(s.to(x.dtype))
         means.append(mean)
         deviations.append(deviation)
-    return torch.stack(spikes), v, torch.stack(means), torch.stack(deviations)
+    return _stack(spikes), v, torch.stack(means), torch.stack(deviations)
 
 
 def membrane_statistics(decayed: torch.Tensor, statistics: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -307,6 +309,15 @@ def _first_membrane(x, initial_state):
     return v if initial_state is None else initial_state.to(v.dtype)
 
 
+def _stack(steps):
+    """``[T, N, *]`` from T tensors ``[N, *]``, in their memory layout."""
+    if steps[0].is_contiguous():
+        return torch.stack(steps)
+    order = sorted(range(steps[0].ndim), key=lambda dim: -steps[0].stride(dim))
+    stacked = torch.stack([step.permute(order) for step in steps])
+    return stacked.permute(0, *(1 + order.index(dim) for dim in range(len(order))))
+
+
 def _per_group(value, v):
     """``[G]`` shaped to broadcast over ``[N, *]``."""
     return value.view(-1, *(1,) * (v.ndim - 1))
@@ -314,7 +325,7 @@ def _per_group(value, v):
 
 def fire(h, threshold, reset, surrogate, detach_reset):
     """The spike, Eq. (2), and the membrane after it, Eq. (3)."""
-    s = _Spike.apply(h, threshold, surrogate.name, surrogate.width)
+    s = _Spike.apply(h, threshold + 0.0, surrogate.name, surrogate.width + 0.0)  # met here: see SURROGATES
     gate = s.detach() if detach_reset else s
     if reset is None:
         return s, h - threshold * gate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastlif.reference import gaussian_quantile, noise_scalars
-from fastlif.validation import check_choice, check_number
+from fastlif.validation import LARGEST, check_choice, check_number, check_positive
 
 NOISE_KINDS = ("gaussian", "uniform", "none")
 SURROGATE_WIDTHS = {
@@ -40,12 +40,13 @@ class Noise:
 
     def __post_init__(self):
         check_choice("noise kind", self.kind, NOISE_KINDS)
-        for name in ("low", "high", "width"):
+        for name in ("low", "high"):
             object.__setattr__(self, name, check_number(f"noise {name}", getattr(self, name), finite=True))
+            if abs(getattr(self, name)) > LARGEST:
+                raise ValueError(f"noise {name} must lie in [{-LARGEST:g}, {LARGEST:g}], got {getattr(self, name)}")
         if self.low > self.high:
             raise ValueError(f"noise low must not exceed high, got low={self.low} and high={self.high}")
-        if self.width <= 0:
-            raise ValueError(f"noise width must be greater than 0, got {self.width}")
+        object.__setattr__(self, "width", check_positive("noise width", self.width))
         # Here, as a compiled graph in which the width is a variable could not compute it.
         object.__setattr__(self, "_quantile", gaussian_quantile(self.width))
 
@@ -83,9 +84,7 @@ class Surrogate:
     def __post_init__(self):
         check_choice("surrogate", self.name, tuple(SURROGATE_WIDTHS))
         width = SURROGATE_WIDTHS[self.name] if self.width is None else self.width
-        object.__setattr__(self, "width", check_number("surrogate width", width, finite=True))
-        if self.width <= 0:
-            raise ValueError(f"surrogate width must be greater than 0, got {self.width}")
+        object.__setattr__(self, "width", check_positive("surrogate width", width))
 
     @classmethod
     def of(cls, value: Surrogate | str) -> Surrogate:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 import torch
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 STATISTICS = ("layer", "sample")
+SMALLEST, LARGEST = 1e-18, 1e18  # their squares and inverses are float32 numbers
+LARGEST_TIMESTEPS = 2**31 - 1  # what the noise tells apart
 
 
 def check_choice(name: str, value, known: tuple[str, ...]) -> str:
@@ -20,9 +23,28 @@ def check_number(name: str, value, *, finite: bool = False) -> float:
     """``value`` as a float; NaN is never a number here."""
     if isinstance(value, bool) or not isinstance(value, (float, int, torch.SymFloat, torch.SymInt, numbers.Real)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:  # an int beyond float64
+        raise ValueError(f"{name} must be a number that a float can hold, got one that is too large") from None
     if value != value or (finite and value - value != 0):  # math.isnan cannot be traced for a changing number
         raise ValueError(f"{name} must be {'a finite number' if finite else 'a number'}, got {value}")
+    return value
+
+
+def check_positive(name: str, value) -> float:
+    """A finite number greater than 0, in the range that float32 can compute with."""
+    value = check_number(name, value, finite=True)
+    if value <= 0:
+        raise ValueError(f"{name} must be greater than 0, got {value}")
+    if not SMALLEST <= value <= LARGEST:
+        raise ValueError(f"{name} must lie in [{SMALLEST:g}, {LARGEST:g}], got {value}")
+    return value
+
+
+def check_flag(name: str, value) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
     return value
 
 
@@ -32,11 +54,18 @@ def check_type(name: str, value, expected: type):
     return value
 
 
+def check_module(name: str, value) -> None:
+    if not isinstance(value, torch.nn.Module):
+        raise TypeError(f"{name} must be a torch.nn.Module, got {type(value).__name__}")
+
+
 def check_timesteps(timesteps) -> int:
     if isinstance(timesteps, bool) or not isinstance(timesteps, numbers.Integral):
         raise TypeError(f"timesteps must be an integer, got {type(timesteps).__name__}")
     if timesteps < 1:
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    if timesteps > LARGEST_TIMESTEPS:
+        raise ValueError(f"timesteps must be at most {LARGEST_TIMESTEPS}, got {timesteps}")
     return int(timesteps)
 
 
@@ -56,8 +85,13 @@ def check_decay(decay, tau) -> float:
     return decay
 
 
-def check_reset(reset) -> float | None:
-    return None if reset is None else check_number("reset", reset)
+def check_reset(reset, threshold: float = 1.0) -> float | None:
+    """The membrane after a spike; None, which subtracts the threshold, needs a finite one."""
+    if reset is not None:
+        return check_number("reset", reset, finite=True)
+    if threshold - threshold != 0:
+        raise ValueError(f"threshold must be finite to be subtracted from the membrane (reset=None), got {threshold}")
+    return None
 
 
 def check_normalisation(alpha, beta, noise) -> tuple[float, float]:
@@ -65,6 +99,11 @@ def check_normalisation(alpha, beta, noise) -> tuple[float, float]:
     alpha, beta = check_number("alpha", alpha), check_number("beta", beta, finite=True)
     if alpha <= 0:
         raise ValueError(f"alpha must be greater than 0, got {alpha}")
+    if alpha < SMALLEST:
+        raise ValueError(f"alpha must be at least {SMALLEST:g}, got {alpha}")
+    if noise.kind != "none" and noise.half_range < 1 / alpha < noise.half_range * (1 + 1e-9):
+        while 1 / alpha > noise.half_range:  # 1 / (1 / r), the smallest alpha, is not r for every r
+            alpha = math.nextafter(alpha, math.inf)
     if noise.kind != "none" and 1 / alpha > noise.half_range:
         smallest = f"at least {1 / noise.half_range:g}" if noise.half_range else "inf"
         raise ValueError(
@@ -85,6 +124,8 @@ def check_statistics(statistics, timesteps: int, device: torch.device):
             f"per time step, got {statistics!r}"
         )
     for name, value in zip(("mean", "deviation"), statistics):
+        check_dense(f"statistics: {name}", value)
+        check_floating(f"statistics: {name}", value)
         if value.shape != (timesteps,):
             raise ValueError(
                 f"statistics: {name} must have one value per time step, shape ({timesteps},), got {tuple(value.shape)}"
@@ -93,15 +134,56 @@ def check_statistics(statistics, timesteps: int, device: torch.device):
     return tuple(value.detach().to(torch.float32).contiguous() for value in statistics)
 
 
+def check_statistics_values(statistics) -> None:
+    """Refuses values that no membrane has: outside of compiled code on a CPU, where looking costs next to nothing."""
+    if isinstance(statistics, str) or torch.compiler.is_compiling() or statistics[0].device.type != "cpu":
+        return
+    mean, deviation = statistics
+    try:
+        good = bool((mean.isfinite() & deviation.isfinite() & (deviation >= 0)).all())
+    except RuntimeError:  # under torch.vmap, or without values
+        return
+    if not good:
+        raise ValueError(
+            "statistics must be a pair (mean, deviation) of finite values, the deviation at least 0, "
+            f"got {mean.tolist()} and {deviation.tolist()}"
+        )
+
+
+def wrong_calibration(values: list) -> str | None:
+    """What is wrong with the values under a neuron's two keys for calibration, in words, if anything is."""
+    if len(values) != 2:
+        return "must be there together: one of them is missing"
+    if not all(isinstance(value, torch.Tensor) and value.dtype.is_floating_point for value in values):
+        return "must be floating point tensors"
+    mean, deviation = values
+    if mean.shape != deviation.shape or mean.ndim != 2 or not mean.numel():
+        return f"must both be [calls, T], got shapes {tuple(mean.shape)} and {tuple(deviation.shape)}"
+    if mean.is_meta or bool((mean.isfinite() & deviation.isfinite() & (deviation >= 0)).all()):
+        return None
+    return "must hold finite values, the deviation at least 0"
+
+
 def check_input(x, *, dimensions: str, minimum: int) -> None:
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}")
     if x.dtype not in DTYPES:
         raise TypeError(f"input must be float32, float16, bfloat16 or float64, got {_dtype_name(x)}")
-    if x.layout != torch.strided:
-        raise TypeError(f"input must be a dense tensor, got layout {x.layout}: call .to_dense() first")
+    check_dense("input", x)
     if x.ndim < minimum:
         raise ValueError(f"input must be {dimensions} with at least {minimum} dimensions, got shape {tuple(x.shape)}")
+
+
+def check_dense(name: str, tensor: torch.Tensor) -> None:
+    if tensor.is_nested:
+        raise TypeError(f"{name} must be a dense tensor, got a nested one: pad it, with .to_padded_tensor(0.0)")
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got layout {tensor.layout}: call .to_dense() first")
+
+
+def check_floating(name: str, tensor: torch.Tensor) -> None:
+    if not tensor.dtype.is_floating_point:
+        raise TypeError(f"{name} must have a floating point dtype, got {_dtype_name(tensor)}")
 
 
 def check_sequence(x) -> None:
@@ -115,8 +197,8 @@ def check_initial_state(state, x) -> None:
         return
     if not isinstance(state, torch.Tensor):
         raise TypeError(f"initial_state must be a torch.Tensor, got {type(state).__name__}")
-    if not state.dtype.is_floating_point:
-        raise TypeError(f"initial_state must have a floating point dtype, got {_dtype_name(state)}")
+    check_dense("initial_state", state)
+    check_floating("initial_state", state)
     if state.shape != x.shape[1:]:
         raise ValueError(
             f"initial_state must have the shape of one time step, {tuple(x.shape[1:])}, got {tuple(state.shape)}"
@@ -141,6 +223,7 @@ def check_seed(seed, device: torch.device) -> torch.Tensor:
         return torch.tensor([int(seed)], dtype=torch.int64, device=device)
     if seed.dtype != torch.int64:
         raise TypeError(f"seed must be an integer or a one-element int64 tensor, got dtype {_dtype_name(seed)}")
+    check_dense("seed", seed)
     if seed.numel() != 1:
         raise ValueError(f"seed must have one element, got shape {tuple(seed.shape)}")
     check_device("seed", seed, device)
@@ -150,6 +233,8 @@ def check_seed(seed, device: torch.device) -> torch.Tensor:
 def check_folded_batch(x, timesteps: int) -> None:
     """A module's input is ``[T*N, *]``: the batch must hold T whole steps."""
     check_input(x, dimensions="[T*N, *]", minimum=1)
+    if not isinstance(timesteps, torch.SymInt):  # it may have been set to anything since
+        timesteps = check_timesteps(timesteps)
     if x.shape[0] % timesteps:
         raise ValueError(
             f"timesteps={timesteps} must divide the batch, since the input is [T*N, *] with time folded into it; got "

@@ -8,7 +8,6 @@ keeps nothing but x: it computes the membrane again, drawing the same noise, and
 import torch
 import triton
 import triton.language as tl
-
 from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
 from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile, wide

@@ -10,7 +10,6 @@ program owns its whole group: then one launch walks through all steps. Given the
 import torch
 import triton
 import triton.language as tl
-
 from fastlif.kernels.lif import fire, normalisation
 from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.tile import LANES, OPTIONS, SUB_BLOCK, on_device, wide

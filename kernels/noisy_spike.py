@@ -5,7 +5,6 @@ Forward reads x and writes s. Backward reads x and the incoming gradient and dra
 
 import triton
 import triton.language as tl
-
 from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
 from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile

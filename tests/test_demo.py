@@ -171,7 +171,7 @@ def test_missing_data_is_one_message_and_exit_code_2(tmp_path, monkeypatch, caps
     [
         (["--epochs", "0"], "--epochs: must be a whole number of at least 1, got '0'"),
         (["--batch-size", "1"], "--batch-size"),
-        (["--width", "nan"], "--width: must be a number greater than 0, got 'nan'"),
+        (["--width", "nan"], "--width: must be a number greater than 0, and at most 1000, got 'nan'"),
         (["--learning-rate", "fast"], "--learning-rate"),
         (["--dataset", "imagenet"], "--dataset"),
         (["--backend", "triton"], 'backend="triton" cannot run here'),

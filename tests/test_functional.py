@@ -1,90 +1,15 @@
-"""What every call promises: a sentence for a wrong argument, an empty result for an empty batch, seeds, backends."""
-
-import math
+"""What every call promises: an empty result for an empty batch, seeds, backends that cannot run."""
 
 import pytest
 import torch
 from helpers import DEVICE
 
 import fastlif
-from fastlif import Noise, Surrogate
+from fastlif import Noise
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 REFERENCE = {"backend": "reference"}
 X = torch.zeros(2, 3, 4)
-NAN = float("nan")
-
-BAD_INPUTS = [
-    (TypeError, "input must be a torch.Tensor, got list", lambda: lif([1.0])),
-    (TypeError, "input must be float32, float16, bfloat16 or float64, got int64", lambda: noisy_spike(X.long())),
-    (TypeError, "got bool", lambda: lif(X.bool())),
-    (TypeError, "got complex64", lambda: noisy_lif(X.to(torch.complex64))),
-    (TypeError, "call .to_dense() first", lambda: noisy_spike(X.to_sparse())),
-    (ValueError, "at least one time step, got shape (0, 3, 4)", lambda: lif(X[:0])),
-    (ValueError, "at least one time step, got shape (0, 3, 4)", lambda: noisy_lif(X[:0])),
-    (ValueError, "[T, N, *] with at least 2 dimensions, got shape (3,)", lambda: lif(X[0, :, 0])),
-    (ValueError, "[N, *] with at least 1 dimensions, got shape ()", lambda: noisy_spike(X[0, 0, 0])),
-    (ValueError, "decay must lie in [0, 1], got 1.5", lambda: lif(X, decay=1.5)),
-    (ValueError, "decay must lie in [0, 1], got -0.1", lambda: noisy_lif(X, decay=-0.1)),
-    (ValueError, "decay must be a number, got nan", lambda: lif(X, decay=NAN)),
-    (TypeError, "decay must be a number, got str", lambda: lif(X, decay="0.5")),
-    (TypeError, "decay must be a number, got bool", lambda: lif(X, decay=True)),
-    (ValueError, "exactly one of decay and tau, got decay=0.5 and tau=2.0", lambda: lif(X, decay=0.5, tau=2.0)),
-    (ValueError, "tau must be at least 1 (decay = 1 - 1/tau), got 0.5", lambda: lif(X, tau=0.5)),
-    (ValueError, "threshold must be a number, got nan", lambda: noisy_spike(X[0], threshold=NAN)),
-    (ValueError, "reset must be a number, got nan", lambda: lif(X, reset=NAN)),
-    (TypeError, "reset must be a number, got Tensor", lambda: lif(X, reset=torch.zeros(1))),
-    (ValueError, "alpha must be greater than 0, got 0", lambda: noisy_lif(X, alpha=0)),
-    (ValueError, "alpha must be greater than 0, got -4", lambda: noisy_lif(X, alpha=-4.0)),
-    (ValueError, "alpha must be a number, got nan", lambda: noisy_lif(X, alpha=NAN)),
-    (ValueError, "more than the noise's half-range 0.5: alpha must be at least 2", lambda: noisy_lif(X, alpha=1.9)),
-    (ValueError, "alpha must be inf", lambda: noisy_lif(X, noise=Noise(low=0.5, high=0.5))),
-    (ValueError, "beta must be a finite number, got inf", lambda: noisy_lif(X, beta=math.inf)),
-    (ValueError, "noise low must not exceed high, got low=1.0 and high=0.0", lambda: Noise(low=1.0, high=0.0)),
-    (ValueError, "noise width must be greater than 0, got 0", lambda: Noise(width=0)),
-    (ValueError, "noise high must be a finite number, got inf", lambda: Noise(high=math.inf)),
-    (ValueError, "noise kind must be one of gaussian, uniform, none, got 'normal'", lambda: Noise("normal")),
-    (TypeError, "noise must be a fastlif.Noise, got str", lambda: noisy_spike(X[0], noise="gaussian")),
-    (ValueError, "surrogate must be one of atan, sigmoid, rectangular", lambda: lif(X, surrogate="arctan")),
-    (TypeError, "surrogate must be a name or a fastlif.Surrogate, got int", lambda: lif(X, surrogate=2)),
-    (ValueError, "surrogate width must be greater than 0, got -1", lambda: Surrogate("atan", -1)),
-    (ValueError, "statistics must be one of layer, sample, got 'batch'", lambda: noisy_lif(X, statistics="batch")),
-    (ValueError, "or a pair (mean, deviation) of tensors", lambda: noisy_lif(X, statistics=(0.0, 1.0))),
-    (
-        ValueError,
-        "mean must have one value per time step, shape (2,), got (3,)",
-        lambda: noisy_lif(X, statistics=(torch.zeros(3), torch.ones(3))),
-    ),
-    (ValueError, "backend must be one of auto, triton, compiled, reference, got 'cuda'", lambda: lif(X, backend="cuda")),
-    (
-        ValueError,
-        "shape of one time step, (3, 4), got (4, 3)",
-        lambda: lif(X, initial_state=torch.zeros(4, 3)),
-    ),
-    (TypeError, "initial_state must be a torch.Tensor, got float", lambda: lif(X, initial_state=0.0)),
-    (TypeError, "initial_state must have a floating point dtype, got int64", lambda: lif(X, initial_state=X[0].long())),
-    (ValueError, "initial_state must be on the input's device", lambda: lif(X, initial_state=X[0].to("meta"))),
-    (TypeError, "seed must be an integer or a one-element int64 tensor, got float", lambda: noisy_spike(X, seed=0.5)),
-    (TypeError, "got dtype float32", lambda: noisy_spike(X, seed=torch.zeros(1))),
-    (ValueError, "seed must have one element, got shape (2,)", lambda: noisy_spike(X, seed=torch.tensor([1, 2]))),
-    (ValueError, "seed must fit into 64 bits", lambda: noisy_spike(X, seed=2**63)),
-    (ValueError, "seed must be on the input's device", lambda: noisy_spike(X, seed=torch.zeros(1).long().to("meta"))),
-    (TypeError, 'use backend="reference"', lambda: lif(X.double(), backend="compiled")),
-    (ValueError, "timesteps must be at least 1, got 0", lambda: fastlif.LIF(timesteps=0)),
-    (TypeError, "timesteps must be an integer, got float", lambda: fastlif.NoisyLIF(timesteps=2.0)),
-    (ValueError, "timesteps=4 must divide the batch", lambda: fastlif.LIF(timesteps=4, **REFERENCE)(torch.zeros(6, 3))),
-    (ValueError, "at least 1 dimensions", lambda: fastlif.LIF(**REFERENCE)(torch.tensor(1.0))),
-    (ValueError, "alpha must be at least 2", lambda: fastlif.NoisyLIF(alpha=1.0)),
-    (ValueError, "statistics must be one of", lambda: fastlif.NoisyLIF(statistics="global")),
-    (ValueError, "backend must be one of", lambda: fastlif.LIF(backend="numba")),
-]
-
-
-@pytest.mark.parametrize("error, phrase, call", BAD_INPUTS, ids=[phrase[:40] for _, phrase, _ in BAD_INPUTS])
-def test_bad_input(error, phrase, call):
-    with pytest.raises(error) as caught:
-        call()
-    assert phrase in str(caught.value)
 
 
 def test_triton_on_a_cpu_says_why_not(monkeypatch):
@@ -92,10 +17,8 @@ def test_triton_on_a_cpu_says_why_not(monkeypatch):
     from fastlif import backends
 
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    backends._why_not_triton.cache_clear()
     with pytest.raises(RuntimeError, match="only in its interpreter .set TRITON_INTERPRET=1"):
         lif(X, backend="triton")
-    backends._why_not_triton.cache_clear()
 
 
 def test_no_compiler_says_what_to_install(monkeypatch):
@@ -166,7 +89,7 @@ def test_float64_is_the_references():
     assert spikes.dtype == v.dtype == torch.float64
 
 
-@pytest.mark.parametrize("function, keywords", [(lif, {}), (noisy_lif, {"statistics": "layer", "noise": Noise("none")})])
+@pytest.mark.parametrize("function, keywords", [(lif, {}), (noisy_lif, {"noise": Noise("none")})])
 def test_a_sequence_in_two_halves(function, keywords):
     x = torch.randn(8, 3, 50) * 0.5 + 0.4
     whole, last = function(x, return_state=True, **keywords, **REFERENCE)

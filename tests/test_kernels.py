@@ -12,7 +12,7 @@ from fastlif.functional import lif, noisy_lif, noisy_spike
 pytest.importorskip("triton")
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-# Relative RMS. 16-bit gradients are rounded to the dtype at the end; in float32 a steep surrogate (fast_sigmoid, w = 25)
+# Relative RMS. 16-bit gradients are rounded to the dtype at the end; in float32 a steep surrogate (fast_sigmoid, 25)
 # magnifies the last bit of h.
 GRADIENT_ERROR = {torch.float32: 5e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 NOISES = {

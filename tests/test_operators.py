@@ -92,7 +92,7 @@ def test_a_compiled_neuron_is_not_compiled_again_at_every_call():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
-def test_inductor_gives_eagers_result():
+def test_inductor_gives_eagers_result(fresh_compiler):
     """The whole stack on a CPU: generated code around the compiled neurons, seeds drawn as eager draws them."""
     torch.manual_seed(0)
     layers = torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)

@@ -481,11 +481,6 @@ def test_hooks_and_graphs_that_are_kept(case):
 # --- Compilers ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def fresh_compiler():
-    torch.compiler.reset()
-
-
 def test_compile_whole_for_every_batch_size(case, fresh_compiler):
     network, _ = case
     model = build(*case, backend="auto")

@@ -103,6 +103,7 @@ def test_the_list_names_every_experiment(capsys):
 
 
 def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
     monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
     monkeypatch.setattr(lab.training, "TIMED_BATCHES", 1)
     monkeypatch.setattr(lab.training, "WARM_UP_BATCHES", 1)

@@ -104,7 +104,7 @@ def test_a_second_derivative_is_an_error(name, backend, constant):
 
 @pytest.mark.parametrize("dynamic", [None, True])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_batches_of_any_size_share_a_compilation(backend, steps, dynamic):
+def test_batches_of_any_size_share_a_compilation(backend, steps, dynamic, fresh_compiler):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 20), fastlif.NoisyLIF(backend=backend), nn.Linear(20, 3)).to(DEVICE)
     model = fastlif.MultiStep(model, steps) if steps > 1 else model

@@ -57,7 +57,7 @@ def higher(first: float, second: float, images: int) -> bool | None:
 
 
 def higher_gain(first: float, second: float, images: int) -> bool | None:
-    """:func:`higher` for two gains, each in points of accuracy: whatever the accuracies, their error is at most this."""
+    """:func:`higher` for two gains, each in points of accuracy: whatever they are, their error is at most this."""
     return _beyond(first - second, difference_error(50, 50, images))
 
 

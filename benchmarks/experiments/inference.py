@@ -13,7 +13,7 @@ from benchmarks.experiments import Finding, Published
 from benchmarks.lab import Lab, Spec, T, Work
 from benchmarks.operations import dense_operations, synaptic_operations
 from benchmarks.rate_coding import accuracy_over_time, accuracy_per_step, rate_coded
-from benchmarks.results import Row, by_work, Spread, select, spread, value
+from benchmarks.results import Row, Spread, by_work, select, spread, value
 
 TITLE = "Table 2: inference against rate-coded ANN-to-SNN conversion"
 DESCRIPTION = "steps, latency and operations to an accuracy: ours against rate coding (Table 2)"

@@ -1,0 +1,85 @@
+"""What only a machine with a GPU can check: ``make gpu-check``, or ``python tests/gpu_check.py STEP ...``.
+
+suite       the whole test-suite, its kernels compiled
+memcheck    compute-sanitizer over the kernels' tests: accesses out of bounds
+racecheck   the same: races in shared memory
+initcheck   the same: reads of memory that nobody wrote
+poison      the kernels' tests with NaN in all uninitialised memory
+soak        random shapes for ten minutes; memory must stay flat
+
+Steps that fail do not stop the others. The status is 0 if all passed, 1 if one failed, 2 without a GPU.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+KERNEL_TESTS = ("-m", "pytest", "-q", "tests/test_kernels.py")
+STEPS = ("suite", "memcheck", "racecheck", "initcheck", "poison", "soak")
+
+
+def sanitizer():
+    """compute-sanitizer's path, or None."""
+    cuda = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin"
+    return shutil.which("compute-sanitizer", path=os.pathsep.join((os.environ.get("PATH", ""), str(cuda))))
+
+
+def command(step, minutes, pytest_arguments):
+    """The command of a step, and the variables that it needs."""
+    if step == "suite":
+        return [sys.executable, "-m", "pytest", *pytest_arguments], {}
+    if step == "poison":
+        return [sys.executable, *KERNEL_TESTS, *pytest_arguments], {"FASTLIF_POISON": "1"}
+    if step == "soak":
+        return [sys.executable, "tests/soak.py", "--minutes", str(minutes)], {}
+    # Errors of the CUDA API reach Python as exceptions; PyTorch also probes with calls that are meant to fail.
+    options = ["--tool", step, "--error-exitcode", "9", "--report-api-errors", "no"]
+    options += ["--target-processes", "application-only"]  # not Triton's assembler
+    # Every tensor gets an allocation of its own, so that no access lands unseen in a neighbour.
+    variables = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    return [sanitizer(), *options, sys.executable, *KERNEL_TESTS, *pytest_arguments], variables
+
+
+def main():
+    description, _, steps = __doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=steps, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("steps", nargs="*", metavar="STEP", help="all of them by default")
+    parser.add_argument("--minutes", type=float, default=10, help="of the soak (default 10)")
+    parser.add_argument("-k", metavar="EXPRESSION", help="only these tests, as for pytest")
+    args = parser.parse_args()
+    if unknown := set(args.steps) - set(STEPS):
+        parser.error(f"unknown steps {', '.join(sorted(unknown))}; known are {', '.join(STEPS)}")
+    if not torch.cuda.is_available():
+        print("gpu-check needs a machine with a GPU that PyTorch can use, and finds none.", file=sys.stderr)
+        return 2
+
+    failed = []
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
+    for step in args.steps or STEPS:
+        if step.endswith("check") and not sanitizer():
+            print(f"{step}: FAILED: no compute-sanitizer; it is a part of the CUDA toolkit", flush=True)
+            failed.append(step)
+            continue
+        line, variables = command(step, args.minutes, ["-k", args.k] if args.k else [])
+        print(f"\n{step}:", *(f"{name}={value}" for name, value in variables.items()), *line, flush=True)
+        started = time.monotonic()
+        status = subprocess.run(line, cwd=ROOT, env=os.environ | variables).returncode
+        result = f"FAILED with status {status}" if status else "passed"
+        print(f"{step}: {result}, {time.monotonic() - started:.0f} s", flush=True)
+        if status:
+            failed.append(step)
+    print(f"\ngpu-check: {'failed: ' + ', '.join(failed) if failed else 'all passed'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

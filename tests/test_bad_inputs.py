@@ -1,0 +1,994 @@
+"""Every bad input: what is refused, with which error and in which words. Whatever was refused has changed nothing.
+
+The tables come first, a mistake a row: the error, a phrase of its message, and the call. Then files that are cut
+short, altered or not ours, and writes that fail half-way or are killed.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import errno
+import gzip
+import io
+import json
+import math
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from counts import COUNTS
+from test_datasets import CONTENTS, FOREIGN, TRAIN_IMAGES, check, put, root, torchvision_datasets, tree  # noqa: F401
+from torch import nn
+
+import fastlif
+from benchmarks import checkpoint, datasets, demo, files, lab, results, training
+from benchmarks.__main__ import main
+from fastlif import LIF, MultiStep, Noise, NoisyLIF, Surrogate
+from fastlif.functional import lif, noisy_lif, noisy_spike
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = {"backend": "reference"}
+NAN, INF = math.nan, math.inf
+STEPS = 3  # that the MultiStep model below is calibrated for
+
+
+def int64(*values, **options):
+    return torch.tensor(values, dtype=torch.int64, **options)
+
+
+def pair(mean, deviation=None):
+    """Statistics of two steps; by default twice the same tensor."""
+    return mean, mean if deviation is None else deviation
+
+
+# --- Functions: x is [2, 3, 4] -------------------------------------------------------------------------------------
+
+ZERO, ONE = torch.zeros(2), torch.ones(2)
+FUNCTIONAL = [
+    # the input
+    (TypeError, "input must be a torch.Tensor, got list", lambda x: lif([1.0])),
+    (TypeError, "input must be a torch.Tensor, got NoneType", lambda x: noisy_lif(None)),
+    (TypeError, "input must be a torch.Tensor, got ndarray", lambda x: lif(x.numpy())),
+    (TypeError, "input must be a torch.Tensor, got float32", lambda x: noisy_spike(np.float32(1))),
+    (TypeError, "missing 1 required positional argument: 'input'", lambda x: lif()),
+    (TypeError, "input must be float32, float16, bfloat16 or float64, got int64", lambda x: noisy_spike(x.long())),
+    (TypeError, "got uint8", lambda x: lif(x.to(torch.uint8))),
+    (TypeError, "got bool", lambda x: lif(x.bool())),
+    (TypeError, "got complex64", lambda x: noisy_lif(x.to(torch.complex64))),
+    (TypeError, "got float8_e4m3fn", lambda x: noisy_spike(x.to(torch.float8_e4m3fn))),
+    (TypeError, "got quint8", lambda x: noisy_spike(torch.quantize_per_tensor(x, 0.1, 0, torch.quint8))),
+    (TypeError, "sparse_coo: call .to_dense() first", lambda x: noisy_spike(x.to_sparse())),
+    (TypeError, "sparse_csr: call .to_dense() first", lambda x: lif(x[0].to_sparse_csr())),
+    (TypeError, "got a nested one: pad it", lambda x: lif(torch.nested.nested_tensor([x[0], x[0, :2]]))),
+    (
+        TypeError,
+        "got a nested one: pad it",
+        lambda x: noisy_spike(torch.nested.nested_tensor([x[0], x[0, :2]], layout=torch.jagged)),
+    ),
+    (ValueError, "at least one time step, got shape (0, 3, 4)", lambda x: lif(x[:0])),
+    (ValueError, "at least one time step, got shape (0, 3, 4)", lambda x: noisy_lif(x[:0])),
+    (ValueError, "[T, N, *] with at least 2 dimensions, got shape (3,)", lambda x: lif(x[0, :, 0])),
+    (ValueError, "[T, N, *] with at least 2 dimensions, got shape (4,)", lambda x: noisy_lif(x[0, 0])),
+    (ValueError, "[N, *] with at least 1 dimensions, got shape ()", lambda x: noisy_spike(x[0, 0, 0])),
+    # numbers
+    (ValueError, "decay must lie in [0, 1], got 1.5", lambda x: lif(x, decay=1.5)),
+    (ValueError, "decay must lie in [0, 1], got -0.1", lambda x: noisy_lif(x, decay=-0.1)),
+    (ValueError, "decay must lie in [0, 1], got inf", lambda x: lif(x, decay=INF)),
+    (ValueError, "decay must be a number, got nan", lambda x: lif(x, decay=NAN)),
+    (ValueError, "decay must be a number that a float can hold", lambda x: lif(x, decay=10**400)),
+    (TypeError, "decay must be a number, got str", lambda x: lif(x, decay="0.5")),
+    (TypeError, "decay must be a number, got bool", lambda x: lif(x, decay=True)),
+    (TypeError, "decay must be a number, got complex", lambda x: lif(x, decay=0.5 + 0j)),
+    (TypeError, "decay must be a number, got Tensor", lambda x: lif(x, decay=torch.full((4,), 0.5))),
+    (TypeError, "decay must be a number, got Parameter", lambda x: lif(x, decay=nn.Parameter(torch.tensor(0.5)))),
+    (TypeError, "decay must be a number, got ndarray", lambda x: lif(x, decay=np.array(0.5))),
+    (ValueError, "exactly one of decay and tau, got decay=0.5 and tau=2.0", lambda x: lif(x, decay=0.5, tau=2.0)),
+    (ValueError, "tau must be at least 1 (decay = 1 - 1/tau), got 0.5", lambda x: lif(x, tau=0.5)),
+    (ValueError, "tau must be at least 1 (decay = 1 - 1/tau), got -2.0", lambda x: noisy_lif(x, tau=-2)),
+    (ValueError, "tau must be a number, got nan", lambda x: noisy_lif(x, tau=NAN)),
+    (TypeError, "tau must be a number, got str", lambda x: lif(x, tau="2")),
+    (ValueError, "threshold must be a number, got nan", lambda x: noisy_spike(x[0], threshold=NAN)),
+    (TypeError, "threshold must be a number, got NoneType", lambda x: lif(x, threshold=None)),
+    (TypeError, "threshold must be a number, got Tensor", lambda x: noisy_spike(x, threshold=torch.ones(4))),
+    (ValueError, "threshold must be finite to be subtracted", lambda x: lif(x, threshold=INF, reset=None)),
+    (ValueError, "threshold must be finite to be subtracted", lambda x: noisy_lif(x, threshold=-INF, reset=None)),
+    (ValueError, "reset must be a finite number, got nan", lambda x: lif(x, reset=NAN)),
+    (ValueError, "reset must be a finite number, got -inf", lambda x: noisy_lif(x, reset=-INF)),
+    (TypeError, "reset must be a number, got str", lambda x: lif(x, reset="soft")),
+    (TypeError, "reset must be a number, got bool", lambda x: lif(x, reset=False)),
+    (TypeError, "reset must be a number, got Tensor", lambda x: lif(x, reset=torch.zeros(1))),
+    (ValueError, "alpha must be greater than 0, got 0", lambda x: noisy_lif(x, alpha=0)),
+    (ValueError, "alpha must be greater than 0, got -4", lambda x: noisy_lif(x, alpha=-4.0)),
+    (ValueError, "alpha must be greater than 0, got -inf", lambda x: noisy_lif(x, alpha=-INF)),
+    (ValueError, "alpha must be at least 1e-18", lambda x: noisy_lif(x, alpha=1e-300, noise=Noise("none"))),
+    (ValueError, "alpha must be a number, got nan", lambda x: noisy_lif(x, alpha=NAN)),
+    (TypeError, "alpha must be a number, got NoneType", lambda x: noisy_lif(x, alpha=None)),
+    (TypeError, "alpha must be a number, got Tensor", lambda x: noisy_lif(x, alpha=torch.tensor(4.0))),
+    (ValueError, "more than the noise's half-range 0.5: alpha must be at least 2", lambda x: noisy_lif(x, alpha=1.9)),
+    (ValueError, "alpha must be inf", lambda x: noisy_lif(x, noise=Noise(low=0.5, high=0.5))),
+    (ValueError, "beta must be a finite number, got inf", lambda x: noisy_lif(x, beta=INF)),
+    (ValueError, "beta must be a finite number, got nan", lambda x: noisy_lif(x, beta=NAN)),
+    (TypeError, "beta must be a number, got str", lambda x: noisy_lif(x, beta="half")),
+    (TypeError, "detach_reset must be True or False, got str", lambda x: lif(x, detach_reset="no")),
+    (TypeError, "detach_reset must be True or False, got Tensor", lambda x: noisy_lif(x, detach_reset=x > 0)),
+    (TypeError, "return_state must be True or False, got NoneType", lambda x: lif(x, return_state=None)),
+    (TypeError, "return_state must be True or False, got int", lambda x: noisy_lif(x, return_state=1)),
+    # keywords
+    (TypeError, "unexpected keyword argument 'treshold'", lambda x: lif(x, treshold=1)),
+    (TypeError, "unexpected keyword argument 'beta'", lambda x: lif(x, beta=0.9)),  # snnTorch's decay
+    (TypeError, "unexpected keyword argument 'alpha'", lambda x: noisy_spike(x, alpha=2)),
+    (TypeError, "takes 1 positional argument but 2 were given", lambda x: lif(x, 0.5)),
+    # noise and surrogate
+    (ValueError, "noise low must not exceed high, got low=1.0 and high=0.0", lambda x: Noise(low=1.0, high=0.0)),
+    (ValueError, "noise low must not exceed high", lambda x: dataclasses.replace(Noise(), low=3)),
+    (ValueError, "noise low must be a finite number, got nan", lambda x: Noise(low=NAN)),
+    (ValueError, "noise low must lie in [-1e+18, 1e+18], got -1e+308", lambda x: Noise(low=-1e308, high=1e308)),
+    (ValueError, "noise high must be a finite number, got inf", lambda x: Noise(high=INF)),
+    (TypeError, "noise high must be a number, got str", lambda x: Noise(high="1")),
+    (ValueError, "noise width must be greater than 0, got 0", lambda x: Noise(width=0)),
+    (ValueError, "noise width must lie in [1e-18, 1e+18], got 1e-300", lambda x: Noise(width=1e-300)),
+    (TypeError, "noise width must be a number, got NoneType", lambda x: Noise(width=None)),
+    (ValueError, "noise kind must be one of gaussian, uniform, none, got 'normal'", lambda x: Noise("normal")),
+    (ValueError, "noise kind must be one of gaussian, uniform, none, got None", lambda x: Noise(None)),
+    (TypeError, "unexpected keyword argument 'mean'", lambda x: Noise(mean=0.5)),
+    (AttributeError, "cannot assign to field 'low'", lambda x: setattr(Noise(), "low", 0.5)),
+    (TypeError, "noise must be a fastlif.Noise, got str", lambda x: noisy_spike(x[0], noise="gaussian")),
+    (TypeError, "noise must be a fastlif.Noise, got NoneType", lambda x: noisy_lif(x, noise=None)),
+    (TypeError, "noise must be a fastlif.Noise, got type", lambda x: noisy_lif(x, noise=Noise)),
+    (TypeError, "noise must be a fastlif.Noise, got Tensor", lambda x: noisy_lif(x, noise=torch.ones(2, 3, 4))),
+    (ValueError, "surrogate must be one of atan, sigmoid, rectangular", lambda x: lif(x, surrogate="arctan")),
+    (ValueError, "surrogate must be one of atan, sigmoid, rectangular", lambda x: noisy_lif(x, surrogate="ATan")),
+    (TypeError, "surrogate must be a name or a fastlif.Surrogate, got int", lambda x: lif(x, surrogate=2)),
+    (TypeError, "surrogate must be a name or a fastlif.Surrogate, got type", lambda x: lif(x, surrogate=Surrogate)),
+    (ValueError, "surrogate width must be greater than 0, got -1", lambda x: Surrogate("atan", -1)),
+    (ValueError, "surrogate width must be a finite number, got inf", lambda x: Surrogate("atan", INF)),
+    (ValueError, "surrogate width must lie in [1e-18, 1e+18]", lambda x: Surrogate("gaussian", 1e-200)),
+    (TypeError, "surrogate width must be a number, got bool", lambda x: Surrogate("atan", True)),
+    (AttributeError, "cannot assign to field 'width'", lambda x: setattr(Surrogate(), "width", 1.0)),
+    # statistics
+    (ValueError, "statistics must be one of layer, sample, got 'batch'", lambda x: noisy_lif(x, statistics="batch")),
+    (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=(0.0, 1.0))),
+    (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=None)),
+    (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=torch.zeros(2, 2))),
+    (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=(ZERO, ONE, ONE))),
+    (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=pair(np.ones(2)))),
+    (ValueError, "mean must have one value per time step, shape (2,), got (3,)",
+     lambda x: noisy_lif(x, statistics=pair(torch.ones(3)))),
+    (ValueError, "deviation must have one value per time step, shape (2,), got ()",
+     lambda x: noisy_lif(x, statistics=(ZERO, ONE[0]))),
+    (TypeError, "mean must have a floating point dtype, got int64",
+     lambda x: noisy_lif(x, statistics=pair(ZERO.long(), ONE))),
+    (TypeError, "deviation must have a floating point dtype, got complex64",
+     lambda x: noisy_lif(x, statistics=pair(ZERO, ONE + 0j))),
+    (TypeError, "mean must be a dense tensor", lambda x: noisy_lif(x, statistics=pair(ONE.to_sparse()))),
+    (ValueError, "mean must be on the input's device cpu, got meta",
+     lambda x: noisy_lif(x, statistics=pair(ONE.to("meta")))),
+    (ValueError, "finite values, the deviation at least 0, got [nan, nan]",
+     lambda x: noisy_lif(x, statistics=pair(ZERO * NAN, ONE))),
+    (ValueError, "and [1.0, inf]", lambda x: noisy_lif(x, statistics=pair(ZERO, torch.tensor([1.0, INF])))),
+    (ValueError, "and [-1.0, -1.0]", lambda x: noisy_lif(x, statistics=pair(ZERO, -ONE))),
+    # the initial state
+    (TypeError, "initial_state must be a torch.Tensor, got float", lambda x: lif(x, initial_state=0.0)),
+    (TypeError, "initial_state must be a torch.Tensor, got ndarray", lambda x: lif(x, initial_state=np.ones((3, 4)))),
+    (TypeError, "initial_state must have a floating point dtype, got int64",
+     lambda x: lif(x, initial_state=x[0].long())),
+    (TypeError, "initial_state must be a dense tensor", lambda x: noisy_lif(x, initial_state=x[0].to_sparse())),
+    (ValueError, "shape of one time step, (3, 4), got (4, 3)", lambda x: lif(x, initial_state=torch.ones(4, 3))),
+    (ValueError, "shape of one time step, (3, 4), got (2, 3, 4)", lambda x: noisy_lif(x, initial_state=x)),
+    (ValueError, "shape of one time step, (3, 4), got (1, 4)", lambda x: lif(x, initial_state=x[0, :1])),
+    (ValueError, "initial_state must be on the input's device", lambda x: lif(x, initial_state=x[0].to("meta"))),
+    # the seed
+    (TypeError, "seed must be an integer or a one-element int64 tensor, got float", lambda x: noisy_spike(x, seed=0.5)),
+    (TypeError, "a one-element int64 tensor, got bool", lambda x: noisy_lif(x, seed=True)),
+    (TypeError, "a one-element int64 tensor, got str", lambda x: noisy_lif(x, seed="0", noise=Noise("none"))),
+    (TypeError, "a one-element int64 tensor, got Generator", lambda x: noisy_lif(x, seed=torch.Generator())),
+    (TypeError, "a one-element int64 tensor, got ndarray", lambda x: noisy_lif(x, seed=np.array([3]))),
+    (TypeError, "got dtype float32", lambda x: noisy_spike(x, seed=torch.zeros(1))),
+    (TypeError, "got dtype int32", lambda x: noisy_lif(x, seed=int64(1).int())),
+    (TypeError, "seed must be a dense tensor", lambda x: noisy_lif(x, seed=int64(1).to_sparse())),
+    (ValueError, "seed must have one element, got shape (2,)", lambda x: noisy_spike(x, seed=int64(1, 2))),
+    (ValueError, "seed must have one element, got shape (0,)", lambda x: noisy_lif(x, seed=int64())),
+    (ValueError, "seed must fit into 64 bits, got 9223372036854775808", lambda x: noisy_spike(x, seed=2**63)),
+    (ValueError, "seed must fit into 64 bits, got -9223372036854775809", lambda x: noisy_lif(x, seed=-(2**63) - 1)),
+    (ValueError, "seed must be on the input's device", lambda x: noisy_spike(x, seed=int64(1, device="meta"))),
+    # the backend
+    (ValueError, "backend must be one of auto, triton, compiled, reference, got 'cuda'", lambda x: lif(x, backend="cuda")),
+    (ValueError, "backend must be one of auto, triton, compiled, reference, got None", lambda x: lif(x, backend=None)),
+    (TypeError, 'backend="compiled" computes in float32: for a float64 input use backend="reference"',
+     lambda x: lif(x.double(), backend="compiled")),
+    (TypeError, 'for a float64 input use backend="reference"', lambda x: noisy_spike(x.double(), backend="triton")),
+    (RuntimeError, 'backend="compiled" cannot run here', lambda x: lif(x.to("meta"), backend="compiled")),
+    (RuntimeError, "cannot be differentiated twice", lambda x: second_derivative(x)),
+]  # fmt: skip
+
+
+def second_derivative(x):
+    x = x.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(lif(x, **REFERENCE).sum(), x, create_graph=True)
+    torch.autograd.grad(grad.square().sum(), x)
+
+
+# --- Modules: m.lif and m.noisy run two steps, are stateful and have carried a membrane [2, 3] ---------------------
+
+MODULES = [
+    (TypeError, "timesteps must be an integer, got bool", lambda m: LIF(True)),
+    (TypeError, "timesteps must be an integer, got str", lambda m: LIF("4")),
+    (TypeError, "timesteps must be an integer, got NoneType", lambda m: NoisyLIF(None)),
+    (TypeError, "timesteps must be an integer, got float", lambda m: NoisyLIF(timesteps=2.0)),
+    (TypeError, "timesteps must be an integer, got Tensor", lambda m: LIF(torch.tensor(3))),
+    (ValueError, "timesteps must be at least 1, got 0", lambda m: LIF(timesteps=0)),
+    (ValueError, "timesteps must be at least 1, got -1", lambda m: NoisyLIF(timesteps=-1)),
+    (ValueError, "timesteps must be at most 2147483647", lambda m: LIF(timesteps=2**31)),
+    (TypeError, "positional arguments but 3 were given", lambda m: LIF(2, 0.5)),
+    (TypeError, "unexpected keyword argument 'treshold'", lambda m: LIF(treshold=1)),
+    (TypeError, "unexpected keyword argument 'alpha'", lambda m: LIF(alpha=4)),
+    (ValueError, "exactly one of decay and tau", lambda m: NoisyLIF(decay=0.5, tau=2)),
+    (ValueError, "alpha must be at least 2", lambda m: NoisyLIF(alpha=1.0)),
+    (ValueError, "statistics must be one of layer, sample", lambda m: NoisyLIF(statistics="global")),
+    (ValueError, "statistics must be one of layer, sample", lambda m: NoisyLIF(statistics=(ZERO, ONE))),
+    (ValueError, "surrogate must be one of", lambda m: LIF(surrogate="step")),
+    (ValueError, "backend must be one of", lambda m: LIF(backend="numba")),
+    (TypeError, "noise must be a fastlif.Noise, got float", lambda m: NoisyLIF(noise=0.1)),
+    (TypeError, "stateful must be True or False, got str", lambda m: LIF(stateful="yes")),
+    (TypeError, "detach_reset must be True or False, got NoneType", lambda m: NoisyLIF(detach_reset=None)),
+    (ValueError, "threshold must be finite to be subtracted", lambda m: LIF(threshold=INF, reset=None)),
+    (TypeError, "input must be a torch.Tensor, got ndarray", lambda m: m.lif(np.zeros((4, 3)))),
+    (TypeError, "input must be a torch.Tensor, got tuple", lambda m: m.noisy((torch.zeros(4, 3),))),
+    (TypeError, "got int64", lambda m: m.noisy(int64(1, 2))),
+    (TypeError, "takes 2 positional arguments but 3 were given", lambda m: m.lif(torch.zeros(4, 3), m.lif.state)),
+    (ValueError, "[T*N, *] with at least 1 dimensions", lambda m: m.lif(torch.tensor(1.0))),
+    (ValueError, "timesteps=2 must divide the batch", lambda m: m.lif(torch.zeros(5, 3))),
+    (ValueError, "timesteps=2 must divide the batch", lambda m: m.noisy(torch.zeros(1, 3))),
+    (ValueError, "has shape (2, 3), this call's time step (3, 3): call fastlif.reset", lambda m: m.lif(torch.ones(6, 3))),
+    (ValueError, "has shape (2, 3), this call's time step (2, 4)", lambda m: m.noisy(torch.zeros(4, 4))),
+    (ValueError, "on cpu, this call's input on meta: call fastlif.reset",
+     lambda m: m.lif(torch.zeros(4, 3, device="meta"))),
+    (ValueError, "timesteps must be at least 1, got 0", lambda m: changed(m.lif, timesteps=0)(torch.zeros(4, 3))),
+    (TypeError, "timesteps must be an integer, got str", lambda m: changed(m.lif, timesteps="2")(torch.zeros(4, 3))),
+    (ValueError, "alpha must be greater than 0", lambda m: changed(m.noisy, alpha=-1.0)(torch.zeros(4, 3))),
+    (TypeError, "threshold must be a number, got str", lambda m: changed(m.lif, threshold="1")(torch.zeros(4, 3))),
+    (ValueError, "alpha must be at least 2", lambda m: m.noisy.convert(alpha=1.0)),
+    (ValueError, "statistics must be one of", lambda m: m.noisy.convert(alpha=8.0, statistics="batch")),
+    (TypeError, "model must be a torch.nn.Module, got NoneType", lambda m: fastlif.reset(None)),
+    (TypeError, "model must be a torch.nn.Module, got type", lambda m: fastlif.reset(LIF)),
+]  # fmt: skip
+
+
+def changed(module, **attributes):
+    """A copy of a module whose attributes were set by hand."""
+    module = copy.deepcopy(module)
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+def carried():
+    m = nn.ModuleDict({"lif": LIF(2, stateful=True, **REFERENCE), "noisy": NoisyLIF(2, stateful=True, **REFERENCE)})
+    for neuron in m.values():
+        neuron(torch.full((4, 3), 0.3))
+    return m
+
+
+# --- Conversion: m.relu is a ReLU network, m.net its conversion, m.multi that over 3 steps, calibrated -------------
+
+QUIET = {"noise": Noise("none"), **REFERENCE}  # draws nothing, so that torch's generator must not move
+BATCH = torch.linspace(-1, 2, 24).view(4, 6)
+CONVERSION = [
+    (TypeError, "model must be a torch.nn.Module, got str", lambda m: fastlif.convert("resnet18")),
+    (TypeError, "model must be a torch.nn.Module, got type", lambda m: fastlif.convert(nn.ReLU)),
+    (TypeError, "model must be a torch.nn.Module, got NoneType", lambda m: fastlif.convert(None)),
+    (TypeError, "model must be a torch.nn.Module, got OrderedDict", lambda m: fastlif.convert(m.relu.state_dict())),
+    (TypeError, "model must be one that copy.deepcopy can copy", lambda m: fastlif.convert(UNCOPIABLE)),
+    (ValueError, "Linear has no nn.ReLU to swap", lambda m: fastlif.convert(LINEAR)),
+    (ValueError, "Sequential has no nn.ReLU to swap", lambda m: fastlif.convert(m.net)),
+    (ValueError, "0 (GELU). Replace these by nn.ReLU", lambda m: fastlif.convert(nn.Sequential(nn.GELU()))),
+    (TypeError, "unexpected keyword argument 'treshold'", lambda m: fastlif.convert(m.relu, treshold=1)),
+    (TypeError, "unexpected keyword argument 'alpha'", lambda m: fastlif.convert(m.relu, LIF, alpha=4)),
+    (ValueError, "alpha must be at least 2", lambda m: fastlif.convert(m.relu, alpha=1)),
+    (TypeError, "neuron must be a class or a function that makes modules, got NoisyLIF",
+     lambda m: fastlif.convert(m.relu, NoisyLIF())),
+    (TypeError, "neuron must be a class or a function that makes modules, got str",
+     lambda m: fastlif.convert(m.relu, "lif")),
+    (TypeError, "neuron must be a class or a function that makes modules, got int", lambda m: fastlif.convert(m.relu, 4)),
+    (TypeError, "neuron must make a torch.nn.Module, and made a int", lambda m: fastlif.convert(m.relu, lambda: 3)),
+    (TypeError, "neuron must make a torch.nn.Module, and made a type", lambda m: fastlif.convert(m.relu, lambda: LIF)),
+    (TypeError, "model must be a torch.nn.Module, got int", lambda m: MultiStep(10, m.net)),
+    (TypeError, "model must be a torch.nn.Module, got type", lambda m: MultiStep(NoisyLIF)),
+    (ValueError, "no fastlif neuron: convert it first", lambda m: MultiStep(m.relu)),
+    (ValueError, "model has time steps already", lambda m: MultiStep(m.multi, 4)),
+    (ValueError, "model has time steps already", lambda m: MultiStep(nn.Sequential(m.multi), 4)),
+    (ValueError, "timesteps must be at least 1, got 0", lambda m: MultiStep(m.net, 0)),
+    (TypeError, "timesteps must be an integer, got bool", lambda m: MultiStep(m.net, True)),
+    (TypeError, "timesteps must be an integer, got float", lambda m: MultiStep(m.net, 2.5)),
+    (ValueError, "timesteps must be at most 2147483647", lambda m: MultiStep(m.net, 10**12)),
+    (ValueError, "alpha must be at least 2", lambda m: MultiStep(NoisyLIF(), 2, alpha=1.5)),
+    (TypeError, "alpha must be a number, got str", lambda m: MultiStep(m.net, 2, alpha="4")),
+    (ValueError, "beta must be a finite number, got nan", lambda m: MultiStep(m.net, 2, beta=NAN)),
+    (ValueError, "statistics must be one of", lambda m: MultiStep(m.net, 2, statistics="batch")),
+    (TypeError, "unexpected keyword argument 'steps'", lambda m: MultiStep(m.net, steps=3)),
+    (TypeError, "repeat_input must be True or False, got str", lambda m: MultiStep(m.net, repeat_input="no")),
+    (ValueError, "timesteps must be at least 1, got 0", lambda m: setattr(m.multi, "timesteps", 0)),
+    (TypeError, "timesteps must be an integer, got float", lambda m: setattr(m.multi, "timesteps", 2.5)),
+    (TypeError, "timesteps must be an integer, got bool", lambda m: setattr(m.multi, "timesteps", True)),
+    (ValueError, "timesteps=5 exceeds the 3 steps that were calibrated: calibrate again",
+     lambda m: changed(m.multi, timesteps=5)(BATCH)),
+    (TypeError, "input must be a torch.Tensor, got ndarray", lambda m: m.multi(BATCH.numpy())),
+    (TypeError, "input must be a torch.Tensor, got list", lambda m: m.multi([BATCH])),
+    (TypeError, "got int64", lambda m: m.multi(BATCH.long())),
+    (ValueError, "[N, *] with at least 1 dimensions", lambda m: m.multi(torch.tensor(1.0))),
+    (RuntimeError, "shapes cannot be multiplied", lambda m: m.multi(torch.zeros(4, 5))),  # a layer's own words
+    (ValueError, "must hold its batch in the first dimension", lambda m: m.flat(BATCH)),
+    (RuntimeError, "was calibrated for 2 calls in a pass of its MultiStep model: run it inside that model",
+     lambda m: m.shared.model[0](BATCH[:STEPS])),
+    # calibration
+    (ValueError, "must hold at least one batch to calibrate with, got none", lambda m: m.multi.calibrate([])),
+    (ValueError, "must hold at least one batch to calibrate with, got none",
+     lambda m: m.multi.calibrate(torch.utils.data.DataLoader([], generator=torch.Generator()))),
+    (TypeError, "missing 1 required positional argument: 'batches'", lambda m: m.multi.calibrate()),
+    (TypeError, "batches must be an iterable of batches, such as a data loader or a list of tensors, got NoneType",
+     lambda m: m.multi.calibrate(None)),
+    (TypeError, "batches must be an iterable of batches", lambda m: m.multi.calibrate(BATCH)),
+    (TypeError, "batches must be an iterable of batches", lambda m: m.multi.calibrate({"train": BATCH})),
+    (TypeError, "each batch must be a tensor, or a tuple that begins with one, got dict",
+     lambda m: m.multi.calibrate([BATCH, {"x": BATCH}])),
+    (TypeError, "begins with one, got ndarray", lambda m: m.multi.calibrate([BATCH, BATCH.numpy()])),
+    (TypeError, "begins with one, got tuple", lambda m: m.multi.calibrate([BATCH, ()])),
+    (TypeError, "begins with one, got tuple of str", lambda m: m.multi.calibrate([("a", BATCH)])),
+    (TypeError, "got int64", lambda m: m.multi.calibrate([(int64(1, 2), BATCH)])),
+    (ValueError, "each batch must hold something, got one of shape (0, 6)",
+     lambda m: m.multi.calibrate([BATCH, BATCH[:0]])),
+    (RuntimeError, "shapes cannot be multiplied", lambda m: m.multi.calibrate([BATCH, torch.zeros(4, 5)])),
+    (OSError, "the disk is gone", lambda m: m.multi.calibrate(failing(OSError("the disk is gone")))),
+    (ValueError, "batches must leave every membrane finite", lambda m: m.multi.calibrate([BATCH, BATCH * NAN])),
+    (ValueError, "batches must leave every membrane finite", lambda m: m.multi.calibrate([-BATCH * INF])),
+    (ValueError, "called more often for one batch than for another",
+     lambda m: m.often.calibrate([BATCH, BATCH[:2]])),
+    (ValueError, "no fastlif.NoisyLIF, so there is nothing to calibrate",
+     lambda m: MultiStep(fastlif.convert(m.relu, LIF), 2).calibrate([BATCH])),
+    (AttributeError, "no attribute 'calibrate'", lambda m: m.net.calibrate([BATCH])),
+]  # fmt: skip
+
+
+def failing(error):
+    yield BATCH
+    raise error
+
+
+def uncopiable():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model.last = model(torch.ones(1, 2))  # an output, which only a graph can make
+    return model
+
+
+LINEAR, UNCOPIABLE = nn.Linear(2, 2), uncopiable()
+
+
+class Often(nn.Module):
+    """Calls its neuron once, and for a larger batch twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.neuron = NoisyLIF(**QUIET), NoisyLIF(**QUIET)
+
+    def forward(self, x):
+        y = self.neuron(self.first(x))
+        return self.neuron(y) if len(x) > 2 else y
+
+
+def converted():
+    torch.manual_seed(0)
+    relu = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    net = fastlif.convert(relu, **QUIET)
+    net[1].train(False)  # flags that differ, to be found again
+    neuron = NoisyLIF(**QUIET)
+    models = {
+        "multi": net,
+        "shared": nn.Sequential(neuron, neuron),
+        "flat": nn.Sequential(neuron, nn.Flatten(0)),
+        "often": Often(),
+    }
+    models = {name: MultiStep(model, STEPS) for name, model in models.items()}
+    for name in ("multi", "shared"):
+        models[name].calibrate([BATCH])
+    return nn.ModuleDict({"relu": relu, "net": net, **models})
+
+
+# --- State dicts: the own one of m.multi with these entries changed, None for one that is left out ------------------
+
+MEAN, DEVIATION = (f"model.1.calibrated_{name}" for name in ("mean", "deviation"))
+ROW = torch.ones(1, STEPS)
+TOGETHER = f"{MEAN} and {DEVIATION} must be there together: one of them is missing"
+LOADING = [
+    (RuntimeError, TOGETHER, lambda m: load(m.multi, {MEAN: ROW, DEVIATION: None})),
+    (RuntimeError, TOGETHER, lambda m: load(m.multi, {MEAN: None, DEVIATION: torch.ones(1, 5)})),
+    (RuntimeError, TOGETHER, lambda m: load(m.multi, {MEAN: ROW, DEVIATION: None}, strict=False)),
+    (RuntimeError, "must both be [calls, T], got shapes (1, 3) and (1, 4)",
+     lambda m: load(m.multi, {MEAN: ROW, DEVIATION: torch.ones(1, 4)})),
+    (RuntimeError, "must both be [calls, T], got shapes (3,) and (3,)",
+     lambda m: load(m.multi, {MEAN: torch.ones(3), DEVIATION: torch.ones(3)})),
+    (RuntimeError, "must both be [calls, T], got shapes (1, 0) and (1, 0)",
+     lambda m: load(m.multi, {MEAN: torch.ones(1, 0), DEVIATION: torch.ones(1, 0)})),
+    (RuntimeError, "must be floating point tensors",
+     lambda m: load(m.multi, {MEAN: ROW.long(), DEVIATION: ROW})),
+    (RuntimeError, "must be floating point tensors",
+     lambda m: load(m.multi, {MEAN: [0.0, 0.0, 0.0], DEVIATION: ROW})),
+    (RuntimeError, "must hold finite values",
+     lambda m: load(m.multi, {MEAN: torch.full((1, 3), NAN), DEVIATION: ROW})),
+    (RuntimeError, "the deviation at least 0", lambda m: load(m.multi, {MEAN: ROW, DEVIATION: -ROW})),
+    (RuntimeError, "Missing key(s) in state_dict", lambda m: load(m.multi, {MEAN: None, DEVIATION: None})),
+    (RuntimeError, "Missing key(s) in state_dict", lambda m: load(m.multi, {"model.4.bias": None})),
+    (RuntimeError, "Unexpected key(s) in state_dict", lambda m: load(m.multi, {"model.1.membrane": ROW})),
+    (RuntimeError, "size mismatch for model.0.weight", lambda m: load(m.multi, {"model.0.weight": ROW})),
+    (RuntimeError, "Missing key(s) in state_dict", lambda m: m.relu.load_state_dict(m.multi.state_dict())),
+    (TypeError, "Expected state_dict to be dict-like", lambda m: m.multi.load_state_dict([ROW])),
+]  # fmt: skip
+
+
+def load(multi, changes, strict=True):
+    state = {key: value for key, value in (multi.state_dict() | changes).items() if value is not None}
+    multi.load_state_dict(state, strict=strict)
+
+
+# --- Data sets: what happens to the four files in a folder ----------------------------------------------------------
+
+DATA = [
+    ("no complete copy of fashion-mnist was found", lambda folder: None),  # nothing there
+    ("no complete copy of fashion-mnist was found", lambda folder: folder.write_text("not a folder")),
+    (f"(lacks {TRAIN_IMAGES})", lambda folder: (put(folder) / TRAIN_IMAGES).unlink()),
+    (f"(lacks {TRAIN_IMAGES})", lambda folder: (put(folder) / TRAIN_IMAGES).rename(folder / "train-images")),
+    (f"(lacks {TRAIN_IMAGES})", lambda folder: put(folder, OTHERS) and (folder / TRAIN_IMAGES).mkdir()),
+    (f"(lacks {TRAIN_IMAGES})", lambda folder: put(folder, OTHERS) and (folder / TRAIN_IMAGES).symlink_to("nowhere")),
+    *(
+        (f"{TRAIN_IMAGES} is damaged or another file", lambda folder, content=content: put(folder, CONTENTS | {TRAIN_IMAGES: content}))
+        for content in (
+            b"",
+            b"<html>404 Not Found</html>",
+            CONTENTS["train-labels-idx1-ubyte"],
+            FOREIGN[TRAIN_IMAGES],
+            gzip.compress(CONTENTS[TRAIN_IMAGES]),
+            CONTENTS[TRAIN_IMAGES] + b"\n",
+            pickle.dumps({"data": [1, 2, 3]}),
+        )
+    ),
+    (f"{TRAIN_IMAGES}.gz is damaged or another file", lambda folder: put(folder, FOREIGN, packed=True)),
+    (f"{TRAIN_IMAGES}.gz is damaged or another file", lambda folder: renamed(put(folder))),
+    ("t10k-labels-idx1-ubyte is damaged or another file", lambda folder: swapped(put(folder))),
+]  # fmt: skip
+OTHERS = {name: content for name, content in CONTENTS.items() if name != TRAIN_IMAGES}
+
+
+def renamed(folder):
+    for path in list(folder.iterdir()):
+        path.rename(f"{path}.gz")
+
+
+def swapped(folder):
+    """The last of the four files that are read is the bad one."""
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(FOREIGN["t10k-images-idx3-ubyte"])
+
+
+NAMES = [
+    (ValueError, "unknown data set 'fashion'; known are digits, fashion-mnist, mnist, cifar-10",
+     lambda: datasets.load("fashion")),
+    (ValueError, "unknown data set 'MNIST'", lambda: datasets.load("MNIST")),
+    (ValueError, "unknown data set None", lambda: datasets.load(None)),
+    (ValueError, "unknown data set 'cifar'", lambda: datasets.synthetic("cifar")),
+    (ValueError, "train and test must be at least 1, got 0 and 5", lambda: datasets.synthetic("mnist", train=0, test=5)),
+    (ValueError, "train and test must be at least 1, got 5 and -1", lambda: datasets.synthetic("mnist", train=5, test=-1)),
+]  # fmt: skip
+
+# --- Checkpoints: what stands in the place of one -------------------------------------------------------------------
+
+IMAGES = torch.arange(32, dtype=torch.uint8).view(8, 1, 2, 2)
+LABELS = torch.arange(8) % 2
+RECIPE = training.Recipe(epochs=1, batch_size=4)
+
+
+def network(hidden=3):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, hidden), NoisyLIF(**REFERENCE), nn.Linear(hidden, 2))
+
+
+def train(path, model=None, recipe=RECIPE):
+    return training.train(model or network(), IMAGES, LABELS, recipe, path=path, resume=True)
+
+
+def saved(content, **options):
+    """What torch.save makes of it."""
+    file = io.BytesIO()
+    torch.save(content, file, **options)
+    return file.getvalue()
+
+
+def summed(content):
+    """The same with the sum at its end that makes it a whole checkpoint."""
+    return content + checkpoint.hashlib.sha256(content).digest()
+
+
+def altered(whole, **changes):
+    """A whole checkpoint in whose state these parts are others; None for one that is left out."""
+    content = torch.load(io.BytesIO(whole), weights_only=True)
+    content["state"] |= changes
+    content["state"] = {name: part for name, part in content["state"].items() if part is not None}
+    return summed(saved(content))
+
+
+class Malicious:
+    """Makes a file when it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("ran"),)
+
+
+DAMAGED = "training.pt is damaged or not a checkpoint"
+MISFIT = "training.pt does not fit the model"
+CHECKPOINTS = {
+    "empty": (DAMAGED, lambda whole: b""),
+    "text": (DAMAGED, lambda whole: b"epoch 1, loss 0.5"),
+    "json": (DAMAGED, lambda whole: json.dumps({"format": checkpoint.FORMAT}).encode()),
+    "picture": (DAMAGED, lambda whole: b"\x89PNG\r\n\x1a\n" + bytes(100)),
+    "zeros": (DAMAGED, lambda whole: bytes(len(whole))),
+    "without its sum": (DAMAGED, lambda whole: whole[:-32]),
+    "more behind it": (DAMAGED, lambda whole: whole + b"\n"),
+    "twice": (DAMAGED, lambda whole: whole + whole),
+    "a model's weights": (DAMAGED, lambda whole: saved(network().state_dict())),
+    "a model's weights, summed": (DAMAGED, lambda whole: summed(saved(network().state_dict()))),
+    "a list, summed": (DAMAGED, lambda whole: summed(saved([1, 2, 3]))),
+    "a tensor, summed": (DAMAGED, lambda whole: summed(saved(torch.zeros(3)))),
+    "a whole model, summed": (DAMAGED, lambda whole: summed(saved(network()))),
+    "text, summed": (DAMAGED, lambda whole: summed(b"epoch 1, loss 0.5")),
+    "a pickle, summed": (DAMAGED, lambda whole: summed(pickle.dumps({"format": checkpoint.FORMAT}))),
+    "malicious pickle": (DAMAGED, lambda whole: pickle.dumps(Malicious())),
+    "malicious pickle, summed": (DAMAGED, lambda whole: summed(pickle.dumps(Malicious()))),
+    "malicious": (DAMAGED, lambda whole: altered(whole, optimizer=Malicious())),
+    "malicious, of old": (
+        DAMAGED, lambda whole: summed(saved({"state": Malicious()}, _use_new_zipfile_serialization=False))
+    ),
+    "of an older format": ("has the format 'fastlif training 1', not", lambda whole: summed(
+        saved({"format": "fastlif training 1", "spec": "", "state": {}}))),
+    "of another program": ("has the format 'lightning', not", lambda whole: summed(
+        saved({"format": "lightning", "spec": "", "state": {}}))),
+    "of another training": ("is of another training: delete it to start anew", lambda whole: summed(
+        saved({"format": checkpoint.FORMAT, "spec": "", "state": {}}))),
+    "no model": (MISFIT, lambda whole: altered(whole, model=None)),
+    "another model": (MISFIT, lambda whole: altered(whole, model=network(hidden=5).state_dict())),
+    "a model of other names": (MISFIT, lambda whole: altered(whole, model={"weight": torch.zeros(3)})),
+    "no model's weights": (MISFIT, lambda whole: altered(whole, model=[1.0])),
+    "no optimizer": (MISFIT, lambda whole: altered(whole, optimizer=None)),
+    "another optimizer": (MISFIT, lambda whole: altered(whole, optimizer={"state": {}, "param_groups": []})),
+    "no schedule": (MISFIT, lambda whole: altered(whole, schedule=None)),
+    "no generators": (MISFIT, lambda whole: altered(whole, generators=None)),
+    "generators of two processes": ("ran in 2 processes, this one in 1: start as many", lambda whole: altered(
+        whole, generators=[{}, {}])),
+    "a generator of another size": (MISFIT, lambda whole: altered(
+        whole, generators=[{"cpu": torch.zeros(3, dtype=torch.uint8)}])),
+    "an order that is no state": (MISFIT, lambda whole: altered(whole, order=7)),
+    "no history": (MISFIT, lambda whole: altered(whole, history=None)),
+    "another history": (MISFIT, lambda whole: altered(whole, history=[{"accuracy": 1.0}])),
+}  # fmt: skip
+
+# --- Files of results: what stands in the place of one --------------------------------------------------------------
+
+RESULTS = {
+    "empty": ("a.csv is not a file of results", lambda text: ""),
+    "another table": ("a.csv is not a file of results: move it away", lambda text: "name,value\n1,2\n"),
+    "without its header": ("a.csv is not a file of results", lambda text: text.split("\n", 1)[1]),
+    "header alone": ("there are no results in", lambda text: text.split("\n", 1)[0] + "\n"),
+    "another encoding": ("cannot be read", lambda text: text.replace("noise-type", "bruit à l'entrée").encode("latin-1")),
+    "zeros": ("a.csv is not a file of results", lambda text: bytes(1000)),
+    "half": ("cannot be read (it is cut short): mend or delete it", lambda text: text[: len(text) // 2]),
+    "a letter short": ("cannot be read (it is cut short)", lambda text: text[:-1]),
+    "words for numbers": ("line 2, cannot be read", lambda text: text.replace(",gaussian,", ",").replace(",0,float", ",x,float", 1)),
+    "another experiment": ("has rows of 'figure-9': not one of accuracy,", lambda text: text.replace("noise-type", "figure-9")),
+    "a row less": ("a.csv lacks rows of noise-type", lambda text: "".join(text.splitlines(True)[:3])),
+}  # fmt: skip
+
+# --- Command lines: status 2, a sentence on stderr, no traceback ----------------------------------------------------
+
+WHOLE = "must be a whole number of at least"
+POSITIVE = "must be a number greater than 0, and at most 1000, got"
+COMMANDS = [
+    ("arguments are required: COMMAND", ""),
+    ("invalid choice: 'measure'", "measure"),
+    ("unrecognized arguments: extra", "list extra"),
+    ("arguments are required: NAME", "run"),
+    ("invalid choice: 'figure-9'", "run figure-9"),
+    ("invalid choice: 'figure-9'", "run alpha figure-9"),
+    ("unrecognized arguments: --quik", "run alpha --quik"),
+    (f"--epochs: {WHOLE} 1, got '0'", "run alpha --epochs 0"),
+    (f"--epochs: {WHOLE} 1, got '-1'", "run alpha --epochs -1"),
+    (f"--epochs: {WHOLE} 1, got '1.5'", "run alpha --epochs 1.5"),
+    (f"--epochs: {WHOLE} 1, got 'nan'", "run alpha --epochs nan"),
+    ("--epochs: expected one argument", "run alpha --epochs"),
+    (f"--batch-size: {WHOLE} 2, got '1'", "run alpha --batch-size 1"),
+    (f"--limit: {WHOLE} 2, got 'x'", "run alpha --limit x"),
+    (f"--width: {POSITIVE} '-1'", "run alpha --width -1"),
+    (f"--width: {POSITIVE} 'nan'", "run alpha --width nan"),
+    (f"--width: {POSITIVE} 'inf'", "run alpha --width inf"),
+    (f"--width: {POSITIVE} '1e300'", "run alpha --width 1e300"),
+    (f"--seed: {WHOLE} 0, got '-1'", "run alpha --seed -1"),
+    ("--seed: must be at most 2147483647", f"run alpha --seed {'9' * 20}"),
+    ("--dtype: invalid choice: 'float8'", "run alpha --dtype float8"),
+    ("--preset: invalid choice: 'best'", "run alpha --preset best"),
+    ("--dataset: invalid choice: 'imagenet'", "run alpha --dataset imagenet"),
+    ("--device: invalid choice: 'cuda:0'", "run alpha --device cuda:0"),
+    ("--backend: invalid choice: 'cupy'", "run alpha --backend cupy"),
+    ("--out: must not be empty: give a path", "run alpha --out="),
+    ("--data-root: must not be empty: give a path", "run alpha --data-root="),
+    ("cannot be made a folder (Not a directory): give another", "run dynamics --out file"),
+    ("cannot be made a folder", "run dynamics --out file/below"),
+    ("cannot be made a folder", "run dynamics --out /proc/none"),
+    ("there was nothing to measure on; --dataset digits", "run alpha --dataset mnist --data-root none --out new"),
+    ("there are no results in none: run `python -m benchmarks run all", "plot --out none"),
+    ("there are no results in file", "plot --out file"),
+    ("there are no results in none: run `python -m benchmarks run all", "report --out none"),
+    ("--out: must not be empty", "report --out="),
+    ("unrecognized arguments: --dpi", "plot --dpi 3"),
+    ("--readme none cannot be read (No such file or directory)", "report --out results --readme none"),
+    ("--readme results cannot be read (Is a directory)", "report --out results --readme results"),
+    ("file should have the line <!-- results", "report --out results --readme file"),
+    ("--target: invalid choice: 'sm_1'", "static --target sm_1"),
+    ("--dtype: invalid choice: 'fp8'", "static --dtype fp8"),
+    ("no kernel has 'conv' in its name: there are lif_backward,", "static --kernel conv"),
+    ("--out results is a folder: give the name of a file in it", "static --out results"),
+    ("--out file cannot be made a folder", "static --out file/table.md"),
+    (f"--epochs: {WHOLE} 1, got '0'", "demo --epochs 0"),
+    (f"--direct-epochs: {WHOLE} 1, got '-3'", "demo --direct-epochs -3"),
+    (f"--batch-size: {WHOLE} 2, got '1'", "demo --batch-size 1"),
+    (f"--seed: {WHOLE} 0, got '1e3'", "demo --seed 1e3"),
+    (f"--width: {POSITIVE} '0'", "demo --width 0"),
+    (f"--learning-rate: {POSITIVE} 'fast'", "demo --learning-rate fast"),
+    ("--dataset: invalid choice: 'imagenet'", "demo --dataset imagenet"),
+    ("--output: invalid choice: 'rate'", "demo --output rate"),
+    ("unrecognized arguments: yes", "demo --batch-norm yes"),
+    ("unrecognized arguments: fast", "demo fast"),
+    ("--out: must not be empty", "demo --out="),
+    ("--out file cannot be made a folder (File exists): give another", "demo --out file"),
+    ("no complete copy of mnist was found", "demo --dataset mnist --data-root none"),
+]
+if not torch.cuda.is_available():
+    COMMANDS += [
+        ("--device cuda cannot be used: PyTorch finds no GPU here; use --device cpu", "run dynamics --device cuda --out new"),
+        ("--device cuda cannot be used: PyTorch finds no GPU here; use --device cpu", "demo --device cuda"),
+        ('backend="triton" cannot run here', "run dynamics --backend triton --out new"),
+        ('backend="triton" cannot run here', "demo --backend triton"),
+    ]  # fmt: skip
+
+
+# --- The tests ------------------------------------------------------------------------------------------------------
+
+
+def snapshot(thing):
+    """A copy to compare with later: of a tensor, of all that a module is and holds, of the files below a folder."""
+    if isinstance(thing, torch.Tensor):
+        return str(thing.dtype), thing.shape, thing.requires_grad, thing.detach().numpy().tobytes()
+    if isinstance(thing, nn.Module):  # but for the last pass, which a failed one is too
+        return type(thing), snapshot({name: value for name, value in vars(thing).items() if name != "last"})
+    if isinstance(thing, dict):
+        return {name: snapshot(value) for name, value in thing.items()}
+    if isinstance(thing, Path):
+        return tree(thing)
+    return copy.copy(thing)
+
+
+@contextlib.contextmanager
+def unchanged(*things):
+    """Neither torch's generator nor these things are other afterwards than before."""
+    before = [snapshot(thing) for thing in (torch.get_rng_state(), *things)]
+    yield
+    assert [snapshot(thing) for thing in (torch.get_rng_state(), *things)] == before
+
+
+@contextlib.contextmanager
+def refused(error, phrase, *things, count="bad inputs refused"):
+    """A sentence with that phrase, and nothing has changed."""
+    with unchanged(*things), pytest.raises(error) as caught:
+        yield
+    assert phrase in str(caught.value)
+    COUNTS[count] += 1
+
+
+GROUPS = [
+    (FUNCTIONAL, lambda: torch.linspace(-1, 2, 24).view(2, 3, 4)),
+    (MODULES, carried),
+    (CONVERSION, converted),
+    (LOADING, converted),
+]
+
+
+@pytest.mark.parametrize("make, error, phrase, call", [(make, *row) for rows, make in GROUPS for row in rows])
+def test_a_bad_call_is_refused(make, error, phrase, call):
+    subject = make()
+    with refused(error, phrase, subject):
+        call(subject)
+
+
+@pytest.mark.parametrize("error, phrase, call", NAMES)
+def test_a_wrong_name_of_a_data_set(error, phrase, call):
+    with refused(error, phrase):
+        call()
+
+
+@pytest.mark.parametrize("phrase, damage", DATA)
+def test_files_that_are_not_the_data_set(root, phrase, damage):  # noqa: F811
+    damage(root / "fashion-mnist")
+    with refused(datasets.DatasetError, phrase, root.parent):
+        datasets.load("fashion-mnist", data_root=root)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
+def test_a_data_file_cut_short_or_altered_anywhere(root, torchvision_datasets, packed):  # noqa: F811
+    """50 lengths and 50 bytes: refused by name, unless what is unpacked is what was published all the same."""
+    path = put(root / "fashion-mnist", packed=packed) / (TRAIN_IMAGES + ".gz" * packed)
+    for content in damages(path.read_bytes()):
+        path.write_bytes(content)
+        try:
+            check(datasets.load("fashion-mnist", data_root=root))
+            assert packed and gzip.decompress(content) == CONTENTS[TRAIN_IMAGES]
+        except datasets.DatasetError as error:
+            assert str(error).startswith(f"{path} is damaged or another file")
+        COUNTS["faults injected"] += 1
+
+
+def damages(content, count=50):
+    """The content cut short at as many lengths, then with a bit flipped at as many places, the last byte too."""
+    places = [round(i * (len(content) - 1) / (count - 1)) for i in range(count)]
+    yield from (content[:i] for i in places)
+    yield from (content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :] for i in places)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A checkpoint's content."""
+    path = tmp_path_factory.mktemp("whole") / "training.pt"
+    train(path)
+    assert train(path) and path.exists()  # it can be resumed from
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_what_is_not_a_checkpoint_of_this_training(tmp_path, monkeypatch, whole, name):
+    monkeypatch.chdir(tmp_path)
+    phrase, damage = CHECKPOINTS[name]
+    path, model = tmp_path / "training.pt", network()
+    path.write_bytes(damage(whole))
+    with refused(checkpoint.CheckpointError, phrase, model, tmp_path):
+        train(path, model)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_malicious_would_have_run(tmp_path, monkeypatch, whole):
+    monkeypatch.chdir(tmp_path)
+    torch.load(io.BytesIO(CHECKPOINTS["malicious"][1](whole)), weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_folder_in_the_place_of_a_checkpoint(tmp_path):
+    model = network()
+    with refused(checkpoint.CheckpointError, f"{tmp_path} is damaged or not a checkpoint (", model, tmp_path):
+        train(tmp_path, model)
+
+
+def test_a_checkpoint_of_other_options(tmp_path, whole):
+    path, model = tmp_path / "training.pt", network()
+    path.write_bytes(whole)
+    with refused(checkpoint.CheckpointError, "is of another training: delete it to start anew", model, tmp_path):
+        train(path, model, dataclasses.replace(RECIPE, seed=1))
+
+
+def test_a_checkpoint_cut_short_or_altered_anywhere(tmp_path, whole):
+    path, model = tmp_path / "training.pt", network()
+    for content in damages(whole):
+        path.write_bytes(content)
+        with refused(checkpoint.CheckpointError, DAMAGED, model, tmp_path, count="faults injected"):
+            train(path, model)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """The text of a small file of results."""
+    path = tmp_path_factory.mktemp("table") / "a.csv"
+    (committed,) = results.FOLDER.glob("*.csv")
+    results.update(path, results.select(results.read(committed), experiment="noise-type"))
+    return path.read_text()
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("command", ["report", "plot"])
+def test_what_is_not_a_file_of_results(tmp_path, capsys, table, command, name):
+    if (command, name) == ("plot", "a row less"):
+        pytest.skip("it draws what is there")
+    phrase, damage = RESULTS[name]
+    content = damage(table)
+    (tmp_path / "a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    refuse([command, "--out", str(tmp_path)], phrase, tmp_path, capsys)
+
+
+def refuse(arguments, phrase, folder, capsys, begun=False):
+    """Status 2 and a sentence; if the command has not ``begun`` its work, nothing has changed."""
+    program, arguments = (demo.main, arguments[1:]) if arguments[:1] == ["demo"] else (main, arguments)
+    with contextlib.nullcontext() if begun else unchanged(folder):
+        try:
+            status = program(arguments)
+        except SystemExit as stop:
+            status = stop.code
+    error = capsys.readouterr().err
+    assert status == 2 and phrase in error and "Traceback" not in error
+    COUNTS["bad inputs refused"] += 1
+
+
+def test_a_file_of_results_cut_short_anywhere(tmp_path, table):
+    """It can be read only where a line ends, and then to that line."""
+    path = tmp_path / "a.csv"
+    path.write_text(table)
+    rows = results.read(path)
+    for content in damages(table.encode()):
+        if table.encode().startswith(content):  # not those with bits flipped: a digit for a digit reads as well
+            path.write_bytes(content)
+            try:
+                assert results.read(path) == rows[: content.count(b"\n") - 1] and content.endswith(b"\n")
+            except results.ResultsError as error:
+                assert "a.csv" in str(error)
+            COUNTS["faults injected"] += 1
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, table):
+    """The folder a command runs in: nothing of what it does by default reaches the checkout or the machine's data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "SYSTEM_ROOT", tmp_path / "system")
+    monkeypatch.setenv("FASTLIF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FASTLIF_DATA_ROOT", raising=False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    (tmp_path / "file").write_text("a file\n")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "a.csv").write_text(table)
+    yield tmp_path
+
+
+@pytest.mark.parametrize("phrase, command", COMMANDS, ids=[command or "nothing" for _, command in COMMANDS])
+def test_a_wrong_command_line_is_answered_by_a_sentence(workplace, capsys, phrase, command):
+    refuse(command.split(), phrase, workplace, capsys)
+
+
+TINY = "--quick --dataset digits --backend reference --epochs 1 --limit 60 --width 0.0625 --device cpu".split()
+
+
+def test_memory_that_is_too_small_is_said(workplace, capsys, monkeypatch):
+    def build(*arguments, **options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes. Error code 12")
+
+    monkeypatch.setattr(lab.networks, "build", build)
+    refuse(["run", "accuracy", *TINY, "--out", "new"], "the memory is too small (DefaultCPU", workplace, capsys, begun=True)
+    monkeypatch.setattr(demo.networks, "small_network", build)
+    refuse(["demo"], "give a smaller --width", workplace, capsys, begun=True)
+
+
+# --- Writes that fail ------------------------------------------------------------------------------------------------
+
+
+class Full(io.FileIO):
+    """A file on a disk that is full after half of what is written."""
+
+    def write(self, content):
+        super().write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_space(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def figure(folder, number):
+    rows = [demo.Row("single", T, 0.5, results.Spread(number, number, number), 0.1) for T in (1, 1, 5)]
+    demo.save_figure(rows, "title", folder / "a.png")
+
+
+WRITERS = {
+    "a.bin": lambda folder, number: files.write_whole(folder / "a.bin", bytes([number]) * 1000),
+    "a.pt": lambda folder, number: checkpoint.save(folder / "a.pt", "", {"n": torch.full((100,), number)}),
+    "a.csv": lambda folder, number: results.update(folder / "a.csv", [line(number)]),
+    "a.png": figure,
+}
+MOMENTS = {"write": (files, "open", Full), "fsync": (os, "fsync", no_space), "replace": (os, "replace", no_space)}
+
+
+def line(number):
+    texts = {field.name: "x" for field in dataclasses.fields(results.Row)}
+    numbers = dict.fromkeys(("median", "p20", "p80"), float(number)) | dict.fromkeys(
+        ("samples", "seed", "test_images"), 1
+    )
+    return results.Row(**texts | numbers | {"setting": {}})
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch, name, moment):
+    WRITERS[name](tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    monkeypatch.setattr(*MOMENTS[moment], raising=False)
+    with refused(OSError, f"No space left on device: '{tmp_path / name}'", tmp_path, count="faults injected"):
+        WRITERS[name](tmp_path, 2)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_full_disk_ends_a_command_in_a_sentence(workplace, capsys, monkeypatch, moment):
+    assert main(["plot", "--out", "results"]) == 0
+    monkeypatch.setattr(*MOMENTS[moment], raising=False)
+    for command in ("plot --out results", "report --out results"):
+        refuse(command.split(), "No space left on device: 'results/", workplace, capsys)
+    monkeypatch.setattr(demo, "run", no_space)
+    refuse(["demo"], "error: [Errno 28] No space left on device", workplace, capsys)
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+
+import torch
+
+from benchmarks import checkpoint
+
+path = Path(sys.argv[1])
+checkpoint.save(path, "", {"w": torch.zeros(10)})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    checkpoint.save(path, "", {"w": torch.zeros(10_000)})
+except OSError as error:
+    print(error)
+"""
+
+
+def python(script, *arguments, **options):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_a_limit_of_the_system_leaves_the_file_that_was_there(tmp_path):
+    process = python(LIMITED, tmp_path / "a.pt")
+    printed, _ = process.communicate(timeout=100)
+    assert process.returncode == 0 and f"File too large: '{tmp_path / 'a.pt'}'" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+    assert torch.equal(checkpoint.load(tmp_path / "a.pt", "")["w"], torch.zeros(10))
+    COUNTS["faults injected"] += 1
+
+
+SIZE = 300_000
+ENDLESS = """
+import itertools, sys
+from pathlib import Path
+
+from benchmarks.files import write_whole
+
+for number in itertools.count():
+    write_whole(Path(sys.argv[1]), bytes([number % 251]) * int(sys.argv[2]))
+    if number == 0:
+        print("written", flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path):
+    """Old or new. What was being written stays behind under a name that nothing reads."""
+    path, moments = tmp_path / "a.csv", random.Random(0)
+    for _ in range(20):
+        process = python(ENDLESS, path, SIZE)
+        assert process.stdout.readline() == "written\n"
+        time.sleep(moments.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        content = path.read_bytes()
+        assert len(content) == SIZE and len(set(content)) == 1
+        assert list(tmp_path.glob("*.csv")) == [path]
+        COUNTS["faults injected"] += 1
+    assert len(list(tmp_path.iterdir())) > 1, "no kill came during a write"

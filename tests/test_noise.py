@@ -1,0 +1,422 @@
+"""The noise: its random bits, its distribution, its independence, and that every backend draws the same.
+
+Each statistical check fails a sound generator with probability FALSE_ALARM. Seeds are fixed: a check that passes once
+passes always.
+"""
+
+import importlib.util
+import itertools
+import math
+from statistics import NormalDist
+
+import pytest
+import torch
+from counts import COUNTS
+from helpers import DEVICE, SQRT2
+
+from fastlif import Noise, NoisyLIF, Surrogate, reference, validation
+from fastlif.functional import noisy_lif, noisy_spike
+
+NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
+NEEDS_CPU = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
+BACKENDS = [
+    "reference",
+    pytest.param("compiled", marks=NEEDS_CPU),
+    pytest.param("triton", marks=NEEDS_TRITON),
+]
+SAMPLES = 10_000_000
+FALSE_ALARM = 1e-4
+DEVIATIONS = NormalDist().inv_cdf(1 - FALSE_ALARM / 2)
+MASK = 0xFFFFFFFF
+LATTICE = (2 * torch.arange(65536, dtype=torch.float64) + 1) / 65536 - 1
+
+
+def lattice(seed, numel, step=0):
+    return reference.uniform_lattice(torch.tensor([seed], device=DEVICE), numel, step)
+
+
+def bits(u):
+    return ((u + 1) * 32768).to(torch.int64)
+
+
+def draw(noise, numel, seed, step=0):
+    scalars = noise.scalars(noise.mean, noise.half_range)
+    x = torch.empty(numel, device=DEVICE)
+    return reference.noise_like(x, torch.tensor([seed], device=DEVICE), step, noise.kind, scalars)
+
+
+def all_values(noise, dtype, monkeypatch):
+    """What the reference makes of all 65,536 random numbers, in increasing order."""
+    monkeypatch.setattr(reference, "uniform_lattice", lambda seed, numel, step: LATTICE)
+    scalars = noise.scalars(noise.mean, noise.half_range)
+    return reference.noise_like(torch.empty(65536, dtype=dtype), None, 0, noise.kind, scalars)
+
+
+def distribution(noise, z):
+    """F(z), the closed form."""
+    position = ((z.double() - noise.mean) / noise.half_range).clamp(-1, 1)
+    if noise.kind == "uniform":
+        return (position + 1) / 2
+    return (torch.erf(position * (noise.width / SQRT2)) / math.erf(noise.width / SQRT2) + 1) / 2
+
+
+# --- Statistical checks -------------------------------------------------------------------------------------------
+
+
+def check(statistic, low, high, what):
+    assert low <= statistic <= high, f"{what}: {statistic:.5g}, not within {low:.5g} and {high:.5g}"
+    COUNTS["statistical tests of the noise"] += 1
+
+
+def check_chi_squared(counts, what):
+    """Equally probable bins. Two-sided, since numbers can be too even; quantiles by Wilson and Hilferty."""
+    expected, freedom = float(counts.sum()) / len(counts), len(counts) - 1
+    spread = 2 / (9 * freedom)
+    low, high = (freedom * (1 - spread + side * DEVIATIONS * math.sqrt(spread)) ** 3 for side in (-1, 1))
+    check(float((counts.double() - expected).square().sum()) / expected, low, high, f"{what}, chi-squared")
+
+
+def check_kolmogorov_smirnov(F, counts, what):
+    """``F`` is the distribution function at each value, in increasing order, ``counts`` how often it was drawn."""
+    n = int(counts.sum())
+    above = counts.cumsum(0).double() / n
+    distance = torch.maximum((above - F).abs(), (above - counts / n - F).abs()).max()
+    check(math.sqrt(n) * float(distance), 0, math.sqrt(math.log(2 / FALSE_ALARM) / 2), f"{what}, Kolmogorov-Smirnov")
+
+
+def check_proportion(spikes, probability, what):
+    n = spikes.numel()
+    error = math.sqrt(probability * (1 - probability) / n)
+    check(float(spikes.double().mean()) - probability, -4 * error, 4 * error, what)
+
+
+def check_independent(a, b, what):
+    """Correlation, and the 256 pairs of their 4 highest and of their 4 lowest bits."""
+    correlation = float(torch.corrcoef(torch.stack([a, b]))[0, 1])
+    check(correlation * math.sqrt(len(a)), -DEVIATIONS, DEVIATIONS, f"{what}, correlation")
+    a, b = bits(a), bits(b)
+    check_chi_squared(torch.bincount((a >> 12) * 16 + (b >> 12), minlength=256), f"{what}, high bits")
+    check_chi_squared(torch.bincount((a & 15) * 16 + (b & 15), minlength=256), f"{what}, low bits")
+
+
+# --- The random bits ----------------------------------------------------------------------------------------------
+
+
+def philox_in_python(counter, key, rounds=7):
+    c, k = list(counter), list(key)
+    for _ in range(rounds):
+        p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(p1 >> 32) ^ c[1] ^ k[0], p1 & MASK, (p0 >> 32) ^ c[3] ^ k[1], p0 & MASK]
+        k = [(k[0] + 0x9E3779B9) & MASK, (k[1] + 0xBB67AE85) & MASK]
+    return c
+
+
+def lattice_in_python(seed, i, step, high=0):
+    """The number of element i, as the format is published, in Python's own integers."""
+    counter = (i // 2048 * 256 + i % 256, high, step, 0)
+    words = philox_in_python(counter, (seed & MASK, seed >> 32 & MASK))
+    lane = i // 256 % 8
+    return (2 * (words[lane % 4] >> (16 if lane >= 4 else 0) & 0xFFFF) + 1) / 65536 - 1
+
+
+@pytest.mark.parametrize(
+    "rounds, word, expected",
+    [  # Random123's known answers
+        (7, 0x00000000, [0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48]),
+        (7, 0xFFFFFFFF, [0x5207DDC2, 0x45165E59, 0x4D8EE751, 0x8C52F662]),
+        (10, 0x00000000, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+        (10, 0xFFFFFFFF, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+    ],
+)
+def test_philox_known_answers(rounds, word, expected):
+    assert philox_in_python((word,) * 4, (word,) * 2, rounds) == expected
+    word = torch.tensor([word - (1 << 32) if word >> 31 else word], dtype=torch.int32)
+    assert [int(w) & MASK for w in reference.philox((word,) * 4, (word,) * 2, rounds)] == expected
+
+
+SEEDS = [0, 1, -1, 2**62 + 12345, -(2**63)]
+ELEMENTS = (0, 1, 255, 256, 1023, 1024, 2047, 2048, 2049, 4095, 4096, 4999)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_noise_format(seed):
+    """Element index to counter and lane, as published in fastlif/reference.py."""
+    for step in (0, 3, 2**31 - 1):
+        u = lattice(seed, 5000, step)
+        assert [float(u[i]) for i in ELEMENTS] == [lattice_in_python(seed, i, step) for i in ELEMENTS]
+
+
+def test_no_counter_is_used_twice(monkeypatch):
+    """Distinct (seed, step, column) give distinct (counter, key), so nothing is drawn twice."""
+    used = []
+
+    def spy(counter, key, philox=reference.philox):
+        used.append(torch.stack(torch.broadcast_tensors(*counter, *key)).reshape(6, -1))
+        return philox(counter, key)
+
+    monkeypatch.setattr(reference, "philox", spy)
+    seeds, steps = (0, 1, -1, 2**31, 2**32, 2**62), (0, 1, 255, 256, 2048, 2**31 - 1)
+    for seed, step in itertools.product(seeds, steps):
+        lattice(seed, 5000, step)
+    used = torch.cat(used, dim=1)
+    assert used.shape[1] >= len(seeds) * len(steps) * 3 * 256  # 5,000 elements are 3 blocks of 256 columns
+    assert torch.unique(used, dim=1).shape == used.shape
+
+
+def test_no_run_of_numbers_occurs_twice():
+    """Any 4 neighbours, in any lane, step and seed, anywhere: a copied stretch of noise would repeat them.
+
+    2 million runs of 64 random bits: one sound generator in eight million has a repetition.
+    """
+    torch.manual_seed(0)
+    drawn = [int(validation.check_seed(None, torch.device(DEVICE))) for _ in range(8)]
+    seeds = [0, 1, 2, 3, -1, 2**32, 2**33, 2**63 - 1, *drawn]
+    runs = []
+    for seed, step in itertools.product(seeds, (0, 256)):
+        neighbours = bits(lattice(seed, 65536, step)).unfold(0, 4, 1)
+        runs.append(sum(neighbours[:, i] << 16 * i for i in range(4)))
+    runs = torch.cat(runs)
+    assert len(torch.unique(runs)) == len(runs) > 2_000_000
+    COUNTS["statistical tests of the noise"] += 1
+
+
+# --- The distribution ---------------------------------------------------------------------------------------------
+
+WIDTHS = [0.01, 0.1, 0.5, 1, 2, 3, 4, 4.5, 5.5, 6, 8, 20]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_gaussian_quantile(width, dtype, monkeypatch):
+    """All 65,536 values, against the exact quantile of the truncated normal, in standard deviations.
+
+    In probability they err by less than half of 1/65,536, so that each lies in its own one of 65,536 equally probable
+    intervals: no histogram can tell that a polynomial made them. float32 costs accuracy at the two outermost values.
+    """
+    noise = Noise(low=-width, high=width, width=width)  # in standard deviations
+    z = all_values(noise, dtype, monkeypatch)
+    exact = SQRT2 * torch.special.erfinv(math.erf(width / SQRT2) * LATTICE)
+    assert float((z - exact).abs().max()) < (2e-4 if dtype == torch.float64 else 6e-4)
+    assert float(z.abs().max()) <= width
+    assert bool((z.diff() >= 0).all()) or dtype == torch.float32
+    F = distribution(noise, z)
+    assert float((F - (LATTICE + 1) / 2).abs().max()) < 6e-6
+    assert torch.equal((F * 65536).floor(), torch.arange(65536, dtype=torch.float64))
+
+
+DISTRIBUTIONS = {  # and how many bins
+    Noise("uniform"): (64, 256, 65536),
+    Noise("uniform", -0.5, 0.25): (64, 256, 65536),
+    Noise("uniform", -3, -1.3): (64, 256, 65536),
+    Noise("uniform", 100, 101): (64, 256, 65536),
+    Noise(width=0.5): (64, 256, 65536),
+    Noise(width=1, low=-0.5, high=0.25): (64, 256, 65536),
+    Noise(width=2, low=-1, high=3): (64, 256, 65536),
+    Noise(width=3, high=1e-6): (64, 256, 65536),
+    Noise(width=4): (64, 256, 65536),
+    Noise(width=4, low=100, high=101): (64,),  # more of them see the steps of float32 at 100, which are 2**-17
+    Noise(width=4.5, low=-2, high=-1): (64, 256, 65536),
+    Noise(width=6, low=-1e6, high=1e6): (64, 256, 65536),
+}
+
+
+def name(noise):
+    return f"{noise.kind}-{noise.low:g}-{noise.high:g}-{noise.width:g}"
+
+
+@pytest.mark.parametrize("noise", DISTRIBUTIONS, ids=name)
+def test_noise_distribution(noise, monkeypatch):
+    """Kolmogorov-Smirnov and chi-squared against the closed form, 10 million samples over 10 steps.
+
+    The noise is a function of the random number alone: each number's value is computed once, and counted.
+    """
+    seed = 1000 + list(DISTRIBUTIONS).index(noise)
+    counts = sum(torch.bincount(bits(lattice(seed, SAMPLES // 10, t)), minlength=65536) for t in range(10))
+    some, their_bits = draw(noise, 100_000, seed), bits(lattice(seed, 100_000))
+    values = all_values(noise, torch.float32, monkeypatch).to(DEVICE)
+    assert torch.equal(some, values[their_bits])
+    F = distribution(noise, values)
+    check_kolmogorov_smirnov(F, counts, noise)
+    for bins in DISTRIBUTIONS[noise]:
+        bin = (F * bins).long().clamp(max=bins - 1)
+        check_chi_squared(torch.bincount(bin, counts.double(), bins), f"{noise}, {bins} bins")
+
+
+RANGES = [  # low and high
+    (0, 1), (-1, 1), (-0.5, 0.25), (0.1, 0.3), (-0.7, 0.1), (100, 101), (-101, -100), (1000, 1001), (0.1, 6.3),
+    (5, 5), (0.1, 0.1), (-1e-3, 1e6), (0, 1e-30), (-3e-38, 0), (-1e18, 1e18),
+]  # fmt: skip
+NARROW = [(2.0**24, 2.0**24 + 2), (1, 1 + 2.0**-23), (1e6 + 0.1, 1e6 + 0.7), (1 / 3, 1 / 3 + 1e-6)]
+
+
+@pytest.mark.parametrize("low, high", RANGES + NARROW)
+def test_noise_never_leaves_its_range(low, high, monkeypatch):
+    """All 65,536 values in float32, with the bounds as float32 holds them.
+
+    A range of but few steps of float32 can be left by one of them, as its mean is rounded.
+    """
+    noises = [Noise("uniform", low, high), *(Noise("gaussian", low, high, width) for width in (1e-3, *WIDTHS, 100))]
+    first, last = torch.tensor([low, high], dtype=torch.float32)
+    if (low, high) in NARROW:
+        first, last = first.nextafter(-last.abs()), last.nextafter(2 * last.abs())
+    for noise in noises:
+        values = all_values(noise, torch.float32, monkeypatch)
+        assert float(first) <= float(values.min()) and float(values.max()) <= float(last), noise
+
+
+def test_noise_follows_the_memory_layout():
+    x = torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    scalars = reference.noise_scalars("uniform", 0.0, 1.0, 4.0)
+    n = reference.noise_like(x, torch.tensor([1]), 0, "uniform", scalars)
+    assert n.stride() == x.stride()
+    flat = reference.noise_like(x.permute(0, 2, 3, 1).reshape(-1), torch.tensor([1]), 0, "uniform", scalars)
+    assert torch.equal(n.permute(0, 2, 3, 1).reshape(-1), flat)
+
+
+# --- Independence -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lag", [1, 2, 3, 128, 255, 256, 257, 512, 1024, 2047, 2048, 4096, 2048 * 256])
+def test_neighbours_are_independent(lag):
+    """256 apart is the next lane of a call, 1,024 the other half of its word, 2,048 the next call."""
+    u = lattice(21, 2**21)
+    check_independent(u[:-lag], u[lag:], f"{lag} apart")
+
+
+def test_lanes_are_independent():
+    """Each lane's own distribution, and all 28 pairs of the numbers that one call makes."""
+    lanes = lattice(22, 2**22).view(-1, 8, 256).transpose(0, 1).reshape(8, -1)
+    for i, lane in enumerate(lanes):
+        check_chi_squared(torch.bincount(bits(lane) >> 8, minlength=256), f"lane {i}")
+    for i, j in itertools.combinations(range(8), 2):
+        check_independent(lanes[i], lanes[j], f"lanes {i} and {j}")
+
+
+STREAM = 2**16
+
+
+def test_steps_are_independent():
+    """Steps that differ in any one bit, and consecutive ones."""
+    base = lattice(23, STREAM, 5)
+    for step in [5 ^ 1 << bit for bit in range(31)]:
+        check_independent(base, lattice(23, STREAM, step), f"steps 5 and {step}")
+    for step in range(100, 108):
+        check_independent(lattice(23, STREAM, step), lattice(23, STREAM, step + 1), f"steps {step} and the next")
+
+
+def test_seeds_are_independent():
+    """Seeds that differ in any one bit, and consecutive ones."""
+    seed = 0x0123456789ABCDEF
+    base = lattice(seed, STREAM)
+    for bit in range(64):
+        other = seed ^ 1 << bit
+        check_independent(base, lattice(other - (other >> 63 << 64), STREAM), f"seeds that differ in bit {bit}")
+    for seed in range(8):
+        check_independent(lattice(seed, STREAM), lattice(seed + 1, STREAM), f"seeds {seed} and the next")
+
+
+def test_seeds_from_the_generator():
+    """Every one of their 64 bits is even, and none comes twice."""
+    torch.manual_seed(24)
+    seeds = torch.cat([validation.check_seed(None, torch.device(DEVICE)) for _ in range(4000)])
+    assert len(torch.unique(seeds)) == len(seeds)
+    for bit in range(64):
+        check_proportion(seeds >> bit & 1, 0.5, f"bit {bit} of the seeds")
+
+
+def test_layers_draw_different_noise(monkeypatch):
+    """Two neurons, two calls of one of them, and the time steps of another, on one input."""
+    seeds = []
+
+    def spy(*arguments, check_seed=validation.check_seed):
+        seeds.append(check_seed(*arguments))
+        return seeds[-1]
+
+    monkeypatch.setattr(validation, "check_seed", spy)
+    torch.manual_seed(25)
+    x = torch.full((2, 100_000), 0.5, device=DEVICE)
+    first, second = (NoisyLIF(backend="reference") for _ in range(2))
+    steps = NoisyLIF(timesteps=4, alpha=math.inf, backend="reference")
+    streams = [first(x), second(x), first(x), *steps(x.repeat(4, 1)).view(4, 2, -1)]
+    assert len(set(map(int, seeds))) == len(seeds) == 4
+    for a, b in itertools.combinations(streams, 2):
+        correlation = float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
+        check(correlation * math.sqrt(x.numel()), -DEVIATIONS, DEVIATIONS, "spikes of two layers")
+
+
+# --- Every backend draws the same ---------------------------------------------------------------------------------
+
+NEURONS = ["single step", "layer", "sample", "calibrated"]
+ROUNDING = 2.0**-17  # of noise on [-1, 1], in float32
+
+
+def only_noise(x, neuron, seed, backend, **keywords):
+    """A neuron over T steps whose membrane is x + noise: the single step, or the converted one without its membrane."""
+    keywords |= {"seed": seed, "backend": backend}
+    if neuron == "single step":
+        return noisy_spike(x[0], **keywords)[None]
+    ones = torch.ones(len(x), device=x.device)
+    statistics = (ones, ones) if neuron == "calibrated" else neuron
+    return noisy_lif(x, alpha=math.inf, beta=keywords["noise"].mean, statistics=statistics, **keywords)
+
+
+def assert_noise_is(expected, noise, width, neuron, seed, backend):
+    """Forward and backward draw ``expected`` ``[T, N, *]``, to less than half of ``width``.
+
+    The input takes the expected noise away, so that the membrane is 0. Only there has this surrogate a gradient.
+    """
+    expected = expected[:1] if neuron == "single step" else expected
+    keywords = {"noise": noise, "surrogate": Surrogate("rectangular", width), "neuron": neuron, "seed": seed}
+    for shift, spike in ((-width / 2, 0), (0, None), (width / 2, 1)):
+        x = (shift - expected).requires_grad_()
+        spikes = only_noise(x, threshold=0.0, backend=backend, **keywords)
+        assert spike is None or bool((spikes == spike).all())
+    (grad,) = torch.autograd.grad(only_noise(x, threshold=width / 2, backend=backend, **keywords).sum(), x)
+    assert bool((grad == 1 / width).all())
+
+
+def assert_noise_is_the_references(neuron, seed, backend, shape=(14, 2, 2525)):
+    """Uniform noise bit for bit; Gaussian noise to ROUNDING. 14 steps have the backward keep checkpoints."""
+    for kind, width in (("uniform", 2.0**-16), ("gaussian", ROUNDING)):
+        noise = Noise(kind, -1, 1)
+        expected = torch.stack([draw(noise, math.prod(shape[1:]), seed, t).view(shape[1:]) for t in range(shape[0])])
+        assert_noise_is(expected, noise, width, neuron, seed, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_backends_draw_the_same_noise(neuron, backend):
+    assert_noise_is_the_references(neuron, -(2**40) + 5, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_noise_is_that_of_the_element_alone(neuron, backend):
+    """Run to run, and for any number of samples behind it: bit for bit."""
+    x = torch.randn(3, 5, 1000, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    keywords = {"neuron": neuron, "seed": 7, "backend": backend, "noise": Noise()}
+    whole = only_noise(x, **keywords)
+    assert torch.equal(only_noise(x, **keywords), whole)
+    for samples in (1, 2, 4):
+        assert torch.equal(only_noise(x[:, :samples].contiguous(), **keywords), whole[:, :samples])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_spike_probabilities(backend):
+    """P(x + n > V_th) = 1 - F(V_th - x)."""
+    numel = 20_000 if backend == "triton" and DEVICE == "cpu" else 200_000
+    noises = (Noise(), Noise(width=1.5, low=-1, high=2), Noise("uniform"), Noise("uniform", -0.3, 1.1))
+    for seed, (noise, x) in enumerate(itertools.product(noises, (0.1, 0.3, 0.5, 0.62, 0.9))):
+        spikes = noisy_spike(torch.full((numel,), x, device=DEVICE), noise=noise, seed=seed, backend=backend)
+        probability = 1 - float(distribution(noise, torch.tensor(1 - x)))
+        check_proportion(spikes, probability, f"{noise} at {x}")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_calls_in_a_compiled_graph_draw_twice(backend, fresh_compiler):
+    neuron = NoisyLIF(backend=backend)
+    twice = torch.compile(lambda x: (neuron(x), neuron(x)), fullgraph=True)
+    x = torch.full((2, 1000), 0.5, device=DEVICE)
+    outputs = [*twice(x), *twice(x)]
+    for a, b in itertools.combinations(outputs, 2):
+        assert not torch.equal(a, b)
