@@ -34,4 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    from benchmarks import distributed
+
+    distributed.leave(status)

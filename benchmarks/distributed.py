@@ -4,9 +4,12 @@ Every process holds the whole model and data set, trains on its own part of each
 with the same weights. The first one (rank 0) prints and writes.
 """
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -34,10 +37,20 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield device
-    # Not after an error: these would wait for processes that wait for this one. The barrier keeps a process whose
-    # peers still talk to it from leaving, which the threads that talk do not survive.
+    # Not after an error: these would wait for processes that wait for this one. Threads of the group that outlive it
+    # end Python in an abort: so nobody leaves while others talk, and no DistributedDataParallel is left to hold it.
     dist.barrier()
+    gc.collect()
     dist.destroy_process_group()
+
+
+def leave(status: int) -> NoReturn:
+    """End this process. One of several ends at once: now and then a thread of theirs aborts Python's own way out."""
+    if "LOCAL_RANK" in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 @contextmanager

@@ -113,7 +113,8 @@ def test_thresholds_are_percentiles_of_the_positive_activations(trained, images)
     at = rate_coded(trained, images, percentile=100).model.conv1_activation
     assert at.threshold == first.max().item()
     at = rate_coded(trained, images, percentile=90).model.conv1_activation
-    assert at.threshold == torch.quantile(positive, 0.9, interpolation="higher").item()
+    below, up_to = ((positive < at.threshold).double().mean(), (positive <= at.threshold).double().mean())
+    assert below < 0.9 <= up_to
     assert (at.decay, at.reset, at.stateful) == (1.0, None, True)
 
 

@@ -240,6 +240,7 @@ with distributed.process_group(torch.device("cpu")):
     assert all(torch.equal(ranks[0][key], rank[key]) for rank in ranks for key in rank)
     if distributed.rank() == 0:
         torch.save(model.state_dict(), sys.argv[1])
+distributed.leave(0)
 """
 
 
