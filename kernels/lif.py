@@ -8,7 +8,7 @@ keeps nothing but x: it computes the membrane again, drawing the same noise, and
 import torch
 import triton
 import triton.language as tl
-from fastlif.kernels.noise import draw_noise
+from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
 from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile, wide
 
@@ -42,10 +42,16 @@ def coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, be
 
 
 @triton.jit
-def _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, GIVEN: tl.constexpr, NOISE: tl.constexpr):
+def _load(x_ptr, t, stride_xt, place):
+    """x_t of the tile."""
+    return tl.load(x_ptr + wide(t) * stride_xt + place[0], mask=place[1], other=0.0)
+
+
+@triton.jit
+def _membrane(x, v, t, a, b, place, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr):
     """h_t of the tile."""
-    offsets, mask, counter, counter_high, lane = place
-    h = tl.load(x_ptr + wide(t) * stride_xt + offsets, mask=mask, other=0.0).to(tl.float32) + a * v
+    _, _, counter, counter_high, lane = place
+    h = x.to(tl.float32) + a * v
     if GIVEN:
         h += b
     if NOISE != "none":
@@ -91,7 +97,9 @@ def _lif_forward_kernel(
         v = tl.load(initial_state_ptr + offsets, mask=mask, other=0.0)
     for t in range(T):
         a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
-        h = _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, mean_ptr is not None, NOISE)
+        x = _load(x_ptr, t, stride_xt, place)
+        ask_first(NOISE)
+        h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE)
         spiking, v = fire(h, threshold, reset, SOFT_RESET)
         spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
         tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
@@ -154,7 +162,8 @@ def _lif_backward_kernel(
             for i in range(CHUNK):
                 t = chunk * CHUNK + i
                 a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
-                h = _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, mean_ptr is not None, NOISE)
+                x = _load(x_ptr, t, stride_xt, place)
+                h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE)
                 _, v = fire(h, threshold, reset, SOFT_RESET)
             tl.store(checkpoint_ptr + wide(chunk) * numel + offsets, v, mask=mask)
         tl.debug_barrier()
@@ -175,7 +184,8 @@ def _lif_backward_kernel(
             # Past the end, in the last chunk, the last step is computed again and not used.
             t = tl.minimum(first + i, last)
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
-            h = _membrane(x_ptr, v, t, a, b, place, seed, noise_scalars, stride_xt, mean_ptr is not None, NOISE)
+            x = _load(x_ptr, t, stride_xt, place)
+            h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE)
             _, v = fire(h, threshold, reset, SOFT_RESET)
             membranes = membranes + (h,)
 

@@ -7,6 +7,14 @@ PHILOX_ROUNDS = tl.constexpr(7)
 
 
 @triton.jit
+def ask_first(KIND: tl.constexpr):
+    """Keeps the loads before it before the noise: the compiler would ask for few at a time, to save registers, and
+    the memory would wait."""
+    if KIND != "none":
+        tl.debug_barrier()
+
+
+@triton.jit
 def draw_noise(seed, counter, counter_high, step, lane, scalars, KIND: tl.constexpr):
     """Noise in units of the membrane, float32, of the elements at (counter, lane) and time ``step``.
 

@@ -5,7 +5,7 @@ Forward reads x and writes s. Backward reads x and the incoming gradient and dra
 
 import triton
 import triton.language as tl
-from fastlif.kernels.noise import draw_noise
+from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
 from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile
 
@@ -16,7 +16,9 @@ def _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE: tl.constexpr, ROWS: 
     """h = x + n of the program's tile, with its offsets and mask."""
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    h = tl.load(x_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
+    x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
+    ask_first(NOISE)
+    h = x.to(tl.float32)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
     return h, offsets, mask

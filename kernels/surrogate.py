@@ -5,20 +5,28 @@ import triton.language as tl
 
 
 @triton.jit
+def _reciprocal(x):
+    """1 / x for x >= 1, in two instructions: a division spends six more on numbers that x cannot be."""
+    root = tl.rsqrt(x)
+    return root * root
+
+
+@triton.jit
 def surrogate_derivative(u, w, NAME: tl.constexpr):
     if NAME == "atan":
         z = (1.5707963267948966 * w) * u
-        return (0.5 * w) / (1.0 + z * z)
+        return (0.5 * w) * _reciprocal(tl.fma(z, z, 1.0))
     elif NAME == "sigmoid":
-        e = tl.exp(-w * tl.abs(u))  # at most 1: it never overflows
-        return w * e / ((1.0 + e) * (1.0 + e))
+        e = tl.exp2((-1.4426950408889634 * w) * tl.abs(u))  # exp(-w |u|), at most 1: it never overflows
+        r = _reciprocal(1.0 + e)
+        return (w * e) * (r * r)
     elif NAME == "rectangular":
         return tl.where(tl.abs(u) < 0.5 * w, 1.0 / w, 0.0 * u)
     elif NAME == "triangular":
-        return tl.maximum(1.0 - tl.abs(u) / w, 0.0, propagate_nan=tl.PropagateNan.ALL) / w
+        return tl.maximum(1.0 - tl.abs(u) * (1.0 / w), 0.0, propagate_nan=tl.PropagateNan.ALL) * (1.0 / w)
     elif NAME == "fast_sigmoid":
-        z = 1.0 + w * tl.abs(u)
-        return 1.0 / (z * z)
+        r = _reciprocal(tl.fma(w, tl.abs(u), 1.0))
+        return r * r
     else:
         tl.static_assert(NAME == "gaussian", "unknown surrogate")
-        return tl.exp(u * u * (-0.5 / (w * w))) * (0.3989422804014327 / w)
+        return tl.exp2((u * u) * (-0.7213475204444817 / (w * w))) * (0.3989422804014327 / w)
