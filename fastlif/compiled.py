@@ -82,7 +82,11 @@ def _fire(soft_reset, h, threshold, reset):
     return spiking, torch.where(spiking, h - threshold if soft_reset else reset, h)
 
 
-def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, spikes):
+# What a scan writes comes as one tensor per step: a slice of a larger one would be put together in memory first, and
+# then copied.
+
+
+def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, *spikes):
     """Chunk [T, groups, features] of the recurrence from step t. Returns the last membrane."""
     for i in range(T):
         h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:])
@@ -93,7 +97,7 @@ def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, spike
 
 
 def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, x, grad_spikes, grad_v, v, a, b, t, seed,
-                  scalars, grad_x):
+                  scalars, *grad_x):
     """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
     threshold, reset, width = scalars[:3].unbind()
     membranes = []
@@ -133,7 +137,7 @@ def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_a
     v = _first_membrane(x, initial_state)
     for chunk, t in _chunks(x, noise):
         static = (x[chunk].shape[0], noise, reset is None, True)
-        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, spikes[chunk])
+        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, *spikes[chunk])
     return v
 
 
@@ -150,7 +154,7 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
         a, b = reference.normalisation(*statistics[-1], decay, inv_alpha, beta)
         t = torch.tensor(i, dtype=torch.int32)
         static = (1, noise, reset is None, True)
-        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, spikes[now])
+        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, spikes[i])
     mean, deviation = map(torch.stack, zip(*statistics))
     return v, mean, deviation
 
@@ -163,13 +167,13 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviat
     for chunk, t in chunks[:-1]:
         static = (x[chunk].shape[0], noise, reset is None, False)
         scalars = _scalars(threshold, reset, *noise_scalars)
-        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, None))
+        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars))
     scalars = _scalars(threshold, reset, surrogate_width, *noise_scalars)
     grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state
     for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
         static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset)
         grad_v = _run(_reverse_scan, static, x[chunk], grad_spikes[chunk], grad_v, v, a[chunk], b[chunk], t, seed,
-                      scalars, grad_x[chunk])
+                      scalars, *grad_x[chunk])
     return grad_v
 
 
