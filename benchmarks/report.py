@@ -365,7 +365,10 @@ def _command(groups: list[Group]) -> str:
     chosen = [f"--dataset {name}" for name in dict.fromkeys(known) if name == "digits"]  # not one of the default ones
     synthetic = ["--synthetic"] if _is_synthetic(_rows(groups)) else []
     launcher = f"torchrun --nproc-per-node={processes} -m" if processes else "python -m"
-    words = [launcher, "benchmarks run", *(["all"] if set(names) == set(experiments.NAMES) else names), options]
+    for group, members in experiments.GROUPS.items():
+        if members and set(members) <= set(names):
+            names = [group, *(name for name in names if name not in members)]
+    words = [launcher, "benchmarks run", *names, options]
     return " ".join(word for word in (*words, *chosen, *synthetic) if word)
 
 

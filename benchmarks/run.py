@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     presets = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
     parser.epilog = f"Presets: {presets}. Under torchrun the trainings are shared by all processes."
     option = parser.add_argument
-    option("names", nargs="+", metavar="NAME", choices=(*experiments.NAMES, "all"), help="experiments, or all")
+    known = (*experiments.NAMES, *experiments.GROUPS)
+    option("names", nargs="+", metavar="NAME", choices=known, help="experiments; all: the paper's; speed: our own")
     option("--quick", action="store_true", help="minutes on two CPU cores; without it, Table 1's epochs, for a GPU")
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the experiments. What the user can mend ends in a message and status 2."""
-    names = experiments.NAMES if "all" in arguments.names else tuple(dict.fromkeys(arguments.names))
+    names = dict.fromkeys(one for name in arguments.names for one in experiments.GROUPS.get(name, (name,)))
     try:
         options.make_folder(arguments.out / "work")
         if arguments.tensorboard:

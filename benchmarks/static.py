@@ -445,7 +445,7 @@ def table(results: list[Result]) -> list[dict[str, str]]:
             row |= {
                 "loads": widths(r.loads),
                 "stores": widths(r.stores),
-                "instructions per element": "" if r.instructions_per_element is None else f"{r.instructions_per_element:.1f}",
+                "instructions per element": f"{r.instructions_per_element:.1f}" if r.instructions_per_element else "",
                 "warps": str(r.resident_warps),
                 "KB in flight": f"{r.bytes_in_flight / 1024:.0f}",
             }

@@ -39,7 +39,7 @@ def rows(made):
     return results.read(path)
 
 
-@pytest.mark.parametrize("name", experiments.NAMES)
+@pytest.mark.parametrize("name", experiments.FIGURES)
 def test_an_experiment_measures_draws_and_concludes(made, rows, name):
     own = results.select(rows, experiment=name)
     assert own and all(math.isfinite(row.median) and row.p20 <= row.median <= row.p80 for row in own)
@@ -52,8 +52,8 @@ def test_an_experiment_measures_draws_and_concludes(made, rows, name):
 def test_the_page_shows_all_of_it(made, rows):
     assert main(["report", "--out", str(made), "--readme", str(readme(made))]) == 0
     page = (made / "report.md").read_text()
-    assert all(experiments.load(name).TITLE.split(":")[0] in page for name in experiments.NAMES)
-    assert len(list(made.glob("*/*.png"))) == len(experiments.NAMES)
+    assert all(experiments.load(name).TITLE.split(":")[0] in page for name in experiments.FIGURES)
+    assert len(list(made.glob("*/*.png"))) == len(experiments.FIGURES)
     assert main(["plot", "--out", str(made)]) == 0
 
 

@@ -1,4 +1,4 @@
-"""The paper's figures and tables, one module each, and our own ablation.
+"""The paper's figures and tables with our own ablation, and the measurements of speed: one module each.
 
 An experiment is a module with
 
@@ -16,7 +16,10 @@ import importlib
 import math
 from dataclasses import dataclass
 
-NAMES = ("accuracy", "training-speed", "training-time", "alpha", "noise-type", "dynamics", "inference", "ablation")
+FIGURES = ("accuracy", "training-speed", "training-time", "alpha", "noise-type", "dynamics", "inference", "ablation")
+SPEED = ("kernels",)
+NAMES = (*FIGURES, *SPEED)
+GROUPS = {"all": FIGURES, "speed": SPEED}  # what the command line calls them together
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""The LIF neurons of other libraries, set to our recurrence: decay 0.5, threshold 1, hard reset to 0, atan of width 2.
+
+Each is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which imports
+the library. SpikingJelly fires where the membrane reaches the threshold, the others where it exceeds it: they differ
+at ties alone.
+"""
+
+import importlib.metadata
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fastlif.functional import lif
+
+Neuron = Callable[[Tensor], Tensor]
+
+
+def spikingjelly(device: torch.device) -> Neuron:
+    from spikingjelly.activation_based import functional, neuron, surrogate
+
+    node = neuron.LIFNode(
+        tau=2.0, decay_input=False, surrogate_function=surrogate.ATan(alpha=2.0), step_mode="m"
+    )  # fmt: skip
+    if device.type == "cuda":
+        node.backend = "triton"
+
+    def run(x):
+        functional.reset_net(node)
+        return node(x)
+
+    return run
+
+
+def snntorch(device: torch.device) -> Neuron:
+    import snntorch
+    from snntorch import surrogate
+
+    options = {"reset_mechanism": "zero", "reset_delay": False, "spike_grad": surrogate.atan(alpha=2.0)}
+    leaky = snntorch.Leaky(beta=0.5, **options).to(device)
+
+    def run(x):
+        membrane, spikes = torch.zeros_like(x[0]), []
+        for x_t in x:
+            spike, membrane = leaky(x_t, membrane)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return run
+
+
+def eager(device: torch.device) -> Neuron:
+    return lambda x: lif(x, backend="reference")
+
+
+def compiled_eager(device: torch.device) -> Neuron:
+    return torch.compile(eager(device))
+
+
+EAGER, COMPILED = "eager PyTorch", "torch.compile of it"
+PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, EAGER: eager, COMPILED: compiled_eager}
+
+
+def version(name: str) -> str | None:
+    """Of a library in ``PEERS``; None if it is not installed."""
+    try:
+        return importlib.metadata.version("torch" if name in (EAGER, COMPILED) else name.lower())
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def disagreement(neuron: Neuron, device: torch.device, dtype: torch.dtype, T: int = 10) -> str | None:
+    """How spikes or gradients differ from the reference's on random input; None if they do not but by rounding."""
+    generator = torch.Generator().manual_seed(0)
+    x = (1.5 * torch.rand(T, 2000, generator=generator)).to(device, dtype)
+    grad = torch.randn(T, 2000, generator=generator).to(device, dtype)
+    results = []
+    for function in (neuron, eager(device)):
+        leaf = x.clone().requires_grad_()
+        spikes = function(leaf)
+        results.append((spikes.detach(), *torch.autograd.grad(spikes, leaf, grad)))
+    (spikes, found), (expected, wanted) = ([tensor.double() for tensor in pair] for pair in results)
+    different = int((spikes != expected).sum())
+    same = spikes == expected
+    error = float(((found - wanted) * same).norm() / wanted.norm())
+    # A membrane kept in 16 bits, as eager libraries do, passes the threshold at other steps than one in 32.
+    ties, rounding = (0, 1e-4) if dtype == torch.float32 else (x.numel() // 20, 0.3)
+    if different <= ties and error <= rounding:
+        return None
+    return f"{different} of {spikes.numel()} spikes differ, and the gradient by {error:.1%}"
