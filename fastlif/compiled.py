@@ -9,6 +9,7 @@ import functools
 import re
 
 import torch
+from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from fastlif import reference
 
@@ -40,8 +41,12 @@ def _run(function, static, x, *tensors):
     # A compiled model calls operators with views untracked, and graphs are compiled for that: so it is always.
     untracked = torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False), untracked:
-        tensors = [None if tensor is None else torch.from_dlpack(tensor.detach()) for tensor in (x, *tensors)]
-        return _compile(function, kind, *static)(*tensors)
+        return _compile(function, kind, *static)(*map(_by_itself, (x, *tensors)))
+
+
+def _by_itself(tensor):
+    """The same memory under a new tensor, through a capsule of DLPack: a third of the time of torch.from_dlpack(tensor)."""
+    return None if tensor is None else from_dlpack(to_dlpack(tensor.detach()))
 
 
 def _scalars(*values) -> torch.Tensor:

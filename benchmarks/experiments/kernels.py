@@ -133,7 +133,7 @@ def _measure_one(lab, copy, neuron, library, function, x, grad, dtype) -> None:
         lab.record("kernels", "one layer", setting, "bandwidth", "GB/s", _scaled(achieved, 1e-9), "calls")
         of_copy = _scaled(achieved, 1 / copy.median)
         lab.record("kernels", "one layer", setting, "fraction of the copy bandwidth", "", of_copy, "calls")
-    del spikes  # which would hold on to the memory of its graph
+    spikes = None  # it holds on to the memory of its graph
     memory = measuring.peak_memory(lambda: torch.autograd.grad(function(leaf), leaf, grad), lab.device)
     lab.record("kernels", "one layer", setting, "peak memory", "MB", memory / 1e6, "calls")
 
