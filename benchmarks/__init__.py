@@ -2,4 +2,5 @@
 
 import os
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: its profiler, which counts memory, would talk
+# Before torch is imported: its profiler, which counts memory on a CPU, would print a log of its own.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -57,7 +57,7 @@ def measure(lab: Lab) -> None:
             _compare(lab, copy, "lif", lifs, steps[0], size, dtype)
             for neuron in NEURONS:
                 spike = neuron.startswith("noisy_spike")
-                functions = {OURS: _ours(neuron, steps[0], lab)} | (plain if spike else {})
+                functions = {OURS: ours(neuron, steps[0], lab.device, lab.options.backend)} | (plain if spike else {})
                 _compare(lab, copy, neuron, functions, 1 if spike else steps[0], size, dtype)
         for T in steps[1:] if wide else ():
             _compare(lab, copy, "lif", lifs if lab.options.form == "full" else {OURS: lifs[OURS]}, T, sizes[-2], dtype)
@@ -81,13 +81,14 @@ def _checked_peers(lab: Lab) -> dict[str, peers.Neuron]:
     return found
 
 
-def _ours(neuron: str, T: int, lab: Lab) -> peers.Neuron:
+def ours(neuron: str, T: int, device: torch.device, backend: str = "auto") -> peers.Neuron:
+    """Our function of that name in ``NEURONS``, for ``T`` steps."""
     name, variant = neuron.split(", ")
     if name == "noisy_spike":
-        return lambda x: functional.noisy_spike(x, noise=Noise(variant), backend=lab.options.backend)
-    given = (torch.full((T,), 0.2, device=lab.device), torch.full((T,), 0.5, device=lab.device))
+        return lambda x: functional.noisy_spike(x, noise=Noise(variant), backend=backend)
+    given = (torch.full((T,), 0.2, device=device), torch.full((T,), 0.5, device=device))
     statistics = given if variant == "given" else variant
-    return lambda x: functional.noisy_lif(x, statistics=statistics, backend=lab.options.backend)
+    return lambda x: functional.noisy_lif(x, statistics=statistics, backend=backend)
 
 
 def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, dtype: str) -> None:
