@@ -71,6 +71,7 @@ class Case:
     detach_reset: bool = False
     surrogate: str = "atan"
     state: bool = False  # with an initial and a final membrane, and their gradients
+    batch_norm: str = "none"  # or "contiguous", "channels_last": the layout of images of 32 x 32 in 64 channels
     size: str = "usual"  # "odd": 16 does not divide it, so accesses are narrow; "huge": 64-bit addresses
 
     def __str__(self):
@@ -81,6 +82,7 @@ class Case:
             words = ["plain LIF", f"T = {self.T}", self.reset]
         else:
             words = [noise, f"per {self.statistics}", f"T = {self.T}", self.reset]
+        words += [f"batch norm, {self.batch_norm}"] * (self.batch_norm != "none")
         words += ["detached"] * self.detach_reset + ["state"] * self.state
         words += [self.surrogate] * self.launcher.endswith("backward")
         words += {"usual": [], "odd": ["odd size"], "huge": ["over 2^31 elements"]}[self.size]
@@ -103,7 +105,11 @@ DEFAULT_CASES = [
     *_vary(_SPIKE_FORWARD, noise=NOISE_KINDS),
     *_vary(_SPIKE_BACKWARD, surrogate=SURROGATE_WIDTHS),
     *_vary(_SPIKE_BACKWARD, noise=("uniform", "none")),
+    *_vary(_SPIKE_FORWARD, batch_norm=("contiguous", "channels_last")),
+    *_vary(_SPIKE_BACKWARD, batch_norm=("contiguous", "channels_last")),
     *_vary(_LIF_FORWARD, T=(1, 10)),
+    *_vary(_LIF_FORWARD, batch_norm=("contiguous", "channels_last")),
+    *_vary(_LIF_BACKWARD, batch_norm=("contiguous", "channels_last")),
     *_vary(_LIF_FORWARD, reset=("soft",), state=(False, True)),
     *_vary(_LIF_BACKWARD, T=(1, 4, 10, 16, LONG)),
     *_vary(_LIF_BACKWARD, detach_reset=(True,), reset=("hard", "soft")),
@@ -124,6 +130,11 @@ _ANY = {"reset": ("hard", "soft"), "state": (False, True)}
 
 
 def _all_cases() -> Iterator[Case]:
+    norms = ("contiguous", "channels_last")
+    yield from _vary(_SPIKE_FORWARD, noise=NOISE_KINDS, batch_norm=norms, size=SIZES)
+    yield from _vary(_SPIKE_BACKWARD, noise=NOISE_KINDS, batch_norm=norms, size=("usual", "odd"))
+    yield from _vary(_LIF_FORWARD, T=(1, 10), batch_norm=norms, size=SIZES)
+    yield from _vary(_LIF_BACKWARD, T=(1, 4, 10, 16, LONG), batch_norm=norms, size=("usual", "odd"))
     yield from _vary(_SPIKE_FORWARD, noise=NOISE_KINDS, size=SIZES)
     yield from _vary(_SPIKE_BACKWARD, noise=NOISE_KINDS, surrogate=SURROGATE_WIDTHS, size=SIZES)
     for noise, statistics in _SCANS:
@@ -156,6 +167,8 @@ def _launch(case: Case, dtype: torch.dtype) -> None:
         "noise_scalars": () if case.noise == "none" else (0.5,) * 9,
         "threshold": 1.0,
     }
+    if case.batch_norm != "none":
+        options["batch_norm"] = empty(64), empty(64), 1 if case.batch_norm == "channels_last" else 32 * 32
     surrogate = {"surrogate": case.surrogate, "surrogate_width": SURROGATE_WIDTHS[case.surrogate]}
     if case.launcher.startswith("noisy_spike"):
         x = empty(SIZES[case.size], dtype=dtype)

@@ -3,8 +3,11 @@
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional
 from fastlif.conversion import MultiStep, convert
+from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, reset
+from fastlif.packing import packed_spikes
 from fastlif.types import Noise, Surrogate
 
 __version__ = "0.1.0"
-__all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "convert", "functional", "reset"]
+__all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "convert", "functional", "fuse",
+           "packed_spikes", "reset"]  # fmt: skip

@@ -125,18 +125,21 @@ def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, x, grad_s
 # --- The launchers' counterparts ----------------------------------------------------------------------------------
 
 
-def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
+def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold, batch_norm=None):
+    x = _normalised(x, batch_norm)
     _run(_noisy_spike, (noise,), x, spikes, seed, _scalars(threshold, *noise_scalars))
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
-                         surrogate_width):
+                         surrogate_width, batch_norm=None):
+    x = _normalised(x, batch_norm)
     scalars = _scalars(threshold, surrogate_width, *noise_scalars)
     _run(_noisy_spike_backward, (noise, surrogate), x, grad_spikes, grad_x, seed, scalars)
 
 
 def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
-                noise_scalars, return_state):
+                noise_scalars, return_state, batch_norm=None):
+    x = _normalised(x, batch_norm)
     a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
     scalars = _scalars(threshold, reset, *noise_scalars)
     v = _first_membrane(x, initial_state)
@@ -165,7 +168,8 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
 
 
 def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviation, seed, *, decay, inv_alpha, beta,
-                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset):
+                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, batch_norm=None):
+    x = _normalised(x, batch_norm)
     a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
     chunks = _chunks(x, noise)
     starts = [_first_membrane(x, initial_state)]
@@ -193,6 +197,15 @@ def _coefficients(x, mean, deviation, decay, inv_alpha, beta):
         a = torch.full((x.shape[0], 1), decay, device=x.device)
         return a, torch.zeros_like(a)
     return reference.normalisation(mean, deviation, decay, inv_alpha, beta)
+
+
+def _normalised(x, batch_norm):
+    """x ``[..., features]`` normalised by channel, in a new float32 tensor: to find an element's channel within the
+    graphs would cost more than that."""
+    if batch_norm is None:
+        return x
+    scale, shift, stride = batch_norm
+    return torch.addcmul(shift[:, None], x.unflatten(-1, (-1, len(scale), stride)), scale[:, None]).flatten(-3)
 
 
 def _first_membrane(x, initial_state):

@@ -23,6 +23,7 @@ import torch
 from fastlif import operators, reference, validation
 from fastlif.backends import choose_backend
 from fastlif.layout import batch_outermost
+from fastlif.packing import mark
 from fastlif.types import Noise, Surrogate
 
 __all__ = ["lif", "noisy_lif", "noisy_spike"]
@@ -61,10 +62,10 @@ def noisy_spike(
     backend = choose_backend(backend, input)
     seed = _seed(seed, noise, input)
     if backend == "reference":
-        return reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate)
+        return mark(reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate))
     scalars = noise.scalars(noise.mean, noise.half_range)
     options = operators.SpikeOptions(threshold, noise.kind, scalars, surrogate.name, surrogate.width, backend)
-    return operators.NoisySpike.apply(input, seed, options)
+    return mark(operators.NoisySpike.apply(input, seed, options))
 
 
 def lif(
@@ -125,7 +126,7 @@ def lif(
             decay, 0.0, 0.0, threshold, reset, "none", (), surrogate.name, surrogate.width, detach_reset, backend
         )
         spikes, state = operators.LIF.apply(input, initial_state, None, None, None, return_state, options)
-    return (spikes, state) if return_state else spikes
+    return (mark(spikes), state) if return_state else mark(spikes)
 
 
 def noisy_lif(
@@ -216,7 +217,7 @@ def noisy_lif_with_statistics(
         input = input.contiguous()  # each sample must be one run of memory
     seed = _seed(seed, noise, input)
     if backend == "reference":
-        return reference.noisy_lif(
+        spikes, *others = reference.noisy_lif(
             input,
             initial_state,
             seed,
@@ -230,16 +231,18 @@ def noisy_lif_with_statistics(
             surrogate=surrogate,
             detach_reset=detach_reset,
         )
+        return mark(spikes), *others
     scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
     options = operators.NeuronOptions(
         decay, 1 / alpha, beta, threshold, reset, noise.kind, scalars, surrogate.name, surrogate.width,
         detach_reset, backend,
     )  # fmt: skip
     if isinstance(statistics, str):
-        return operators.NoisyLIF.apply(input, initial_state, seed, statistics, options)
+        spikes, *others = operators.NoisyLIF.apply(input, initial_state, seed, statistics, options)
+        return mark(spikes), *others
     mean, deviation = (value[:, None] for value in statistics)
     spikes, state = operators.LIF.apply(input, initial_state, mean, deviation, seed, True, options)
-    return spikes, state, mean, deviation
+    return mark(spikes), state, mean, deviation
 
 
 def _seed(seed, noise, input):

@@ -20,18 +20,21 @@ from fastlif.reference import NO_SECOND_DERIVATIVE
 _NOISE = "str noise, float[] noise_scalars"
 _NEURON = f"float decay, float inv_alpha, float beta, float threshold, float? reset, {_NOISE}"
 _SURROGATE = "str surrogate, float surrogate_width"
+# Of batch normalisation, [channels] float32 each; absent where x is taken as it is.
+_NORM = "Tensor? scale, Tensor? shift"
 
 torch.library.define(
     "fastlif::noisy_spike",
-    f"(Tensor x, Tensor? seed, float threshold, {_NOISE}, str backend) -> Tensor",
+    f"(Tensor x, Tensor? seed, {_NORM}, float threshold, {_NOISE}, str backend) -> Tensor",
 )
 torch.library.define(
     "fastlif::noisy_spike_backward",
-    f"(Tensor grad_spikes, Tensor x, Tensor? seed, float threshold, {_NOISE}, {_SURROGATE}, str backend) -> Tensor",
+    f"(Tensor grad_spikes, Tensor x, Tensor? seed, {_NORM}, float threshold, {_NOISE}, {_SURROGATE}, str backend)"
+    " -> Tensor",
 )
 torch.library.define(
     "fastlif::lif",
-    "(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, "
+    f"(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, {_NORM}, "
     f"{_NEURON}, bool return_state, str backend) -> (Tensor, Tensor)",
 )
 torch.library.define(
@@ -42,7 +45,11 @@ torch.library.define(
 torch.library.define(
     "fastlif::lif_backward",
     "(Tensor grad_spikes, Tensor? grad_state, Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, "
-    f"Tensor? seed, {_NEURON}, {_SURROGATE}, bool detach_reset, str backend) -> (Tensor, Tensor)",
+    f"Tensor? seed, {_NORM}, {_NEURON}, {_SURROGATE}, bool detach_reset, str backend) -> (Tensor, Tensor)",
+)
+torch.library.define(
+    "fastlif::batch_statistics",  # of x [N, C, *]: mean and inverse standard deviation, [C]; moves the running ones
+    "(Tensor x, Tensor(a!) running_mean, Tensor(b!) running_var, float momentum, float eps) -> (Tensor, Tensor)",
 )
 
 
@@ -55,24 +62,25 @@ def _launchers(backend: str):
 
 
 @torch.library.impl("fastlif::noisy_spike", "CompositeExplicitAutograd")
-def _noisy_spike(x, seed, threshold, noise, noise_scalars, backend):
+def _noisy_spike(x, seed, scale, shift, threshold, noise, noise_scalars, backend):
     x = dense_steps(x[None])[0]
     spikes = torch.empty_like(x)
     if x.numel():
         _launchers(backend).noisy_spike_forward(
-            _flat(x), _flat(spikes), seed, noise=noise, noise_scalars=tuple(noise_scalars), threshold=threshold
-        )
+            _flat(x), _flat(spikes), seed, noise=noise, noise_scalars=tuple(noise_scalars), threshold=threshold,
+            batch_norm=_batch_norm(x, scale, shift),
+        )  # fmt: skip
     return spikes
 
 
 @torch.library.register_fake("fastlif::noisy_spike")
-def _(x, seed, threshold, noise, noise_scalars, backend):
+def _(x, seed, scale, shift, threshold, noise, noise_scalars, backend):
     return torch.empty_like(x)
 
 
 @torch.library.impl("fastlif::noisy_spike_backward", "CompositeExplicitAutograd")
 def _noisy_spike_backward(
-    grad_spikes, x, seed, threshold, noise, noise_scalars, surrogate, surrogate_width, backend
+    grad_spikes, x, seed, scale, shift, threshold, noise, noise_scalars, surrogate, surrogate_width, backend
 ):  # fmt: skip
     x = dense_steps(x[None])[0]
     grad_x = torch.empty_like(x)
@@ -80,13 +88,13 @@ def _noisy_spike_backward(
         _launchers(backend).noisy_spike_backward(
             _flat(steps_as(grad_spikes[None], x[None])[0]), _flat(x), _flat(grad_x), seed, noise=noise,
             noise_scalars=tuple(noise_scalars), threshold=threshold, surrogate=surrogate,
-            surrogate_width=surrogate_width,
+            surrogate_width=surrogate_width, batch_norm=_batch_norm(x, scale, shift),
         )  # fmt: skip
     return grad_x
 
 
 @torch.library.register_fake("fastlif::noisy_spike_backward")
-def _(grad_spikes, x, seed, threshold, noise, noise_scalars, surrogate, surrogate_width, backend):
+def _(grad_spikes, x, seed, scale, shift, threshold, noise, noise_scalars, surrogate, surrogate_width, backend):
     return torch.empty_like(x)
 
 
@@ -95,13 +103,18 @@ def _flat(x):
     return flat_steps(x[None], 1).reshape(-1)
 
 
+def _batch_norm(x, scale, shift):
+    """What the launchers take for a dense ``[N, C, *]``: the channel's stride is its place in memory."""
+    return None if scale is None else (scale, shift, x.stride(1) if x.shape[1] > 1 else 1)
+
+
 # --- The scans over time ------------------------------------------------------------------------------------------
 
 
 @torch.library.impl("fastlif::lif", "CompositeExplicitAutograd")
 def _lif(
-    x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise, noise_scalars,
-    return_state, backend,
+    x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold, reset, noise,
+    noise_scalars, return_state, backend,
 ):  # fmt: skip
     x = dense_steps(x)
     spikes = empty_steps(x)
@@ -111,15 +124,15 @@ def _lif(
         state = _launchers(backend).lif_forward(
             flat_steps(x, groups), flat_steps(spikes, groups), _flat_state(initial_state, x, groups), mean, deviation,
             seed, decay=decay, inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
-            noise_scalars=tuple(noise_scalars), return_state=return_state,
+            noise_scalars=tuple(noise_scalars), return_state=return_state, batch_norm=_batch_norm(x[0], scale, shift),
         )  # fmt: skip
     return spikes, _state(state, x, return_state)
 
 
 @torch.library.register_fake("fastlif::lif")
 def _(
-    x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise, noise_scalars,
-    return_state, backend,
+    x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold, reset, noise,
+    noise_scalars, return_state, backend,
 ):  # fmt: skip
     return empty_steps(x), _state(None, x, return_state)
 
@@ -148,8 +161,8 @@ def _(x, initial_state, seed, statistics, decay, inv_alpha, beta, threshold, res
 
 @torch.library.impl("fastlif::lif_backward", "CompositeExplicitAutograd")
 def _lif_backward(
-    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise,
-    noise_scalars, surrogate, surrogate_width, detach_reset, backend,
+    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold,
+    reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, backend,
 ):  # fmt: skip
     x = dense_steps(x)
     grad_x = empty_steps(x)
@@ -161,17 +174,30 @@ def _lif_backward(
             _flat_state(initial_state, x, groups), flat_steps(grad_x, groups), mean, deviation, seed, decay=decay,
             inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
             noise_scalars=tuple(noise_scalars), surrogate=surrogate, surrogate_width=surrogate_width,
-            detach_reset=detach_reset,
+            detach_reset=detach_reset, batch_norm=_batch_norm(x[0], scale, shift),
         )  # fmt: skip
     return grad_x, _state(grad_initial_state, x, initial_state is not None)
 
 
 @torch.library.register_fake("fastlif::lif_backward")
 def _(
-    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, decay, inv_alpha, beta, threshold, reset, noise,
-    noise_scalars, surrogate, surrogate_width, detach_reset, backend,
+    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold,
+    reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, backend,
 ):  # fmt: skip
     return empty_steps(x), _state(None, x, initial_state is not None)
+
+
+@torch.library.impl("fastlif::batch_statistics", "CompositeExplicitAutograd")
+def _batch_statistics(x, running_mean, running_var, momentum, eps):
+    if x.device.type == "cpu":  # where the statistics would be in x's type
+        x = x.float()
+    mean, variance = torch.ops.aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
+    return mean, torch.rsqrt(variance + eps)
+
+
+@torch.library.register_fake("fastlif::batch_statistics")
+def _(x, running_mean, running_var, momentum, eps):
+    return torch.empty_like(running_mean), torch.empty_like(running_mean)
 
 
 def _groups(x, statistics):
@@ -264,7 +290,7 @@ class NoisySpike(torch.autograd.Function):
     @staticmethod
     def forward(x, seed, options):
         o = options
-        return torch.ops.fastlif.noisy_spike(x, seed, o.threshold, o.noise, o.noise_scalars, o.backend)
+        return torch.ops.fastlif.noisy_spike(x, seed, None, None, o.threshold, o.noise, o.noise_scalars, o.backend)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -273,7 +299,7 @@ class NoisySpike(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_spikes):
-        return _SpikeGradient.apply(grad_spikes, *ctx.saved_tensors, ctx.options), None, None
+        return _SpikeGradient.apply(grad_spikes, *ctx.saved_tensors, None, None, ctx.options), None, None
 
 
 class LIF(torch.autograd.Function):
@@ -284,7 +310,7 @@ class LIF(torch.autograd.Function):
     @staticmethod
     def forward(x, initial_state, mean, deviation, seed, return_state, options):
         return torch.ops.fastlif.lif(
-            x, initial_state, mean, deviation, seed, *options[:7], return_state, options.backend
+            x, initial_state, mean, deviation, seed, None, None, *options[:7], return_state, options.backend
         )
 
     @staticmethod
@@ -324,9 +350,67 @@ class NoisyLIF(torch.autograd.Function):
 
 
 def _scan_gradients(grad_spikes, grad_state, saved, options):
-    grad_x, grad_initial_state = _ScanGradient.apply(grad_spikes, grad_state, *saved, options)
+    grad_x, grad_initial_state = _ScanGradient.apply(grad_spikes, grad_state, *saved, None, None, options)
     initial_state = saved[1]
     return grad_x, None if initial_state is None else grad_initial_state.to(initial_state.dtype)
+
+
+class BatchNormNeuron(torch.autograd.Function):
+    """(x ``[T*N, C, *]``, weight, bias, mean, invstd, seed, T, options) to spikes ``[T*N, C, *]``.
+
+    The neuron of its options, a SpikeOptions or a NeuronOptions, over x normalised with its own mean and inverse
+    standard deviation ``[C]``, which are differentiated through. Kept for the backward is what batch normalisation
+    keeps: x and these.
+    """
+
+    @staticmethod
+    def forward(x, weight, bias, mean, invstd, seed, timesteps, options):
+        return normalised_neuron(x, *scale_and_shift(weight, bias, mean, invstd), seed, timesteps, options)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, ctx.timesteps, ctx.options = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, grad_spikes):
+        x, weight, bias, mean, invstd, seed = ctx.saved_tensors
+        scale, shift = scale_and_shift(weight, bias, mean, invstd)
+        if isinstance(ctx.options, SpikeOptions):
+            grad = _SpikeGradient.apply(grad_spikes, x, seed, scale, shift, ctx.options)
+        else:
+            grad_steps, steps = (tensor.unflatten(0, (ctx.timesteps, -1)) for tensor in (grad_spikes, x))
+            grad, _ = _ScanGradient.apply(
+                grad_steps, None, steps, None, None, None, seed, scale, shift, ctx.options
+            )  # fmt: skip
+            grad = grad.flatten(0, 1)
+        wanted = ctx.needs_input_grad[:3]
+        if x.device.type == "cpu" and x.dtype != torch.float32:  # there PyTorch wants all of it in one type
+            grad, x, weight = grad.float(), x.float(), weight.float()
+        grads = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, None, None, mean, invstd, True, 0.0, wanted
+        )  # fmt: skip
+        like = ctx.saved_tensors[:3]
+        grads = (None if grad is None else grad.to(tensor.dtype) for grad, tensor in zip(grads, like))
+        return *grads, None, None, None, None, None
+
+
+def normalised_neuron(x, scale, shift, seed, timesteps, options):
+    """Spikes ``[T*N, C, *]`` of a neuron over ``scale * x + shift``, each ``[C]``, without gradients."""
+    if isinstance(options, SpikeOptions):
+        o = options
+        return torch.ops.fastlif.noisy_spike(x, seed, scale, shift, o.threshold, o.noise, o.noise_scalars, o.backend)
+    steps = x.unflatten(0, (timesteps, -1))
+    spikes, _ = torch.ops.fastlif.lif(
+        steps, None, None, None, seed, scale, shift, *options[:7], False, options.backend
+    )  # fmt: skip
+    return spikes.flatten(0, 1)
+
+
+def scale_and_shift(weight, bias, mean, invstd):
+    """Batch normalisation as ``scale * x + shift``, ``[C]`` float32 each."""
+    scale = weight.float() * invstd
+    return scale, torch.addcmul(bias.float(), mean, scale, value=-1)
 
 
 class _SpikeGradient(torch.autograd.Function):
@@ -335,8 +419,8 @@ class _SpikeGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(grad_spikes, x, seed, options):
-        return torch.ops.fastlif.noisy_spike_backward(grad_spikes, x, seed, *options)
+    def forward(grad_spikes, x, seed, scale, shift, options):
+        return torch.ops.fastlif.noisy_spike_backward(grad_spikes, x, seed, scale, shift, *options)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -353,9 +437,9 @@ class _ScanGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, options):
+    def forward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, options):
         return torch.ops.fastlif.lif_backward(
-            grad_spikes, grad_state, x, initial_state, mean, deviation, seed, *options
+            grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, *options
         )
 
     @staticmethod

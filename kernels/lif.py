@@ -8,6 +8,7 @@ keeps nothing but x: it computes the membrane again, drawing the same noise, and
 import torch
 import triton
 import triton.language as tl
+from fastlif.kernels.batch_norm import channel_arguments, channel_factors, normalised
 from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
 from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile, wide
@@ -50,8 +51,8 @@ def _load(x_ptr, t, stride_xt, place):
 @triton.jit
 def _membrane(x, v, t, a, b, place, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr):
     """h_t of the tile."""
-    _, _, counter, counter_high, lane = place
-    h = x.to(tl.float32) + a * v
+    _, _, counter, counter_high, lane, scale, shift = place
+    h = normalised(x, scale, shift) + a * v
     if GIVEN:
         h += b
     if NOISE != "none":
@@ -67,8 +68,12 @@ def _lif_forward_kernel(
     final_state_ptr,  # [numel] float32, or None
     mean_ptr,  # [T, groups] float32, or None for plain LIF
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
+    scale_ptr,  # [channels] float32, or None: x is taken as it is
+    shift_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
+    channels,
+    channel_stride,
     T,
     numel,
     stride_xt,
@@ -82,13 +87,16 @@ def _lif_forward_kernel(
     NOISE: tl.constexpr,
     PER_SAMPLE: tl.constexpr,
     SOFT_RESET: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    place = (offsets, mask, counter, counter_high, lane)
+    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    place = (offsets, mask, counter, counter_high, lane, scale, shift)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
@@ -118,8 +126,12 @@ def _lif_backward_kernel(
     checkpoint_ptr,  # [chunks - 1, numel] float32 scratch, or None where CHUNK is T
     mean_ptr,  # [T, groups] float32, or None for plain LIF
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
+    scale_ptr,  # [channels] float32, or None: x is taken as it is
+    shift_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
+    channels,
+    channel_stride,
     T,
     numel,
     stride_xt,
@@ -137,13 +149,16 @@ def _lif_backward_kernel(
     DETACH_RESET: tl.constexpr,
     SURROGATE: tl.constexpr,
     CHUNK: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    place = (offsets, mask, counter, counter_high, lane)
+    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    place = (offsets, mask, counter, counter_high, lane, scale, shift)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
@@ -239,7 +254,7 @@ def _backward_tile(x, noise):
 
 
 def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
-                noise_scalars, return_state):
+                noise_scalars, return_state, batch_norm=None):
     """Launches the scan over x ``[T, groups, features]``, dense within a step; writes ``spikes``.
 
     ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. Returns the last membrane
@@ -257,6 +272,7 @@ def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_a
             final_state_ptr=final_state,
             mean_ptr=mean,
             deviation_ptr=deviation,
+            **channel_arguments(batch_norm, options["VECTOR"]),
             seed_ptr=seed,
             noise_scalars=noise_scalars,
             T=T,
@@ -279,7 +295,7 @@ def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_a
 
 
 def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviation, seed, *, decay, inv_alpha, beta,
-                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset):
+                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, batch_norm=None):
     """Launches the reverse scan over x ``[T, groups, features]``; writes ``grad_x``.
 
     Returns the gradient of the initial membrane, or None if there was none.
@@ -303,6 +319,7 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviat
             checkpoint_ptr=checkpoint,
             mean_ptr=mean,
             deviation_ptr=deviation,
+            **channel_arguments(batch_norm, options["VECTOR"]),
             seed_ptr=seed,
             noise_scalars=noise_scalars,
             T=T,

@@ -5,20 +5,23 @@ Forward reads x and writes s. Backward reads x and the incoming gradient and dra
 
 import triton
 import triton.language as tl
+from fastlif.kernels.batch_norm import channel_arguments, channel_factors, normalised
 from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
 from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile
 
 
 @triton.jit
-def _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-              VECTOR: tl.constexpr):
+def _membrane(x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel,
+              NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
+              COLS: tl.constexpr, VECTOR: tl.constexpr):
     """h = x + n of the program's tile, with its offsets and mask."""
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
     ask_first(NOISE)
-    h = x.to(tl.float32)
+    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    h = normalised(x, scale, shift)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
     return h, offsets, mask
@@ -28,16 +31,25 @@ def _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE: tl.constexpr, ROWS: 
 def _noisy_spike_forward_kernel(
     x_ptr,  # [numel]
     spikes_ptr,  # [numel]
+    scale_ptr,  # [channels] float32, or None: x is taken as it is
+    shift_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
+    channels,
+    channel_stride,
     threshold,
     numel,
     NOISE: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    h, offsets, mask = _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE, ROWS, COLS, VECTOR)
+    h, offsets, mask = _membrane(
+        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN,
+        ROWS, COLS, VECTOR,
+    )  # fmt: skip
     spikes = tl.where(h > threshold, 1.0, 0.0)
     tl.store(spikes_ptr + offsets, spikes.to(spikes_ptr.dtype.element_ty), mask=mask)
 
@@ -47,30 +59,40 @@ def _noisy_spike_backward_kernel(
     grad_spikes_ptr,  # [numel]
     x_ptr,  # [numel]
     grad_x_ptr,  # [numel]
+    scale_ptr,  # [channels] float32, or None: x is taken as it is
+    shift_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
+    channels,
+    channel_stride,
     threshold,
     surrogate_width,
     numel,
     NOISE: tl.constexpr,
     SURROGATE: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    RUN: tl.constexpr,
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    h, offsets, mask = _membrane(x_ptr, seed_ptr, noise_scalars, numel, NOISE, ROWS, COLS, VECTOR)
+    h, offsets, mask = _membrane(
+        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN,
+        ROWS, COLS, VECTOR,
+    )  # fmt: skip
     grad = tl.load(grad_spikes_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
     grad *= surrogate_derivative(h - threshold, surrogate_width, SURROGATE)
     tl.store(grad_x_ptr + offsets, grad.to(grad_x_ptr.dtype.element_ty), mask=mask)
 
 
-def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
+def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold, batch_norm=None):
     """Launches the forward over dense tensors of equal layout, any shape; writes ``spikes``."""
     options = noise_tile(x)
     with on_device(x):
         _noisy_spike_forward_kernel[grid(x.numel(), options["ROWS"], options["COLS"])](
             x_ptr=x,
             spikes_ptr=spikes,
+            **channel_arguments(batch_norm, options["VECTOR"]),
             seed_ptr=seed,
             noise_scalars=noise_scalars,
             threshold=threshold,
@@ -82,7 +104,7 @@ def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold):
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
-                         surrogate_width):
+                         surrogate_width, batch_norm=None):
     """Launches the backward over dense tensors of equal layout, any shape; writes ``grad_x``."""
     options = noise_tile(x)
     with on_device(x):
@@ -90,6 +112,7 @@ def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, 
             grad_spikes_ptr=grad_spikes,
             x_ptr=x,
             grad_x_ptr=grad_x,
+            **channel_arguments(batch_norm, options["VECTOR"]),
             seed_ptr=seed,
             noise_scalars=noise_scalars,
             threshold=threshold,

@@ -25,18 +25,30 @@ def tile(ROWS: tl.constexpr, COLS: tl.constexpr, VECTOR: tl.constexpr):
 
     A thread gets at most VECTOR neighbours of a row: fewer where it must keep many steps in its registers.
     """
+    first, start, lane = corner(ROWS, COLS)
+    column = tl.arange(0, COLS)[None, :]
+    offsets = start + (along(column) + lane * SUB_BLOCK)
+    offsets = tl.multiple_of(tl.max_contiguous(offsets, (1, VECTOR)), (1, VECTOR))
+    return offsets, first.to(tl.uint32) + column.to(tl.uint32), (first >> 32).to(tl.uint32), lane
+
+
+@triton.jit
+def corner(ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Where the program's tile begins: its first counter, the offset of that counter's lane 0, its lanes [ROWS, 1]."""
     PARTS: tl.constexpr = LANES // ROWS
     program = tl.program_id(0).to(tl.int64)
     first = program // PARTS * COLS
-    column = tl.arange(0, COLS)[None, :]
     lane = (program % PARTS).to(tl.int32) * ROWS + tl.arange(0, ROWS)[:, None]
-    start = column // SUB_BLOCK * (LANES * SUB_BLOCK) + column % SUB_BLOCK
     if COLS < SUB_BLOCK:  # several tiles share a sub-block
-        offsets = first // SUB_BLOCK * (LANES * SUB_BLOCK) + first % SUB_BLOCK + (start + lane * SUB_BLOCK)
+        return first, first // SUB_BLOCK * (LANES * SUB_BLOCK) + first % SUB_BLOCK, lane
     else:
-        offsets = first * LANES + (start + lane * SUB_BLOCK)
-    offsets = tl.multiple_of(tl.max_contiguous(offsets, (1, VECTOR)), (1, VECTOR))
-    return offsets, first.to(tl.uint32) + column.to(tl.uint32), (first >> 32).to(tl.uint32), lane
+        return first, first * LANES, lane
+
+
+@triton.jit
+def along(column):
+    """How far in memory a column lies from the tile's first, in the same lane."""
+    return column // SUB_BLOCK * (LANES * SUB_BLOCK) + column % SUB_BLOCK
 
 
 @triton.jit

@@ -30,6 +30,10 @@ FORWARD = [
     ({"launcher": "noisy_spike_forward", "noise": "none"}, 4, 32),
     ({"launcher": "lif_forward", "T": 10, **PLAIN}, 8, 32),
     ({"launcher": "lif_forward", "T": 10}, 31.5, 24),
+    ({"launcher": "noisy_spike_forward", "batch_norm": "contiguous"}, 37, 32),
+    ({"launcher": "noisy_spike_forward", "batch_norm": "channels_last"}, 44, 32),
+    ({"launcher": "lif_forward", "T": 10, **PLAIN, "batch_norm": "contiguous"}, 9, 32),
+    ({"launcher": "lif_forward", "T": 10, **PLAIN, "batch_norm": "channels_last"}, 9, 32),
 ]
 BACKWARD = [
     *(
@@ -40,6 +44,10 @@ BACKWARD = [
     ({"launcher": "lif_backward", "T": 1, **PLAIN}, 20.5, 32),
     ({"launcher": "lif_backward", "T": 10, **PLAIN}, 25.5, 32),
     ({"launcher": "lif_backward", "T": 32, **PLAIN}, 38.5, 32),
+    ({"launcher": "noisy_spike_backward", "batch_norm": "contiguous"}, 40.5, 32),
+    ({"launcher": "noisy_spike_backward", "batch_norm": "channels_last"}, 46, 32),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "batch_norm": "contiguous"}, 28, 32),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "batch_norm": "channels_last"}, 27.5, 32),
     ({"launcher": "lif_backward", "T": 4}, 70, 20),
     ({"launcher": "lif_backward", "T": 10}, 96, 10),
     ({"launcher": "lif_backward", "T": 32, "reset": "soft", "state": True}, 97, 32),
@@ -53,7 +61,11 @@ ELSEWHERE = [
     *(
         (target, "fp16", case)
         for target in ("sm_80", "sm_100", "gfx942")
-        for case in ({"launcher": "noisy_spike_forward"}, {"launcher": "lif_backward", "T": 10})
+        for case in (
+            {"launcher": "noisy_spike_forward"}, {"launcher": "lif_backward", "T": 10},
+            {"launcher": "noisy_spike_forward", "batch_norm": "channels_last"},
+            {"launcher": "noisy_spike_backward", "batch_norm": "contiguous"},
+        )  # fmt: skip
     ),
 ]
 

@@ -1,0 +1,141 @@
+"""Batch normalisation and the neuron after it in one pass: what lies between them is neither written nor kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from fastlif import functional, operators, validation
+from fastlif.backends import choose_backend
+from fastlif.conversion import _copy
+from fastlif.modules import LIF, Neuron, NoisyLIF
+from fastlif.packing import mark
+
+__all__ = ["batch_norm_neuron", "fuse"]
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def fuse(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` that runs each batch normalisation directly before a neuron in an ``nn.Sequential`` with it.
+
+    The modules and the state_dict stay as they are, and the spikes too, but for rounding. In training the
+    membrane's input is normalised as it is read, and computed again in the backward: a layer keeps one tensor less,
+    and reads and writes one less. In a forward of your own, call :func:`batch_norm_neuron`.
+
+    Args:
+        model: any module; it is left as it is.
+
+    Raises:
+        TypeError: if ``model`` is not a module or cannot be copied.
+        ValueError: if there is nothing to fuse.
+    """
+    model = _copy(model)
+    fused = [module for module in model.modules() if type(module) is nn.Sequential and _pairs(module)]
+    if not fused:
+        raise ValueError(
+            f"{type(model).__name__} has no batch normalisation directly before a fastlif neuron in an nn.Sequential: "
+            "convert it first, with fastlif.convert; in a forward of your own, call fastlif.batch_norm_neuron"
+        )
+    for module in fused:
+        module.__class__ = FusedSequential
+    return model
+
+
+class FusedSequential(nn.Sequential):
+    """An ``nn.Sequential`` that runs batch normalisation and the neuron after it in one pass."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        modules, pairs, i = list(self), _pairs(self), 0
+        while i < len(modules):
+            if i in pairs:
+                input = batch_norm_neuron(modules[i], modules[i + 1], input)
+            else:
+                input = modules[i](input)
+            i += 2 if i in pairs else 1
+        return input
+
+
+def _pairs(sequential: nn.Sequential) -> list[int]:
+    """The positions of batch normalisations that a neuron follows."""
+    modules = list(sequential)
+    after = zip(modules, modules[1:])
+    return [i for i, (first, second) in enumerate(after) if isinstance(second, Neuron) and type(first) in BATCH_NORMS]
+
+
+def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Tensor) -> torch.Tensor:
+    """``neuron(batch_norm(input))`` in one pass over ``input`` ``[N, C, *]``, where it can be.
+
+    It can for ``nn.BatchNorm1d``, ``2d`` and ``3d`` with weights and running statistics in float32, before a
+    :class:`fastlif.NoisyLIF` of a single step or a :class:`fastlif.LIF` that is not stateful, on the backends "triton"
+    and "compiled": in training, and in evaluation without gradients. Otherwise, and where either has hooks, the two
+    are called one after the other; so they are where a neuron of a MultiStep model has the same input at every step.
+
+    Returns:
+        Spikes ``[N, C, *]``.
+
+    Raises:
+        What the two modules raise.
+    """
+    validation.check_module("batch_norm", batch_norm)
+    validation.check_module("neuron", neuron)
+    if not _fusable(batch_norm, neuron, input):
+        return neuron(batch_norm(input))
+    timesteps = None
+    if isinstance(neuron, LIF):
+        steps = neuron._unfold(input)
+        if steps.shape[0] > 1 and steps.stride(0) == 0:  # the same input at every step: normalised once
+            return neuron(batch_norm(input))
+        timesteps = neuron.timesteps
+    options, seed = _options(neuron, input), None
+    if isinstance(neuron, NoisyLIF):
+        seed = functional._seed(None, neuron.noise, input)
+    weight, bias, eps = batch_norm.weight, batch_norm.bias, batch_norm.eps
+    if batch_norm.training:
+        batch_norm.num_batches_tracked.add_(1)
+        mean, invstd = torch.ops.fastlif.batch_statistics(
+            input.detach(), batch_norm.running_mean, batch_norm.running_var, batch_norm.momentum, eps
+        )
+        return mark(operators.BatchNormNeuron.apply(input, weight, bias, mean, invstd, seed, timesteps, options))
+    factors = operators.scale_and_shift(weight, bias, batch_norm.running_mean, torch.rsqrt(batch_norm.running_var + eps))
+    return operators.normalised_neuron(input, *factors, seed, timesteps, options)
+
+
+def _fusable(batch_norm, neuron, x) -> bool:
+    if type(batch_norm) not in BATCH_NORMS or type(neuron) not in (LIF, NoisyLIF):
+        return False
+    if any(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+           for module in (batch_norm, neuron)):  # fmt: skip
+        return False
+    if not batch_norm.affine or batch_norm.running_mean is None or batch_norm.momentum is None:
+        return False
+    if batch_norm.running_mean.dtype != torch.float32:
+        return False
+    if neuron.stateful or (isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1)):
+        return False
+    if not isinstance(x, torch.Tensor) or x.ndim < 2 or x.shape[1] != batch_norm.num_features or not x.numel():
+        return False  # which the modules have words for
+    batch_norm._check_input_dim(x)
+    if not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is not None:
+        return False  # within torch.func's transforms
+    tensors = x, batch_norm.weight, batch_norm.bias
+    if batch_norm.training:
+        if x.numel() == x.shape[1]:  # a single value in each channel has no statistics
+            return False
+    elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return False
+    return choose_backend(neuron.backend, x) != "reference"
+
+
+def _options(neuron, x):
+    surrogate, backend = neuron.surrogate, choose_backend(neuron.backend, x)
+    if isinstance(neuron, NoisyLIF):
+        noise = neuron.noise
+        scalars = noise.scalars(noise.mean, noise.half_range)
+        return operators.SpikeOptions(
+            neuron.threshold, noise.kind, scalars, surrogate.name, surrogate.width, backend
+        )  # fmt: skip
+    return operators.NeuronOptions(
+        neuron.decay, 0.0, 0.0, neuron.threshold, neuron.reset, "none", (), surrogate.name, surrogate.width,
+        neuron.detach_reset, backend,
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""Spikes at one bit each, while autograd keeps them for the backward of the layers that they go into."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import NamedTuple
+
+import torch
+
+from fastlif.backends import kernels
+
+__all__ = ["packed_spikes"]
+
+_MARK = "_fastlif_spikes"  # attribute of a storage that holds spikes and nothing else: its version when it was marked
+
+
+class _Active(threading.local):
+    contexts = 0
+
+
+_active = _Active()
+
+
+class Packed(NamedTuple):
+    """Spikes of a dense tensor: bit j of byte i is the element at position j * len(bits) + i of its memory."""
+
+    bits: torch.Tensor
+    shape: torch.Size
+    strides: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class Kept(NamedTuple):
+    """Anything else, as it is."""
+
+    tensor: torch.Tensor
+    version: int
+
+
+@contextlib.contextmanager
+def packed_spikes():
+    """While it lasts, the spikes that autograd keeps for the backward are kept at one bit each.
+
+    Around the forward: ``with fastlif.packed_spikes(): loss = criterion(model(images), labels)``. A convolution, a
+    pooling or a linear layer keeps its input; where that is what a fastlif neuron gave, as it was or reshaped, 32 times
+    less memory is held until the backward (16 times in 16 bits), which restores it exactly. What a layer makes of
+    spikes, such as their averages, is kept as it is; so are spikes whose number 8 does not divide, and, in what
+    ``torch.compile`` made, everything.
+    """
+    _active.contexts += 1
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(_pack, _unpack):
+            yield
+    finally:
+        _active.contexts -= 1
+
+
+def mark(spikes: torch.Tensor) -> torch.Tensor:
+    """``spikes``, fresh from a neuron, marked as such within :func:`packed_spikes`."""
+    if _active.contexts and not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None:
+        setattr(spikes.untyped_storage(), _MARK, (spikes._version, spikes.dtype))
+    return spikes
+
+
+def _pack(tensor: torch.Tensor) -> Packed | Kept:
+    if not _holds_spikes(tensor):
+        return Kept(tensor, tensor._version)
+    memory = tensor.as_strided((8, tensor.numel() // 8), (tensor.numel() // 8, 1))
+    bits = torch.empty_like(memory[0], dtype=torch.uint8)
+    if tensor.is_cuda:
+        kernels().pack_bits(memory, bits)
+    else:
+        torch.ne(memory[0], 0, out=bits)
+        for j in range(1, 8):
+            bits |= (memory[j] != 0).to(torch.uint8) << j
+    return Packed(bits, tensor.shape, tensor.stride(), tensor.dtype)
+
+
+def _holds_spikes(tensor: torch.Tensor) -> bool:
+    if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or torch.compiler.is_compiling():
+        return False
+    return (
+        getattr(tensor.untyped_storage(), _MARK, None) == (tensor._version, tensor.dtype)
+        and tensor.numel() % 8 == 0
+        and tensor.numel() > 0
+        and torch.ops.aten.is_non_overlapping_and_dense(tensor)
+    )
+
+
+def _unpack(kept: Packed | Kept) -> torch.Tensor:
+    if isinstance(kept, Kept):
+        if kept.tensor._version != kept.version:
+            raise RuntimeError(
+                f"a tensor of shape {tuple(kept.tensor.shape)} that the backward needs has been changed in place since "
+                "the forward: use the operation that returns a new tensor instead"
+            )
+        return kept.tensor
+    bits = kept.bits
+    tensor = torch.empty_strided(kept.shape, kept.strides, dtype=kept.dtype, device=bits.device)
+    memory = tensor.as_strided((8, len(bits)), (len(bits), 1))
+    if bits.is_cuda:
+        kernels().unpack_bits(bits, memory)
+    else:
+        for j in range(8):
+            memory[j] = (bits >> j) & 1
+    return tensor

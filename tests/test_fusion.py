@@ -1,0 +1,230 @@
+"""Batch normalisation fused with the neuron after it: the same results, and nothing kept in between."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from helpers import DEVICE, relative_error
+from torch import nn
+
+import fastlif
+from fastlif import LIF, NoisyLIF, Noise, batch_norm_neuron, fuse
+
+BACKENDS = ["compiled"]
+try:
+    import triton  # noqa: F401
+
+    BACKENDS.append("triton")
+except ImportError:
+    pass
+
+SHAPES = {
+    "images": (20, 6, 8, 8),
+    "images of 7 x 7": (20, 6, 7, 7),
+    "channels_last": (20, 8, 8, 8),
+    "channels_last, 5 channels": (10, 5, 4, 4),
+    "vectors": (40, 48),
+    "sequences": (20, 6, 10),
+    "volumes": (10, 3, 4, 4, 4),
+    "one channel": (20, 1, 5, 5),
+    "many programs": (10, 30, 13, 13),
+}
+NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+NEURONS = {
+    "noisy": lambda backend: NoisyLIF(backend=backend),
+    "no noise": lambda backend: NoisyLIF(noise=Noise("none"), surrogate="sigmoid", backend=backend),
+    "LIF": lambda backend: LIF(timesteps=5, reset=None, backend=backend),
+    "LIF, T = 10": lambda backend: LIF(timesteps=10, decay=0.9, backend=backend),
+}
+
+
+def example(name):
+    generator = torch.Generator().manual_seed(1)
+    x = 2 * torch.randn(SHAPES[name], generator=generator) + 0.7
+    x = x.to(DEVICE, memory_format=torch.channels_last) if name.startswith("channels_last") else x.to(DEVICE)
+    norm = NORMS[x.ndim](x.shape[1]).to(DEVICE)
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 1.5, generator=torch.Generator(DEVICE).manual_seed(2))
+        norm.bias.uniform_(0.2, 0.8, generator=torch.Generator(DEVICE).manual_seed(3))
+    return x, norm
+
+
+def both(norm, neuron, x, training=True):
+    """Spikes, gradients and running statistics, fused and one after the other, with the same noise."""
+    for function in (batch_norm_neuron, lambda norm, neuron, x: neuron(norm(x))):
+        own, leaf = copy.deepcopy(norm).train(training), x.clone().requires_grad_(training)
+        torch.manual_seed(4)
+        with torch.set_grad_enabled(training):
+            spikes = function(own, neuron, leaf)
+        grads = ()
+        if training:
+            weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(5)).to(spikes)
+            grads = torch.autograd.grad((spikes * weights).sum(), (leaf, own.weight, own.bias))
+        yield spikes, grads, list(own.buffers())
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_fused_as_one_after_the_other(backend, shape, neuron, fresh_compiler):
+    x, norm = example(shape)
+    (spikes, grads, buffers), (expected, wanted, wanted_buffers) = both(norm, NEURONS[neuron](backend), x)
+    assert spikes.dtype == x.dtype and spikes.stride() == x.stride() and 0.02 < float(spikes.detach().mean()) < 0.98
+    assert int((spikes != expected).sum()) <= 1  # at the threshold, rounding may decide otherwise
+    for grad, other in zip(grads, wanted):
+        assert relative_error(grad, other) < (1e-5 if torch.equal(spikes, expected) else 1e-2)
+    for buffer, other in zip(buffers, wanted_buffers):
+        torch.testing.assert_close(buffer, other)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("shape", ["images", "channels_last"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_in_evaluation(backend, shape, neuron, fresh_compiler):
+    x, norm = example(shape)
+    norm.running_mean.uniform_(-1, 1)
+    (spikes, _, _), (expected, _, _) = both(norm, NEURONS[neuron](backend), x, training=False)
+    assert int((spikes != expected).sum()) <= 1 and 0.02 < float(spikes.detach().mean()) < 0.98
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("neuron", ["noisy", "LIF"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_16_bits(backend, neuron, dtype, fresh_compiler):
+    """Against float32: what is normalised is not rounded on its way to the neuron."""
+    x, norm = example("images")
+    x = x.to(dtype)
+    (spikes, grads, _), _ = both(norm, NEURONS[neuron](backend), x)
+    (expected, wanted, _), _ = both(norm, NEURONS[neuron](backend), x.float())
+    assert spikes.dtype == dtype and int((spikes != expected).sum()) <= 1
+    for grad, other in zip(grads, wanted):
+        assert relative_error(grad, other) < (2e-2 if dtype == torch.bfloat16 else 3e-3)
+
+
+def kept_bytes(function):
+    """Of the tensors that autograd keeps for the backward of ``function()``, each memory once."""
+    kept = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = function()
+    assert output.requires_grad
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("neuron", ["noisy", "LIF, T = 10"])
+def test_a_fused_neuron_keeps_nothing_of_its_own(neuron, fresh_compiler):
+    x, norm = example("images")
+    x.requires_grad_()
+    small = 8 * 4 * x.shape[1] + 8  # statistics and weights of the channels, the seed
+    neuron = NEURONS[neuron]("auto")
+    alone = kept_bytes(lambda: norm(x))
+    assert kept_bytes(lambda: batch_norm_neuron(norm, neuron, x)) <= alone + small
+    assert kept_bytes(lambda: neuron(norm(x))) >= 2 * 4 * x.numel()
+
+
+def network(activation=NoisyLIF):
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), activation(), nn.AvgPool2d(2), nn.Sequential(nn.Conv2d(8, 8, 3),
+        nn.BatchNorm2d(8), activation()), nn.Flatten(), nn.Linear(32, 10), nn.BatchNorm1d(10), activation(),
+    ).to(DEVICE)  # fmt: skip
+
+
+def test_fuse_is_a_copy_of_the_same_modules_and_keys():
+    model = network()
+    fused = fuse(model)
+    assert list(fused.state_dict()) == list(model.state_dict()) and type(model) is nn.Sequential
+    assert [type(m) for m in fused] != [type(m) for m in model] and type(fused[1]) is nn.BatchNorm2d
+    model.load_state_dict(fused.state_dict())
+    assert fused[0].weight is not model[0].weight
+    assert type(pickle.loads(pickle.dumps(fused))) is type(fused)
+
+
+@pytest.mark.parametrize("spiking", ["single step", "MultiStep of LIF", "converted"])
+def test_a_fused_network_trains_and_runs_as_before(spiking, fresh_compiler):
+    torch.manual_seed(0)
+    model = network(lambda: LIF(timesteps=4)) if spiking == "MultiStep of LIF" else network()
+    fused, x = fuse(model), torch.rand(16, 3, 10, 10, device=DEVICE)
+    if spiking != "single step":
+        model, fused = fastlif.MultiStep(model, 4), fastlif.MultiStep(fused, 4)
+    for mode in (True, False):
+        outputs = []
+        for run in (model.train(mode), fused.train(mode)):
+            torch.manual_seed(1)
+            output = run(x)
+            (output**2).sum().backward()
+            outputs.append(output.detach())
+        torch.testing.assert_close(*outputs)
+    total = torch.cat([p.grad.flatten() for p in model.parameters()])
+    other = torch.cat([p.grad.flatten() for p in fused.parameters()])
+    assert relative_error(other, total) < 1e-4
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_compiled(mode, fresh_compiler):
+    model = fuse(network()).train(mode)
+    x = torch.rand(16, 3, 10, 10, device=DEVICE)
+    outputs = []
+    for run in (torch.compile(model, fullgraph=True, options={"fallback_random": True}), model):
+        torch.manual_seed(1)
+        before = copy.deepcopy(model.state_dict())
+        model.zero_grad()
+        output = run(x)
+        output.sum().backward()
+        outputs.append((output.detach(), model[0].weight.grad.clone(), *map(torch.clone, model.buffers())))
+        model.load_state_dict(before)
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
+
+
+def hooked(norm, neuron):
+    neuron.register_forward_hook(lambda module, args, output: None)
+
+
+UNFUSED = {
+    "a hook": hooked,
+    "no running statistics": lambda norm, neuron: norm.__init__(6, track_running_stats=False),
+    "no weights": lambda norm, neuron: norm.__init__(6, affine=False),
+    "cumulative averages": lambda norm, neuron: setattr(norm, "momentum", None),
+    "reference": lambda norm, neuron: setattr(neuron, "backend", "reference"),
+    "converted": lambda norm, neuron: neuron.convert(),
+    "in evaluation, with gradients": lambda norm, neuron: norm.eval(),
+}
+
+
+@pytest.mark.parametrize("change", UNFUSED)
+def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch, fresh_compiler):
+    norm, neuron, x = nn.BatchNorm2d(6), NoisyLIF(), torch.randn(4, 6, 5, 5, requires_grad=True)
+    UNFUSED[change](norm, neuron)
+    called = []
+    monkeypatch.setattr(fastlif.operators.BatchNormNeuron, "apply", lambda *arguments: called.append(arguments))
+    torch.manual_seed(1)
+    spikes = batch_norm_neuron(norm, neuron, x)
+    torch.manual_seed(1)
+    assert torch.equal(spikes, neuron(norm(x))) and not called
+    spikes.sum().backward()
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="convert it first"):
+        fuse(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))
+    with pytest.raises(TypeError, match="model"):
+        fuse("model")
+    with pytest.raises(TypeError, match="neuron"):
+        batch_norm_neuron(nn.BatchNorm1d(3), torch.relu, torch.rand(2, 3))
+    with pytest.raises(ValueError, match="expected 4D input"):
+        batch_norm_neuron(nn.BatchNorm2d(3), NoisyLIF(), torch.rand(2, 3))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        batch_norm_neuron(nn.BatchNorm1d(3), NoisyLIF(), torch.rand(1, 3))
+    with pytest.raises(ValueError, match="timesteps"):
+        batch_norm_neuron(nn.BatchNorm1d(3), LIF(timesteps=4), torch.rand(6, 3))
+
+
+def test_no_second_derivative(fresh_compiler):
+    x = torch.randn(8, 3, requires_grad=True)
+    (grad,) = torch.autograd.grad(batch_norm_neuron(nn.BatchNorm1d(3), NoisyLIF(), x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiated twice"):
+        grad.sum().backward()
