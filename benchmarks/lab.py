@@ -240,7 +240,7 @@ class Lab:
         wanted = [Work(dataset, network) for dataset in self.options.datasets for network in WORKLOADS[dataset]]
         large = large and self.form.large
         wanted = [work for work in wanted if (large or work.network == "small") and self._has(work.dataset)]
-        return [work for work in wanted if self._can_build(work.network)]
+        return [work for work in wanted if self.can_build(work.network)]
 
     def timed_only(self) -> list[Work]:
         """What only the throughput is measured of: large networks in the quick form, or without their data."""
@@ -249,7 +249,7 @@ class Lab:
         works = [Work(dataset, network) for name, dataset in names for network in WORKLOADS[name]]
         works = [work for work in works if work not in found and work.network != "small"]
         works = [work for work in works if self.options.synthetic or not work.dataset.startswith("synthetic")]
-        return [work for work in works if self._can_build(work.network)]
+        return [work for work in works if self.can_build(work.network)]
 
     def _has(self, dataset: str) -> bool:
         try:
@@ -262,7 +262,8 @@ class Lab:
             return self._leave_out(dataset, error)
         return True
 
-    def _can_build(self, network: str) -> bool:
+    def can_build(self, network: str) -> bool:
+        """Whether torchvision is there, if the network needs it; if not, says so once."""
         try:
             return network == "small" or bool(datasets.import_torchvision("it is built"))
         except ImportError as error:
@@ -418,14 +419,15 @@ class Lab:
         values: Spread | float,
         over: str = "",
         test_images: int | None = None,
+        dataset: str = "none",
     ) -> None:
         """Add a row. ``spec`` is the network it is about, or words for it where nothing was trained.
 
-        ``test_images``: how many were tested, if it were not all.
+        ``test_images``: how many were tested, if it were not all. ``dataset``: beside words, what the network ran on.
         """
         if isinstance(values, (int, float)):
             values = Spread(float(values), float(values), float(values))
-        dataset, network, trained = "none", spec, ""
+        network, trained = spec, ""
         if isinstance(spec, Spec):
             recipe = spec.recipe
             trained = f"{recipe.epochs} epochs of {spec.train_images:,} images in batches of {recipe.batch_size}"

@@ -12,6 +12,7 @@ from benchmarks.results import Spread, spread
 
 WARM_UP_SECONDS = 0.1
 CALLS = (5, 100)  # that are timed: at least, at most
+TURNS = (5, 20)  # of each of two calls that are compared: at least, at most
 COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # several times any cache
 
 
@@ -52,6 +53,24 @@ def _cuda_times(call, device, count) -> list[float]:
         end.record()
     torch.cuda.synchronize(device)
     return [start.elapsed_time(end) / 1000 for start, end in events]
+
+
+def by_turns(
+    first: Callable[[], object], second: Callable[[], object], device: torch.device, *, budget: float, batches: int = 1
+) -> tuple[list[float], list[float]]:
+    """Seconds of each of two calls that take turns, so that whatever else the machine does slows down both alike.
+
+    There are from 5 turns each up to 20, for about ``budget`` seconds; in a turn it is called ``batches`` times, without
+    waiting for the device in between. Nothing is warmed up.
+    """
+    times, start = ([], []), now(device)
+    while len(times[0]) < TURNS[0] or (len(times[0]) < TURNS[1] and now(device) - start < budget):
+        for own, call in zip(times, (first, second)):
+            began = now(device)
+            for _ in range(batches):
+                call()
+            own.append((now(device) - began) / batches)
+    return times
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:

@@ -1,6 +1,6 @@
 """The LIF neurons of other libraries, set to our recurrence: decay 0.5, threshold 1, hard reset to 0, atan of width 2.
 
-Each is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which imports
+Beside them, whole networks on SpikingJelly's layers. Each neuron is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which imports
 the library. SpikingJelly fires where the membrane reaches the threshold, the others where it exceeds it: they differ
 at ties alone.
 """
@@ -9,27 +9,64 @@ import importlib.metadata
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastlif.functional import lif
 
 Neuron = Callable[[Tensor], Tensor]
 
 
-def spikingjelly(device: torch.device) -> Neuron:
-    from spikingjelly.activation_based import functional, neuron, surrogate
+def spikingjelly_node(device: torch.device) -> nn.Module:
+    from spikingjelly.activation_based import neuron, surrogate
 
     node = neuron.LIFNode(
         tau=2.0, decay_input=False, surrogate_function=surrogate.ATan(alpha=2.0), step_mode="m"
     )  # fmt: skip
     if device.type == "cuda":
         node.backend = "triton"
+    return node
+
+
+def spikingjelly(device: torch.device) -> Neuron:
+    from spikingjelly.activation_based import functional
+
+    node = spikingjelly_node(device)
 
     def run(x):
         functional.reset_net(node)
         return node(x)
 
     return run
+
+
+class SpikingJellyNetwork(nn.Module):
+    """A network on SpikingJelly's layers over T steps: the same images at every step, the mean over T out.
+
+    ``model`` is one of ``benchmarks.networks`` with :func:`spikingjelly_node` for its activations; it is changed. For
+    T = 1 it runs in SpikingJelly's single-step mode. Each neuron is reset before each of its calls: the two activations
+    of a block of ResNet-18 are one module.
+    """
+
+    def __init__(self, model: nn.Module, timesteps: int):
+        from spikingjelly.activation_based import base, functional, layer
+
+        super().__init__()
+        if not isinstance(model, nn.Sequential):  # torchvision's, which flatten by a function that knows of no time
+            *body, last = model.children()
+            model = nn.Sequential(*body, nn.Flatten(), last)
+        for module in model.modules():
+            if isinstance(module, base.MemoryModule):
+                module.register_forward_pre_hook(lambda node, inputs: node.reset())
+            elif hasattr(layer, type(module).__name__):  # its layers are PyTorch's with a step mode
+                module.__class__ = getattr(layer, type(module).__name__)
+                module.step_mode = "m"
+        functional.set_step_mode(model, "m" if timesteps > 1 else "s")
+        self.model, self.timesteps = model, timesteps
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.timesteps == 1:
+            return self.model(images)
+        return self.model(images.expand(self.timesteps, *images.shape)).mean(dim=0)
 
 
 def snntorch(device: torch.device) -> Neuron:
