@@ -54,8 +54,8 @@ def _scalars(*values) -> torch.Tensor:
     return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32)
 
 
-# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step. Their kind is
-# only there to tell them apart ------------------------------------------------------------------------------------
+# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step; normalised in the graph,
+# [T, 1, outer, channels, inner]. Their kind is only there to tell them apart -----------------------------
 
 
 def _noisy_spike(kind, noise, x, spikes, seed, scalars):
@@ -75,8 +75,10 @@ def _single_step_membrane(noise, x, seed, noise_scalars):
     return h + reference.noise_like(x, seed, 0, noise, noise_scalars.unbind())
 
 
-def _membrane(noise, x, v, a, b, t, seed, noise_scalars):
-    h = reference.widen(x) + a[:, None] * v + b[:, None]
+def _membrane(noise, x, v, a, b, t, seed, noise_scalars, scale, shift):
+    a, b = (factor.view(-1, *(1,) * (v.ndim - 1)) for factor in (a, b))
+    h = reference.widen(x) if scale is None else torch.addcmul(shift, reference.widen(x), scale)
+    h = h + a * v + b
     if noise == "none":
         return h
     return h + reference.noise_like(x, seed, t, noise, noise_scalars.unbind())
@@ -91,10 +93,10 @@ def _fire(soft_reset, h, threshold, reset):
 # then copied.
 
 
-def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, *spikes):
+def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, scale, shift, *spikes):
     """Chunk [T, groups, features] of the recurrence from step t. Returns the last membrane."""
     for i in range(T):
-        h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:])
+        h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:], scale, shift)
         spiking, v = _fire(soft_reset, h, scalars[0], scalars[1])
         if write:
             spikes[i].copy_(spiking)
@@ -102,12 +104,12 @@ def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, *spik
 
 
 def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, x, grad_spikes, grad_v, v, a, b, t, seed,
-                  scalars, *grad_x):
+                  scalars, scale, shift, *grad_x):
     """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
     threshold, reset, width = scalars[:3].unbind()
     membranes = []
     for i in range(T):
-        membranes.append(_membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[3:]))
+        membranes.append(_membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[3:], scale, shift))
         _, v = _fire(soft_reset, membranes[-1], threshold, reset)
     for i in reversed(range(T)):
         h = membranes[i]
@@ -118,34 +120,46 @@ def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, x, grad_s
             kept = 1 - (h > threshold).to(h.dtype) + (0 if detach_reset else (reset - h) * derivative)
         grad_h = grad_spikes[i] * derivative + grad_v * kept
         grad_x[i].copy_(grad_h)
-        grad_v = a[i][:, None] * grad_h
+        grad_v = a[i].view(-1, *(1,) * (v.ndim - 1)) * grad_h
     return grad_v
+
+
+def _pack_bits(kind, spikes, bits):
+    bits.copy_(reference.pack_bits(spikes))
+
+
+def _unpack_bits(kind, dtype, bits, *spikes):
+    for row, unpacked in zip(spikes, reference.unpack_bits(bits)):
+        row.copy_(unpacked)
 
 
 # --- The launchers' counterparts ----------------------------------------------------------------------------------
 
 
 def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold, batch_norm=None):
-    x = _normalised(x, batch_norm)
+    x = _normalised(x, batch_norm, spikes)
     _run(_noisy_spike, (noise,), x, spikes, seed, _scalars(threshold, *noise_scalars))
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
                          surrogate_width, batch_norm=None):
-    x = _normalised(x, batch_norm)
+    x = _normalised(x, batch_norm, grad_x)
     scalars = _scalars(threshold, surrogate_width, *noise_scalars)
     _run(_noisy_spike_backward, (noise, surrogate), x, grad_spikes, grad_x, seed, scalars)
 
 
 def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
                 noise_scalars, return_state, batch_norm=None):
-    x = _normalised(x, batch_norm)
+    if noise == "none":
+        (x, spikes), factors = _by_channel(batch_norm, x, spikes)
+    else:
+        x, factors = _normalised(x, batch_norm), (None, None)
     a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
     scalars = _scalars(threshold, reset, *noise_scalars)
     v = _first_membrane(x, initial_state)
     for chunk, t in _chunks(x, noise):
         static = (x[chunk].shape[0], noise, reset is None, True)
-        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, *spikes[chunk])
+        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, *factors, *spikes[chunk])
     return v
 
 
@@ -162,27 +176,30 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
         a, b = reference.normalisation(*statistics[-1], decay, inv_alpha, beta)
         t = torch.tensor(i, dtype=torch.int32)
         static = (1, noise, reset is None, True)
-        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, spikes[i])
+        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, None, None, spikes[i])
     mean, deviation = map(torch.stack, zip(*statistics))
     return v, mean, deviation
 
 
 def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviation, seed, *, decay, inv_alpha, beta,
                  threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, batch_norm=None):
-    x = _normalised(x, batch_norm)
+    if noise == "none":
+        (x, grad_spikes, grad_x), factors = _by_channel(batch_norm, x, grad_spikes, grad_x)
+    else:
+        x, factors = _normalised(x, batch_norm), (None, None)
     a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
     chunks = _chunks(x, noise)
     starts = [_first_membrane(x, initial_state)]
     for chunk, t in chunks[:-1]:
         static = (x[chunk].shape[0], noise, reset is None, False)
         scalars = _scalars(threshold, reset, *noise_scalars)
-        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars))
+        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, *factors))
     scalars = _scalars(threshold, reset, surrogate_width, *noise_scalars)
-    grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state
+    grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state.view(x.shape[1:])
     for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
         static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset)
         grad_v = _run(_reverse_scan, static, x[chunk], grad_spikes[chunk], grad_v, v, a[chunk], b[chunk], t, seed,
-                      scalars, *grad_x[chunk])
+                      scalars, *factors, *grad_x[chunk])
     return grad_v
 
 
@@ -199,16 +216,37 @@ def _coefficients(x, mean, deviation, decay, inv_alpha, beta):
     return reference.normalisation(mean, deviation, decay, inv_alpha, beta)
 
 
-def _normalised(x, batch_norm):
-    """x ``[..., features]`` normalised by channel, in a new float32 tensor: to find an element's channel within the
-    graphs would cost more than that."""
+def pack_bits(spikes, bits):
+    _run(_pack_bits, (), spikes, bits)
+
+
+def unpack_bits(bits, spikes):
+    _run(_unpack_bits, (spikes.dtype,), bits, *spikes)
+
+
+def _normalised(x, batch_norm, into=None):
+    """x ``[..., features]`` normalised by channel, in float32, for graphs with noise: those know no channels.
+
+    In the memory of ``into`` if that is float32: the output of a graph that reads each element before it writes it.
+    """
     if batch_norm is None:
         return x
+    (x, into), (scale, shift) = _by_channel(batch_norm, x, into)
+    if into is not None and into.dtype != torch.float32:
+        into = None
+    return torch.addcmul(shift, x, scale, out=into).flatten(-3)
+
+
+def _by_channel(batch_norm, *tensors):
+    """The tensors ``[..., features]`` as ``[..., outer, channels, inner]``, and the factors to be multiplied with."""
+    if batch_norm is None:
+        return tensors, (None, None)
     scale, shift, stride = batch_norm
-    return torch.addcmul(shift[:, None], x.unflatten(-1, (-1, len(scale), stride)), scale[:, None]).flatten(-3)
+    views = (None if tensor is None else tensor.unflatten(-1, (-1, len(scale), stride)) for tensor in tensors)
+    return tuple(views), (scale[:, None], shift[:, None])
 
 
 def _first_membrane(x, initial_state):
     if initial_state is None:
         return torch.zeros(x.shape[1:], dtype=torch.float32, device=x.device)
-    return initial_state
+    return initial_state.view(x.shape[1:])

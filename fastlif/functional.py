@@ -62,10 +62,10 @@ def noisy_spike(
     backend = choose_backend(backend, input)
     seed = _seed(seed, noise, input)
     if backend == "reference":
-        return mark(reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate))
+        return mark(reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate), backend)
     scalars = noise.scalars(noise.mean, noise.half_range)
     options = operators.SpikeOptions(threshold, noise.kind, scalars, surrogate.name, surrogate.width, backend)
-    return mark(operators.NoisySpike.apply(input, seed, options))
+    return mark(operators.NoisySpike.apply(input, seed, options), backend)
 
 
 def lif(
@@ -126,7 +126,7 @@ def lif(
             decay, 0.0, 0.0, threshold, reset, "none", (), surrogate.name, surrogate.width, detach_reset, backend
         )
         spikes, state = operators.LIF.apply(input, initial_state, None, None, None, return_state, options)
-    return (mark(spikes), state) if return_state else mark(spikes)
+    return (mark(spikes, backend), state) if return_state else mark(spikes, backend)
 
 
 def noisy_lif(
@@ -231,7 +231,7 @@ def noisy_lif_with_statistics(
             surrogate=surrogate,
             detach_reset=detach_reset,
         )
-        return mark(spikes), *others
+        return mark(spikes, backend), *others
     scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
     options = operators.NeuronOptions(
         decay, 1 / alpha, beta, threshold, reset, noise.kind, scalars, surrogate.name, surrogate.width,
@@ -239,10 +239,10 @@ def noisy_lif_with_statistics(
     )  # fmt: skip
     if isinstance(statistics, str):
         spikes, *others = operators.NoisyLIF.apply(input, initial_state, seed, statistics, options)
-        return mark(spikes), *others
+        return mark(spikes, backend), *others
     mean, deviation = (value[:, None] for value in statistics)
     spikes, state = operators.LIF.apply(input, initial_state, mean, deviation, seed, True, options)
-    return mark(spikes), state, mean, deviation
+    return mark(spikes, backend), state, mean, deviation
 
 
 def _seed(seed, noise, input):

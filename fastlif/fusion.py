@@ -96,7 +96,8 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         mean, invstd = torch.ops.fastlif.batch_statistics(
             input.detach(), batch_norm.running_mean, batch_norm.running_var, batch_norm.momentum, eps
         )
-        return mark(operators.BatchNormNeuron.apply(input, weight, bias, mean, invstd, seed, timesteps, options))
+        spikes = operators.BatchNormNeuron.apply(input, weight, bias, mean, invstd, seed, timesteps, options)
+        return mark(spikes, options.backend)
     factors = operators.scale_and_shift(weight, bias, batch_norm.running_mean, torch.rsqrt(batch_norm.running_var + eps))
     return operators.normalised_neuron(input, *factors, seed, timesteps, options)
 

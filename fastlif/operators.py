@@ -53,7 +53,7 @@ torch.library.define(
 )
 
 
-def _launchers(backend: str):
+def launchers(backend: str):
     """Both hold functions of the same names and arguments."""
     return kernels() if backend == "triton" else compiled
 
@@ -66,7 +66,7 @@ def _noisy_spike(x, seed, scale, shift, threshold, noise, noise_scalars, backend
     x = dense_steps(x[None])[0]
     spikes = torch.empty_like(x)
     if x.numel():
-        _launchers(backend).noisy_spike_forward(
+        launchers(backend).noisy_spike_forward(
             _flat(x), _flat(spikes), seed, noise=noise, noise_scalars=tuple(noise_scalars), threshold=threshold,
             batch_norm=_batch_norm(x, scale, shift),
         )  # fmt: skip
@@ -85,7 +85,7 @@ def _noisy_spike_backward(
     x = dense_steps(x[None])[0]
     grad_x = torch.empty_like(x)
     if x.numel():
-        _launchers(backend).noisy_spike_backward(
+        launchers(backend).noisy_spike_backward(
             _flat(steps_as(grad_spikes[None], x[None])[0]), _flat(x), _flat(grad_x), seed, noise=noise,
             noise_scalars=tuple(noise_scalars), threshold=threshold, surrogate=surrogate,
             surrogate_width=surrogate_width, batch_norm=_batch_norm(x, scale, shift),
@@ -121,7 +121,7 @@ def _lif(
     groups = 1 if mean is None else mean.shape[1]
     state = None
     if x.numel():
-        state = _launchers(backend).lif_forward(
+        state = launchers(backend).lif_forward(
             flat_steps(x, groups), flat_steps(spikes, groups), _flat_state(initial_state, x, groups), mean, deviation,
             seed, decay=decay, inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
             noise_scalars=tuple(noise_scalars), return_state=return_state, batch_norm=_batch_norm(x[0], scale, shift),
@@ -146,7 +146,7 @@ def _noisy_lif(
     groups = _groups(x, statistics)
     if not x.numel():
         return spikes, _state(None, x, True), *(value.zero_() for value in _empty_statistics(x, groups))
-    state, mean, deviation = _launchers(backend).noisy_lif_forward(
+    state, mean, deviation = launchers(backend).noisy_lif_forward(
         flat_steps(x, groups), flat_steps(spikes, groups), _flat_state(initial_state, x, groups), seed, decay=decay,
         inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
         noise_scalars=tuple(noise_scalars),
@@ -169,7 +169,7 @@ def _lif_backward(
     groups = 1 if mean is None else mean.shape[1]
     grad_initial_state = None
     if x.numel():
-        grad_initial_state = _launchers(backend).lif_backward(
+        grad_initial_state = launchers(backend).lif_backward(
             flat_steps(steps_as(grad_spikes, x), groups), _flat_state(grad_state, x, groups), flat_steps(x, groups),
             _flat_state(initial_state, x, groups), flat_steps(grad_x, groups), mean, deviation, seed, decay=decay,
             inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import torch
 
-from fastlif.backends import kernels
+from fastlif import operators, reference
 
 __all__ = ["packed_spikes"]
 
-_MARK = "_fastlif_spikes"  # attribute of a storage that holds spikes and nothing else: its version when it was marked
+_MARK = "_fastlif_spikes"  # attribute of a storage that holds spikes and nothing else: version, dtype and backend
 
 
 class _Active(threading.local):
@@ -29,6 +29,7 @@ class Packed(NamedTuple):
     shape: torch.Size
     strides: tuple[int, ...]
     dtype: torch.dtype
+    backend: str
 
 
 class Kept(NamedTuple):
@@ -56,36 +57,34 @@ def packed_spikes():
         _active.contexts -= 1
 
 
-def mark(spikes: torch.Tensor) -> torch.Tensor:
-    """``spikes``, fresh from a neuron, marked as such within :func:`packed_spikes`."""
+def mark(spikes: torch.Tensor, backend: str) -> torch.Tensor:
+    """``spikes``, fresh from a neuron, marked as such within :func:`packed_spikes`; ``backend`` is what packs them."""
     if _active.contexts and not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None:
-        setattr(spikes.untyped_storage(), _MARK, (spikes._version, spikes.dtype))
+        setattr(spikes.untyped_storage(), _MARK, (spikes._version, spikes.dtype, backend))
     return spikes
 
 
 def _pack(tensor: torch.Tensor) -> Packed | Kept:
-    if not _holds_spikes(tensor):
+    backend = _backend_of_spikes(tensor)
+    if backend is None:
         return Kept(tensor, tensor._version)
     memory = tensor.as_strided((8, tensor.numel() // 8), (tensor.numel() // 8, 1))
-    bits = torch.empty_like(memory[0], dtype=torch.uint8)
-    if tensor.is_cuda:
-        kernels().pack_bits(memory, bits)
+    if backend == "reference":
+        bits = reference.pack_bits(memory)
     else:
-        torch.ne(memory[0], 0, out=bits)
-        for j in range(1, 8):
-            bits |= (memory[j] != 0).to(torch.uint8) << j
-    return Packed(bits, tensor.shape, tensor.stride(), tensor.dtype)
+        bits = torch.empty_like(memory[0], dtype=torch.uint8)
+        operators.launchers(backend).pack_bits(memory, bits)
+    return Packed(bits, tensor.shape, tensor.stride(), tensor.dtype, backend)
 
 
-def _holds_spikes(tensor: torch.Tensor) -> bool:
+def _backend_of_spikes(tensor: torch.Tensor) -> str | None:
+    """What is to pack ``tensor``; None if it does not consist of spikes, or not of a dense multiple of 8."""
     if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or torch.compiler.is_compiling():
-        return False
-    return (
-        getattr(tensor.untyped_storage(), _MARK, None) == (tensor._version, tensor.dtype)
-        and tensor.numel() % 8 == 0
-        and tensor.numel() > 0
-        and torch.ops.aten.is_non_overlapping_and_dense(tensor)
-    )
+        return None
+    version, dtype, backend = getattr(tensor.untyped_storage(), _MARK, (None, None, None))
+    if (version, dtype) != (tensor._version, tensor.dtype) or tensor.numel() % 8 or not tensor.numel():
+        return None
+    return backend if torch.ops.aten.is_non_overlapping_and_dense(tensor) else None
 
 
 def _unpack(kept: Packed | Kept) -> torch.Tensor:
@@ -96,12 +95,12 @@ def _unpack(kept: Packed | Kept) -> torch.Tensor:
                 "the forward: use the operation that returns a new tensor instead"
             )
         return kept.tensor
-    bits = kept.bits
-    tensor = torch.empty_strided(kept.shape, kept.strides, dtype=kept.dtype, device=bits.device)
+    bits, shape, strides, dtype, backend = kept
+    tensor = torch.empty_strided(shape, strides, dtype=dtype, device=bits.device)
     memory = tensor.as_strided((8, len(bits)), (len(bits), 1))
-    if bits.is_cuda:
-        kernels().unpack_bits(bits, memory)
+    if backend == "reference":
+        for row, unpacked in zip(memory, reference.unpack_bits(bits)):
+            row.copy_(unpacked)
     else:
-        for j in range(8):
-            memory[j] = (bits >> j) & 1
+        operators.launchers(backend).unpack_bits(bits, memory)
     return tensor

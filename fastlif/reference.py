@@ -226,6 +226,22 @@ class _SpikeGradient(torch.autograd.Function):
         raise RuntimeError(NO_SECOND_DERIVATIVE)
 
 
+# --- Spikes at one bit ---------------------------------------------------------------------------------------------
+
+
+def pack_bits(spikes: torch.Tensor) -> torch.Tensor:
+    """Spikes ``[8, size]`` as ``[size]`` uint8: bit j of a byte is a spike of row j."""
+    bits = (spikes[0] != 0).to(torch.uint8)
+    for j in range(1, 8):
+        bits = bits | ((spikes[j] != 0).to(torch.uint8) << j)
+    return bits
+
+
+def unpack_bits(bits: torch.Tensor) -> list[torch.Tensor]:
+    """The eight rows of :func:`pack_bits`, ``[size]`` uint8 each."""
+    return [(bits >> j) & 1 for j in range(8)]
+
+
 # --- The neurons --------------------------------------------------------------------------------------------------
 
 
