@@ -56,20 +56,20 @@ def _cuda_times(call, device, count) -> list[float]:
 
 
 def by_turns(
-    first: Callable[[], object], second: Callable[[], object], device: torch.device, *, budget: float, batches: int = 1
+    first: Callable[[], object], second: Callable[[], object], device: torch.device, *, budget: float, calls: int = 1
 ) -> tuple[list[float], list[float]]:
     """Seconds of each of two calls that take turns, so that whatever else the machine does slows down both alike.
 
-    There are from 5 turns each up to 20, for about ``budget`` seconds; in a turn it is called ``batches`` times, without
+    There are from 5 turns each up to 20, for about ``budget`` seconds; in a turn it is called ``calls`` times, without
     waiting for the device in between. Nothing is warmed up.
     """
     times, start = ([], []), now(device)
     while len(times[0]) < TURNS[0] or (len(times[0]) < TURNS[1] and now(device) - start < budget):
         for own, call in zip(times, (first, second)):
             began = now(device)
-            for _ in range(batches):
+            for _ in range(calls):
                 call()
-            own.append((now(device) - began) / batches)
+            own.append((now(device) - began) / calls)
     return times
 
 

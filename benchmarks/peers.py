@@ -1,8 +1,8 @@
 """The LIF neurons of other libraries, set to our recurrence: decay 0.5, threshold 1, hard reset to 0, atan of width 2.
 
-Beside them, whole networks on SpikingJelly's layers. Each neuron is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which imports
-the library. SpikingJelly fires where the membrane reaches the threshold, the others where it exceeds it: they differ
-at ties alone.
+Each neuron is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which
+imports the library. SpikingJelly fires where the membrane reaches the threshold, the others where it exceeds it: they
+differ at ties alone. Beside them, whole networks on SpikingJelly's layers.
 """
 
 import importlib.metadata
