@@ -29,7 +29,9 @@ def _compile(function, *static):
 
     name = function.__name__.strip("_") + "_" + re.sub(r"\W+", "_", str(static))
     graph.__code__ = graph.__code__.replace(co_name=name)
-    return torch.compile(graph, fullgraph=True, dynamic=True)
+    # The compiler would put the membranes of all steps, which are read a few times each, aside in memory.
+    options = {"realize_reads_threshold": 100} if function is _reverse_scan else None
+    return torch.compile(graph, fullgraph=True, dynamic=True, options=options)
 
 
 def _run(function, static, x, *tensors):
