@@ -5,9 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from benchmarks import measure, peers, results
+from benchmarks import measure, networks, peers, results
 from benchmarks.__main__ import main
-from benchmarks.experiments import kernels
+from benchmarks.experiments import end_to_end, kernels
+from benchmarks.experiments.end_to_end import CALIBRATED, CONVERTED, GRAPH, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.lab import Lab, Options
+from fastlif import LIF as LIFNeuron
 from fastlif.functional import lif
 
 CPU = torch.device("cpu")
@@ -30,6 +33,14 @@ def test_seconds_leave_out_the_first_calls(monkeypatch):
     spread = measure.seconds(lambda: calls.append(len(calls)), CPU, budget=1e-9)
     assert spread.samples == measure.CALLS[0] and len(calls) > spread.samples
     assert 0 <= spread.p20 <= spread.median <= spread.p80
+
+
+def test_calls_take_turns(monkeypatch):
+    monkeypatch.setattr(measure, "TURNS", (2, 2))
+    called = []
+    times = measure.by_turns(lambda: called.append(1), lambda: called.append(2), CPU, budget=0, calls=3)
+    assert called == 2 * [1, 1, 1, 2, 2, 2]
+    assert [len(own) for own in times] == [2, 2] and all(time >= 0 for own in times for time in own)
 
 
 @pytest.mark.parametrize("name", peers.PEERS)
@@ -96,3 +107,152 @@ def test_bytes_that_must_be_moved():
     assert kernels.moved_bytes("lif", "forward", 10, 2) == 40
     assert kernels.moved_bytes("lif", "backward", 10, 4) == 120
     assert kernels.moved_bytes("noisy_lif, layer", "forward", 10, 4) == 160
+
+
+# Whole networks
+
+
+@pytest.fixture
+def tiny_form(monkeypatch):
+    """One tiny network, run in the quickest way and in one that this device has not, or has not always."""
+    ways = Way("float32", "channels_last", "eager"), Way("float32", "contiguous", GRAPH)
+    monkeypatch.setattr(end_to_end, "WAYS", {"quick": ways})
+    monkeypatch.setattr(end_to_end, "BATCH", {"quick": {"small": 4, "resnet18": 4}})
+    monkeypatch.setattr(end_to_end, "EACH", {"quick": 0})
+    monkeypatch.setattr(measure, "TURNS", (2, 2))
+    monkeypatch.setattr(networks, "NETWORKS", ("small",))
+    monkeypatch.setattr(peers, "version", lambda name: None)
+
+
+def run_end_to_end(folder):
+    options = "--quick --device cpu --backend reference --width 0.0625 --out".split()
+    assert main(["run", "end-to-end", *options, str(folder)]) == 0
+    (path,) = folder.glob("*.csv")
+    return results.read(path)
+
+
+def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
+    rows = run_end_to_end(tmp_path)
+    said = capsys.readouterr().out
+    assert "SpikingJelly is left out of 4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC: it is not installed" in said
+    assert "float32, contiguous, CUDA graph is left out: it takes a GPU" in said
+    assert {row.dataset for row in rows} == {"synthetic fashion-mnist"}
+    found = {(row.setting["pass"], row.setting["neurons"], row.setting["T"]) for row in rows}
+    converted = {("inference", neurons, T) for neurons in (CONVERTED, CALIBRATED) for T in ("1", "5", "10")}
+    alone = {(name, neurons, "1") for name in ("training", "inference") for neurons in (RELU, SINGLE)}
+    assert found == converted | alone | {("training", LIF, "10")}
+    assert {row.metric for row in rows} == {"throughput", "peak memory", "time against ReLU"}
+    assert all(0 < row.p20 <= row.median <= row.p80 for row in rows)
+    assert all(row.setting["neurons"] != RELU for row in results.select(rows, metric="time against ReLU"))
+    assert main(["report", "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("*/*.png"))) == 1
+    assert "synthetic data of its shape: throughput only" in (tmp_path / "report.md").read_text()
+
+
+def test_what_fails_is_said_in_a_line(tiny_form, tmp_path, capsys, monkeypatch):
+    prepare = end_to_end._prepare
+
+    def failing(lab, task, way, direction, neurons, T):
+        if neurons == CONVERTED:
+            raise RuntimeError("out of this and that\nand a long trace")
+        return prepare(lab, task, way, direction, neurons, T)
+
+    monkeypatch.setattr(end_to_end, "_prepare", failing)
+    rows = run_end_to_end(tmp_path)
+    captured = capsys.readouterr()
+    assert "converted, T = 5, is left out: RuntimeError: out of this and that\n" in captured.out
+    assert "long trace" not in captured.out + captured.err
+    assert not results.select(rows, neurons=CONVERTED) and results.select(rows, neurons=CALIBRATED)
+
+
+def test_there_is_an_end_to_the_experiment(tiny_form, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(end_to_end, "BUDGET", {"quick": -1})
+    assert main(["run", "end-to-end", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 2
+    assert "training, float32, channels_last, eager: it is left out: the -1 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("network", ["small", "resnet18"])
+def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, tiny_form, monkeypatch):
+    pytest.importorskip("spikingjelly")
+    if network != "small":
+        pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+    lab = Lab(Options(backend="reference", width=0.0625), CPU)
+    task = end_to_end._task(lab, network)
+    assert end_to_end._disagreement(lab, task) is None
+    spikes = end_to_end._spikes
+    monkeypatch.setattr(end_to_end, "_spikes", lambda model, images: spikes(_another_decay(model), images))
+    assert "spikes differ" in end_to_end._disagreement(lab, task)
+
+
+def _another_decay(model):
+    for module in model.modules():
+        if isinstance(module, LIFNeuron):
+            module.decay = 0.48
+    return model
+
+
+def test_a_network_of_spikingjelly_s_layers_forgets(tiny_form):
+    pytest.importorskip("spikingjelly")
+    lab = Lab(Options(width=0.0625), CPU)
+    task = end_to_end._task(lab, "small")
+    for T in (1, 4):
+        model = end_to_end._build(lab, task, PEER, T)
+        first, second = model(task.images), model(task.images)
+        assert first.shape == (4, 10) and torch.equal(first, second)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("direction", "neurons", "T"), [("training", SINGLE, 1), ("training", LIF, 10),
+                                                         ("inference", CONVERTED, 10)])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_network_as_a_cuda_graph(tiny_form, direction, neurons, T, dtype, monkeypatch):
+    lab = Lab(Options(width=0.0625), torch.device("cuda"))
+    task, built, build = end_to_end._task(lab, "small"), [], end_to_end._build
+    monkeypatch.setattr(end_to_end, "_build", lambda *arguments: built.append(build(*arguments)) or built[-1])
+    way = Way(dtype, "channels_last", GRAPH)
+    replay, memory = end_to_end._prepare(lab, task, way, direction, neurons, T)
+    (model,) = built
+    before = [parameter.clone() for parameter in model.parameters()]
+    replay()
+    assert memory > 0 and all(parameter.isfinite().all() for parameter in model.parameters())
+    changed = [not torch.equal(old, new) for old, new in zip(before, model.parameters())]
+    assert any(changed) == (direction == "training")
+
+
+def whole_network(metric, median, neurons, T, direction="training", mode="eager"):
+    setting = {"neurons": neurons, "pass": direction, "T": T, "type": "float32", "layout": "contiguous", "mode": mode}
+    return results.Row(
+        "end-to-end", "quick", "paper", "synthetic cifar-10", "VGG-16", "--quick", "", 0,
+        {name: str(value) for name, value in setting.items()}, metric, "", median, median, median, 5, "turns", 0,
+        "float32", "cpu", "", "",
+    )  # fmt: skip
+
+
+RATIO, SPEED, MEMORY = "time against ReLU", "throughput", "peak memory"
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(1.04, True), (1.06, False)])
+def test_training_is_judged_where_relu_is_fastest(ratio, expected):
+    rows = [whole_network(SPEED, speed, RELU, 1, mode=mode) for mode, speed in (("eager", 10), ("compiled", 20))]
+    rows += [whole_network(RATIO, 2 - (mode == "compiled") * (2 - ratio), SINGLE, 1, mode=mode)
+             for mode in ("eager", "compiled")]  # fmt: skip
+    (finding,) = end_to_end.findings(rows)
+    assert finding.reproduced is expected
+    assert f"{ratio:.2f} of ReLU's time" in finding.evidence and "2.00 in float32, contiguous, eager" in finding.evidence
+
+
+@pytest.mark.parametrize(("ten", "expected"), [(19.0, True), (21.0, False)])
+def test_ten_steps_are_judged_against_one(ten, expected):
+    rows = [whole_network(SPEED, 10, RELU, 1, "inference")]
+    rows += [whole_network(RATIO, ratio, CONVERTED, T, "inference") for T, ratio in ((1, 2.0), (10, ten))]
+    (finding,) = end_to_end.findings(rows)
+    assert finding.reproduced is expected and f"{ten / 2:.1f} times in float32" in finding.evidence
+
+
+@pytest.mark.parametrize(("theirs", "expected"), [(9.0, True), (3.0, False)])
+def test_training_over_ten_steps_is_judged_against_spikingjelly(theirs, expected):
+    rows = [whole_network(SPEED, 10, RELU, 1)]
+    for neurons, ratio in ((LIF, 4.5), (PEER, theirs)):
+        rows += [whole_network(metric, ratio, neurons, 10) for metric in (RATIO, SPEED, MEMORY)]
+    (finding,) = end_to_end.findings(rows)
+    assert finding.reproduced is expected and f"against {theirs:.2f}" in finding.evidence
