@@ -17,7 +17,7 @@ STAMP := $(if $(filter command%,$(origin RUN)),,$(VENV)/installed)
 OLDEST := torch==2.11.0 triton==3.6.0 torchvision==0.26.0 'numpy<2.4'
 CPU := torch==2.13.0+cpu torchvision===0.28.0
 
-.PHONY: help demo figures test test-long test-oldest test-cpu gpu-check clean
+.PHONY: help demo figures test test-long test-oldest test-cpu gpu gpu-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-oldest: $(VENV)-oldest/installed  ## run the tests with the oldest supporte
 
 test-cpu: $(VENV)-cpu/installed  ## run the tests with a PyTorch for CPUs and a torchvision that does not import
 	$(VENV)-cpu/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+gpu: $(STAMP)  ## on a GPU, nine minutes: tests, kernels, networks, Fig. 3: make gpu [OUT=folder] [RUN=python3]
+	$(RUN) -m benchmarks gpu --out $(OUT) $(ARGS)
 
 gpu-check: $(STAMP)  ## on a GPU: tests, compute-sanitizer, a soak: make gpu-check [ARGS=--help] [RUN=python3]
 	$(RUN) tests/gpu_check.py $(ARGS)

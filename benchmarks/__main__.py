@@ -6,7 +6,7 @@ import sys
 
 from benchmarks import experiments
 
-COMMANDS = ("run", "plot", "report", "static")
+COMMANDS = ("run", "plot", "report", "static", "gpu")
 
 
 def main(argv: list[str] | None = None) -> int:

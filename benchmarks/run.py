@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 import torch
 
@@ -113,16 +114,26 @@ def _run_one(name: str, lab: Lab) -> int:
     experiment, before = experiments.load(name), lab.seconds
     lab.say(f"\n{experiment.TITLE}")
     lab.rows.clear()
-    experiment.measure(lab)
+    try:
+        experiment.measure(lab)
+    except KeyboardInterrupt:
+        if name in experiments.SPEED:  # whose rows stand by themselves
+            _save(lab)
+        raise
     if not lab.rows:
         lab.say("  left out: none of its networks has its data here")
     elif distributed.rank() == 0:
-        path = results.path_for(machine.describe(lab.device), lab.options.out)
-        results.update(path, lab.rows)
+        path = _save(lab)
         for finding in experiment.findings(lab.rows):
             lab.say(f"  {finding.claim}: {finding.verdict}\n    {finding.shown}")
         lab.say(f"  {len(lab.rows)} rows in {path}, {lab.seconds - before:.0f} s")
     return len(lab.rows)
+
+
+def _save(lab: Lab) -> Path:
+    path = results.path_for(machine.describe(lab.device), lab.options.out)
+    results.update(path, lab.rows)
+    return path
 
 
 def _check_tensorboard() -> None:

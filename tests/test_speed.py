@@ -1,13 +1,14 @@
 """The measurements of speed: what a call costs, other libraries' neurons, and what is concluded."""
 
+import argparse
 import dataclasses
 
 import pytest
 import torch
 
-from benchmarks import measure, networks, peers, results
+from benchmarks import gpu, measure, networks, peers, results
 from benchmarks.__main__ import main
-from benchmarks.experiments import end_to_end, kernels
+from benchmarks.experiments import end_to_end, kernels, training_step
 from benchmarks.experiments.end_to_end import CALIBRATED, CONVERTED, GRAPH, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.lab import Lab, Options
 from fastlif import LIF as LIFNeuron
@@ -60,6 +61,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "SIZES", {"quick": (400, 800, 1600)})
+        patch.setattr(kernels, "STEPS_SIZE", {"quick": 800})
         patch.setattr(kernels, "STEPS", {"quick": (10, 4)})
         patch.setattr(kernels, "BUDGET", {"quick": 1e-3})
         patch.setattr(measure, "WARM_UP_SECONDS", 1e-3)
@@ -107,6 +109,109 @@ def test_bytes_that_must_be_moved():
     assert kernels.moved_bytes("lif", "forward", 10, 2) == 40
     assert kernels.moved_bytes("lif", "backward", 10, 4) == 120
     assert kernels.moved_bytes("noisy_lif, layer", "forward", 10, 4) == 160
+
+
+def test_what_the_time_is_not_enough_for_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(kernels, "IN_ALL", {"quick": 0})
+    monkeypatch.setattr(kernels, "_checked_peers", lambda lab: {})
+    monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
+    lab = Lab(Options(), CPU)
+    kernels.measure(lab)
+    assert [row.metric for row in lab.rows] == ["copy bandwidth"]
+    assert "what follows 100,000 neuron-steps, T = 10, float32 is left out" in capsys.readouterr().out
+
+
+# A training step
+
+
+@pytest.fixture(scope="module")
+def steps_made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training-step")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "TURNS", (2, 2))
+        patch.setattr(training_step, "SECONDS", {"quick": 0})
+        patch.setattr(training_step, "PROFILED", 1)
+        command = "run training-step --quick --device cpu --width 0.125 --batch-size 8 --out".split()
+        assert main([*command, str(folder)]) == 0
+    return folder
+
+
+def test_the_training_step_experiment(steps_made):
+    (path,) = steps_made.glob("*.csv")
+    rows = results.read(path)
+    assert {row.metric for row in rows} == {"time of a step", "time against plain", "peak memory", "share of the time",
+                                            "kept for the backward"}  # fmt: skip
+    assert all(row.median > 0 for row in rows if "operation" not in row.setting)
+    for T in training_step.STEPS:
+        shares = results.select(rows, metric="share of the time", T=T, way="plain")
+        assert sum(row.median for row in shares) == pytest.approx(100)
+    plain, fused = ({row.setting["operation"]: row.median for row in
+                     results.select(rows, metric="kept for the backward", T=1, way=way)} for way in ("plain", "fused"))
+    outputs = 4 * 8 * (8 * 28 * 28 + 16 * 14 * 14 + 16 * 7 * 7 + 64) / 1e6  # of the normalised layers
+    assert plain["batch normalisation"] == pytest.approx(outputs, rel=0.02)
+    assert plain["neuron"] == pytest.approx(outputs, rel=0.02)
+    assert fused["neuron"] == pytest.approx(outputs, rel=0.02) and fused["batch normalisation"] == 0
+    assert main(["plot", "--out", str(steps_made)]) == 0
+
+
+def test_findings_of_a_training_step(steps_made):
+    (path,) = steps_made.glob("*.csv")
+    row = results.read(path)[0]
+
+    def rows(memory, ratio):
+        for way in training_step.WAYS:
+            best = way == "fused and packed"
+            for metric, median in (("peak memory", memory if best else 10.0), ("time against plain", ratio)):
+                yield dataclasses.replace(row, setting={"T": "1", "way": way}, metric=metric, median=median)
+
+    judged = [training_step.findings(list(rows(*numbers)))[0].reproduced for numbers in ((5, 1.0), (11, 1.0), (5, 1.2))]
+    assert judged == [True, False, False]
+
+
+# Everything on a GPU
+
+
+def test_gpu_without_a_gpu(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["gpu"]) == 2
+    error = capsys.readouterr().err
+    assert "needs a machine with a GPU" in error and error.count("\n") == 1
+
+
+def test_gpu_runs_every_step_and_ends_with_a_table(made, monkeypatch, capsys):
+    steps = [
+        gpu.Step("fine", ("platform",), 60),
+        gpu.Step("wrong", ("no_such_module",), 60),
+        gpu.Step("slow", ("timeit", "-n1", "-r1", "import time; time.sleep(60)"), 1),
+    ]
+    (path,) = made.glob("*.csv")
+    monkeypatch.setattr(gpu, "steps", lambda arguments: steps)
+    monkeypatch.setattr(gpu.machine, "describe", lambda device: results.read(path)[0].device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert main(["gpu", "--out", str(made)]) == 1
+    table = capsys.readouterr().out.split("\n\n")[-1]
+    assert "fine            passed" in table and "wrong           FAILED with status 1" in table
+    assert "No module named no_such_module" in table and "slow            stopped after 1 s" in table
+    assert "copy bandwidth: " in table and "noisy_spike, gaussian, forward, is at least" in table
+    assert (made / "work" / "slow.log").exists() and (made / "report.md").exists()
+
+
+def test_gpu_takes_less_than_nine_minutes(tmp_path):
+    arguments = argparse.Namespace(out=tmp_path, data_root=None)
+    assert sum(step.seconds + gpu.STOPPING for step in gpu.steps(arguments)) < 9 * 60
+    for step in gpu.steps(arguments):
+        assert all((gpu.ROOT / word).exists() for word in step.words if word.endswith(".py"))
+
+
+def test_an_interrupted_measurement_of_speed_keeps_its_rows(monkeypatch, tmp_path, capsys):
+    def interrupted(lab):
+        lab.record("kernels", "a copy", {}, "copy bandwidth", "GB/s", 1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernels, "measure", interrupted)
+    assert main(["run", "kernels", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 130
+    (path,) = tmp_path.glob("*.csv")
+    assert len(results.read(path)) == 1
 
 
 # Whole networks

@@ -71,7 +71,7 @@ WAYS = {
     ),
 }
 BATCH = {"quick": {"small": 50, "vgg16": 4, "resnet18": 4}, "full": {"small": 128, "vgg16": 128, "resnet18": 128}}
-BUDGET = {"quick": 210, "full": 150}
+BUDGET = {"quick": 210, "full": 110}
 EACH = {"quick": 2.0, "full": 0.5}
 BATCHES_A_TURN = {"cpu": 1, "cuda": 2}
 WARM_UP = 3  # batches

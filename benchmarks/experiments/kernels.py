@@ -22,10 +22,12 @@ OURS = "fastlif"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 PASSES = ("forward", "backward", "forward and backward")
 NEURONS = ("noisy_spike, gaussian", "noisy_spike, uniform", "noisy_lif, given", "noisy_lif, layer", "noisy_lif, sample")
-# Per form: neuron-steps; time steps, those at the second largest size alone but for the first.
-SIZES = {"quick": (100_000, 1_000_000, 10_000_000), "full": (10**4, 10**5, 10**6, 10**7, 10**8)}
+# Per form: neuron-steps, the most telling first; time steps, those at STEPS_SIZE alone but for the first.
+SIZES = {"quick": (100_000, 1_000_000, 10_000_000), "full": (10**8, 10**4, 10**7, 10**6, 10**5)}
+STEPS_SIZE = {"quick": 10**6, "full": 10**7}
 STEPS = {"quick": (10, 1, 4, 8, 16, 32), "full": (10, 1, 4, 8, 16, 32)}
-BUDGET = {"quick": 0.3, "full": 0.1}  # seconds that a call is repeated for
+BUDGET = {"quick": 0.3, "full": 0.05}  # seconds that a call is repeated for
+IN_ALL = {"quick": math.inf, "full": 100}  # seconds, after which what is left is left out
 LARGE = 10**8  # bytes that are moved: several times a GPU's L2 cache
 SAMPLES = 10  # that a time step is made of
 
@@ -50,17 +52,22 @@ def measure(lab: Lab) -> None:
     lab.say(f"copy bandwidth {copy.median / 1e9:.1f} GB/s")
     lifs = {OURS: lambda x: functional.lif(x, backend=lab.options.backend)} | _checked_peers(lab)
     plain = {peers.EAGER: lambda x: _PlainSpike.apply(x + torch.randn_like(x) * 0.125 + 0.5)}
-    sizes, steps = SIZES[lab.options.form], STEPS[lab.options.form]
-    for dtype in DTYPES:
-        wide = dtype == "float32" or lab.options.form == "full"
-        for size in sizes if wide else sizes[-2:-1]:
-            _compare(lab, copy, "lif", lifs, steps[0], size, dtype)
-            for neuron in NEURONS:
-                spike = neuron.startswith("noisy_spike")
-                functions = {OURS: ours(neuron, steps[0], lab.device, lab.options.backend)} | (plain if spike else {})
-                _compare(lab, copy, neuron, functions, 1 if spike else steps[0], size, dtype)
-        for T in steps[1:] if wide else ():
-            _compare(lab, copy, "lif", lifs if lab.options.form == "full" else {OURS: lifs[OURS]}, T, sizes[-2], dtype)
+    form = lab.options.form
+    sizes, (usual, *others), end = SIZES[form], STEPS[form], lab.seconds + IN_ALL[form]
+    cells = [(size, usual, dtype) for size in sizes for dtype in DTYPES]
+    cells += [(STEPS_SIZE[form], T, dtype) for T in others for dtype in DTYPES]
+    for size, T, dtype in cells:
+        if form == "quick" and dtype != "float32" and (size, T) != (STEPS_SIZE[form], usual):
+            continue
+        if lab.seconds > end:
+            lab.say(f"what follows {size:,} neuron-steps, T = {T}, {dtype} is left out: {IN_ALL[form]} s are over")
+            return
+        everyone = form == "full" or T == usual
+        _compare(lab, copy, "lif", lifs if everyone else {OURS: lifs[OURS]}, T, size, dtype)
+        for neuron in NEURONS if T == usual else ():
+            spike = neuron.startswith("noisy_spike")
+            functions = {OURS: ours(neuron, T, lab.device, lab.options.backend)} | (plain if spike else {})
+            _compare(lab, copy, neuron, functions, 1 if spike else T, size, dtype)
 
 
 def _checked_peers(lab: Lab) -> dict[str, peers.Neuron]:
@@ -177,7 +184,8 @@ def draw(rows: list[Row], figure) -> None:
     by_steps.legend()
     for neuron in ("lif", *NEURONS):
         own = select(rows, metric="bandwidth", neuron=neuron, library=OURS, type="float32", **{"pass": "forward"})
-        own = [row for row in own if row.setting["T"] in ("1" if neuron.startswith("noisy_spike") else str(T))]
+        own = [row for row in own if row.setting["T"] == ("1" if neuron.startswith("noisy_spike") else str(T))]
+        own = sorted(own, key=lambda row: int(row.setting["size"]))
         moved = [moved_bytes(neuron, "forward", int(row.setting["size"]), 4) / 1e6 for row in own]
         roof.loglog(moved, [row.median for row in own], "o-", markersize=4, label=neuron)
     copied = value(rows, metric="copy bandwidth")
