@@ -372,7 +372,7 @@ def _per_element(instructions, loops, arguments, elements, itemsize) -> float | 
     if not loops:
         return len(instructions) / (elements * chunk)
     if "CHUNK" not in arguments:  # a forward: its innermost loop that stores; the steps' kernel also stores v
-        stored = itemsize if "BLOCK" not in arguments else itemsize + 4
+        stored = itemsize + 4 if "state_ptr" in arguments else itemsize
         bodies = [instructions[loop.start : loop.stop] for loop in loops]
         body = max(bodies, key=lambda body: (_accessed(body, "STG"), -len(body)))
         return len(body) / (_accessed(body, "STG") / stored)

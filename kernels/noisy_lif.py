@@ -11,13 +11,27 @@ import torch
 import triton
 import triton.language as tl
 from fastlif.kernels.lif import fire, normalisation
-from fastlif.kernels.noise import draw_noise
+from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.tile import LANES, OPTIONS, SUB_BLOCK, on_device, wide
 
 # Part of the result, since they fix the order of the sums: they follow from the group's size alone.
-BLOCK = 1024
-BLOCKS_PER_PROGRAM = 4
+ELEMENTS_PER_PROGRAM = 4096
 MAX_PROGRAMS = 512
+
+
+@triton.jit
+def _place(begin, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """The elements [ROWS, COLS] of the block of memory that begins at ``begin``, counted from there, and the counters
+    and lanes of their noise. Eight rows are eight sub-blocks, which draw together; a single row is a run of memory."""
+    column = tl.arange(0, COLS)[None, :]
+    if ROWS == 1:
+        offsets = begin + column
+        counter = offsets // (LANES * SUB_BLOCK) * SUB_BLOCK + offsets % SUB_BLOCK
+        return column, counter, (offsets // SUB_BLOCK % LANES).to(tl.int32)
+    else:
+        lane = tl.arange(0, ROWS)[:, None]
+        place = lane * SUB_BLOCK + column
+        return tl.multiple_of(tl.max_contiguous(place, (1, 4)), (1, 4)), begin // LANES + column, lane
 
 
 @triton.jit
@@ -56,10 +70,9 @@ def _noisy_lif_steps_kernel(
     HAS_STATE: tl.constexpr,
     NOISE: tl.constexpr,
     SOFT_RESET: tl.constexpr,
-    SUB_BLOCK: tl.constexpr,
-    LANES: tl.constexpr,
     MAX_PROGRAMS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
 ):
     group = tl.program_id(0).to(tl.int64)
     program = tl.program_id(1)
@@ -78,34 +91,32 @@ def _noisy_lif_steps_kernel(
             tl.store(deviation_ptr + wide(t) * groups + group, deviation, mask=program == 0)
             a, b = normalisation(mean, deviation, decay, inv_alpha, beta)
 
-        total = tl.zeros([BLOCK], tl.float32)
-        low = tl.full([BLOCK], float("inf"), tl.float32)
-        high = tl.full([BLOCK], float("-inf"), tl.float32)
-        for block in range(program, tl.cdiv(wide(group_size), BLOCK), programs):
-            within = wide(block) * BLOCK + tl.arange(0, BLOCK)
-            mask = within < group_size
-            offsets = group * group_size + within
-            v = tl.zeros([BLOCK], tl.float32)
+        total = tl.zeros([COLS], tl.float32)
+        low = tl.full([COLS], float("inf"), tl.float32)
+        high = tl.full([COLS], float("-inf"), tl.float32)
+        for block in range(program, tl.cdiv(wide(group_size), ROWS * COLS), programs):
+            first = wide(block) * (ROWS * COLS)
+            begin = group * group_size + first
+            place, counter, lane = _place(begin, ROWS, COLS)
+            mask = place < tl.minimum(group_size - first, ROWS * COLS).to(tl.int32)
+            v = tl.zeros([ROWS, COLS], tl.float32)
             if HAS_STATE or t > 0:
-                v = tl.load(state_ptr + offsets, mask=mask, other=0.0)
+                v = tl.load(state_ptr + begin + place, mask=mask, other=0.0)
             if t >= 0:
-                h = tl.load(x_ptr + wide(t) * stride_xt + offsets, mask=mask, other=0.0).to(tl.float32)
-                h = h + a * v + b
+                x = tl.load(x_ptr + wide(t) * stride_xt + begin + place, mask=mask, other=0.0)
+                ask_first(NOISE)
+                h = x.to(tl.float32) + a * v + b
                 if NOISE != "none":
-                    chunk = offsets // (LANES * SUB_BLOCK)
-                    counter = chunk * SUB_BLOCK + offsets % SUB_BLOCK
-                    lane = (offsets // SUB_BLOCK % LANES).to(tl.int32)
-                    h += draw_noise(
-                        seed, counter.to(tl.uint32), (counter >> 32).to(tl.uint32), t, lane, noise_scalars, NOISE
-                    )
+                    low_word, high_word = counter.to(tl.uint32), (counter >> 32).to(tl.uint32)
+                    h += draw_noise(seed, low_word, high_word, t, lane, noise_scalars, NOISE)
                 spiking, v = fire(h, threshold, reset, SOFT_RESET)
                 spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
-                tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
-                tl.store(state_ptr + offsets, v, mask=mask)
+                tl.store(spikes_ptr + wide(t) * numel + begin + place, spikes, mask=mask)
+                tl.store(state_ptr + begin + place, v, mask=mask)
             decayed = decay * v
-            total += tl.where(mask, decayed, 0.0)
-            low = tl.minimum(low, tl.where(mask, decayed, float("inf")))
-            high = tl.maximum(high, tl.where(mask, decayed, float("-inf")))
+            total += tl.sum(tl.where(mask, decayed, 0.0), axis=0)
+            low = tl.minimum(low, tl.min(tl.where(mask, decayed, float("inf")), axis=0))
+            high = tl.maximum(high, tl.max(tl.where(mask, decayed, float("-inf")), axis=0))
 
         partial = partial_ptr + ((wide(t + 1) * groups + group) * programs + program) * 3
         tl.store(partial, tl.sum(total))
@@ -124,7 +135,12 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
     has_state = initial_state is not None
     state = initial_state.clone() if has_state else x.new_empty(x.shape[1:], dtype=torch.float32)
     mean, deviation = (x.new_empty((T, groups), dtype=torch.float32) for _ in range(2))
-    programs = min(MAX_PROGRAMS, triton.cdiv(group_size, BLOCK * BLOCKS_PER_PROGRAM))
+    programs = min(MAX_PROGRAMS, triton.cdiv(group_size, ELEMENTS_PER_PROGRAM))
+    # Eight sub-blocks draw together where every group begins with the first of eight, and narrow accesses would not
+    # need more registers than there are.
+    begins_with_lane_0 = groups == 1 or group_size % (LANES.value * SUB_BLOCK.value) == 0
+    together = noise != "none" and begins_with_lane_0 and group_size % 16 == 0
+    rows, cols, warps = (LANES.value, SUB_BLOCK.value, 2) if together else (1, 1024, 4)
     partials = x.new_empty((T + 1, groups, programs, 3), dtype=torch.float32)
     first = -1 if has_state else 0
     spans = [(first, T - 1)] if programs == 1 else [(t, t) for t in range(first, T)]
@@ -153,11 +169,10 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
                 HAS_STATE=has_state,
                 NOISE=noise,
                 SOFT_RESET=reset is None,
-                SUB_BLOCK=SUB_BLOCK.value,
-                LANES=LANES.value,
                 MAX_PROGRAMS=triton.next_power_of_2(programs),
-                BLOCK=BLOCK,
-                num_warps=4,
+                ROWS=rows,
+                COLS=cols,
+                num_warps=warps,
                 **OPTIONS,
             )
     return state, mean, deviation

@@ -169,10 +169,12 @@ def test_noisy_lif_variants(statistics, reset, detach_reset, noise):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("size", [9001, 9008, 4096, 3 * 2048])
 @pytest.mark.parametrize("statistics", ["layer", "sample"])
-def test_noisy_lif_several_programs(statistics):
-    """More than 4,096 neurons in a group: partial results of several programs, a launch for every step."""
-    check_scan(noisy_lif, sample((3, 2, 9001)), sample((2, 9001), seed=2), seed=5, statistics=statistics)
+def test_noisy_lif_several_programs(statistics, size):
+    """More than 4,096 neurons in a group: partial results of several programs, a launch for every step. Sub-blocks
+    draw together or not, as the size has it."""
+    check_scan(noisy_lif, sample((3, 2, size)), sample((2, size), seed=2), seed=5, statistics=statistics)
 
 
 @pytest.mark.parametrize("statistics", ["layer", "sample", "calibrated"])

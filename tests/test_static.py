@@ -30,6 +30,9 @@ FORWARD = [
     ({"launcher": "noisy_spike_forward", "noise": "none"}, 4, 32),
     ({"launcher": "lif_forward", "T": 10, **PLAIN}, 8, 32),
     ({"launcher": "lif_forward", "T": 10}, 31.5, 24),
+    ({"launcher": "noisy_lif_forward", "T": 10}, 49, 32),
+    ({"launcher": "noisy_lif_forward", "T": 10, "noise": "uniform"}, 36.5, 32),
+    ({"launcher": "noisy_lif_forward", "T": 10, "statistics": "sample"}, 99, 20),
     ({"launcher": "noisy_spike_forward", "batch_norm": "contiguous"}, 37, 32),
     ({"launcher": "noisy_spike_forward", "batch_norm": "channels_last"}, 44, 32),
     ({"launcher": "lif_forward", "T": 10, **PLAIN, "batch_norm": "contiguous"}, 9, 32),
@@ -54,6 +57,9 @@ BACKWARD = [
 ]
 ELSEWHERE = [
     ("sm_90", "fp16", {"launcher": "noisy_lif_forward", "T": 10, "state": True}),
+    ("sm_90", "fp32", {"launcher": "noisy_lif_forward", "T": 10, "size": "odd"}),
+    ("sm_80", "fp32", {"launcher": "noisy_lif_forward", "T": 10}),
+    ("sm_100", "fp16", {"launcher": "noisy_lif_forward", "T": 10}),
     ("sm_90", "fp16", {"launcher": "lif_backward", "T": 10, "statistics": "sample"}),
     ("sm_90", "fp16", {"launcher": "lif_forward", "T": 10, "statistics": "sample"}),
     ("sm_90", "fp32", {"launcher": "lif_backward", "T": 10}),
