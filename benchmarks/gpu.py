@@ -1,4 +1,4 @@
-"""``python -m benchmarks gpu``: everything that takes a GPU, in less than nine minutes, and a short table at the end."""
+"""``python -m benchmarks gpu``: everything that takes a GPU, in less than nine minutes, and a short table last."""
 
 import argparse
 import signal

@@ -98,7 +98,8 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         )
         spikes = operators.BatchNormNeuron.apply(input, weight, bias, mean, invstd, seed, timesteps, options)
         return mark(spikes, options.backend)
-    factors = operators.scale_and_shift(weight, bias, batch_norm.running_mean, torch.rsqrt(batch_norm.running_var + eps))
+    invstd = torch.rsqrt(batch_norm.running_var + eps)
+    factors = operators.scale_and_shift(weight, bias, batch_norm.running_mean, invstd)
     return operators.normalised_neuron(input, *factors, seed, timesteps, options)
 
 

@@ -231,10 +231,10 @@ class _SpikeGradient(torch.autograd.Function):
 
 def pack_bits(spikes: torch.Tensor) -> torch.Tensor:
     """Spikes ``[8, size]`` as ``[size]`` uint8: bit j of a byte is a spike of row j."""
-    bits = (spikes[0] != 0).to(torch.uint8)
+    bits = widen(spikes[0])
     for j in range(1, 8):
-        bits = bits | ((spikes[j] != 0).to(torch.uint8) << j)
-    return bits
+        bits = bits + 2.0**j * widen(spikes[j])  # exact, and faster than shifting bytes
+    return bits.to(torch.uint8)
 
 
 def unpack_bits(bits: torch.Tensor) -> list[torch.Tensor]:

@@ -95,7 +95,8 @@ def _lif_forward_kernel(
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS,
+                                   COLS)  # fmt: skip
     place = (offsets, mask, counter, counter_high, lane, scale, shift)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
@@ -157,7 +158,8 @@ def _lif_backward_kernel(
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS,
+                                   COLS)  # fmt: skip
     place = (offsets, mask, counter, counter_high, lane, scale, shift)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0

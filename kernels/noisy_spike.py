@@ -20,7 +20,8 @@ def _membrane(x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, ch
     mask = offsets < numel
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
     ask_first(NOISE)
-    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS,
+                                   COLS)  # fmt: skip
     h = normalised(x, scale, shift)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
@@ -47,8 +48,8 @@ def _noisy_spike_forward_kernel(
     VECTOR: tl.constexpr,
 ):
     h, offsets, mask = _membrane(
-        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN,
-        ROWS, COLS, VECTOR,
+        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST,
+        RUN, ROWS, COLS, VECTOR,
     )  # fmt: skip
     spikes = tl.where(h > threshold, 1.0, 0.0)
     tl.store(spikes_ptr + offsets, spikes.to(spikes_ptr.dtype.element_ty), mask=mask)
@@ -77,8 +78,8 @@ def _noisy_spike_backward_kernel(
     VECTOR: tl.constexpr,
 ):
     h, offsets, mask = _membrane(
-        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN,
-        ROWS, COLS, VECTOR,
+        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST,
+        RUN, ROWS, COLS, VECTOR,
     )  # fmt: skip
     grad = tl.load(grad_spikes_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
     grad *= surrogate_derivative(h - threshold, surrogate_width, SURROGATE)

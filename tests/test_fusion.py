@@ -9,7 +9,7 @@ from helpers import DEVICE, relative_error
 from torch import nn
 
 import fastlif
-from fastlif import LIF, NoisyLIF, Noise, batch_norm_neuron, fuse
+from fastlif import LIF, Noise, NoisyLIF, batch_norm_neuron, fuse
 
 BACKENDS = ["compiled"]
 try:

@@ -92,8 +92,8 @@ def _step(model: nn.Module, images, labels, dtype: str, packed: bool):
 
 
 def _operation(name: str) -> str:
-    found = (operation for operation, parts in OPERATIONS.items() if any(part.lower() in name.lower() for part in parts))
-    return next(found, OTHER)
+    name = name.lower()
+    return next((one for one, parts in OPERATIONS.items() if any(part.lower() in name for part in parts)), OTHER)
 
 
 def _shares(step, device: torch.device) -> dict[str, float]:
@@ -174,10 +174,10 @@ def findings(rows: list[Row]) -> list[Finding]:
         )
         if not all((*memory.values(), *time.values())):
             continue
-        shown = "; ".join(
-            f"{way} {memory[way].median:.3g} MB"
-            + (f" in {time[way].median:.2f} of the time ({time[way].p20:.2f}-{time[way].p80:.2f})" if way != "plain" else "")
-            for way in WAYS
+        shown = f"plain {memory['plain'].median:.3g} MB" + "".join(
+            f"; {way} {memory[way].median:.3g} MB in {row.median:.2f} of the time (p20-p80 {row.p20:.2f}-{row.p80:.2f})"
+            for way, row in time.items()
+            if way != "plain"
         )
         both = "fused and packed"
         found.append(
