@@ -56,7 +56,7 @@ def _scalars(*values) -> torch.Tensor:
     return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32)
 
 
-# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step; normalised in the graph,
+# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step; normalised in one,
 # [T, 1, outer, channels, inner]. Their kind is only there to tell them apart -----------------------------
 
 
