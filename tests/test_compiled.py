@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
 
-from fastlif import Noise
+from fastlif import Noise, compiled
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
@@ -59,3 +59,15 @@ def test_one_compilation_serves_all_sizes_and_values():
     for size, threshold in ((3001, 1.0), (4096, 0.5), (77_777, 2.0)):
         noisy_spike(sample(2, size), seed=1, threshold=threshold, noise=Noise(high=1 + size / 9e4), backend="compiled")
     assert utils.counters["stats"]["unique_graphs"] == before
+
+
+def test_huge_pages_are_asked_for_within_the_output(monkeypatch, fresh_compiler):
+    asked = []
+    monkeypatch.setattr(compiled, "_madvise", lambda: lambda *arguments: asked.append(arguments))
+    spikes = lif(torch.rand(3, 1_000_000), backend="compiled")
+    ((first, size, advice),) = asked
+    page, end = compiled.HUGE_PAGE, spikes.data_ptr() + spikes.nbytes
+    assert first % page == 0 and size % page == 0 and advice == compiled.MADV_HUGEPAGE
+    assert spikes.data_ptr() <= first < spikes.data_ptr() + page and end - page < first + size <= end
+    lif(torch.rand(3, 1000), backend="compiled")
+    assert len(asked) == 1  # too small
