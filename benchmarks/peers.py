@@ -2,7 +2,7 @@
 
 Each neuron is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which
 imports the library. SpikingJelly fires where the membrane reaches the threshold, the others where it exceeds it: they
-differ at ties alone. Beside them, whole networks on SpikingJelly's layers.
+differ at ties alone. Norse has its own surrogate. Beside them, whole networks on SpikingJelly's layers.
 """
 
 import importlib.metadata
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from fastlif import Surrogate
 from fastlif.functional import lif
 
 Neuron = Callable[[Tensor], Tensor]
@@ -86,6 +87,25 @@ def snntorch(device: torch.device) -> Neuron:
     return run
 
 
+def norse(device: torch.device) -> Neuron:
+    from norse.torch.functional import lif_box
+
+    # Its membrane moves by (x - v) / 2, so the input is doubled.
+    numbers = {"tau_mem_inv": 0.5, "v_leak": 0.0, "v_th": 1.0, "v_reset": 0.0}
+    parameters = lif_box.LIFBoxParameters(
+        method="super", **{name: torch.tensor(number, device=device) for name, number in numbers.items()}
+    )
+
+    def run(x):
+        state, spikes = lif_box.LIFBoxFeedForwardState(torch.zeros_like(x[0])), []
+        for x_t in x:
+            spike, state = lif_box.lif_box_feed_forward_step(2 * x_t, state, parameters, dt=1.0)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return run
+
+
 def eager(device: torch.device) -> Neuron:
     return lambda x: lif(x, backend="reference")
 
@@ -95,7 +115,8 @@ def compiled_eager(device: torch.device) -> Neuron:
 
 
 EAGER, COMPILED = "eager PyTorch", "torch.compile of it"
-PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, EAGER: eager, COMPILED: compiled_eager}
+SURROGATES = {"Norse": Surrogate("fast_sigmoid", 1.0)}  # of those that have no atan
+PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse, EAGER: eager, COMPILED: compiled_eager}
 
 
 def version(name: str) -> str | None:
@@ -106,13 +127,15 @@ def version(name: str) -> str | None:
         return None
 
 
-def disagreement(neuron: Neuron, device: torch.device, dtype: torch.dtype, T: int = 10) -> str | None:
+def disagreement(
+    neuron: Neuron, device: torch.device, dtype: torch.dtype, T: int = 10, surrogate: str | Surrogate = "atan"
+) -> str | None:
     """How spikes or gradients differ from the reference's on random input; None if they do not but by rounding."""
     generator = torch.Generator().manual_seed(0)
     x = (1.5 * torch.rand(T, 2000, generator=generator)).to(device, dtype)
     grad = torch.randn(T, 2000, generator=generator).to(device, dtype)
     results = []
-    for function in (neuron, eager(device)):
+    for function in (neuron, lambda x: lif(x, surrogate=surrogate, backend="reference")):
         leaf = x.clone().requires_grad_()
         spikes = function(leaf)
         results.append((spikes.detach(), *torch.autograd.grad(spikes, leaf, grad)))

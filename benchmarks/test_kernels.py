@@ -22,7 +22,8 @@ def _function(neuron: str, library: str):
         if not peers.version(library):
             pytest.skip(f"{library} is not installed: pip install {library.lower()}")
         made = peers.PEERS[library](DEVICE)
-        wrong = peers.disagreement(made, DEVICE, torch.float32)
+        surrogate = peers.SURROGATES.get(library, "atan")
+        wrong = peers.disagreement(made, DEVICE, torch.float32, surrogate=surrogate)
         assert wrong is None, wrong
         return made
     return functional.lif if neuron == "lif" else kernels.ours(neuron, T, DEVICE)

@@ -34,8 +34,9 @@ def _compile(function, *static):
 
     name = function.__name__.strip("_") + "_" + re.sub(r"\W+", "_", str(static))
     graph.__code__ = graph.__code__.replace(co_name=name)
-    # The compiler would put the membranes of all steps, which are read a few times each, aside in memory.
-    options = {"realize_reads_threshold": 100} if function is _reverse_scan else None
+    # Of normalised input, the compiler would put the membranes of all steps, read a few times each, aside in memory.
+    normalised = function is _reverse_scan and static[-1]
+    options = {"realize_reads_threshold": 100} if normalised else None
     return torch.compile(graph, fullgraph=True, dynamic=True, options=options)
 
 
@@ -128,7 +129,7 @@ def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, scale
     return v
 
 
-def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, x, grad_spikes, grad_v, v, a, b, t, seed,
+def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, normalised, x, grad_spikes, grad_v, v, a, b, t, seed,
                   scalars, scale, shift, *grad_x):
     """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
     threshold, reset, width = scalars[:3].unbind()
@@ -227,7 +228,7 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviat
     scalars = _scalars(threshold, reset, surrogate_width, *noise_scalars)
     grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state.view(x.shape[1:])
     for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
-        static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset)
+        static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset, factors[0] is not None)
         grad_v = _run(_reverse_scan, static, x[chunk], grad_spikes[chunk], grad_v, v, a[chunk], b[chunk], t, seed,
                       scalars, *factors, *grad_x[chunk])
     return grad_v

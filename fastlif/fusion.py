@@ -64,9 +64,9 @@ def _pairs(sequential: nn.Sequential) -> list[int]:
 
 
 def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Tensor) -> torch.Tensor:
-    """``neuron(batch_norm(input))`` in one pass over ``input`` ``[N, C, *]``, where it can be.
+    """``neuron(batch_norm(input))``, the neuron of Eq. (5) or (1)-(3), in one pass over ``input`` ``[N, C, *]``.
 
-    It can for ``nn.BatchNorm1d``, ``2d`` and ``3d`` with weights and running statistics in float32, before a
+    That can be for ``nn.BatchNorm1d``, ``2d`` and ``3d`` with weights and running statistics in float32, before a
     :class:`fastlif.NoisyLIF` of a single step or a :class:`fastlif.LIF` that is not stateful, on the backends "triton"
     and "compiled": in training, and in evaluation without gradients. Otherwise, and where either has hooks, the two
     are called one after the other; so they are where a neuron of a MultiStep model has the same input at every step.

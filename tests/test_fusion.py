@@ -77,7 +77,7 @@ def test_fused_as_one_after_the_other(backend, shape, neuron, fresh_compiler):
     assert spikes.dtype == x.dtype and spikes.stride() == x.stride() and 0.02 < float(spikes.detach().mean()) < 0.98
     assert int((spikes != expected).sum()) <= 1  # at the threshold, rounding may decide otherwise
     for grad, other in zip(grads, wanted):
-        assert relative_error(grad, other) < (1e-5 if torch.equal(spikes, expected) else 1e-2)
+        assert relative_error(grad, other) < (1e-4 if torch.equal(spikes, expected) else 1e-2)
     for buffer, other in zip(buffers, wanted_buffers):
         torch.testing.assert_close(buffer, other)
 

@@ -381,7 +381,9 @@ def _as_fast_as_relu(name: str, rows: list[Row]) -> Finding | None:
         "Ours: a single-step spiking network trains within 5% of its ReLU twin's time",
         best.median <= 1.05,
         f"{name}: {best.median:.2f} of ReLU's time (p20-p80 {best.p20:.2f}-{best.p80:.2f}) in {way}, where ReLU is "
-        "fastest" + (f"; fused with batch normalisation, {fused:.2f}" if fused else "") + (f"; {others}" if others else ""),
+        "fastest"
+        + (f"; fused with batch normalisation, {fused:.2f}" if fused else "")
+        + (f"; {others}" if others else ""),
     )
 
 

@@ -78,7 +78,8 @@ def _checked_peers(lab: Lab) -> dict[str, peers.Neuron]:
             continue
         try:
             neuron = make(lab.device)
-            wrong = peers.disagreement(neuron, lab.device, torch.float32)
+            surrogate = peers.SURROGATES.get(name, "atan")
+            wrong = peers.disagreement(neuron, lab.device, torch.float32, surrogate=surrogate)
         except (RuntimeError, ImportError, TypeError, ValueError) as error:
             wrong = str(error).split("\n")[0]
         if wrong:
@@ -108,7 +109,7 @@ def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, 
         lab.say(f"{neuron} of {size:,} neuron-steps is left out: it does not fit into the memory")
         return
     for library, function in functions.items():
-        if dtype != "float32" and library in ("snnTorch", peers.COMPILED):
+        if dtype != "float32" and library in ("snnTorch", "Norse", peers.COMPILED):
             continue  # membranes in 16 bits: another computation
         try:
             _measure_one(lab, copy, neuron, library, function, x, grad, dtype)
