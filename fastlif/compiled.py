@@ -129,8 +129,8 @@ def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, scale
     return v
 
 
-def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, normalised, x, grad_spikes, grad_v, v, a, b, t, seed,
-                  scalars, scale, shift, *grad_x):
+def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, normalised, x, grad_spikes, grad_v, v, a, b, t,
+                  seed, scalars, scale, shift, *grad_x):
     """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
     threshold, reset, width = scalars[:3].unbind()
     membranes = []

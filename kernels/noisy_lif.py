@@ -136,10 +136,8 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
     state = initial_state.clone() if has_state else x.new_empty(x.shape[1:], dtype=torch.float32)
     mean, deviation = (x.new_empty((T, groups), dtype=torch.float32) for _ in range(2))
     programs = min(MAX_PROGRAMS, triton.cdiv(group_size, ELEMENTS_PER_PROGRAM))
-    # Eight sub-blocks draw together where every group begins with the first of eight, and narrow accesses would not
-    # need more registers than there are.
-    begins_with_lane_0 = groups == 1 or group_size % (LANES.value * SUB_BLOCK.value) == 0
-    together = noise != "none" and begins_with_lane_0 and group_size % 16 == 0
+    # Eight sub-blocks draw together where a group, wherever it lies, begins with the first of eight.
+    together = noise != "none" and group_size % (LANES.value * SUB_BLOCK.value) == 0
     rows, cols, warps = (LANES.value, SUB_BLOCK.value, 2) if together else (1, 1024, 4)
     partials = x.new_empty((T + 1, groups, programs, 3), dtype=torch.float32)
     first = -1 if has_state else 0
