@@ -7,6 +7,7 @@ its own; it keeps x, the seed and the statistics, and computes everything else a
 
 from __future__ import annotations
 
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -449,3 +450,8 @@ class _ScanGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_x, grad_initial_state):
         raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+
+for _function in (NoisySpike, LIF, NoisyLIF, BatchNormNeuron, _SpikeGradient, _ScanGradient):
+    # apply asks for the signature at every call, and would find it anew each time
+    _function.forward.__signature__ = inspect.signature(_function.forward)
