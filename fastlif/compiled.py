@@ -17,6 +17,7 @@ from fastlif import reference
 
 MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph of a step is large already
 
+PART = 1 << 20  # elements of the single step that one call computes, a multiple of 2,048
 HUGE_PAGE = 1 << 21  # bytes
 MADV_HUGEPAGE = 14  # Linux's number
 
@@ -34,9 +35,11 @@ def _compile(function, *static):
 
     name = function.__name__.strip("_") + "_" + re.sub(r"\W+", "_", str(static))
     graph.__code__ = graph.__code__.replace(co_name=name)
-    # Of normalised input, the compiler would put the membranes of all steps, read a few times each, aside in memory.
-    normalised = function is _reverse_scan and static[-1]
-    options = {"realize_reads_threshold": 100} if normalised else None
+    # Every loop is shared out to the threads, whatever the size that it is compiled for, which others have to live with.
+    options = {"cpp.min_chunk_size": 1}
+    if function is _reverse_scan and static[-1]:
+        # Of normalised input, the compiler would put the membranes of all steps, read a few times each, aside in memory.
+        options["realize_reads_threshold"] = 100
     return torch.compile(graph, fullgraph=True, dynamic=True, options=options)
 
 
@@ -84,21 +87,21 @@ def _scalars(*values) -> torch.Tensor:
 # [T, 1, outer, channels, inner]. Their kind is only there to tell them apart -----------------------------
 
 
-def _noisy_spike(kind, noise, x, spikes, seed, scalars):
-    spikes.copy_(_single_step_membrane(noise, x, seed, scalars[1:]) > scalars[0])
+def _noisy_spike(kind, noise, x, spikes, first, seed, scalars):
+    spikes.copy_(_single_step_membrane(noise, x, first, seed, scalars[1:]) > scalars[0])
 
 
-def _noisy_spike_backward(kind, noise, surrogate, x, grad_spikes, grad_x, seed, scalars):
+def _noisy_spike_backward(kind, noise, surrogate, x, grad_spikes, grad_x, first, seed, scalars):
     threshold, width = scalars[0], scalars[1]
-    h = _single_step_membrane(noise, x, seed, scalars[2:])
+    h = _single_step_membrane(noise, x, first, seed, scalars[2:])
     grad_x.copy_(grad_spikes * reference.SURROGATES[surrogate](h - threshold, width))
 
 
-def _single_step_membrane(noise, x, seed, noise_scalars):
+def _single_step_membrane(noise, x, first, seed, noise_scalars):
     h = reference.widen(x)
     if noise == "none":
         return h
-    return h + reference.noise_like(x, seed, 0, noise, noise_scalars.unbind())
+    return h + reference.noise_like(x, seed, 0, noise, noise_scalars.unbind(), first)
 
 
 def _membrane(noise, x, v, a, b, t, seed, noise_scalars, scale, shift):
@@ -165,7 +168,9 @@ def _unpack_bits(kind, dtype, bits, *spikes):
 def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold, batch_norm=None):
     _in_huge_pages(spikes)
     x = _normalised(x, batch_norm, spikes)
-    _run(_noisy_spike, (noise,), x, spikes, seed, _scalars(threshold, *noise_scalars))
+    scalars = _scalars(threshold, *noise_scalars)
+    for first, *parts in _parts(x, spikes):
+        _run(_noisy_spike, (noise,), *parts, first, seed, scalars)
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
@@ -173,7 +178,19 @@ def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, 
     _in_huge_pages(grad_x)
     x = _normalised(x, batch_norm, grad_x)
     scalars = _scalars(threshold, surrogate_width, *noise_scalars)
-    _run(_noisy_spike_backward, (noise, surrogate), x, grad_spikes, grad_x, seed, scalars)
+    for first, *parts in _parts(x, grad_spikes, grad_x):
+        _run(_noisy_spike_backward, (noise, surrogate), *parts, first, seed, scalars)
+
+
+def _parts(*flat):
+    """Flat tensors cut into parts: the counter of a part's first element, ``[2]`` int32 or None for 0, and the parts.
+
+    A graph writes its random numbers to memory, which is slow for many millions: those of a part are soon overwritten.
+    """
+    for start in range(0, len(flat[0]), PART):
+        counter = start // reference.LANES
+        words = torch.tensor((counter & 0xFFFFFFFF, counter >> 32)).int() if start else None
+        yield words, *(tensor[start : start + PART] for tensor in flat)
 
 
 def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,

@@ -80,17 +80,22 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >= 1 << 31 else word
 
 
-def uniform_lattice(seed: torch.Tensor, numel: int, step: int | torch.Tensor) -> torch.Tensor:
+def uniform_lattice(
+    seed: torch.Tensor, numel: int, step: int | torch.Tensor, first: torch.Tensor | None = None
+) -> torch.Tensor:
     """``[numel]`` float32 values u in (-1, 1), uniform on 65,536 points, for the elements of one time step.
 
-    ``seed`` is ``[1]`` int64 on the device where the numbers are wanted.
+    ``seed`` is ``[1]`` int64 on the device where the numbers are wanted. For a part of a step, ``first`` is the low and
+    the high word, ``[2]`` int32, of its first element's counter: with numel / 8 added, the low one may not overflow.
     """
     blocks = numel // (SUB_BLOCK * LANES) + 2  # never 1, a size that would be compiled for by itself
     index = torch.arange(blocks * SUB_BLOCK, device=seed.device).view(blocks, 1, SUB_BLOCK)
-    low = index.to(torch.int32)
+    low, high = index.to(torch.int32), (index >> 32).to(torch.int32)
+    if first is not None:
+        low, high = low + first[0], high + first[1]
     zero = torch.zeros_like(low)
     key = (seed.to(torch.int32), (seed >> 32).to(torch.int32))
-    words = philox((low, (index >> 32).to(torch.int32), zero + step, zero), key)
+    words = philox((low, high, zero + step, zero), key)
     bits = torch.cat([word & 0xFFFF for word in words] + [_high_half(word) for word in words], dim=1)
     return (bits.to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)).reshape(-1)[:numel]
 
@@ -148,12 +153,15 @@ def noise_scalars(kind: str, mean: float, half_range: float, width: float, quant
     return (mean, e, *(coefficient * (half_range / width) for coefficient in coefficients))
 
 
-def noise_like(step: torch.Tensor, seed: torch.Tensor, t: int | torch.Tensor, kind: str, scalars) -> torch.Tensor:
+def noise_like(
+    step: torch.Tensor, seed: torch.Tensor, t: int | torch.Tensor, kind: str, scalars, first: torch.Tensor | None = None
+) -> torch.Tensor:
     """The noise n_t of one time step: ``[N, *]`` in the dense memory layout of ``step``, in units of the membrane.
 
-    float32, or float64 where ``step`` is float64: the same random bits, evaluated more finely.
+    float32, or float64 where ``step`` is float64: the same random bits, evaluated more finely. ``first`` is where a
+    part of a step begins: see :func:`uniform_lattice`.
     """
-    u = uniform_lattice(seed, step.numel(), t).to(torch.promote_types(step.dtype, torch.float32))
+    u = uniform_lattice(seed, step.numel(), t, first).to(torch.promote_types(step.dtype, torch.float32))
     if kind == "uniform":
         flat = u * scalars[1] + scalars[0]
     else:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers import assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
+from torch._inductor.utils import run_and_get_cpp_code
 
 from fastlif import Noise, compiled
 from fastlif.functional import lif, noisy_lif, noisy_spike
@@ -71,3 +72,39 @@ def test_huge_pages_are_asked_for_within_the_output(monkeypatch, fresh_compiler)
     assert spikes.data_ptr() <= first < spikes.data_ptr() + page and end - page < first + size <= end
     lif(torch.rand(3, 1000), backend="compiled")
     assert len(asked) == 1  # too small
+
+
+def test_parts_draw_what_the_whole_draws(monkeypatch):
+    """A large single step is computed in parts, which have the counters of the whole."""
+    x = torch.rand(3 * 4096 + 700, generator=torch.Generator().manual_seed(0))
+    grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+
+    def run():
+        leaf = x.clone().requires_grad_()
+        spikes = noisy_spike(leaf, seed=2**40 + 3, backend="compiled")
+        return spikes.detach(), *torch.autograd.grad(spikes, leaf, grad)
+
+    whole = run()
+    monkeypatch.setattr(compiled, "PART", 4096)
+    for part, expected in zip(run(), whole):
+        assert torch.equal(part, expected)
+    counters = [words for words, _ in compiled._parts(x)]
+    assert counters[0] is None and [words.tolist() for words in counters[1:]] == [[512, 0], [1024, 0], [1536, 0]]
+
+
+def test_the_counter_of_a_part_has_64_bits(monkeypatch):
+    monkeypatch.setattr(compiled, "PART", 2**34)
+    flat = torch.empty(1).expand(2**36)
+    words = [words.tolist() for words, _ in compiled._parts(flat) if words is not None]
+    assert words == [[-(2**31), 0], [0, 1], [-(2**31), 1]]
+
+
+def test_what_is_compiled_for_a_small_input_uses_all_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch._inductor.config.patch(force_disable_caches=True):
+            _, code = run_and_get_cpp_code(lambda: lif(torch.rand(13, 2, 3), backend="compiled"))
+    finally:
+        torch.set_num_threads(threads)
+    assert "omp parallel" in code

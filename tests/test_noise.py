@@ -47,7 +47,7 @@ def draw(noise, numel, seed, step=0):
 
 def all_values(noise, dtype, monkeypatch):
     """What the reference makes of all 65,536 random numbers, in increasing order."""
-    monkeypatch.setattr(reference, "uniform_lattice", lambda seed, numel, step: LATTICE)
+    monkeypatch.setattr(reference, "uniform_lattice", lambda seed, numel, step, first: LATTICE)
     scalars = noise.scalars(noise.mean, noise.half_range)
     return reference.noise_like(torch.empty(65536, dtype=dtype), None, 0, noise.kind, scalars)
 
