@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.machine import now
 from benchmarks.results import Spread, spread
 
-WARM_UP_SECONDS = 0.1
+WARM_UP_SECONDS = {"cpu": 0.1, "cuda": 0.02}
 CALLS = (5, 100)  # that are timed: at least, at most
 TURNS = (5, 20)  # of each of two calls that are compared: at least, at most
 COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # several times any cache
@@ -20,13 +20,14 @@ def seconds(call: Callable[[], object], device: torch.device, *, budget: float =
     """Seconds that ``call`` takes, each call timed by itself: from 5 calls up to 100, for about ``budget`` seconds.
 
     It is called beforehand, at least twice: what it compiles or allocates at first is not timed. On a GPU the time is
-    the device's own, between two events, and its L2 cache is overwritten before each call.
+    the device's own, between two events, and its L2 cache is overwritten before each call. Of a call that ends before
+    the next part of it is launched, it is the host's.
     """
     start = time.perf_counter()
     for calls in range(1, CALLS[1]):
         call()
         elapsed = now(device) - start
-        if calls >= 2 and elapsed > WARM_UP_SECONDS:
+        if calls >= 2 and elapsed > WARM_UP_SECONDS[device.type]:
             break
         if calls == 1:
             start = time.perf_counter()  # the first call compiles: what follows tells the time of a call

@@ -80,6 +80,16 @@ def backend(name: str, device: torch.device) -> str:
         return "reference"
 
 
+def no_dtype(dtype: str) -> None:
+    """For what measures several types by itself.
+
+    Raises:
+        UsageError: a type was asked for.
+    """
+    if dtype != "float32":
+        raise UsageError(f"--dtype {dtype} cannot be had here: this measures several types: leave it out")
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder that can be written to.
 

@@ -116,8 +116,8 @@ def _run_one(name: str, lab: Lab) -> int:
     lab.rows.clear()
     try:
         experiment.measure(lab)
-    except KeyboardInterrupt:
-        if name in experiments.SPEED:  # whose rows stand by themselves
+    except BaseException:
+        if name in experiments.SPEED and lab.rows:  # whose rows stand by themselves
             _save(lab)
         raise
     if not lab.rows:

@@ -49,5 +49,6 @@ def test_speed(benchmark, neuron, library, direction, size):
 
     benchmark.group = f"{neuron}, {direction}, T = {steps}, {size:,} neuron-steps"
     benchmark.pedantic(call, rounds=10, warmup_rounds=3)
-    moved = kernels.moved_bytes(neuron, direction, x.numel(), x.element_size())
-    benchmark.extra_info["GB/s"] = moved / benchmark.stats.stats.median / 1e9
+    moved = kernels.moved_bytes(neuron, direction, x.numel(), x.element_size(), steps)
+    if benchmark.stats:  # there are none with --benchmark-disable
+        benchmark.extra_info["GB/s"] = moved / benchmark.stats.stats.median / 1e9

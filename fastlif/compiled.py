@@ -19,6 +19,7 @@ MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph 
 
 PART = 1 << 20  # elements of the single step that one call computes, a multiple of 2,048
 HUGE_PAGE = 1 << 21  # bytes
+MAPPED = 1 << 25  # bytes from which on glibc maps memory anew each time; what is smaller it gives again
 MADV_HUGEPAGE = 14  # Linux's number
 
 
@@ -35,10 +36,10 @@ def _compile(function, *static):
 
     name = function.__name__.strip("_") + "_" + re.sub(r"\W+", "_", str(static))
     graph.__code__ = graph.__code__.replace(co_name=name)
-    # Every loop is shared out to the threads, whatever the size that it is compiled for, which others have to live with.
+    # Every loop is shared out to the threads, whatever the size of the first input: later ones get the same graph.
     options = {"cpp.min_chunk_size": 1}
     if function is _reverse_scan and static[-1]:
-        # Of normalised input, the compiler would put the membranes of all steps, read a few times each, aside in memory.
+        # Of normalised input, the compiler would put the membranes of all steps, read a few times, aside in memory.
         options["realize_reads_threshold"] = 100
     return torch.compile(graph, fullgraph=True, dynamic=True, options=options)
 
@@ -63,9 +64,11 @@ def _by_itself(tensor):
 def _in_huge_pages(output):
     """Asks Linux to put a large new output into pages of 2 MB: to be given it in pages of 4 KB takes several times as
     long as to compute it. Where that cannot be, nothing happens."""
+    if output.nbytes < MAPPED:
+        return
     first = -(-output.data_ptr() // HUGE_PAGE) * HUGE_PAGE
     size = (output.data_ptr() + output.nbytes) // HUGE_PAGE * HUGE_PAGE - first
-    if size > 0 and output.device.type == "cpu" and (madvise := _madvise()):
+    if output.device.type == "cpu" and (madvise := _madvise()):
         madvise(first, size, MADV_HUGEPAGE)
 
 

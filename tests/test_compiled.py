@@ -65,7 +65,7 @@ def test_one_compilation_serves_all_sizes_and_values():
 def test_huge_pages_are_asked_for_within_the_output(monkeypatch, fresh_compiler):
     asked = []
     monkeypatch.setattr(compiled, "_madvise", lambda: lambda *arguments: asked.append(arguments))
-    spikes = lif(torch.rand(3, 1_000_000), backend="compiled")
+    spikes = lif(torch.rand(3, 3_000_000), backend="compiled")
     ((first, size, advice),) = asked
     page, end = compiled.HUGE_PAGE, spikes.data_ptr() + spikes.nbytes
     assert first % page == 0 and size % page == 0 and advice == compiled.MADV_HUGEPAGE

@@ -29,7 +29,7 @@ def test_peak_memory_counts_what_is_held_at_once():
     assert 2_000_000 <= measure.peak_memory(call, CPU) < 2_100_000
 
 
-def test_seconds_leave_out_the_first_calls(monkeypatch):
+def test_seconds_leave_out_the_first_calls():
     calls = []
     spread = measure.seconds(lambda: calls.append(len(calls)), CPU, budget=1e-9)
     assert spread.samples == measure.CALLS[0] and len(calls) > spread.samples
@@ -65,7 +65,7 @@ def made(tmp_path_factory):
         patch.setattr(kernels, "STEPS_SIZE", {"quick": 800})
         patch.setattr(kernels, "STEPS", {"quick": (10, 4)})
         patch.setattr(kernels, "BUDGET", {"quick": 1e-3})
-        patch.setattr(measure, "WARM_UP_SECONDS", 1e-3)
+        patch.setattr(measure, "WARM_UP_SECONDS", {"cpu": 1e-3})
         patch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
         wrong = {"wrong": lambda device: lambda x: 0 * x, "missing": None, peers.EAGER: peers.eager}
         patch.setattr(peers, "PEERS", wrong)
@@ -95,21 +95,54 @@ def test_findings_compare_the_largest_size(made):
     (path,) = made.glob("*.csv")
     row = next(row for row in results.read(path) if row.metric == "time")
 
-    def time(library, median, size):
+    def time(library, median, size, spread=0.0):
         setting = {"neuron": "lif", "library": library, "pass": "forward", "T": "10", "size": size, "type": "float32"}
-        return dataclasses.replace(row, setting=setting, median=median)
+        return dataclasses.replace(row, setting=setting, median=median, p20=median - spread, p80=median + spread)
 
     rows = [time("fastlif", 1.0, "100"), time("fastlif", 2.0, "1000"), time("SpikingJelly", 50.0, "100")]
     (met,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000")])
     (missed,) = kernels.findings([*rows, time("SpikingJelly", 19.0, "1000")])
-    assert met.reproduced is True and missed.reproduced is False
-    assert "9.5 times" in missed.evidence
+    (unsure,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000", spread=2.0)])
+    assert met.reproduced is True and missed.reproduced is False and unsure.reproduced is None
+    assert "9.5 times; 50 times at 100" in missed.evidence
+
+
+def test_the_compiler_is_compared_with_too(made):
+    (path,) = made.glob("*.csv")
+    row = next(row for row in results.read(path) if row.metric == "time")
+    rows = []
+    for library, median in (("fastlif", 2.0), (peers.COMPILED, 1.0)):
+        setting = row.setting | {"library": library, "neuron": "lif", "pass": "forward", "T": "10"}
+        rows.append(dataclasses.replace(row, setting=setting, median=median, p20=median, p80=median))
+    (slower,) = kernels.findings(rows)
+    assert slower.reproduced is False and "as fast as torch.compile of it" in slower.claim
+
+
+def test_what_is_wrong_is_not_timed(monkeypatch, tmp_path, capsys):
+    right = kernels.ours
+    kernels._wrong.cache_clear()
+    monkeypatch.setattr(kernels, "_checked_peers", lambda lab: {})
+    monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
+    monkeypatch.setattr(kernels, "SIZES", {"quick": (400,)})
+    monkeypatch.setattr(kernels, "NEURONS", ("noisy_spike, uniform",))
+    monkeypatch.setattr(kernels, "ours", lambda name, T, device, backend, seed=None: right(
+        name, T, device, "reference", 1 if backend == "reference" else 2))  # fmt: skip
+    command = ["run", "kernels", "--quick", "--device", "cpu", "--backend", "compiled", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "noisy_spike, uniform in float32 is not what the reference computes" in capsys.readouterr().err
+    kernels._wrong.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["kernels", "end-to-end"])
+def test_types_are_not_chosen(name, tmp_path, capsys):
+    assert main(["run", name, "--quick", "--device", "cpu", "--dtype", "bfloat16", "--out", str(tmp_path)]) == 2
+    assert "--dtype bfloat16 cannot be had here" in capsys.readouterr().err
 
 
 def test_bytes_that_must_be_moved():
-    assert kernels.moved_bytes("lif", "forward", 10, 2) == 40
-    assert kernels.moved_bytes("lif", "backward", 10, 4) == 120
-    assert kernels.moved_bytes("noisy_lif, layer", "forward", 10, 4) == 160
+    assert kernels.moved_bytes("lif", "forward", 10, 2, 10) == 40
+    assert kernels.moved_bytes("lif", "backward", 10, 4, 10) == 120
+    assert kernels.moved_bytes("noisy_lif, layer", "forward", 40, 4, 4) == 600
 
 
 def test_what_the_time_is_not_enough_for_is_said(monkeypatch, capsys):
@@ -204,13 +237,19 @@ def test_gpu_takes_less_than_nine_minutes(tmp_path):
         assert all((gpu.ROOT / word).exists() for word in step.words if word.endswith(".py"))
 
 
-def test_an_interrupted_measurement_of_speed_keeps_its_rows(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (MemoryError, None)])
+def test_a_measurement_of_speed_that_ends_early_keeps_its_rows(error, status, monkeypatch, tmp_path):
     def interrupted(lab):
         lab.record("kernels", "a copy", {}, "copy bandwidth", "GB/s", 1.0)
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr(kernels, "measure", interrupted)
-    assert main(["run", "kernels", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 130
+    command = ["run", "kernels", "--quick", "--device", "cpu", "--out", str(tmp_path)]
+    if status is None:
+        with pytest.raises(error):
+            main(command)
+    else:
+        assert main(command) == status
     (path,) = tmp_path.glob("*.csv")
     assert len(results.read(path)) == 1
 

@@ -31,7 +31,8 @@ PROFILED = 5  # steps
 # What is in the name of an operation, as the profiler has it or as autograd does.
 OPERATIONS = {
     "convolution": ("convolution",),
-    "batch normalisation": ("native_batch_norm", "NativeBatchNorm", "CudnnBatchNorm", "cudnn_batch_norm"),
+    "batch normalisation": ("native_batch_norm", "NativeBatchNorm", "CudnnBatchNorm", "cudnn_batch_norm",
+                            "batch_norm_update_stats"),  # fmt: skip
     "neuron": ("fastlif", "CompiledFxGraph", "NoisySpike", "LIF", "BatchNormNeuron"),
     "pooling": ("avg_pool", "AvgPool"),
     "linear": ("addmm", "aten::mm", "Addmm"),
@@ -109,7 +110,8 @@ def _shares(step, device: torch.device) -> dict[str, float]:
         if event.device_type == torch.autograd.DeviceType.CPU:  # on a GPU, what the operation launched there
             own = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
             times[_operation(event.key)] += own
-    return {operation: time / sum(times.values()) for operation, time in times.items()}
+    total = sum(times.values())  # 0 where the profiler was not let at the device's times
+    return {operation: time / total for operation, time in times.items() if total}
 
 
 def _kept(loss: torch.Tensor) -> dict[str, int]:
