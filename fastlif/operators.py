@@ -375,7 +375,8 @@ class BatchNormNeuron(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_spikes):
-        x, weight, bias, mean, invstd, seed = ctx.saved_tensors
+        saved = ctx.saved_tensors  # asked for once: activation checkpointing allows no more
+        x, weight, bias, mean, invstd, seed = saved
         scale, shift = scale_and_shift(weight, bias, mean, invstd)
         if isinstance(ctx.options, SpikeOptions):
             grad = _SpikeGradient.apply(grad_spikes, x, seed, scale, shift, ctx.options)
@@ -391,8 +392,7 @@ class BatchNormNeuron(torch.autograd.Function):
         grads = torch.ops.aten.native_batch_norm_backward(
             grad, x, weight, None, None, mean, invstd, True, 0.0, wanted
         )  # fmt: skip
-        like = ctx.saved_tensors[:3]
-        grads = (None if grad is None else grad.to(tensor.dtype) for grad, tensor in zip(grads, like))
+        grads = (None if grad is None else grad.to(tensor.dtype) for grad, tensor in zip(grads, saved))
         return *grads, None, None, None, None, None
 
 

@@ -47,7 +47,8 @@ def packed_spikes():
     pooling or a linear layer keeps its input; where that is what a fastlif neuron gave, as it was or reshaped, 32 times
     less memory is held until the backward (16 times in 16 bits), which restores it exactly. What a layer makes of
     spikes, such as their averages, is kept as it is; so are spikes whose number 8 does not divide, and, in what
-    ``torch.compile`` made, everything.
+    ``torch.compile`` made, everything. Spikes that are changed in place are no longer taken for spikes, but a change
+    that PyTorch does not see, through ``.data`` or NumPy, goes unnoticed here too.
     """
     _active.contexts += 1
     try:

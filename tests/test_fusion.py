@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import DEVICE, relative_error
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import fastlif
 from fastlif import LIF, Noise, NoisyLIF, batch_norm_neuron, fuse
@@ -232,3 +233,18 @@ def test_no_second_derivative(fresh_compiler):
     (grad,) = torch.autograd.grad(batch_norm_neuron(nn.BatchNorm1d(3), NoisyLIF(), x).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiated twice"):
         grad.sum().backward()
+
+
+@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_a_fused_layer_in_a_checkpoint(T, use_reentrant):
+    neuron = fastlif.LIF(timesteps=T) if T > 1 else fastlif.NoisyLIF(noise=fastlif.Noise("none"))
+    model = fastlif.fuse(nn.Sequential(nn.BatchNorm1d(5), neuron))
+    x = torch.randn(4 * T, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    gradients = []
+    for run in (model, lambda x: checkpoint(model, x, use_reentrant=use_reentrant)):
+        (run(x) * x.detach()).sum().backward()
+        gradients.append((x.grad, model[0].weight.grad))
+        x.grad = model[0].weight.grad = None
+    for plain, checkpointed in zip(*gradients):
+        assert plain.any() and torch.equal(plain, checkpointed)
