@@ -202,18 +202,17 @@ class _Spike(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(h, threshold, surrogate, width):
+    def forward(h, threshold, width, surrogate):
         return (h > threshold).to(h.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        h, ctx.threshold, ctx.surrogate, ctx.width = inputs
-        ctx.save_for_backward(h)
+        *tensors, ctx.surrogate = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx, grad):
-        (h,) = ctx.saved_tensors
-        return _SpikeGradient.apply(grad, h, ctx.threshold, ctx.surrogate, ctx.width), None, None, None
+        return _SpikeGradient.apply(grad, *ctx.saved_tensors, ctx.surrogate), None, None, None
 
 
 class _SpikeGradient(torch.autograd.Function):
@@ -222,7 +221,7 @@ class _SpikeGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(grad, h, threshold, surrogate, width):
+    def forward(grad, h, threshold, width, surrogate):
         return grad * SURROGATES[surrogate](h - threshold, width)
 
     @staticmethod
@@ -259,16 +258,17 @@ def noisy_spike(x, seed=None, *, noise, threshold, surrogate):
     if noise.kind != "none":
         scalars = noise.scalars(noise.mean, noise.half_range)
         h = h + noise_like(x, seed, 0, noise.kind, scalars)
-    return _Spike.apply(h, threshold, surrogate.name, surrogate.width).to(x.dtype)
+    return _Spike.apply(h, *_scalars(threshold, surrogate.width), surrogate.name).to(x.dtype)
 
 
 def lif(x, initial_state=None, *, decay, threshold, reset, surrogate, detach_reset):
     """Plain LIF, Eq. (1)-(3): ``[T, N, *]`` to (spikes ``[T, N, *]``, last membrane ``[N, *]``)."""
     v = _first_membrane(x, initial_state)
+    spike = *_scalars(threshold, surrogate.width), surrogate.name
     spikes = []
     for x_t in x.unbind(0):
         h = widen(x_t) + decay * v
-        s, v = fire(h, threshold, reset, surrogate, detach_reset)
+        s, v = fire(h, spike, threshold, reset, detach_reset)
         spikes.append(s.to(x.dtype))
     return _stack(spikes), v
 
@@ -282,6 +282,7 @@ def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alph
     """
     v = _first_membrane(x, initial_state)
     scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
+    spike = *_scalars(threshold, surrogate.width), surrogate.name
     spikes, means, deviations = [], [], []
     for t, x_t in enumerate(x.unbind(0)):
         if isinstance(statistics, str):
@@ -292,7 +293,7 @@ def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alph
         h = widen(x_t) + _per_group(a, v) * v + _per_group(b, v)
         if noise.kind != "none":
             h = h + noise_like(x_t, seed, t, noise.kind, scalars)
-        s, v = fire(h, threshold, reset, surrogate, detach_reset)
+        s, v = fire(h, spike, threshold, reset, detach_reset)
         spikes.append(s.to(x.dtype))
         means.append(mean)
         deviations.append(deviation)
@@ -328,6 +329,11 @@ def widen(x):
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def _scalars(*values):
+    """Numbers as tensors without dimensions: ``torch.compile`` loses Python's floats inside an autograd function."""
+    return [torch.scalar_tensor(value, dtype=torch.float64, device="cpu") for value in values]
+
+
 def _first_membrane(x, initial_state):
     v = torch.zeros_like(widen(x[0]))
     return v if initial_state is None else initial_state.to(v.dtype)
@@ -347,9 +353,9 @@ def _per_group(value, v):
     return value.view(-1, *(1,) * (v.ndim - 1))
 
 
-def fire(h, threshold, reset, surrogate, detach_reset):
-    """The spike, Eq. (2), and the membrane after it, Eq. (3)."""
-    s = _Spike.apply(h, threshold + 0.0, surrogate.name, surrogate.width + 0.0)  # met here: see SURROGATES
+def fire(h, spike, threshold, reset, detach_reset):
+    """The spike, Eq. (2), and the membrane after it, Eq. (3). ``spike``: what :class:`_Spike` takes beside h."""
+    s = _Spike.apply(h, *spike)
     gate = s.detach() if detach_reset else s
     if reset is None:
         return s, h - threshold * gate
