@@ -98,7 +98,10 @@ def _noisy_lif_steps_kernel(
             first = wide(block) * (ROWS * COLS)
             begin = group * group_size + first
             place, counter, lane = _place(begin, ROWS, COLS)
-            mask = place < tl.minimum(group_size - first, ROWS * COLS).to(tl.int32)
+            if ROWS == 1:
+                mask = place < tl.minimum(group_size - first, COLS).to(tl.int32)
+            else:  # eight sub-blocks draw together only where they are all whole
+                mask = tl.full([ROWS, COLS], True, tl.int1)
             v = tl.zeros([ROWS, COLS], tl.float32)
             if HAS_STATE or t > 0:
                 v = tl.load(state_ptr + begin + place, mask=mask, other=0.0)
@@ -139,6 +142,8 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
     # Eight sub-blocks draw together where a group, wherever it lies, begins with the first of eight.
     together = noise != "none" and group_size % (LANES.value * SUB_BLOCK.value) == 0
     rows, cols, warps = (LANES.value, SUB_BLOCK.value, 2) if together else (1, 1024, 4)
+    # A limit of its own keeps the compiler from spilling for the sake of more warps; AMD's knows no such option.
+    registers = {"maxnreg": 168} if together and not torch.version.hip else {}
     partials = x.new_empty((T + 1, groups, programs, 3), dtype=torch.float32)
     first = -1 if has_state else 0
     spans = [(first, T - 1)] if programs == 1 else [(t, t) for t in range(first, T)]
@@ -171,6 +176,7 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
                 ROWS=rows,
                 COLS=cols,
                 num_warps=warps,
+                **registers,
                 **OPTIONS,
             )
     return state, mean, deviation
