@@ -63,8 +63,7 @@ def noisy_spike(
     seed = _seed(seed, noise, input)
     if backend == "reference":
         return mark(reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate), backend)
-    scalars = noise.scalars(noise.mean, noise.half_range)
-    options = operators.SpikeOptions(threshold, noise.kind, scalars, surrogate.name, surrogate.width, backend)
+    options = operators.SpikeOptions(threshold, noise.kind, noise.scalars(), surrogate.name, surrogate.width, backend)
     return mark(operators.NoisySpike.apply(input, seed, options), backend)
 
 
@@ -139,6 +138,7 @@ def noisy_lif(
     alpha: float = 4.0,
     beta: float = 0.5,
     noise: Noise = Noise(),
+    residual: str = "matched",
     statistics: str | tuple[torch.Tensor, torch.Tensor] = "layer",
     surrogate: str | Surrogate = "atan",
     detach_reset: bool = False,
@@ -157,6 +157,10 @@ def noisy_lif(
         beta: the mean of the normalised membrane.
         noise: the *training* noise N_noise. What is drawn is N'_noise: its mean less beta, its half-range less
             1/alpha. With ``kind="none"`` nothing is drawn.
+        residual: the spread of N'_noise. ``"matched"``: the standard deviation of N_noise, so that a neuron sees the
+            noise that it was trained with, as far as the smaller range allows (at most it is uniform). ``"range"``:
+            the width of N_noise, so that the standard deviation shrinks with the range. For uniform noise the two
+            are one.
         statistics: over what the membrane's mean and largest deviation are taken at each step. ``"layer"``: the whole
             tensor, batch included, as in the paper. ``"sample"``: each sample by itself, so that results do not
             depend on the rest of the batch. Or a pair (mean, deviation) of ``[T]`` tensors, of decay times the
@@ -185,6 +189,7 @@ def noisy_lif(
         alpha=alpha,
         beta=beta,
         noise=noise,
+        residual=residual,
         statistics=statistics,
         surrogate=surrogate,
         detach_reset=detach_reset,
@@ -196,7 +201,7 @@ def noisy_lif(
 
 
 def noisy_lif_with_statistics(
-    input, *, decay, tau, threshold, reset, alpha, beta, noise, statistics, surrogate, detach_reset, seed,
+    input, *, decay, tau, threshold, reset, alpha, beta, noise, residual, statistics, surrogate, detach_reset, seed,
     initial_state, backend,
 ):  # fmt: skip
     """:func:`noisy_lif` that gives (spikes, membrane, mean, deviation), the last two ``[T, G]``, for calibration.
@@ -209,6 +214,7 @@ def noisy_lif_with_statistics(
     reset, detach_reset = validation.check_reset(reset, threshold), validation.check_flag("detach_reset", detach_reset)
     validation.check_type("noise", noise, Noise)
     alpha, beta = validation.check_normalisation(alpha, beta, noise)
+    validation.check_choice("residual", residual, validation.RESIDUALS)
     surrogate = Surrogate.of(surrogate)
     statistics = validation.check_statistics(statistics, input.shape[0], input.device)
     validation.check_initial_state(initial_state, input)
@@ -227,15 +233,15 @@ def noisy_lif_with_statistics(
             alpha=alpha,
             beta=beta,
             noise=noise,
+            residual=residual,
             statistics=statistics,
             surrogate=surrogate,
             detach_reset=detach_reset,
         )
         return mark(spikes, backend), *others
-    scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
     options = operators.NeuronOptions(
-        decay, 1 / alpha, beta, threshold, reset, noise.kind, scalars, surrogate.name, surrogate.width,
-        detach_reset, backend,
+        decay, 1 / alpha, beta, threshold, reset, *reference.residual_noise(noise, alpha, beta, residual),
+        surrogate.name, surrogate.width, detach_reset, backend,
     )  # fmt: skip
     if isinstance(statistics, str):
         spikes, *others = operators.NoisyLIF.apply(input, initial_state, seed, statistics, options)

@@ -133,9 +133,8 @@ def _options(neuron, x):
     surrogate, backend = neuron.surrogate, choose_backend(neuron.backend, x)
     if isinstance(neuron, NoisyLIF):
         noise = neuron.noise
-        scalars = noise.scalars(noise.mean, noise.half_range)
         return operators.SpikeOptions(
-            neuron.threshold, noise.kind, scalars, surrogate.name, surrogate.width, backend
+            neuron.threshold, noise.kind, noise.scalars(), surrogate.name, surrogate.width, backend
         )  # fmt: skip
     return operators.NeuronOptions(
         neuron.decay, 0.0, 0.0, neuron.threshold, neuron.reset, "none", (), surrogate.name, surrogate.width,

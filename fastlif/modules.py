@@ -202,7 +202,7 @@ class NoisyLIF(Neuron):
 
     Args:
         timesteps: T, the steps folded into the batch; 1 by default.
-        alpha, beta, noise: as in :func:`fastlif.functional.noisy_lif`.
+        alpha, beta, noise, residual: as in :func:`fastlif.functional.noisy_lif`.
         statistics: ``"layer"`` or ``"sample"``. What :meth:`fastlif.MultiStep.calibrate` froze takes precedence; it
             is kept in buffers.
         decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.noisy_lif`.
@@ -223,6 +223,7 @@ class NoisyLIF(Neuron):
         alpha: float = 4.0,
         beta: float = 0.5,
         noise: Noise = Noise(),
+        residual: str = "matched",
         statistics: str = "layer",
         surrogate: str | Surrogate = "atan",
         detach_reset: bool = False,
@@ -232,6 +233,7 @@ class NoisyLIF(Neuron):
         super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend)
         self.noise = validation.check_type("noise", noise, Noise)
         self.alpha, self.beta = validation.check_normalisation(alpha, beta, noise)
+        self.residual = validation.check_choice("residual", residual, validation.RESIDUALS)
         self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
         self.converted = False
         # Once calibrated, [calls, T]: a row for every call of the neuron in one pass, since a module can be shared.
@@ -255,6 +257,7 @@ class NoisyLIF(Neuron):
             alpha=self.alpha,
             beta=self.beta,
             noise=self.noise,
+            residual=self.residual,
             statistics=self._statistics(),
             surrogate=self.surrogate,
             detach_reset=self.detach_reset,
@@ -286,10 +289,12 @@ class NoisyLIF(Neuron):
         now = self.calls, slice(self.timesteps)
         return self.calibrated_mean[now], self.calibrated_deviation[now]
 
-    def convert(self, *, alpha=None, beta=None, statistics=None) -> None:
+    def convert(self, *, alpha=None, beta=None, residual=None, statistics=None) -> None:
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""
         alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
+        residual = self.residual if residual is None else residual
         statistics = self.statistics if statistics is None else statistics
+        self.residual = validation.check_choice("residual", residual, validation.RESIDUALS)
         self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
         self.alpha, self.beta = validation.check_normalisation(alpha, beta, self.noise)
         self.converted = True
@@ -312,4 +317,4 @@ class NoisyLIF(Neuron):
             self.set_calibration(*map(torch.empty_like, loaded.values()))
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
-    _shown = ("alpha", "beta", "noise", "statistics", "converted")
+    _shown = ("alpha", "beta", "noise", "residual", "statistics", "converted")

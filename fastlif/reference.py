@@ -100,7 +100,6 @@ def uniform_lattice(
     return (bits.to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)).reshape(-1)[:numel]
 
 
-@constant_when_compiling
 def gaussian_quantile(width: float) -> tuple[float, ...]:
     """The quantile function of a normal truncated to +-width standard deviations, as a short formula.
 
@@ -110,11 +109,16 @@ def gaussian_quantile(width: float) -> tuple[float, ...]:
     Returns:
         (e, P_0, ..., P_6), e = erf(width / sqrt 2). Plain Python arithmetic: the same on every machine.
     """
-    return _fit_gaussian_quantile(width)
+    return _fit_gaussian_quantile(f"{width!r}")  # torch.compile may take a number for a variable, a text never
+
+
+@constant_when_compiling
+def _fit_gaussian_quantile(width: str):
+    return _fitted_gaussian_quantile(float(width))
 
 
 @functools.cache
-def _fit_gaussian_quantile(width):
+def _fitted_gaussian_quantile(width):
     e = math.erf(width / math.sqrt(2))
     u_max = 1 - 1 / 65536
     t_min = min(0.8, (1 - (e * u_max) ** 2) ** (1 / 8))  # a narrower interval would only amplify rounding
@@ -138,19 +142,64 @@ def _fit_gaussian_quantile(width):
     return (e, *coefficients)
 
 
-def noise_scalars(kind: str, mean: float, half_range: float, width: float, quantile=None) -> tuple[float, ...]:
+def noise_scalars(kind: str, mean: float, half_range: float, width: float) -> tuple[float, ...]:
     """The numbers that turn u of :func:`uniform_lattice` into noise on ``mean +- half_range``.
 
     (mean, half_range) for "uniform"; for "gaussian" (mean, e, P_0, ..., P_6) of :func:`gaussian_quantile` with P
     scaled from standard deviations, half_range / width each, to units of the membrane; () for "none".
-    ``quantile``: what that gave, if it is known.
     """
     if kind == "none":
         return ()
     if kind == "uniform":
         return (mean, half_range)
-    e, *coefficients = quantile or gaussian_quantile(width)
+    e, *coefficients = gaussian_quantile(width)
     return (mean, e, *(coefficient * (half_range / width) for coefficient in coefficients))
+
+
+def residual_noise(noise, alpha: float, beta: float, residual: str) -> tuple[str, tuple[float, ...]]:
+    """N'_noise of Eq. (6), what is left of N_noise beside the normalised membrane: (kind, :func:`noise_scalars`).
+
+    Its mean is that of N_noise less beta, its half-range r' that of N_noise, r, less 1/alpha. With ``"matched"`` its
+    standard deviation is that of N_noise, as far as r' allows: at most it is uniform. With ``"range"`` it is a
+    Gaussian of the same width, so that its standard deviation shrinks with the range.
+    """
+    mean, half_range, width = noise.mean - beta, noise.half_range - 1 / alpha, noise.width
+    if noise.kind == "gaussian" and residual == "matched" and 0 < half_range < noise.half_range:
+        width = matched_width(width, half_range / noise.half_range)
+        if width == 0:
+            return "uniform", (mean, half_range)
+    return noise.kind, noise_scalars(noise.kind, mean, half_range, width)
+
+
+def matched_width(width: float, share: float) -> float:
+    """The width of a Gaussian on ``share`` of the range that has the standard deviation of one of ``width`` on all of
+    it; 0, for uniform noise, where no Gaussian has so much."""
+    return _solve_matched_width(f"{width!r} {share!r}")  # a text: see gaussian_quantile
+
+
+@constant_when_compiling
+def _solve_matched_width(width_and_share: str):
+    return _solved_matched_width(*map(float, width_and_share.split()))
+
+
+@functools.cache
+def _solved_matched_width(width, share):
+    wanted = truncated_deviation(width) / share
+    narrow, wide = 1e-3, width  # the deviation falls from 1/sqrt 3 as the width grows
+    if wanted >= truncated_deviation(narrow):
+        return 0.0
+    for _ in range(60):
+        middle = math.sqrt(narrow * wide)  # a width may be of any order of size
+        narrow, wide = (narrow, middle) if truncated_deviation(middle) < wanted else (middle, wide)
+    return wide
+
+
+def truncated_deviation(width: float) -> float:
+    """The standard deviation, in half-ranges, of a normal truncated to +-width of its own standard deviations."""
+    if width < 0.05:  # where the formula below only cancels, 1/sqrt 3 less the first term of its series
+        return (1 - width**2 / 15) / math.sqrt(3)
+    normal = NormalDist()
+    return math.sqrt(1 - 2 * width * normal.pdf(width) / (2 * normal.cdf(width) - 1)) / width
 
 
 def noise_like(
@@ -256,8 +305,7 @@ def noisy_spike(x, seed=None, *, noise, threshold, surrogate):
     """The single-step noisy neuron, Eq. (5): ``[N, *]`` to spikes ``[N, *]`` in the input's dtype."""
     h = widen(x)
     if noise.kind != "none":
-        scalars = noise.scalars(noise.mean, noise.half_range)
-        h = h + noise_like(x, seed, 0, noise.kind, scalars)
+        h = h + noise_like(x, seed, 0, noise.kind, noise.scalars())
     return _Spike.apply(h, *_scalars(threshold, surrogate.width), surrogate.name).to(x.dtype)
 
 
@@ -273,15 +321,15 @@ def lif(x, initial_state=None, *, decay, threshold, reset, surrogate, detach_res
     return _stack(spikes), v
 
 
-def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alpha, beta, noise, statistics, surrogate,
-              detach_reset):
+def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alpha, beta, noise, residual, statistics,
+              surrogate, detach_reset):
     """The converted neuron, Eq. (6)-(9): ``[T, N, *]`` to (spikes, last membrane, mean, deviation).
 
     ``statistics`` is ``"layer"``, ``"sample"``, or a pair (mean, deviation) of ``[T]`` tensors. The mean of
     decay v_{t-1} and its largest distance from it come back as ``[T, G]``: G = 1, or N for ``"sample"``.
     """
     v = _first_membrane(x, initial_state)
-    scalars = noise.scalars(noise.mean - beta, noise.half_range - 1 / alpha)
+    kind, scalars = residual_noise(noise, alpha, beta, residual)
     spike = *_scalars(threshold, surrogate.width), surrogate.name
     spikes, means, deviations = [], [], []
     for t, x_t in enumerate(x.unbind(0)):
@@ -291,8 +339,8 @@ def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alph
             mean, deviation = (value[t].reshape(1) for value in statistics)
         a, b = normalisation(mean, deviation, decay, 1 / alpha, beta)
         h = widen(x_t) + _per_group(a, v) * v + _per_group(b, v)
-        if noise.kind != "none":
-            h = h + noise_like(x_t, seed, t, noise.kind, scalars)
+        if kind != "none":
+            h = h + noise_like(x_t, seed, t, kind, scalars)
         s, v = fire(h, spike, threshold, reset, detach_reset)
         spikes.append(s.to(x.dtype))
         means.append(mean)

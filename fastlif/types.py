@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastlif.reference import gaussian_quantile, noise_scalars
+from fastlif.reference import noise_scalars
 from fastlif.validation import LARGEST, check_choice, check_number, check_positive
 
 NOISE_KINDS = ("gaussian", "uniform", "none")
@@ -47,12 +47,10 @@ class Noise:
         if self.low > self.high:
             raise ValueError(f"noise low must not exceed high, got low={self.low} and high={self.high}")
         object.__setattr__(self, "width", check_positive("noise width", self.width))
-        # Here, as a compiled graph in which the width is a variable could not compute it.
-        object.__setattr__(self, "_quantile", gaussian_quantile(self.width))
 
-    def scalars(self, mean: float, half_range: float) -> tuple[float, ...]:
-        """:func:`fastlif.reference.noise_scalars` for noise of this kind on ``mean +- half_range``."""
-        return noise_scalars(self.kind, mean, half_range, self.width, self._quantile)
+    def scalars(self) -> tuple[float, ...]:
+        """Its :func:`fastlif.reference.noise_scalars`."""
+        return noise_scalars(self.kind, self.mean, self.half_range, self.width)
 
     @property
     def mean(self) -> float:

@@ -14,7 +14,7 @@ TIE = 2e-6
 
 
 def literal_membranes(x, *, decay=0.5, threshold=1.0, reset=0.0, alpha=None, beta=0.5, noise=Noise("none"),
-                      statistics="layer", seed=None, initial_state=None):
+                      residual="matched", statistics="layer", seed=None, initial_state=None):
     """h_t in float64, Eq. (1)-(3); with alpha, Eq. (6)-(9) as printed, standard deviation and all. ``[T, N, *]``."""
     x = x.double()
     v = torch.zeros_like(x[0]) if initial_state is None else initial_state.double()
@@ -22,9 +22,10 @@ def literal_membranes(x, *, decay=0.5, threshold=1.0, reset=0.0, alpha=None, bet
     for t in range(len(x)):
         h = x[t] + (decay * v if alpha is None else normalised_membrane(decay * v, alpha, beta, statistics, t))
         if noise.kind != "none":
-            shift, share = (0.0, 0.0) if alpha is None else (beta, 1 / alpha)
-            scalars = reference.noise_scalars(noise.kind, noise.mean - shift, noise.half_range - share, noise.width)
-            h = h + reference.noise_like(x[t], torch.tensor([seed], device=x.device), t, noise.kind, scalars)
+            kind, scalars = noise.kind, noise.scalars()
+            if alpha is not None:
+                kind, scalars = reference.residual_noise(noise, alpha, beta, residual)
+            h = h + reference.noise_like(x[t], torch.tensor([seed], device=x.device), t, kind, scalars)
         spikes = (h > threshold).double()
         v = h - threshold * spikes if reset is None else h * (1 - spikes) + reset * spikes
         membranes.append(h)

@@ -181,6 +181,7 @@ def cases(
         least = smallest_alpha(keywords["noise"]) if keywords["noise"].kind != "none" else 0.5 / scale
         keywords["alpha"] = draw(st.sampled_from([least * 2, least * 1.25, least, least * 30, math.inf]))
         keywords["beta"] = draw(numbers(0.5, 0.0, -1.0, low=-2, high=2)) * scale
+        keywords["residual"] = draw(st.sampled_from(("matched", "range")))
     return Case(
         neuron=neuron,
         shape=shape,

@@ -155,6 +155,7 @@ FUNCTIONAL = [
     (AttributeError, "cannot assign to field 'width'", lambda x: setattr(Surrogate(), "width", 1.0)),
     # statistics
     (ValueError, "statistics must be one of layer, sample, got 'batch'", lambda x: noisy_lif(x, statistics="batch")),
+    (ValueError, "residual must be one of matched, range, got 'none'", lambda x: noisy_lif(x, residual="none")),
     (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=(0.0, 1.0))),
     (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=None)),
     (ValueError, "or a pair (mean, deviation) of tensors", lambda x: noisy_lif(x, statistics=torch.zeros(2, 2))),
@@ -233,6 +234,7 @@ MODULES = [
     (ValueError, "exactly one of decay and tau", lambda m: NoisyLIF(decay=0.5, tau=2)),
     (ValueError, "alpha must be at least 2", lambda m: NoisyLIF(alpha=1.0)),
     (ValueError, "statistics must be one of layer, sample", lambda m: NoisyLIF(statistics="global")),
+    (ValueError, "residual must be one of matched, range", lambda m: NoisyLIF(residual=None)),
     (ValueError, "statistics must be one of layer, sample", lambda m: NoisyLIF(statistics=(ZERO, ONE))),
     (ValueError, "surrogate must be one of", lambda m: LIF(surrogate="step")),
     (ValueError, "backend must be one of", lambda m: LIF(backend="numba")),
@@ -313,6 +315,7 @@ CONVERSION = [
     (TypeError, "alpha must be a number, got str", lambda m: MultiStep(m.net, 2, alpha="4")),
     (ValueError, "beta must be a finite number, got nan", lambda m: MultiStep(m.net, 2, beta=NAN)),
     (ValueError, "statistics must be one of", lambda m: MultiStep(m.net, 2, statistics="batch")),
+    (ValueError, "residual must be one of", lambda m: MultiStep(m.net, 2, residual="width")),
     (TypeError, "unexpected keyword argument 'steps'", lambda m: MultiStep(m.net, steps=3)),
     (TypeError, "repeat_input must be True or False, got str", lambda m: MultiStep(m.net, repeat_input="no")),
     (ValueError, "timesteps must be at least 1, got 0", lambda m: setattr(m.multi, "timesteps", 0)),

@@ -217,3 +217,23 @@ def test_converted_single_steps_average():
     one = (single(x) - many).norm().detach()
     ten = (MultiStep(single, 10, alpha=float("inf"))(x) - many).norm().detach()
     assert float(ten) < 0.6 * float(one)
+
+
+def test_the_residual_noise_of_a_converted_network():
+    """"matched" unless the neuron, or MultiStep in its place, says otherwise; each as the function computes it."""
+    x = torch.rand(64, 30)
+    assert fastlif.NoisyLIF().residual == "matched"
+    outputs = {}
+    for residual in ("matched", "range"):
+        torch.manual_seed(0)
+        outputs[residual] = fastlif.functional.noisy_lif(
+            x.expand(4, 64, 30), residual=residual, **REFERENCE
+        ).mean(0)  # fmt: skip
+        own, given = nn.Sequential(NoisyLIF(residual=residual, **REFERENCE)), nn.Sequential(NoisyLIF(**REFERENCE))
+        for multi in (MultiStep(own, 4), MultiStep(given, 4, residual=residual)):
+            torch.manual_seed(0)
+            assert torch.equal(multi(x), outputs[residual])
+            assert f"residual={residual!r}" in repr(multi)
+    assert not torch.equal(*outputs.values())
+    torch.manual_seed(0)
+    assert torch.equal(MultiStep(given, 4)(x), outputs["matched"])

@@ -4,6 +4,7 @@ Each statistical check fails a sound generator with probability FALSE_ALARM. See
 passes always.
 """
 
+import dataclasses
 import importlib.util
 import itertools
 import math
@@ -40,16 +41,14 @@ def bits(u):
 
 
 def draw(noise, numel, seed, step=0):
-    scalars = noise.scalars(noise.mean, noise.half_range)
     x = torch.empty(numel, device=DEVICE)
-    return reference.noise_like(x, torch.tensor([seed], device=DEVICE), step, noise.kind, scalars)
+    return reference.noise_like(x, torch.tensor([seed], device=DEVICE), step, noise.kind, noise.scalars())
 
 
-def all_values(noise, dtype, monkeypatch):
+def all_values(kind, scalars, dtype, monkeypatch):
     """What the reference makes of all 65,536 random numbers, in increasing order."""
     monkeypatch.setattr(reference, "uniform_lattice", lambda seed, numel, step, first: LATTICE)
-    scalars = noise.scalars(noise.mean, noise.half_range)
-    return reference.noise_like(torch.empty(65536, dtype=dtype), None, 0, noise.kind, scalars)
+    return reference.noise_like(torch.empty(65536, dtype=dtype), None, 0, kind, scalars)
 
 
 def distribution(noise, z):
@@ -194,7 +193,7 @@ def test_gaussian_quantile(width, dtype, monkeypatch):
     intervals: no histogram can tell that a polynomial made them. float32 costs accuracy at the two outermost values.
     """
     noise = Noise(low=-width, high=width, width=width)  # in standard deviations
-    z = all_values(noise, dtype, monkeypatch)
+    z = all_values(noise.kind, noise.scalars(), dtype, monkeypatch)
     exact = SQRT2 * torch.special.erfinv(math.erf(width / SQRT2) * LATTICE)
     assert float((z - exact).abs().max()) < (2e-4 if dtype == torch.float64 else 6e-4)
     assert float(z.abs().max()) <= width
@@ -202,6 +201,35 @@ def test_gaussian_quantile(width, dtype, monkeypatch):
     F = distribution(noise, z)
     assert float((F - (LATTICE + 1) / 2).abs().max()) < 6e-6
     assert torch.equal((F * 65536).floor(), torch.arange(65536, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("alpha", [2.25, 2.5, 3, 4, 8, math.inf])
+@pytest.mark.parametrize("noise", [Noise(width=w) for w in (0.5, 2, 3, 4, 20)] + [Noise("uniform")], ids=str)
+def test_residual_noise(noise, alpha, monkeypatch):
+    """N'_noise: mean and range as in Eq. (6), and the standard deviation of N_noise as far as the range allows."""
+    noise = dataclasses.replace(noise, low=-1.0, high=0.0)
+    half_range = noise.half_range - 1 / alpha
+    exact = all_values(noise.kind, noise.scalars(), torch.float64, monkeypatch)
+    values = {
+        residual: all_values(*reference.residual_noise(noise, alpha, 0.25, residual), torch.float64, monkeypatch)
+        for residual in ("matched", "range")
+    }
+    for value in values.values():
+        assert abs(value.mean() - (-0.75)) < 1e-12
+        assert float((value + 0.75).abs().max()) <= half_range
+        assert bool((value.diff() > 0).all())  # the random numbers keep their order: their bits are the same
+    shrunk = exact.std() * half_range / noise.half_range
+    widest = shrunk if noise.kind == "uniform" else exact.new_tensor(half_range / math.sqrt(3))
+    torch.testing.assert_close(values["matched"].std(), torch.minimum(exact.std(), widest), rtol=2e-4, atol=0)
+    torch.testing.assert_close(values["range"].std(), shrunk, rtol=2e-4, atol=0)
+    if noise.kind == "uniform" or alpha == math.inf:
+        assert torch.equal(values["matched"], values["range"])
+
+
+def test_residual_noise_without_a_range_is_a_constant():
+    for residual in ("matched", "range"):
+        kind, scalars = reference.residual_noise(Noise(), 2.0, 0.25, residual)
+        assert kind == "gaussian" and scalars[0] == 0.25 and not any(scalars[2:])
 
 
 DISTRIBUTIONS = {  # and how many bins
@@ -233,7 +261,7 @@ def test_noise_distribution(noise, monkeypatch):
     seed = 1000 + list(DISTRIBUTIONS).index(noise)
     counts = sum(torch.bincount(bits(lattice(seed, SAMPLES // 10, t)), minlength=65536) for t in range(10))
     some, their_bits = draw(noise, 100_000, seed), bits(lattice(seed, 100_000))
-    values = all_values(noise, torch.float32, monkeypatch).to(DEVICE)
+    values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch).to(DEVICE)
     assert torch.equal(some, values[their_bits])
     F = distribution(noise, values)
     check_kolmogorov_smirnov(F, counts, noise)
@@ -260,7 +288,7 @@ def test_noise_never_leaves_its_range(low, high, monkeypatch):
     if (low, high) in NARROW:
         first, last = first.nextafter(-last.abs()), last.nextafter(2 * last.abs())
     for noise in noises:
-        values = all_values(noise, torch.float32, monkeypatch)
+        values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
         assert float(first) <= float(values.min()) and float(values.max()) <= float(last), noise
 
 

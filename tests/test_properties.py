@@ -165,14 +165,14 @@ def drawn_noise(x, keywords):
     noise, seed = keywords["noise"], keywords["seed"]
     if noise.kind == "none":
         return None
-    inv_alpha = 1 / keywords["alpha"]
-    scalars = noise.scalars(noise.mean - keywords["beta"], noise.half_range - inv_alpha)
+    residual = keywords.get("residual", "matched")
+    kind, scalars = reference.residual_noise(noise, keywords["alpha"], keywords["beta"], residual)
     strides = torch.empty_like(x[0]).stride()
     seed = torch.tensor([seed], device=x.device)
     u = np.stack([
         numpy(reference.uniform_lattice(seed, x[0].numel(), t).as_strided(x[0].shape, strides)) for t in range(len(x))
     ])  # fmt: skip
-    if noise.kind == "uniform":
+    if kind == "uniform":
         return Bounded(u) * rounded(scalars[1]) + rounded(scalars[0])
     mean, e, *coefficients = map(rounded, scalars)
     x = Bounded(u) * e
@@ -500,8 +500,7 @@ def test_without_the_membrane_each_step_is_a_noisy_single_step(case, backend):
     spikes = noisy_lif(x, backend=backend, **keywords)
     noise, threshold = keywords["noise"], keywords["threshold"]
     seed = torch.tensor([case.seed], device=DEVICE)
-    scalars = noise.scalars(noise.mean, noise.half_range)
-    n = torch.stack([reference.noise_like(x_t, seed, t, noise.kind, scalars) for t, x_t in enumerate(x)])
+    n = torch.stack([reference.noise_like(x_t, seed, t, noise.kind, noise.scalars()) for t, x_t in enumerate(x)])
     h = x.double() + n
     size = x.abs().double() + abs(noise.low) + abs(noise.high) + abs(keywords["beta"]) + noise.half_range
     sure = (h - threshold).abs() > 1e-4 * noise.half_range / noise.width + 8 * EPS * size

@@ -28,7 +28,8 @@ def test_normalisation_is_the_papers(statistics, reset):
     x = torch.randn(6, 9, 4, 5, dtype=torch.float64) * 0.5 + 0.4
     if statistics == "calibrated":
         statistics = (torch.rand(6), torch.rand(6) + 0.5)
-    keywords = dict(decay=0.6, threshold=1.0, reset=reset, alpha=3.0, beta=0.4, noise=Noise(), statistics=statistics)
+    keywords = dict(decay=0.6, threshold=1.0, reset=reset, alpha=3.0, beta=0.4, noise=Noise(), residual="matched",
+                    statistics=statistics)  # fmt: skip
     spikes, *_ = reference.noisy_lif(
         x, None, torch.tensor([7]), surrogate=Surrogate(), detach_reset=False, **keywords
     )
