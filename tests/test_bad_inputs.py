@@ -289,7 +289,7 @@ CONVERSION = [
     (TypeError, "model must be one that copy.deepcopy can copy", lambda m: fastlif.convert(UNCOPIABLE)),
     (ValueError, "Linear has no nn.ReLU to swap", lambda m: fastlif.convert(LINEAR)),
     (ValueError, "Sequential has no nn.ReLU to swap", lambda m: fastlif.convert(m.net)),
-    (ValueError, "0 (GELU). Replace these by nn.ReLU", lambda m: fastlif.convert(nn.Sequential(nn.GELU()))),
+    (ValueError, "GELU (0). Replace these by nn.ReLU", lambda m: fastlif.convert(nn.Sequential(nn.GELU()))),
     (TypeError, "unexpected keyword argument 'treshold'", lambda m: fastlif.convert(m.relu, treshold=1)),
     (TypeError, "unexpected keyword argument 'alpha'", lambda m: fastlif.convert(m.relu, LIF, alpha=4)),
     (ValueError, "alpha must be at least 2", lambda m: fastlif.convert(m.relu, alpha=1)),
