@@ -72,6 +72,10 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
                         raise TypeError(f"neuron must make a torch.nn.Module, and made a {type(made).__name__}")
                     swapped[child] = made.train(child.training)
                 setattr(parent, name, swapped[child])
+                if isinstance(parent, nn.TransformerEncoderLayer):
+                    parent.activation_relu_or_gelu = 0  # else its fast path computes a ReLU and calls no neuron
+            if isinstance(child, nn.TransformerEncoder):
+                child.use_nested_tensor = False  # it is for that fast path alone
     if not swapped:
         raise ValueError(
             f"{type(model).__name__} has no nn.ReLU to swap"

@@ -189,6 +189,23 @@ def test_many_are_counted():
         fastlif.convert(densenet)
 
 
+@pytest.mark.parametrize("padding", [None, torch.tensor([[False, False, True]])])
+def test_a_transformer_calls_its_neurons_in_evaluation(padding):
+    """The fast path of torch's own layer computes the ReLU by itself."""
+    calls = []
+
+    class Counted(NoisyLIF):
+        def forward(self, input):
+            calls.append(input.shape)
+            return super().forward(input)
+
+    layer = nn.TransformerEncoderLayer(8, 2, 16, activation=nn.ReLU(), batch_first=True)
+    model = fastlif.convert(nn.TransformerEncoder(layer, 2), Counted, **REFERENCE).eval()
+    with torch.no_grad():
+        model(torch.randn(1, 3, 8), src_key_padding_mask=padding)
+    assert calls == [(1, 3, 16)] * 2
+
+
 def test_bad_models():
     with pytest.raises(ValueError, match="Linear has no nn.ReLU to swap"):
         fastlif.convert(nn.Linear(2, 2))
