@@ -45,8 +45,9 @@ def test_one_neuron_conserves_charge(half_charged):
     threshold, T = 0.75, 37
     x = torch.linspace(0, threshold, 101, dtype=torch.float64)[None]
     neuron = rate_coding.IntegrateAndFire(threshold=threshold, half_charged=half_charged, backend="reference")
+    spikes = torch.zeros_like(x)
     for t in range(1, T + 1):
-        spikes = (neuron(x) if t == 1 else spikes + neuron(x)).detach()
+        spikes = (spikes + neuron(x)).detach()
         charge = t * x + half_charged * threshold / 2
         assert torch.allclose(spikes + neuron.state, charge)
         # A spike needs a membrane above the threshold, so that one at the threshold is a spike behind.
