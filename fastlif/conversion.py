@@ -322,7 +322,7 @@ class MultiStep(nn.Module):
                 if input.numel() == 0:
                     raise ValueError(f"each batch must hold something, got one of shape {tuple(input.shape)}")
                 for neuron in states:
-                    neuron.reset_state()
+                    neuron.reset()
                 for neuron in converted:
                     neuron.recording = []
                 self(input)

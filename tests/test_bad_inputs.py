@@ -229,6 +229,7 @@ MODULES = [
     (ValueError, "timesteps must be at most 2147483647", lambda m: LIF(timesteps=2**31)),
     (TypeError, "positional arguments but 3 were given", lambda m: LIF(2, 0.5)),
     (TypeError, "unexpected keyword argument 'treshold'", lambda m: LIF(treshold=1)),
+    (AttributeError, "reset() forgets the membrane and cannot be set: set reset_to=0.5", lambda m: setattr(m.lif, "reset", 0.5)),
     (TypeError, "unexpected keyword argument 'alpha'", lambda m: LIF(alpha=4)),
     (ValueError, "exactly one of decay and tau", lambda m: NoisyLIF(decay=0.5, tau=2)),
     (ValueError, "alpha must be at least 2", lambda m: NoisyLIF(alpha=1.0)),

@@ -116,7 +116,7 @@ def test_thresholds_are_percentiles_of_the_positive_activations(trained, images)
     at = rate_coded(trained, images, percentile=90).model.conv1_activation
     below, up_to = ((positive < at.threshold).double().mean(), (positive <= at.threshold).double().mean())
     assert below < 0.9 <= up_to
-    assert (at.decay, at.reset, at.stateful) == (1.0, None, True)
+    assert (at.decay, at.reset_to, at.stateful) == (1.0, None, True)
 
 
 def test_the_trained_network_is_left_as_it_is(trained, images):
