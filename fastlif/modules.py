@@ -172,6 +172,7 @@ class LIF(Neuron):
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
     """
 
+    @validation.knows_other_names
     def __init__(
         self,
         timesteps: int = 1,
@@ -226,6 +227,7 @@ class NoisyLIF(Neuron):
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
     """
 
+    @validation.knows_other_names
     def __init__(
         self,
         timesteps: int = 1,

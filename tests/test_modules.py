@@ -115,3 +115,12 @@ def test_reset_is_what_others_call_it():
     neuron.reset()
     soft = functional.lif(x.unflatten(0, (2, 20)), reset=None, **REFERENCE)
     assert torch.equal(neuron(x), soft.flatten(0, 1)) and not torch.equal(soft.flatten(0, 1), first)
+
+
+def test_names_of_other_libraries_cost_nothing():
+    """They are not in the signature that help() shows, and a whole graph can be compiled as ever."""
+    assert list(inspect.signature(LIF).parameters)[:5] == ["timesteps", "decay", "tau", "threshold", "reset"]
+    assert "v_reset" not in str(inspect.signature(functional.noisy_lif)) and "Eq. (1)-(3)" in functional.lif.__doc__
+    x = torch.randn(3, 2, 5)
+    compiled = torch.compile(lambda x: functional.lif(x, threshold=0.5, **REFERENCE), backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), functional.lif(x, threshold=0.5, **REFERENCE))
