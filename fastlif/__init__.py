@@ -1,5 +1,7 @@
 """fastlif: spiking neurons for PyTorch, trained in a single noisy step and converted to T time steps."""
 
+import os
+
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional
 from fastlif.conversion import MultiStep, convert
@@ -7,6 +9,10 @@ from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, reset
 from fastlif.packing import packed_spikes
 from fastlif.types import Noise, Surrogate
+
+# In a checkout the kernels lie beside this folder. A program that is run there finds it before any installed package.
+if not os.path.isdir(os.path.join(__path__[0], "kernels")):
+    __path__.append(os.path.dirname(__path__[0]))
 
 __version__ = "0.1.0"
 __all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "convert", "functional", "fuse",

@@ -29,6 +29,7 @@ from fastlif.types import Noise, Surrogate
 __all__ = ["lif", "noisy_lif", "noisy_spike"]
 
 
+@validation.knows_other_names
 def noisy_spike(
     input: torch.Tensor,
     *,
@@ -67,6 +68,7 @@ def noisy_spike(
     return mark(operators.NoisySpike.apply(input, seed, options), backend)
 
 
+@validation.knows_other_names
 def lif(
     input: torch.Tensor,
     *,
@@ -128,6 +130,7 @@ def lif(
     return (mark(spikes, backend), state) if return_state else mark(spikes, backend)
 
 
+@validation.knows_other_names
 def noisy_lif(
     input: torch.Tensor,
     *,

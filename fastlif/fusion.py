@@ -137,6 +137,6 @@ def _options(neuron, x):
             neuron.threshold, noise.kind, noise.scalars(), surrogate.name, surrogate.width, backend
         )  # fmt: skip
     return operators.NeuronOptions(
-        neuron.decay, 0.0, 0.0, neuron.threshold, neuron.reset, "none", (), surrogate.name, surrogate.width,
+        neuron.decay, 0.0, 0.0, neuron.threshold, neuron.reset_to, "none", (), surrogate.name, surrogate.width,
         neuron.detach_reset, backend,
     )  # fmt: skip

@@ -6,6 +6,7 @@ Time is folded into the batch: a module with ``timesteps=T`` takes and gives ``[
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ def reset(model: nn.Module) -> None:
     """Forgets the membrane of every neuron in ``model`` that carries one from call to call (``stateful=True``)."""
     validation.check_module("model", model)
     for neuron in neurons(model):
-        neuron.reset_state()
+        neuron.reset()
 
 
 def neurons(model: nn.Module) -> list[Neuron]:
@@ -53,7 +54,7 @@ class Neuron(nn.Module):
         self.timesteps = validation.check_timesteps(timesteps)
         self.decay = validation.check_decay(decay, tau)
         self.threshold = validation.check_number("threshold", threshold)
-        self.reset = validation.check_reset(reset, self.threshold)
+        self.reset_to = validation.check_reset(reset, self.threshold)
         self.surrogate = Surrogate.of(surrogate)
         self.detach_reset = validation.check_flag("detach_reset", detach_reset)
         self.stateful = validation.check_flag("stateful", stateful)
@@ -64,8 +65,16 @@ class Neuron(nn.Module):
         self.last: Pass | None = None  # the one before, whose parts activation checkpointing may compute again
         self.calls = 0  # of this neuron in that pass
 
-    def reset_state(self) -> None:
-        """Forgets the membrane carried from the last call."""
+    @property
+    def reset(self) -> Callable[[], None]:
+        """``reset()`` forgets the membrane carried from the last call; ``reset_to`` is where a spike puts it."""
+        return self._forget
+
+    @reset.setter
+    def reset(self, value) -> None:
+        raise AttributeError(f"reset() forgets the membrane and cannot be set: set reset_to={value!r} instead")
+
+    def _forget(self) -> None:
         self.state = None
 
     def begin_pass(self, current: Pass) -> None:
@@ -139,8 +148,13 @@ class Neuron(nn.Module):
         return self
 
     def extra_repr(self) -> str:
-        shown = ["timesteps", "decay", "threshold", "reset", *self._shown]
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in shown) + f", surrogate={self.surrogate.name!r}"
+        """The whole neuron in its constructor's words; beyond the equation's numbers, what differs from the default."""
+        shown = {"timesteps": self.timesteps, "decay": self.decay, "threshold": self.threshold, "reset": self.reset_to}
+        default = NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
+        for name in (*self._shown, "surrogate", "detach_reset", "stateful", "backend"):
+            if getattr(self, name) != getattr(default, name):
+                shown[name] = getattr(self, name)
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
     _shown: tuple[str, ...] = ()
 
@@ -158,6 +172,7 @@ class LIF(Neuron):
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
     """
 
+    @validation.knows_other_names
     def __init__(
         self,
         timesteps: int = 1,
@@ -179,7 +194,7 @@ class LIF(Neuron):
             x,
             decay=self.decay,
             threshold=self.threshold,
-            reset=self.reset,
+            reset=self.reset_to,
             surrogate=self.surrogate,
             detach_reset=self.detach_reset,
             initial_state=self._initial_state(x),
@@ -212,6 +227,7 @@ class NoisyLIF(Neuron):
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
     """
 
+    @validation.knows_other_names
     def __init__(
         self,
         timesteps: int = 1,
@@ -253,7 +269,7 @@ class NoisyLIF(Neuron):
             decay=self.decay,
             tau=None,
             threshold=self.threshold,
-            reset=self.reset,
+            reset=self.reset_to,
             alpha=self.alpha,
             beta=self.beta,
             noise=self.noise,

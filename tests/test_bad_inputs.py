@@ -123,7 +123,10 @@ FUNCTIONAL = [
     (TypeError, "return_state must be True or False, got int", lambda x: noisy_lif(x, return_state=1)),
     # keywords
     (TypeError, "unexpected keyword argument 'treshold'", lambda x: lif(x, treshold=1)),
-    (TypeError, "unexpected keyword argument 'beta'", lambda x: lif(x, beta=0.9)),  # snnTorch's decay
+    (TypeError, "lif takes decay, not beta (snnTorch's name)", lambda x: lif(x, beta=0.9)),
+    (TypeError, "noisy_lif takes reset, not v_reset (SpikingJelly's name); None", lambda x: noisy_lif(x, v_reset=None)),
+    (TypeError, "noisy_spike takes threshold, not v_th (Norse's name)", lambda x: noisy_spike(x, v_th=1)),
+    (TypeError, "unexpected keyword argument 'v_reset'", lambda x: noisy_spike(x, v_reset=0)),  # it has none
     (TypeError, "unexpected keyword argument 'alpha'", lambda x: noisy_spike(x, alpha=2)),
     (TypeError, "takes 1 positional argument but 2 were given", lambda x: lif(x, 0.5)),
     # noise and surrogate
@@ -230,6 +233,11 @@ MODULES = [
     (ValueError, "timesteps must be at most 2147483647", lambda m: LIF(timesteps=2**31)),
     (TypeError, "positional arguments but 3 were given", lambda m: LIF(2, 0.5)),
     (TypeError, "unexpected keyword argument 'treshold'", lambda m: LIF(treshold=1)),
+    (TypeError, "LIF takes threshold, not v_threshold (SpikingJelly's name)", lambda m: LIF(v_threshold=1)),
+    (TypeError, "LIF takes decay, not beta (snnTorch's name)", lambda m: LIF(beta=0.9)),
+    (TypeError, "NoisyLIF takes surrogate, not spike_grad", lambda m: fastlif.convert(nn.ReLU(), spike_grad=None)),
+    (TypeError, "LIF takes timesteps, not step_mode (SpikingJelly's name); time is folded", lambda m: LIF(step_mode="m")),
+    (AttributeError, "reset() forgets the membrane and cannot be set: set reset_to=0.5", lambda m: setattr(m.lif, "reset", 0.5)),
     (TypeError, "unexpected keyword argument 'alpha'", lambda m: LIF(alpha=4)),
     (ValueError, "exactly one of decay and tau", lambda m: NoisyLIF(decay=0.5, tau=2)),
     (ValueError, "alpha must be at least 2", lambda m: NoisyLIF(alpha=1.0)),
@@ -291,7 +299,7 @@ CONVERSION = [
     (TypeError, "model must be one that copy.deepcopy can copy", lambda m: fastlif.convert(UNCOPIABLE)),
     (ValueError, "Linear has no nn.ReLU to swap", lambda m: fastlif.convert(LINEAR)),
     (ValueError, "Sequential has no nn.ReLU to swap", lambda m: fastlif.convert(m.net)),
-    (ValueError, "0 (GELU). Replace these by nn.ReLU", lambda m: fastlif.convert(nn.Sequential(nn.GELU()))),
+    (ValueError, "GELU (0). Replace these by nn.ReLU", lambda m: fastlif.convert(nn.Sequential(nn.GELU()))),
     (TypeError, "unexpected keyword argument 'treshold'", lambda m: fastlif.convert(m.relu, treshold=1)),
     (TypeError, "unexpected keyword argument 'alpha'", lambda m: fastlif.convert(m.relu, LIF, alpha=4)),
     (ValueError, "alpha must be at least 2", lambda m: fastlif.convert(m.relu, alpha=1)),

@@ -1,6 +1,7 @@
 """From ReLU to single-step spikes to T steps."""
 
 import copy
+import functools
 import warnings
 
 import pytest
@@ -63,10 +64,146 @@ def test_what_could_not_be_swapped_is_said():
     with pytest.warns(UserWarning) as caught:
         fastlif.convert(nn.Sequential(Functional(), nn.ReLU()))
     message = str(caught[0].message)
-    assert "F.relu called in Functional (used by 0)" in message and "torch.relu" in message
-    assert "0.gelu (GELU)" in message and "self.relu" not in message
-    with pytest.warns(UserWarning, match="self_attn|activation .the function relu."):
+    assert "F.relu in Functional (0)" in message and "torch.relu in Functional (0)" in message
+    assert "GELU (0.gelu)" in message and "self.relu" not in message
+    with pytest.warns(UserWarning, match=r"the function relu \(0.activation\)"):
         fastlif.convert(nn.Sequential(nn.TransformerEncoderLayer(8, 2), nn.ReLU()))
+    with pytest.warns(UserWarning, match=r'swap: RNN with nonlinearity="relu" \(0\). Only'):
+        fastlif.convert(nn.Sequential(nn.RNN(2, 2, nonlinearity="relu"), nn.RNN(2, 2), nn.ReLU()))
+
+
+CELL = """
+from functools import partial, wraps
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+act = F.relu
+clip = torch.clamp
+
+def helper(x):
+    return x.relu()
+
+def decorated(method):
+    return wraps(method)(lambda *inputs: method(*inputs))
+
+class Net(nn.Module):
+    fixed = staticmethod(F.elu)
+
+    def __init__(self):
+        super().__init__()
+        self.relu, self.relus = nn.ReLU(), nn.ModuleList([nn.ReLU()])
+
+    def relu_(self):
+        return 1
+
+    @decorated
+    def forward(this, x):
+        BODY
+"""
+
+
+def left_over(body, more=""):
+    """What convert says of a class that was made in a notebook: no file holds its source."""
+    names = {"__name__": "__main__"}
+    exec(CELL.replace("BODY", body).replace("    fixed = staticmethod(F.elu)\n", more), names)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert isinstance(fastlif.convert(names["Net"]()).relu, NoisyLIF)
+    return str(caught[0].message).partition(": ")[2].partition(". Only")[0] if caught else ""
+
+
+@pytest.mark.parametrize(
+    "body, expected",
+    [
+        ("return F.relu(this.relu(x))", "F.relu"),
+        ("return nn.functional.gelu(x) + F.relu(x)", "F.relu in Net (the model); nn.functional.gelu"),
+        ("return act(x)", "act (relu)"),
+        ("return list(map(F.relu, x))", "F.relu"),
+        ("return [torch.relu_(y) for y in x]", "torch.relu_"),
+        ("return (lambda y: F.silu(y))(x)", "F.silu"),
+        ("return this.relu(x).relu()", "Tensor.relu"),
+        ("y = x; return y.relu_()", "Tensor.relu_"),
+        ("return helper(x)", "Tensor.relu"),
+        ("return x.clamp(min=0)", "Tensor.clamp at 0"),
+        ("return this.relu(x - 1).clamp_(0.0)", "Tensor.clamp_ at 0"),
+        ("return x.clamp_min(0)", "Tensor.clamp_min at 0"),
+        ("return torch.clamp(this.relu(x.clamp(0, 1)) + 1, min=0)", "torch.clamp at 0"),
+        ("return clip(x, 0)", "clip at 0"),
+    ],
+)
+def test_functional_activations_in_a_notebook(body, expected):
+    assert left_over(body) == f"{expected} in Net (the model)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return this.relu(x)",
+        "act = this.relu; return act(x)",
+        "for relu in this.relus: x = relu(x)",
+        "return [act(x) for act in this.relus]",
+        "y = x; return this.relu_() * y",
+        "return this.relu.relu()",
+        "return this.weight.clamp(min=0)",
+        "return x.clamp(0, 1) + x.clamp(max=0) + x.clamp(1e-6) + x.clamp(min=x.min())",
+        "return torch.clamp(x[..., 0], min=1) + clip(x, -1)",
+        "return F.sigmoid(x) + torch.tanh(x)",
+    ],
+)
+def test_no_false_alarm(body):
+    assert left_over(body) == ""
+
+
+def test_functions_that_a_model_holds():
+    assert left_over("return this.fixed(x)", "    fixed = staticmethod(F.elu)\n") == "elu in Net (the model)"
+    assert left_over("pass", "    @classmethod\n    def of(cls, x): return F.relu(x)\n") == "F.relu in Net (the model)"
+    model = nn.Sequential(nn.ReLU())
+    model.first, model.second = functools.partial(F.leaky_relu, negative_slope=0.1), lambda x: F.selu(x)
+    with pytest.warns(UserWarning, match=r"the function leaky_relu \(first\); the function F.selu \(second\)"):
+        fastlif.convert(model)
+    with pytest.warns(UserWarning, match="torch.nn.functional.relu in GraphModule"):
+        fastlif.convert(torch.fx.symbolic_trace(Functional()))
+
+
+def test_a_relu_of_ones_own_is_swapped_without_a_word():
+    class Own(nn.ReLU):
+        def forward(self, input):
+            return F.relu(input)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert isinstance(fastlif.convert(nn.Sequential(Own()))[0], NoisyLIF)
+
+
+def test_many_are_counted():
+    models = pytest.importorskip("torchvision.models", exc_type=(ImportError, RuntimeError))
+    with torch.device("meta"):
+        inception = models.inception_v3(init_weights=False)
+        mobilenet, densenet = models.mobilenet_v2(), models.densenet121()
+    with pytest.raises(ValueError, match=r"it has: 35 x ReLU6 \(features.0.2, ...\). Replace"):
+        fastlif.convert(mobilenet)
+    with pytest.raises(ValueError, match=r"it has: 96 x F.relu in BasicConv2d \(Conv2d_1a_3x3, ...\). Replace"):
+        fastlif.convert(inception)
+    with pytest.warns(UserWarning, match=r"swap: F.relu in DenseNet \(the model\). Only"):
+        fastlif.convert(densenet)
+
+
+@pytest.mark.parametrize("padding", [None, torch.tensor([[False, False, True]])])
+def test_a_transformer_calls_its_neurons_in_evaluation(padding):
+    """The fast path of torch's own layer computes the ReLU by itself."""
+    calls = []
+
+    class Counted(NoisyLIF):
+        def forward(self, input):
+            calls.append(input.shape)
+            return super().forward(input)
+
+    layer = nn.TransformerEncoderLayer(8, 2, 16, activation=nn.ReLU(), batch_first=True)
+    model = fastlif.convert(nn.TransformerEncoder(layer, 2), Counted, **REFERENCE).eval()
+    with torch.no_grad():
+        model(torch.randn(1, 3, 8), src_key_padding_mask=padding)
+    assert calls == [(1, 3, 16)] * 2
 
 
 def test_bad_models():
@@ -74,7 +211,7 @@ def test_bad_models():
         fastlif.convert(nn.Linear(2, 2))
     listed = nn.Sequential(nn.ReLU())
     listed.more = [nn.ReLU()]
-    with pytest.warns(UserWarning, match="more .modules in a plain list"):
+    with pytest.warns(UserWarning, match=r"modules in a plain list \(more\)"):
         fastlif.convert(listed)
     with pytest.raises(ValueError, match="GELU.*Replace these"):
         fastlif.convert(nn.Sequential(nn.GELU()))

@@ -14,8 +14,6 @@ X = torch.zeros(2, 3, 4)
 
 def test_triton_on_a_cpu_says_why_not(monkeypatch):
     pytest.importorskip("triton")
-    from fastlif import backends
-
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(RuntimeError, match="only in its interpreter .set TRITON_INTERPRET=1"):
         lif(X, backend="triton")

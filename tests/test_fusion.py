@@ -70,7 +70,8 @@ FEW = ("images", "channels_last", "vectors", "one channel")  # of which others d
 
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(
-    "backend, shape", [(backend, shape) for backend in BACKENDS for shape in SHAPES if shape in FEW or backend == "triton"]
+    "backend, shape",
+    [(backend, shape) for backend in BACKENDS for shape in SHAPES if shape in FEW or backend == "triton"],
 )
 def test_fused_as_one_after_the_other(backend, shape, neuron, fresh_compiler):
     x, norm = example(shape)

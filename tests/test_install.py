@@ -160,6 +160,20 @@ def test_a_torch_that_is_too_old_is_refused(version, works, installed):
     COUNTS["environments installed"] += 1
 
 
+@pytest.mark.parametrize("beside", ["nothing", "a wheel"])
+def test_from_the_root_of_a_checkout(beside, installed, tmp_path):
+    """Its folder fastlif, without the kernels in it, comes before what pip installed: the kernels beside it count."""
+    for folder in ("fastlif", "kernels"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    site = [installed[0]] if beside == "a wheel" else []
+    path = os.pathsep.join(map(str, (*site, *(folder for folder in sys.path if folder.endswith("site-packages")))))
+    # -S: no editable install maps fastlif.kernels to another checkout.
+    code = USE.format(backend="triton") + "\nimport fastlif.kernels\nprint(fastlif.kernels.__file__)"
+    output = python("-S", "-c", code, cwd=tmp_path, PYTHONPATH=path, **INTERPRETER)
+    assert output.split("\n")[:2] == ["it runs", str(tmp_path / "kernels" / "__init__.py")]
+    COUNTS["environments installed"] += 1
+
+
 BROKEN = 'raise RuntimeError("operator torchvision::nms does not exist")'  # built for another torch than this one
 WITHOUT_TORCHVISION = """
 from torch import nn

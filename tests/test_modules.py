@@ -1,6 +1,7 @@
 """The modules between the plain layers of a model: folding, state, copies."""
 
 import copy
+import inspect
 import io
 import pickle
 
@@ -84,5 +85,42 @@ def test_half_keeps_the_membrane_in_float32():
     assert neuron(torch.randn(4, 5).half()).dtype == torch.float16
 
 
-def test_repr_names_the_settings():
-    assert "timesteps=4" in repr(LIF(timesteps=4)) and "alpha=8.0" in repr(NoisyLIF(alpha=8))
+SETTINGS = {
+    "timesteps": 4, "decay": 0.25, "threshold": 0.5, "reset": None, "alpha": 8.0, "beta": 0.25,
+    "noise": Noise("uniform", width=3), "statistics": "sample", "surrogate": fastlif.Surrogate("atan", 3.0),
+    "detach_reset": True, "stateful": True, "backend": "reference",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("neuron", [LIF, NoisyLIF])
+def test_repr_tells_the_whole_neuron(neuron):
+    assert repr(neuron()) == f"{neuron.__name__}(timesteps=1, decay=0.5, threshold=1.0, reset=0.0)"
+    arguments = inspect.signature(neuron).parameters
+    assert set(arguments) - {"tau"} <= set(SETTINGS)
+    settings = {name: value for name, value in SETTINGS.items() if name in arguments}
+    text = repr(neuron(**settings))
+    for name, value in settings.items():
+        assert f"{name}={value!r}" in text
+    assert repr(eval(text, vars(fastlif))) == text
+
+
+def test_reset_is_what_others_call_it():
+    neuron = LIF(timesteps=2, reset=0.25, stateful=True, **REFERENCE)
+    x = torch.rand(40, 50) * 2
+    first = neuron(x)
+    assert neuron.state.any()
+    neuron.reset()
+    assert neuron.state is None and torch.equal(neuron(x), first)
+    neuron.reset_to = None
+    neuron.reset()
+    soft = functional.lif(x.unflatten(0, (2, 20)), reset=None, **REFERENCE)
+    assert torch.equal(neuron(x), soft.flatten(0, 1)) and not torch.equal(soft.flatten(0, 1), first)
+
+
+def test_names_of_other_libraries_cost_nothing():
+    """They are not in the signature that help() shows, and a whole graph can be compiled as ever."""
+    assert list(inspect.signature(LIF).parameters)[:5] == ["timesteps", "decay", "tau", "threshold", "reset"]
+    assert "v_reset" not in str(inspect.signature(functional.noisy_lif)) and "Eq. (1)-(3)" in functional.lif.__doc__
+    x = torch.randn(3, 2, 5)
+    compiled = torch.compile(lambda x: functional.lif(x, threshold=0.5, **REFERENCE), backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), functional.lif(x, threshold=0.5, **REFERENCE))

@@ -67,7 +67,7 @@ def test_gradients_of_a_network_are_the_same_bits(T, packed, fresh_compiler):
     torch.manual_seed(0)
     neuron = NoisyLIF if T == 1 else lambda: LIF(timesteps=T)
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), neuron(), nn.Conv2d(8, 8, 3), neuron(), nn.Flatten(), nn.Linear(8 * 16, 8)
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), neuron(), nn.Conv2d(8, 8, 3), neuron(), nn.Flatten(), nn.Linear(128, 8)
     ).to(DEVICE)  # fmt: skip
     x, results = torch.rand(4 * T, 3, 8, 8, device=DEVICE), []
     for context in (torch.enable_grad, fastlif.packed_spikes):

@@ -45,8 +45,9 @@ def test_one_neuron_conserves_charge(half_charged):
     threshold, T = 0.75, 37
     x = torch.linspace(0, threshold, 101, dtype=torch.float64)[None]
     neuron = rate_coding.IntegrateAndFire(threshold=threshold, half_charged=half_charged, backend="reference")
+    spikes = torch.zeros_like(x)
     for t in range(1, T + 1):
-        spikes = (neuron(x) if t == 1 else spikes + neuron(x)).detach()
+        spikes = (spikes + neuron(x)).detach()
         charge = t * x + half_charged * threshold / 2
         assert torch.allclose(spikes + neuron.state, charge)
         # A spike needs a membrane above the threshold, so that one at the threshold is a spike behind.
@@ -115,7 +116,7 @@ def test_thresholds_are_percentiles_of_the_positive_activations(trained, images)
     at = rate_coded(trained, images, percentile=90).model.conv1_activation
     below, up_to = ((positive < at.threshold).double().mean(), (positive <= at.threshold).double().mean())
     assert below < 0.9 <= up_to
-    assert (at.decay, at.reset, at.stateful) == (1.0, None, True)
+    assert (at.decay, at.reset_to, at.stateful) == (1.0, None, True)
 
 
 def test_the_trained_network_is_left_as_it_is(trained, images):

@@ -181,8 +181,9 @@ def test_operations_are_counted_over_just_so_many_steps(steps):
 
 
 def row(experiment, metric, median, **setting):
+    setting = {name: str(value) for name, value in setting.items()}
     return Row(
-        experiment, "quick", "paper", "digits", "net", "--quick", "", 2000, {name: str(value) for name, value in setting.items()}, metric,
+        experiment, "quick", "paper", "digits", "net", "--quick", "", 2000, setting, metric,
         "%", median, median, median, 1, "", 0, "float32", "cpu", "", "",
     )  # fmt: skip
 
