@@ -20,7 +20,7 @@ def channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANN
     else:
         _, start, lane = corner(ROWS, COLS)
         offsets = start + (along(tl.arange(0, COLS // RUN)[None, :] * RUN) + lane * SUB_BLOCK)
-        if numel.dtype == tl.int32:  # a division of 64 bits takes several times as long
+        if tl.to_tensor(numel).dtype == tl.int32:  # a division of 64 bits takes several times as long
             offsets = offsets.to(tl.int32)
         first = (offsets // channel_stride % channels)[:, :, None]
         if CHANNELS_LAST:

@@ -103,6 +103,13 @@ def test_no_spills_anywhere():
         assert not spills, (target, dtype, name)
 
 
+def test_one_element():
+    """Triton takes sizes of 1 for constants, which have no type."""
+    ((spills, *_),) = measured([("sm_90", "fp16", {"launcher": "noisy_spike_forward", "batch_norm": "contiguous",
+                                                   "size": "one"})])  # fmt: skip
+    assert not spills
+
+
 def test_command(tmp_path, capsys):
     from benchmarks import __main__ as command
 
