@@ -171,8 +171,7 @@ def _launch(case: Case, dtype: torch.dtype) -> None:
     }
     if case.batch_norm != "none":
         channels, pixels = {"one": (1, 1), "odd": (43, 5419)}.get(case.size, (64, 32 * 32))  # an odd size's divisors
-        stride = 1 if case.batch_norm == "channels_last" else pixels
-        options["batch_norm"] = empty(channels), empty(channels), stride
+        options["batch_norm"] = empty(3, channels), 1 if case.batch_norm == "channels_last" else pixels
     surrogate = {"surrogate": case.surrogate, "surrogate_width": SURROGATE_WIDTHS[case.surrogate]}
     if case.launcher.startswith("noisy_spike"):
         x = empty(SIZES[case.size], dtype=dtype)
