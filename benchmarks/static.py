@@ -72,8 +72,8 @@ class Case:
     surrogate: str = "atan"
     state: bool = False  # with an initial and a final membrane, and their gradients
     batch_norm: str = "none"  # or "contiguous", "channels_last": the layout of images of 32 x 32 in 64 channels
-    # "odd": 16 does not divide it, so accesses are narrow; "huge": 64-bit addresses; "one": one element, in one channel,
-    # for which Triton takes every size of 1 for a constant
+    # "odd": 16 does not divide it, so accesses are narrow; "huge": 64-bit addresses; "one": one element in one channel,
+    # whose sizes of 1 Triton takes for constants
     size: str = "usual"
 
     def __str__(self):

@@ -293,7 +293,7 @@ def _normalised(x, batch_norm, into=None):
 
 
 def _by_channel(batch_norm, *tensors):
-    """The tensors ``[..., features]`` as ``[..., outer, channels, inner]``; mean, scale, bias as ``[3, channels, 1]``."""
+    """The tensors ``[..., features]`` as ``[..., outer, channels, inner]``; mean, scale, bias: ``[3, channels, 1]``."""
     if batch_norm is None:
         return tensors, None
     norm, stride = batch_norm
