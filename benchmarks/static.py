@@ -56,7 +56,7 @@ TARGETS = {
     "gfx942": ("hip", "gfx942", 64),
 }
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-SIZES = {"usual": 1 << 21, "odd": (1 << 21) + 1, "huge": 1 << 32}  # elements of a step
+SIZES = {"usual": 1 << 21, "odd": (1 << 21) + 1, "huge": 1 << 32, "one": 1}  # elements of a step
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ class Case:
     surrogate: str = "atan"
     state: bool = False  # with an initial and a final membrane, and their gradients
     batch_norm: str = "none"  # or "contiguous", "channels_last": the layout of images of 32 x 32 in 64 channels
-    size: str = "usual"  # "odd": 16 does not divide it, so accesses are narrow; "huge": 64-bit addresses
+    # "odd": 16 does not divide it, so accesses are narrow; "huge": 64-bit addresses; "one": one element in one channel,
+    # whose sizes of 1 Triton takes for constants
+    size: str = "usual"
 
     def __str__(self):
         noise = "no noise" if self.noise == "none" else self.noise
@@ -85,7 +87,7 @@ class Case:
         words += [f"batch norm, {self.batch_norm}"] * (self.batch_norm != "none")
         words += ["detached"] * self.detach_reset + ["state"] * self.state
         words += [self.surrogate] * self.launcher.endswith("backward")
-        words += {"usual": [], "odd": ["odd size"], "huge": ["over 2^31 elements"]}[self.size]
+        words += {"usual": [], "odd": ["odd size"], "huge": ["over 2^31 elements"], "one": ["one element"]}[self.size]
         return ", ".join(words)
 
 
@@ -168,7 +170,8 @@ def _launch(case: Case, dtype: torch.dtype) -> None:
         "threshold": 1.0,
     }
     if case.batch_norm != "none":
-        options["batch_norm"] = empty(64), empty(64), 1 if case.batch_norm == "channels_last" else 32 * 32
+        channels, pixels = {"one": (1, 1), "odd": (43, 5419)}.get(case.size, (64, 32 * 32))  # an odd size's divisors
+        options["batch_norm"] = empty(3, channels), 1 if case.batch_norm == "channels_last" else pixels
     surrogate = {"surrogate": case.surrogate, "surrogate_width": SURROGATE_WIDTHS[case.surrogate]}
     if case.launcher.startswith("noisy_spike"):
         x = empty(SIZES[case.size], dtype=dtype)

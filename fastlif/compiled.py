@@ -107,9 +107,11 @@ def _single_step_membrane(noise, x, first, seed, noise_scalars):
     return h + reference.noise_like(x, seed, 0, noise, noise_scalars.unbind(), first)
 
 
-def _membrane(noise, x, v, a, b, t, seed, noise_scalars, scale, shift):
+def _membrane(noise, x, v, a, b, t, seed, noise_scalars, norm):
     a, b = (factor.view(-1, *(1,) * (v.ndim - 1)) for factor in (a, b))
-    h = reference.widen(x) if scale is None else torch.addcmul(shift, reference.widen(x), scale)
+    h = reference.widen(x)
+    if norm is not None:
+        h = torch.addcmul(norm[2], h - norm[0], norm[1])
     h = h + a * v + b
     if noise == "none":
         return h
@@ -125,10 +127,10 @@ def _fire(soft_reset, h, threshold, reset):
 # then copied.
 
 
-def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, scale, shift, *spikes):
+def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, norm, *spikes):
     """Chunk [T, groups, features] of the recurrence from step t. Returns the last membrane."""
     for i in range(T):
-        h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:], scale, shift)
+        h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:], norm)
         spiking, v = _fire(soft_reset, h, scalars[0], scalars[1])
         if write:
             spikes[i].copy_(spiking)
@@ -136,12 +138,12 @@ def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, scale
 
 
 def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, normalised, x, grad_spikes, grad_v, v, a, b, t,
-                  seed, scalars, scale, shift, *grad_x):
+                  seed, scalars, norm, *grad_x):
     """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
     threshold, reset, width = scalars[:3].unbind()
     membranes = []
     for i in range(T):
-        membranes.append(_membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[3:], scale, shift))
+        membranes.append(_membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[3:], norm))
         _, v = _fire(soft_reset, membranes[-1], threshold, reset)
     for i in reversed(range(T)):
         h = membranes[i]
@@ -200,15 +202,15 @@ def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_a
                 noise_scalars, return_state, batch_norm=None):
     _in_huge_pages(spikes)
     if noise == "none":
-        (x, spikes), factors = _by_channel(batch_norm, x, spikes)
+        (x, spikes), norm = _by_channel(batch_norm, x, spikes)
     else:
-        x, factors = _normalised(x, batch_norm), (None, None)
+        x, norm = _normalised(x, batch_norm), None
     a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
     scalars = _scalars(threshold, reset, *noise_scalars)
     v = _first_membrane(x, initial_state)
     for chunk, t in _chunks(x, noise):
         static = (x[chunk].shape[0], noise, reset is None, True)
-        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, *factors, *spikes[chunk])
+        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, norm, *spikes[chunk])
     return v
 
 
@@ -226,7 +228,7 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
         a, b = reference.normalisation(*statistics[-1], decay, inv_alpha, beta)
         t = torch.tensor(i, dtype=torch.int32)
         static = (1, noise, reset is None, True)
-        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, None, None, spikes[i])
+        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, None, spikes[i])
     mean, deviation = map(torch.stack, zip(*statistics))
     return v, mean, deviation
 
@@ -235,22 +237,22 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviat
                  threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, batch_norm=None):
     _in_huge_pages(grad_x)
     if noise == "none":
-        (x, grad_spikes, grad_x), factors = _by_channel(batch_norm, x, grad_spikes, grad_x)
+        (x, grad_spikes, grad_x), norm = _by_channel(batch_norm, x, grad_spikes, grad_x)
     else:
-        x, factors = _normalised(x, batch_norm), (None, None)
+        x, norm = _normalised(x, batch_norm), None
     a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
     chunks = _chunks(x, noise)
     starts = [_first_membrane(x, initial_state)]
     for chunk, t in chunks[:-1]:
         static = (x[chunk].shape[0], noise, reset is None, False)
         scalars = _scalars(threshold, reset, *noise_scalars)
-        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, *factors))
+        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, norm))
     scalars = _scalars(threshold, reset, surrogate_width, *noise_scalars)
     grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state.view(x.shape[1:])
     for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
-        static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset, factors[0] is not None)
+        static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset, norm is not None)
         grad_v = _run(_reverse_scan, static, x[chunk], grad_spikes[chunk], grad_v, v, a[chunk], b[chunk], t, seed,
-                      scalars, *factors, *grad_x[chunk])
+                      scalars, norm, *grad_x[chunk])
     return grad_v
 
 
@@ -283,19 +285,20 @@ def _normalised(x, batch_norm, into=None):
     """
     if batch_norm is None:
         return x
-    (x, into), (scale, shift) = _by_channel(batch_norm, x, into)
+    (x, into), (mean, scale, bias) = _by_channel(batch_norm, x, into)
     if into is not None and into.dtype != torch.float32:
         into = None
-    return torch.addcmul(shift, x, scale, out=into).flatten(-3)
+    centred = torch.sub(x, mean, out=into)
+    return torch.addcmul(bias, centred, scale, out=centred).flatten(-3)
 
 
 def _by_channel(batch_norm, *tensors):
-    """The tensors ``[..., features]`` as ``[..., outer, channels, inner]``, and the factors to be multiplied with."""
+    """The tensors ``[..., features]`` as ``[..., outer, channels, inner]``; mean, scale, bias: ``[3, channels, 1]``."""
     if batch_norm is None:
-        return tensors, (None, None)
-    scale, shift, stride = batch_norm
-    views = (None if tensor is None else tensor.unflatten(-1, (-1, len(scale), stride)) for tensor in tensors)
-    return tuple(views), (scale[:, None], shift[:, None])
+        return tensors, None
+    norm, stride = batch_norm
+    views = (None if tensor is None else tensor.unflatten(-1, (-1, norm.shape[1], stride)) for tensor in tensors)
+    return tuple(views), norm[:, :, None]
 
 
 def _first_membrane(x, initial_state):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from fastlif import functional, operators, validation
 from fastlif.backends import choose_backend
 from fastlif.conversion import _copy
 from fastlif.modules import LIF, Neuron, NoisyLIF
 from fastlif.packing import mark
+from fastlif.types import Surrogate
 
 __all__ = ["batch_norm_neuron", "fuse"]
 
@@ -68,8 +70,12 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
 
     That can be for ``nn.BatchNorm1d``, ``2d`` and ``3d`` with weights and running statistics in float32, before a
     :class:`fastlif.NoisyLIF` of a single step or a :class:`fastlif.LIF` that is not stateful, on the backends "triton"
-    and "compiled": in training, and in evaluation without gradients. Otherwise, and where either has hooks, the two
-    are called one after the other; so they are where a neuron of a MultiStep model has the same input at every step.
+    and "compiled": in training, and in evaluation without gradients. Otherwise, and where either has hooks or all
+    modules do, the two are called one after the other; so they are where a neuron of a MultiStep model has the same
+    input at every step.
+
+    The membrane's input is ``(input - mean) * (weight / deviation) + bias`` in float32, whatever the input's type: so
+    no digits are lost where the mean is many deviations, beyond those that the mean itself has in float32.
 
     Returns:
         Spikes ``[N, C, *]``.
@@ -99,12 +105,14 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         spikes = operators.BatchNormNeuron.apply(input, weight, bias, mean, invstd, seed, timesteps, options)
         return mark(spikes, options.backend)
     invstd = torch.rsqrt(batch_norm.running_var + eps)
-    factors = operators.scale_and_shift(weight, bias, batch_norm.running_mean, invstd)
-    return operators.normalised_neuron(input, *factors, seed, timesteps, options)
+    norm = operators.normalisation(weight, bias, batch_norm.running_mean, invstd)
+    return operators.normalised_neuron(input, norm, seed, timesteps, options)
 
 
 def _fusable(batch_norm, neuron, x) -> bool:
     if type(batch_norm) not in BATCH_NORMS or type(neuron) not in (LIF, NoisyLIF):
+        return False
+    if _has_any_global_hook():
         return False
     if any(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
            for module in (batch_norm, neuron)):  # fmt: skip
@@ -130,7 +138,7 @@ def _fusable(batch_norm, neuron, x) -> bool:
 
 
 def _options(neuron, x):
-    surrogate, backend = neuron.surrogate, choose_backend(neuron.backend, x)
+    surrogate, backend = Surrogate.of(neuron.surrogate), choose_backend(neuron.backend, x)
     if isinstance(neuron, NoisyLIF):
         noise = neuron.noise
         return operators.SpikeOptions(

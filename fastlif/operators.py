@@ -21,8 +21,8 @@ from fastlif.reference import NO_SECOND_DERIVATIVE
 _NOISE = "str noise, float[] noise_scalars"
 _NEURON = f"float decay, float inv_alpha, float beta, float threshold, float? reset, {_NOISE}"
 _SURROGATE = "str surrogate, float surrogate_width"
-# Of batch normalisation, [channels] float32 each; absent where x is taken as it is.
-_NORM = "Tensor? scale, Tensor? shift"
+# Of batch normalisation, as ``normalisation`` gives it; absent where x is taken as it is.
+_NORM = "Tensor? norm"
 
 torch.library.define(
     "fastlif::noisy_spike",
@@ -63,25 +63,25 @@ def launchers(backend: str):
 
 
 @torch.library.impl("fastlif::noisy_spike", "CompositeExplicitAutograd")
-def _noisy_spike(x, seed, scale, shift, threshold, noise, noise_scalars, backend):
+def _noisy_spike(x, seed, norm, threshold, noise, noise_scalars, backend):
     x = dense_steps(x[None])[0]
     spikes = torch.empty_like(x)
     if x.numel():
         launchers(backend).noisy_spike_forward(
             _flat(x), _flat(spikes), seed, noise=noise, noise_scalars=tuple(noise_scalars), threshold=threshold,
-            batch_norm=_batch_norm(x, scale, shift),
+            batch_norm=_batch_norm(x, norm),
         )  # fmt: skip
     return spikes
 
 
 @torch.library.register_fake("fastlif::noisy_spike")
-def _(x, seed, scale, shift, threshold, noise, noise_scalars, backend):
+def _(x, seed, norm, threshold, noise, noise_scalars, backend):
     return torch.empty_like(x)
 
 
 @torch.library.impl("fastlif::noisy_spike_backward", "CompositeExplicitAutograd")
 def _noisy_spike_backward(
-    grad_spikes, x, seed, scale, shift, threshold, noise, noise_scalars, surrogate, surrogate_width, backend
+    grad_spikes, x, seed, norm, threshold, noise, noise_scalars, surrogate, surrogate_width, backend
 ):  # fmt: skip
     x = dense_steps(x[None])[0]
     grad_x = torch.empty_like(x)
@@ -89,13 +89,13 @@ def _noisy_spike_backward(
         launchers(backend).noisy_spike_backward(
             _flat(steps_as(grad_spikes[None], x[None])[0]), _flat(x), _flat(grad_x), seed, noise=noise,
             noise_scalars=tuple(noise_scalars), threshold=threshold, surrogate=surrogate,
-            surrogate_width=surrogate_width, batch_norm=_batch_norm(x, scale, shift),
+            surrogate_width=surrogate_width, batch_norm=_batch_norm(x, norm),
         )  # fmt: skip
     return grad_x
 
 
 @torch.library.register_fake("fastlif::noisy_spike_backward")
-def _(grad_spikes, x, seed, scale, shift, threshold, noise, noise_scalars, surrogate, surrogate_width, backend):
+def _(grad_spikes, x, seed, norm, threshold, noise, noise_scalars, surrogate, surrogate_width, backend):
     return torch.empty_like(x)
 
 
@@ -104,9 +104,9 @@ def _flat(x):
     return flat_steps(x[None], 1).reshape(-1)
 
 
-def _batch_norm(x, scale, shift):
+def _batch_norm(x, norm):
     """What the launchers take for a dense ``[N, C, *]``: the channel's stride is its place in memory."""
-    return None if scale is None else (scale, shift, x.stride(1) if x.shape[1] > 1 else 1)
+    return None if norm is None else (norm, x.stride(1) if x.shape[1] > 1 else 1)
 
 
 # --- The scans over time ------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def _batch_norm(x, scale, shift):
 
 @torch.library.impl("fastlif::lif", "CompositeExplicitAutograd")
 def _lif(
-    x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold, reset, noise,
+    x, initial_state, mean, deviation, seed, norm, decay, inv_alpha, beta, threshold, reset, noise,
     noise_scalars, return_state, backend,
 ):  # fmt: skip
     x = dense_steps(x)
@@ -125,14 +125,14 @@ def _lif(
         state = launchers(backend).lif_forward(
             flat_steps(x, groups), flat_steps(spikes, groups), _flat_state(initial_state, x, groups), mean, deviation,
             seed, decay=decay, inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
-            noise_scalars=tuple(noise_scalars), return_state=return_state, batch_norm=_batch_norm(x[0], scale, shift),
+            noise_scalars=tuple(noise_scalars), return_state=return_state, batch_norm=_batch_norm(x[0], norm),
         )  # fmt: skip
     return spikes, _state(state, x, return_state)
 
 
 @torch.library.register_fake("fastlif::lif")
 def _(
-    x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold, reset, noise,
+    x, initial_state, mean, deviation, seed, norm, decay, inv_alpha, beta, threshold, reset, noise,
     noise_scalars, return_state, backend,
 ):  # fmt: skip
     return empty_steps(x), _state(None, x, return_state)
@@ -162,7 +162,7 @@ def _(x, initial_state, seed, statistics, decay, inv_alpha, beta, threshold, res
 
 @torch.library.impl("fastlif::lif_backward", "CompositeExplicitAutograd")
 def _lif_backward(
-    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold,
+    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, decay, inv_alpha, beta, threshold,
     reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, backend,
 ):  # fmt: skip
     x = dense_steps(x)
@@ -175,14 +175,14 @@ def _lif_backward(
             _flat_state(initial_state, x, groups), flat_steps(grad_x, groups), mean, deviation, seed, decay=decay,
             inv_alpha=inv_alpha, beta=beta, threshold=threshold, reset=reset, noise=noise,
             noise_scalars=tuple(noise_scalars), surrogate=surrogate, surrogate_width=surrogate_width,
-            detach_reset=detach_reset, batch_norm=_batch_norm(x[0], scale, shift),
+            detach_reset=detach_reset, batch_norm=_batch_norm(x[0], norm),
         )  # fmt: skip
     return grad_x, _state(grad_initial_state, x, initial_state is not None)
 
 
 @torch.library.register_fake("fastlif::lif_backward")
 def _(
-    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, decay, inv_alpha, beta, threshold,
+    grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, decay, inv_alpha, beta, threshold,
     reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, backend,
 ):  # fmt: skip
     return empty_steps(x), _state(None, x, initial_state is not None)
@@ -291,7 +291,7 @@ class NoisySpike(torch.autograd.Function):
     @staticmethod
     def forward(x, seed, options):
         o = options
-        return torch.ops.fastlif.noisy_spike(x, seed, None, None, o.threshold, o.noise, o.noise_scalars, o.backend)
+        return torch.ops.fastlif.noisy_spike(x, seed, None, o.threshold, o.noise, o.noise_scalars, o.backend)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -300,7 +300,7 @@ class NoisySpike(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_spikes):
-        return _SpikeGradient.apply(grad_spikes, *ctx.saved_tensors, None, None, ctx.options), None, None
+        return _SpikeGradient.apply(grad_spikes, *ctx.saved_tensors, None, ctx.options), None, None
 
 
 class LIF(torch.autograd.Function):
@@ -311,7 +311,7 @@ class LIF(torch.autograd.Function):
     @staticmethod
     def forward(x, initial_state, mean, deviation, seed, return_state, options):
         return torch.ops.fastlif.lif(
-            x, initial_state, mean, deviation, seed, None, None, *options[:7], return_state, options.backend
+            x, initial_state, mean, deviation, seed, None, *options[:7], return_state, options.backend
         )
 
     @staticmethod
@@ -351,7 +351,7 @@ class NoisyLIF(torch.autograd.Function):
 
 
 def _scan_gradients(grad_spikes, grad_state, saved, options):
-    grad_x, grad_initial_state = _ScanGradient.apply(grad_spikes, grad_state, *saved, None, None, options)
+    grad_x, grad_initial_state = _ScanGradient.apply(grad_spikes, grad_state, *saved, None, options)
     initial_state = saved[1]
     return grad_x, None if initial_state is None else grad_initial_state.to(initial_state.dtype)
 
@@ -366,7 +366,7 @@ class BatchNormNeuron(torch.autograd.Function):
 
     @staticmethod
     def forward(x, weight, bias, mean, invstd, seed, timesteps, options):
-        return normalised_neuron(x, *scale_and_shift(weight, bias, mean, invstd), seed, timesteps, options)
+        return normalised_neuron(x, normalisation(weight, bias, mean, invstd), seed, timesteps, options)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -377,14 +377,12 @@ class BatchNormNeuron(torch.autograd.Function):
     def backward(ctx, grad_spikes):
         saved = ctx.saved_tensors  # asked for once: activation checkpointing allows no more
         x, weight, bias, mean, invstd, seed = saved
-        scale, shift = scale_and_shift(weight, bias, mean, invstd)
+        norm = normalisation(weight, bias, mean, invstd)
         if isinstance(ctx.options, SpikeOptions):
-            grad = _SpikeGradient.apply(grad_spikes, x, seed, scale, shift, ctx.options)
+            grad = _SpikeGradient.apply(grad_spikes, x, seed, norm, ctx.options)
         else:
             grad_steps, steps = (tensor.unflatten(0, (ctx.timesteps, -1)) for tensor in (grad_spikes, x))
-            grad, _ = _ScanGradient.apply(
-                grad_steps, None, steps, None, None, None, seed, scale, shift, ctx.options
-            )  # fmt: skip
+            grad, _ = _ScanGradient.apply(grad_steps, None, steps, None, None, None, seed, norm, ctx.options)
             grad = grad.flatten(0, 1)
         wanted = ctx.needs_input_grad[:3]
         if x.device.type == "cpu" and x.dtype != torch.float32:  # there PyTorch wants all of it in one type
@@ -396,22 +394,19 @@ class BatchNormNeuron(torch.autograd.Function):
         return *grads, None, None, None, None, None
 
 
-def normalised_neuron(x, scale, shift, seed, timesteps, options):
-    """Spikes ``[T*N, C, *]`` of a neuron over ``scale * x + shift``, each ``[C]``, without gradients."""
+def normalised_neuron(x, norm, seed, timesteps, options):
+    """Spikes ``[T*N, C, *]`` of a neuron over x normalised with ``norm``, ``[3, C]``, without gradients."""
     if isinstance(options, SpikeOptions):
         o = options
-        return torch.ops.fastlif.noisy_spike(x, seed, scale, shift, o.threshold, o.noise, o.noise_scalars, o.backend)
+        return torch.ops.fastlif.noisy_spike(x, seed, norm, o.threshold, o.noise, o.noise_scalars, o.backend)
     steps = x.unflatten(0, (timesteps, -1))
-    spikes, _ = torch.ops.fastlif.lif(
-        steps, None, None, None, seed, scale, shift, *options[:7], False, options.backend
-    )  # fmt: skip
+    spikes, _ = torch.ops.fastlif.lif(steps, None, None, None, seed, norm, *options[:7], False, options.backend)
     return spikes.flatten(0, 1)
 
 
-def scale_and_shift(weight, bias, mean, invstd):
-    """Batch normalisation as ``scale * x + shift``, ``[C]`` float32 each."""
-    scale = weight.float() * invstd
-    return scale, torch.addcmul(bias.float(), mean, scale, value=-1)
+def normalisation(weight, bias, mean, invstd):
+    """Batch normalisation as (x - mean) scale + bias: mean, scale and bias in one ``[3, C]`` float32."""
+    return torch.stack((mean, weight.float() * invstd, bias.float()))
 
 
 class _SpikeGradient(torch.autograd.Function):
@@ -420,8 +415,8 @@ class _SpikeGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(grad_spikes, x, seed, scale, shift, options):
-        return torch.ops.fastlif.noisy_spike_backward(grad_spikes, x, seed, scale, shift, *options)
+    def forward(grad_spikes, x, seed, norm, options):
+        return torch.ops.fastlif.noisy_spike_backward(grad_spikes, x, seed, norm, *options)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -438,9 +433,9 @@ class _ScanGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, options):
+    def forward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, options):
         return torch.ops.fastlif.lif_backward(
-            grad_spikes, grad_state, x, initial_state, mean, deviation, seed, scale, shift, *options
+            grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, *options
         )
 
     @staticmethod

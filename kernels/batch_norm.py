@@ -1,4 +1,6 @@
-"""Batch normalisation on the way in: z = scale x + shift, with the scale and the shift of the element's channel.
+"""Batch normalisation on the way in: z = (x - mean) scale + bias, with the three of the element's channel.
+
+Not scale x + shift: where the mean is many times the deviation, the digits of x - mean would be lost in both.
 
 Element i of a dense tensor belongs to channel ``i // channel_stride % channels``. To find that out costs two divisions:
 it is done once for each run of neighbours that lie in one channel, or in as many channels one after the other.
@@ -12,46 +14,49 @@ from fastlif.kernels.tile import SUB_BLOCK, along, corner
 
 
 @triton.jit
-def channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST: tl.constexpr,
-                    RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """The scale and the shift of the tile's elements [ROWS, COLS], or (None, None) without normalisation."""
-    if scale_ptr is None:
-        return None, None
+def channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr,
+                    ROWS: tl.constexpr, COLS: tl.constexpr):
+    """The mean, scale and bias of the tile's elements, [ROWS, COLS] each, or None each without normalisation."""
+    if norm_ptr is None:
+        return None, None, None
     else:
         _, start, lane = corner(ROWS, COLS)
         offsets = start + (along(tl.arange(0, COLS // RUN)[None, :] * RUN) + lane * SUB_BLOCK)
-        if numel.dtype == tl.int32:  # a division of 64 bits takes several times as long
+        if tl.to_tensor(numel).dtype == tl.int32:  # a division of 64 bits takes several times as long
             offsets = offsets.to(tl.int32)
         first = (offsets // channel_stride % channels)[:, :, None]
-        if CHANNELS_LAST:
-            channel = tl.multiple_of(first, (1, 1, RUN)) + tl.arange(0, RUN)[None, None, :]
-        else:
-            channel = first
-        scale, shift = tl.load(scale_ptr + channel), tl.load(shift_ptr + channel)
-        return _all_columns(scale, RUN, ROWS, COLS), _all_columns(shift, RUN, ROWS, COLS)
+        return (
+            _factor(norm_ptr, first, CHANNELS_LAST, RUN, ROWS, COLS),
+            _factor(norm_ptr, first + channels, CHANNELS_LAST, RUN, ROWS, COLS),
+            _factor(norm_ptr, first + 2 * channels, CHANNELS_LAST, RUN, ROWS, COLS),
+        )
 
 
 @triton.jit
-def _all_columns(factor, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+def _factor(norm_ptr, first, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """What stands at ``first`` and behind it, for each run of the tile: its channels, or the one that all share."""
+    if CHANNELS_LAST:
+        first = tl.multiple_of(first + tl.arange(0, RUN)[None, None, :], (1, 1, RUN))
+    factor = tl.load(norm_ptr + first)
     return tl.reshape(tl.broadcast_to(factor, [ROWS, COLS // RUN, RUN]), [ROWS, COLS])
 
 
 @triton.jit
-def normalised(x, scale, shift):
-    """x in float32, normalised where there is a scale."""
-    if scale is None:
+def normalised(x, norm):
+    """x in float32, normalised where ``norm``, of :func:`channel_factors`, has something to do it with."""
+    mean, scale, bias = norm
+    if mean is None:
         return x.to(tl.float32)
     else:
-        return tl.fma(x.to(tl.float32), scale, shift)
+        return tl.fma(x.to(tl.float32) - mean, scale, bias)
 
 
 def channel_arguments(batch_norm, vector):
-    """``batch_norm`` is (scale, shift, channel_stride), the first two ``[channels]`` float32, or None."""
-    scale, shift, stride = batch_norm or (None, None, 1)
-    channels = 1 if scale is None else len(scale)
+    """``batch_norm`` is None or (mean, scale and bias in one ``[3, channels]`` float32, channel_stride)."""
+    norm, stride = batch_norm or (None, 1)
+    channels = 1 if norm is None else norm.shape[1]
     return {
-        "scale_ptr": scale,
-        "shift_ptr": shift,
+        "norm_ptr": norm,
         "channels": channels,
         "channel_stride": stride,
         "CHANNELS_LAST": stride == 1,

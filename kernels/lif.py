@@ -51,8 +51,8 @@ def _load(x_ptr, t, stride_xt, place):
 @triton.jit
 def _membrane(x, v, t, a, b, place, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr):
     """h_t of the tile."""
-    _, _, counter, counter_high, lane, scale, shift = place
-    h = normalised(x, scale, shift) + a * v
+    _, _, counter, counter_high, lane, norm = place
+    h = normalised(x, norm) + a * v
     if GIVEN:
         h += b
     if NOISE != "none":
@@ -68,8 +68,7 @@ def _lif_forward_kernel(
     final_state_ptr,  # [numel] float32, or None
     mean_ptr,  # [T, groups] float32, or None for plain LIF
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
-    scale_ptr,  # [channels] float32, or None: x is taken as it is
-    shift_ptr,  # [channels] float32
+    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
     channels,
@@ -95,9 +94,8 @@ def _lif_forward_kernel(
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS,
-                                   COLS)  # fmt: skip
-    place = (offsets, mask, counter, counter_high, lane, scale, shift)
+    norm = channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    place = (offsets, mask, counter, counter_high, lane, norm)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
@@ -127,8 +125,7 @@ def _lif_backward_kernel(
     checkpoint_ptr,  # [chunks - 1, numel] float32 scratch, or None where CHUNK is T
     mean_ptr,  # [T, groups] float32, or None for plain LIF
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
-    scale_ptr,  # [channels] float32, or None: x is taken as it is
-    shift_ptr,  # [channels] float32
+    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
     channels,
@@ -158,9 +155,8 @@ def _lif_backward_kernel(
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS,
-                                   COLS)  # fmt: skip
-    place = (offsets, mask, counter, counter_high, lane, scale, shift)
+    norm = channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    place = (offsets, mask, counter, counter_high, lane, norm)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:

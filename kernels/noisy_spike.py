@@ -12,17 +12,16 @@ from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile
 
 
 @triton.jit
-def _membrane(x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel,
-              NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
-              COLS: tl.constexpr, VECTOR: tl.constexpr):
+def _membrane(x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE: tl.constexpr,
+              CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+              VECTOR: tl.constexpr):
     """h = x + n of the program's tile, with its offsets and mask."""
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
     ask_first(NOISE)
-    scale, shift = channel_factors(scale_ptr, shift_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS,
-                                   COLS)  # fmt: skip
-    h = normalised(x, scale, shift)
+    norm = channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    h = normalised(x, norm)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
     return h, offsets, mask
@@ -32,8 +31,7 @@ def _membrane(x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, ch
 def _noisy_spike_forward_kernel(
     x_ptr,  # [numel]
     spikes_ptr,  # [numel]
-    scale_ptr,  # [channels] float32, or None: x is taken as it is
-    shift_ptr,  # [channels] float32
+    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
     channels,
@@ -48,8 +46,8 @@ def _noisy_spike_forward_kernel(
     VECTOR: tl.constexpr,
 ):
     h, offsets, mask = _membrane(
-        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST,
-        RUN, ROWS, COLS, VECTOR,
+        x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN, ROWS,
+        COLS, VECTOR,
     )  # fmt: skip
     spikes = tl.where(h > threshold, 1.0, 0.0)
     tl.store(spikes_ptr + offsets, spikes.to(spikes_ptr.dtype.element_ty), mask=mask)
@@ -60,8 +58,7 @@ def _noisy_spike_backward_kernel(
     grad_spikes_ptr,  # [numel]
     x_ptr,  # [numel]
     grad_x_ptr,  # [numel]
-    scale_ptr,  # [channels] float32, or None: x is taken as it is
-    shift_ptr,  # [channels] float32
+    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
     noise_scalars,
     channels,
@@ -78,8 +75,8 @@ def _noisy_spike_backward_kernel(
     VECTOR: tl.constexpr,
 ):
     h, offsets, mask = _membrane(
-        x_ptr, scale_ptr, shift_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST,
-        RUN, ROWS, COLS, VECTOR,
+        x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN, ROWS,
+        COLS, VECTOR,
     )  # fmt: skip
     grad = tl.load(grad_spikes_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
     grad *= surrogate_derivative(h - threshold, surrogate_width, SURROGATE)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from helpers import DEVICE, relative_error
 from torch import nn
+from torch.nn.modules import module as torch_module
 from torch.utils.checkpoint import checkpoint
 
 import fastlif
-from fastlif import LIF, Noise, NoisyLIF, batch_norm_neuron, fuse
+from fastlif import LIF, Noise, NoisyLIF, Surrogate, batch_norm_neuron, fuse
 
 BACKENDS = ["compiled"]
 try:
@@ -106,6 +107,90 @@ def test_16_bits(backend, neuron, dtype, fresh_compiler):
     assert spikes.dtype == dtype and int((spikes != expected).sum()) <= 1
     for grad, other in zip(grads, wanted):
         assert relative_error(grad, other) < (2e-2 if dtype == torch.bfloat16 else 3e-3)
+
+
+def against_float64(norm, neuron, batches, gradient_error):
+    """Spikes, gradients and what ``norm`` keeps, fused, beside the two modules one after the other in float64."""
+    exact_norm, exact_neuron = copy.deepcopy(norm).double(), copy.deepcopy(neuron)
+    exact_neuron.backend = "reference"
+    for seed, x in enumerate(batches):
+        results = []
+        for function, norm_, neuron_, leaf in (
+            (batch_norm_neuron, norm, neuron, x.clone()),
+            (lambda norm, neuron, x: neuron(norm(x)), exact_norm, exact_neuron, x.double()),
+        ):
+            torch.manual_seed(seed)
+            with torch.set_grad_enabled(norm.training):
+                spikes = function(norm_, neuron_, leaf.requires_grad_(norm.training))
+            grads = ()
+            if norm.training:
+                weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(5)).to(spikes)
+                grads = torch.autograd.grad((spikes * weights).sum(), (leaf, norm_.weight, norm_.bias))
+            results.append((spikes, *grads))
+        (spikes, *grads), (expected, *wanted) = results
+        assert int((spikes != expected).sum()) <= 1 and 0.02 < float(expected.detach().mean()) < 0.98
+        for grad, other in zip(grads, wanted):
+            assert relative_error(grad, other) < gradient_error
+        for buffer, other in zip(norm.buffers(), exact_norm.buffers()):
+            torch.testing.assert_close(buffer, other, rtol=1e-5, atol=1e-5, check_dtype=False)
+
+
+# As far away as the dtype still tells values apart. In float32 scale * x + shift would be off by 0.01.
+FAR = {torch.float32: (2000, 0.01), torch.bfloat16: (384, 16), torch.float16: (1000, 4)}
+
+
+@pytest.mark.parametrize(
+    "backend, dtype",
+    [(backend, dtype) for backend in BACKENDS for dtype in FAR if backend == "triton" or dtype != torch.float16],
+    ids=lambda value: str(value).removeprefix("torch."),
+)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_a_mean_of_many_deviations(training, backend, dtype, fresh_compiler):
+    if training and DEVICE == "cuda":
+        pytest.skip("PyTorch's float32 mean is itself off by a good part of a deviation")
+    mean, deviation = FAR[dtype]
+    half = deviation * torch.randn(10, 6, 16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = torch.cat([mean + half, mean - half]).to(DEVICE, dtype)  # whose mean float32 can hold
+    norm = example("images")[1].train(training)
+    norm.running_mean.fill_(mean + 0.3 * deviation)
+    norm.running_var.fill_(deviation**2)
+    for neuron in (NEURONS["no noise"], NEURONS["LIF"]):
+        error = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}[dtype]
+        against_float64(norm, neuron(backend), [x], error)
+
+
+UNUSUAL = {
+    "noisy": lambda backend: NoisyLIF(
+        noise=Noise("uniform", -0.5, 1.2), threshold=0.6, surrogate=Surrogate("triangular", 0.7), backend=backend
+    ),
+    "LIF": lambda backend: LIF(
+        timesteps=4, decay=0.8, threshold=0.6, reset=-0.3, surrogate=Surrogate("sigmoid", 3.0), detach_reset=True,
+        backend=backend,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("neuron", UNUSUAL)
+def test_every_option_counts(neuron, fresh_compiler):
+    x, norm = example("images")
+    norm.momentum, norm.eps = 0.35, 0.8
+    neuron = UNUSUAL[neuron](BACKENDS[-1])
+    against_float64(norm, neuron, [x, 1.5 * x - 1], 1e-5)
+    assert int(norm.num_batches_tracked) == 2
+    against_float64(norm.eval(), neuron, [x], 0)
+
+
+@pytest.mark.parametrize("neuron", ["noisy", "LIF"])
+def test_a_surrogate_set_by_name(neuron, fresh_compiler):
+    x, norm = example("images")
+    named, neuron = NEURONS[neuron](BACKENDS[-1]), NEURONS[neuron](BACKENDS[-1])
+    named.surrogate, neuron.surrogate = "sigmoid", Surrogate("sigmoid")
+    for results in zip(both(norm, named, x), both(norm, neuron, x)):  # fused, and one after the other
+        (_, grads, _), (_, wanted, _) = results
+        assert all(map(torch.equal, grads, wanted))
+    named.surrogate = "step"
+    with pytest.raises(ValueError, match="surrogate"):
+        batch_norm_neuron(norm, named, x)
 
 
 def kept_bytes(function):
@@ -212,6 +297,17 @@ def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch,
     torch.manual_seed(1)
     assert torch.equal(spikes, neuron(norm(x))) and not called
     spikes.sum().backward()
+
+
+@pytest.mark.parametrize("kind", ["forward_pre", "forward", "full_backward_pre", "full_backward"])
+def test_a_hook_of_all_modules_sees_both(kind, fresh_compiler):
+    model, seen = fuse(network()), []
+    handle = getattr(torch_module, f"register_module_{kind}_hook")(lambda module, *_: seen.append(module))
+    try:
+        model(torch.rand(4, 3, 10, 10, device=DEVICE)).sum().backward()
+    finally:
+        handle.remove()
+    assert all(module in seen for module in model.modules())
 
 
 def test_wrong_arguments():

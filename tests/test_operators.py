@@ -10,10 +10,10 @@ from fastlif import reference
 pytest.importorskip("triton")
 
 SCALARS = list(reference.noise_scalars("gaussian", 0.5, 0.5, 4.0))
-# Each begins with the scale and the shift of batch normalisation.
-SPIKE = (None, None, 1.0, "gaussian", SCALARS)
-PLAIN = (None, None, 0.5, 0.0, 0.0, 1.0, 0.0, "none", [])
-NOISY = (None, None, 0.5, 0.25, 0.5, 1.0, None, "gaussian", SCALARS)
+# Each begins with the mean, scale and bias of batch normalisation.
+SPIKE = (None, 1.0, "gaussian", SCALARS)
+PLAIN = (None, 0.5, 0.0, 0.0, 1.0, 0.0, "none", [])
+NOISY = (None, 0.5, 0.25, 0.5, 1.0, None, "gaussian", SCALARS)
 ATAN = ("atan", 2.0)
 
 
@@ -23,7 +23,8 @@ def arguments(layout):
     state = torch.randn(5, 3, 7, 7, device=DEVICE)
     seed = torch.tensor([3], device=DEVICE)
     statistics = torch.rand(4, 5, device=DEVICE), torch.rand(4, 5, device=DEVICE)
-    norm = torch.rand(3, device=DEVICE), torch.rand(3, device=DEVICE)
+    norm = torch.rand(3, 3, device=DEVICE)
+    running = torch.rand(3, device=DEVICE), torch.rand(3, device=DEVICE)
     ops = torch.ops.fastlif
     return {
         "noisy_spike": (ops.noisy_spike, (x[0], seed, *SPIKE)),
@@ -31,17 +32,17 @@ def arguments(layout):
         "lif": (ops.lif, (x, state, None, None, None, *PLAIN, True)),
         "lif, no state": (ops.lif, (x, None, None, None, None, *PLAIN, False)),
         "lif, given statistics": (ops.lif, (x, None, *statistics, seed, *NOISY, True)),
-        "noisy_spike, normalised": (ops.noisy_spike, (x[0], seed, *norm, *SPIKE[2:])),
+        "noisy_spike, normalised": (ops.noisy_spike, (x[0], seed, norm, *SPIKE[1:])),
         "noisy_spike_backward, normalised": (
-            ops.noisy_spike_backward, (grad[0], x[0], seed, *norm, *SPIKE[2:], *ATAN),
+            ops.noisy_spike_backward, (grad[0], x[0], seed, norm, *SPIKE[1:], *ATAN),
         ),
-        "lif, normalised": (ops.lif, (x, None, None, None, None, *norm, *PLAIN[2:], False)),
+        "lif, normalised": (ops.lif, (x, None, None, None, None, norm, *PLAIN[1:], False)),
         "lif_backward, normalised": (
-            ops.lif_backward, (grad, None, x, None, None, None, None, *norm, *PLAIN[2:], *ATAN, False),
+            ops.lif_backward, (grad, None, x, None, None, None, None, norm, *PLAIN[1:], *ATAN, False),
         ),
-        "batch_statistics": (ops.batch_statistics, (x[0], *norm, 0.1, 1e-5)),
-        "noisy_lif": (ops.noisy_lif, (x, state, seed, "layer", *NOISY[2:])),
-        "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", *NOISY[2:])),
+        "batch_statistics": (ops.batch_statistics, (x[0], *running, 0.1, 1e-5)),
+        "noisy_lif": (ops.noisy_lif, (x, state, seed, "layer", *NOISY[1:])),
+        "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", *NOISY[1:])),
         "lif_backward": (ops.lif_backward, (grad, state, x, state, None, None, None, *PLAIN, *ATAN, False)),
         "lif_backward, sample": (ops.lif_backward, (grad, None, x, None, *statistics, seed, *NOISY, *ATAN, True)),
     }  # fmt: skip

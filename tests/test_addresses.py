@@ -1,0 +1,117 @@
+"""Where the kernels read and write, seen through Triton's interpreter: within their tensors, and beyond 2^31."""
+
+import pytest
+import torch
+from helpers import DEVICE
+
+pytest.importorskip("triton")
+if DEVICE == "cuda":
+    pytest.skip("the interpreter is for machines without a GPU", allow_module_level=True)
+
+import triton
+import triton.language as tl
+from fastlif.kernels.bits import _place
+from fastlif.kernels.tile import tile
+from test_kernels import check_scan, check_spike, sample, statistics_of
+from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
+
+from fastlif import NoisyLIF, batch_norm_neuron, kernels
+from fastlif.functional import lif, noisy_lif
+
+
+@triton.jit
+def _tile_kernel(out_ptr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Writes offsets, counters and their high words, [3, ROWS, COLS] int64."""
+    offsets, counter, counter_high, _ = tile(ROWS, COLS, 1)
+    at = tl.arange(0, ROWS)[:, None] * COLS + tl.arange(0, COLS)[None, :]
+    tl.store(out_ptr + at, offsets)
+    tl.store(out_ptr + ROWS * COLS + at, counter.to(tl.int64) + tl.zeros([ROWS, COLS], tl.int64))
+    tl.store(out_ptr + 2 * ROWS * COLS + at, counter_high.to(tl.int64) + tl.zeros([ROWS, COLS], tl.int64))
+
+
+@triton.jit
+def _place_kernel(out_ptr, size, BLOCK: tl.constexpr):
+    """Writes the elements, [8, BLOCK] int64."""
+    _, _, bit, element = _place(size, BLOCK)
+    tl.store(out_ptr + bit * BLOCK + tl.arange(0, BLOCK)[None, :], element)
+
+
+def far(monkeypatch, program):
+    """Every launch is that of one program, as if it were this one of many."""
+    monkeypatch.setattr(InterpreterBuilder, "set_grid_idx", lambda self, *_: setattr(self, "grid_idx", (program, 0, 0)))
+
+
+@pytest.mark.parametrize("rows, cols", [(8, 256), (8, 128), (4, 512), (1, 1024)])
+def test_a_tile_beyond_32_bits(rows, cols, monkeypatch):
+    program = 2**30 - 3
+    far(monkeypatch, program)
+    out = torch.empty(3, rows, cols, dtype=torch.int64)
+    _tile_kernel[(1,)](out, rows, cols)
+    offsets, counter, high = out.numpy()
+    first = program // (8 // rows) * cols
+    assert first + cols > 2**32 or rows == 1
+    wanted = range(first, first + cols)
+    lanes = range(program % (8 // rows) * rows, program % (8 // rows) * rows + rows)
+    assert offsets.tolist() == [[c // 256 * 2048 + lane * 256 + c % 256 for c in wanted] for lane in lanes]
+    assert (counter + (high << 32)).tolist() == [list(wanted)] * rows
+
+
+@pytest.mark.parametrize("program, size", [(2**22 + 1, 2**33), (3, 2**30)])
+def test_bits_beyond_32_bits(program, size, monkeypatch):
+    far(monkeypatch, program)
+    out = torch.empty(8, 1024, dtype=torch.int64)
+    _place_kernel[(1,)](out, size, 1024)
+    assert torch.equal(out, torch.arange(8)[:, None] * size + program * 1024 + torch.arange(1024))
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """Every load and store of a launch must lie within a tensor that it was given."""
+    ends, call = [], GridExecutor.__call__
+
+    def launch(self, *args, **kwargs):
+        tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+        memory = [tensor.untyped_storage() for tensor in tensors]
+        ends[:] = [(storage.data_ptr(), storage.data_ptr() + storage.nbytes()) for storage in memory]
+        return call(self, *args, **kwargs)
+
+    def checked(name):
+        access = getattr(InterpreterBuilder, name)
+
+        def check(self, ptrs, *others):
+            mask = others[name.endswith("store")]
+            addresses = ptrs.data[mask.data.astype(bool)]
+            inside = sum((addresses >= first) & (addresses < end) for first, end in set(ends))
+            assert (inside > 0).all(), f"{name} beside its tensors"
+            return access(self, ptrs, *others)
+
+        monkeypatch.setattr(InterpreterBuilder, name, check)
+
+    monkeypatch.setattr(GridExecutor, "__call__", launch)
+    checked("create_masked_load")
+    checked("create_masked_store")
+
+
+@pytest.mark.parametrize("size", [1, 2049])
+def test_no_access_beside_a_tensor(size, guarded):
+    check_spike(sample((1, size)))
+    check_scan(lif, sample((3, 2, size)) + 0.3, sample((2, size), seed=2))
+    for statistics in ("layer", "sample", "calibrated"):
+        x = sample((3, 2, size))
+        check_scan(noisy_lif, x, sample((2, size), seed=2), seed=5, statistics=statistics_of(statistics, 3))
+
+
+def test_no_access_beside_bits_and_channels(guarded):
+    spikes = (torch.rand(8, 1027) < 0.3).float()
+    bits, back = torch.empty(1027, dtype=torch.uint8), torch.empty_like(spikes)
+    kernels.pack_bits(spikes, bits)
+    kernels.unpack_bits(bits, back)
+    assert torch.equal(spikes, back)
+    x, norm = sample((3, 7, 5, 5)).requires_grad_(), torch.nn.BatchNorm2d(7)
+    batch_norm_neuron(norm, NoisyLIF(backend="triton"), x).sum().backward()
+
+
+def test_the_guard_sees_an_access_beside(guarded):
+    short = torch.rand(10)
+    with pytest.raises(Exception, match="beside its tensors"):
+        kernels.unpack_bits(torch.empty(1027, dtype=torch.uint8), short.expand(8, 10))
