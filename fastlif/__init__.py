@@ -6,8 +6,9 @@ from fastlif.conversion import MultiStep, convert
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, reset
 from fastlif.packing import packed_spikes
+from fastlif.time_axis import check_time_axis
 from fastlif.types import Noise, Surrogate
 
 __version__ = "0.1.0"
-__all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "convert", "functional", "fuse",
-           "packed_spikes", "reset"]  # fmt: skip
+__all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "check_time_axis", "convert",
+           "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip

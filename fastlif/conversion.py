@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import copy
 import inspect
 import textwrap
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 
@@ -15,12 +13,9 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.modules import NoisyLIF, Pass, neurons
+from fastlif.modules import NoisyLIF, Pass, mark_passes, neurons, thread
 
 __all__ = ["MultiStep", "convert"]
-
-# A pass is known to all neurons of its model: threads that share the model take turns.
-_ONE_PASS_AT_A_TIME = threading.RLock()
 
 # Hidden activations that are not nn.ReLU. Gates and output layers (sigmoid, tanh, softmax) are not activations to swap.
 _ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.RReLU,
@@ -72,6 +67,7 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
             "are",
             stacklevel=2,
         )
+    mark_passes(holder.model)
     return holder.model
 
 
@@ -168,6 +164,7 @@ class MultiStep(nn.Module):
         self.model = _copy(model)
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         for neuron in neurons(self.model):
+            neuron.needs_pass = True
             if isinstance(neuron, NoisyLIF):
                 neuron.convert(alpha=alpha, beta=beta, statistics=statistics)
         self.timesteps = timesteps
@@ -189,16 +186,16 @@ class MultiStep(nn.Module):
         batch = input.shape[0]
         if self.repeat_input:
             input = input.expand(self._timesteps, *input.shape).flatten(0, 1)
-        current = Pass(None if self.repeat_input else batch)
-        with contextlib.nullcontext() if torch.compiler.is_compiling() else _ONE_PASS_AT_A_TIME:
-            for neuron in neurons(self.model):
-                neuron.begin_pass(current)
-            try:
-                output = self.model(input, *args, **keywords)
-            finally:
-                for neuron in neurons(self.model):
-                    neuron.end_pass()
-        return _mean_over_time(output, self._timesteps, batch)
+        around, current = thread.current, Pass(self._timesteps, None if self.repeat_input else batch)
+        thread.current = current
+        try:
+            output = self.model(input, *args, **keywords)
+        finally:
+            thread.current = around
+        output = _mean_over_time(output, current.timesteps, batch)
+        if not torch.compiler.is_compiling():
+            current.keep(output)
+        return output
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable) -> MultiStep:
@@ -226,7 +223,7 @@ class MultiStep(nn.Module):
                 f"{type(batches).__name__}"
             )
         modes = {module: module.training for module in self.modules()}
-        states = {neuron: neuron.state for neuron in neurons(self.model)}
+        states = {neuron: neuron.states for neuron in neurons(self.model)}
         converted = [neuron for neuron in neurons(self.model) if isinstance(neuron, NoisyLIF)]
         if not converted:
             raise ValueError("the model has no fastlif.NoisyLIF, so there is nothing to calibrate")
@@ -242,19 +239,17 @@ class MultiStep(nn.Module):
                     raise ValueError(f"each batch must hold something, got one of shape {tuple(input.shape)}")
                 for neuron in states:
                     neuron.reset_state()
-                for neuron in converted:
-                    neuron.recording = []
+                thread.recording = {}
                 self(input)
                 for neuron in converted:
-                    calls = [torch.stack(pair) for pair in neuron.recording]  # each [2, T]
+                    calls = [torch.stack(pair) for pair in thread.recording.get(neuron, [])]  # each [2, T]
                     recordings[neuron].append(torch.stack(calls, dim=1) if calls else None)
         finally:
-            for neuron in converted:
-                neuron.recording = None
+            thread.recording = None
             for module, mode in modes.items():
                 module.training = mode
             for neuron, state in states.items():
-                neuron.state = state
+                neuron.states = state
         frozen = {}
         for neuron, passes in recordings.items():
             if not passes:

@@ -51,10 +51,10 @@ def test_stateful_carries_the_membrane():
     neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
     halves = [neuron(part.flatten(0, 1)).unflatten(0, (2, 3)) for part in x.split(2)]
     assert torch.equal(torch.cat(halves), whole)
-    assert not neuron.state.requires_grad
+    assert not neuron.states[0].requires_grad
     with pytest.raises(ValueError, match=r"\(3, 50\).*\(4, 50\).*fastlif.reset"):
         neuron(torch.randn(8, 50))
-    assert neuron.state.shape == (3, 50)
+    assert neuron.states[0].shape == (3, 50)
     fastlif.reset(nn.Sequential(neuron))
     assert torch.equal(neuron(x[:2].flatten(0, 1)).unflatten(0, (2, 3)), whole[:2])
 
@@ -80,7 +80,7 @@ def test_half_keeps_the_membrane_in_float32():
     neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
     neuron(torch.randn(4, 5))
     neuron.half()
-    assert neuron.state.dtype == torch.float32
+    assert neuron.states[0].dtype == torch.float32
     assert neuron(torch.randn(4, 5).half()).dtype == torch.float16
 
 
