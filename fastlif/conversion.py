@@ -7,7 +7,6 @@ import copy
 import dis
 import functools
 import inspect
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType
@@ -16,12 +15,9 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.modules import NoisyLIF, Pass, neurons
+from fastlif.modules import NoisyLIF, Pass, mark_passes, neurons, thread
 
 __all__ = ["MultiStep", "convert"]
-
-# A pass is known to all neurons of its model: threads that share the model take turns.
-_ONE_PASS_AT_A_TIME = threading.RLock()
 
 # Hidden activations that are not nn.ReLU. Gates and output layers (sigmoid, tanh, softmax) are not activations to swap.
 _ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.RReLU,
@@ -87,6 +83,7 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
             "are",
             stacklevel=2,
         )
+    mark_passes(holder.model)
     return holder.model
 
 
@@ -250,6 +247,7 @@ class MultiStep(nn.Module):
         self.model = _copy(model)
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         for neuron in neurons(self.model):
+            neuron.needs_pass = True
             if isinstance(neuron, NoisyLIF):
                 neuron.convert(alpha=alpha, beta=beta, residual=residual, statistics=statistics)
         self.timesteps = timesteps
@@ -271,16 +269,16 @@ class MultiStep(nn.Module):
         batch = input.shape[0]
         if self.repeat_input:
             input = input.expand(self._timesteps, *input.shape).flatten(0, 1)
-        current = Pass(None if self.repeat_input else batch)
-        with contextlib.nullcontext() if torch.compiler.is_compiling() else _ONE_PASS_AT_A_TIME:
-            for neuron in neurons(self.model):
-                neuron.begin_pass(current)
-            try:
-                output = self.model(input, *args, **keywords)
-            finally:
-                for neuron in neurons(self.model):
-                    neuron.end_pass()
-        return _mean_over_time(output, self._timesteps, batch)
+        around, current = thread.current, Pass(self._timesteps, None if self.repeat_input else batch)
+        thread.current = current
+        try:
+            output = self.model(input, *args, **keywords)
+        finally:
+            thread.current = around
+        output = _mean_over_time(output, current.timesteps, batch)
+        if not torch.compiler.is_compiling():
+            current.keep(output)
+        return output
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable) -> MultiStep:
@@ -308,7 +306,7 @@ class MultiStep(nn.Module):
                 f"{type(batches).__name__}"
             )
         modes = {module: module.training for module in self.modules()}
-        states = {neuron: neuron.state for neuron in neurons(self.model)}
+        states = {neuron: neuron.states for neuron in neurons(self.model)}
         converted = [neuron for neuron in neurons(self.model) if isinstance(neuron, NoisyLIF)]
         if not converted:
             raise ValueError("the model has no fastlif.NoisyLIF, so there is nothing to calibrate")
@@ -324,19 +322,17 @@ class MultiStep(nn.Module):
                     raise ValueError(f"each batch must hold something, got one of shape {tuple(input.shape)}")
                 for neuron in states:
                     neuron.reset()
-                for neuron in converted:
-                    neuron.recording = []
+                thread.recording = {}
                 self(input)
                 for neuron in converted:
-                    calls = [torch.stack(pair) for pair in neuron.recording]  # each [2, T]
+                    calls = [torch.stack(pair) for pair in thread.recording.get(neuron, [])]  # each [2, T]
                     recordings[neuron].append(torch.stack(calls, dim=1) if calls else None)
         finally:
-            for neuron in converted:
-                neuron.recording = None
+            thread.recording = None
             for module, mode in modes.items():
                 module.training = mode
             for neuron, state in states.items():
-                neuron.state = state
+                neuron.states = state
         frozen = {}
         for neuron, passes in recordings.items():
             if not passes:

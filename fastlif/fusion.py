@@ -89,10 +89,10 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         return neuron(batch_norm(input))
     timesteps = None
     if isinstance(neuron, LIF):
-        steps = neuron._unfold(input)
+        steps, _ = neuron._unfold(input)
         if steps.shape[0] > 1 and steps.stride(0) == 0:  # the same input at every step: normalised once
             return neuron(batch_norm(input))
-        timesteps = neuron.timesteps
+        timesteps = steps.shape[0]
     options, seed = _options(neuron, input), None
     if isinstance(neuron, NoisyLIF):
         seed = functional._seed(None, neuron.noise, input)
@@ -121,7 +121,9 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if batch_norm.running_mean.dtype != torch.float32:
         return False
-    if neuron.stateful or (isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1)):
+    if neuron.stateful or neuron.timesteps is None:
+        return False
+    if isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1):
         return False
     if not isinstance(x, torch.Tensor) or x.ndim < 2 or x.shape[1] != batch_norm.num_features or not x.numel():
         return False  # which the modules have words for

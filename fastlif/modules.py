@@ -2,15 +2,20 @@
 
 Time is folded into the batch: a module with ``timesteps=T`` takes and gives ``[T*N, *]``, time-major, so that
 ``nn.Conv2d``, ``nn.BatchNorm2d`` and ``nn.Linear`` need not know of it. ``x.flatten(0, 1)`` folds ``[T, N, *]``.
+One with ``timesteps=None`` takes and gives ``[T, N, *]``. A batch where time should be gives wrong results without an
+error: :func:`fastlif.check_time_axis` finds it.
 """
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from fastlif import functional, validation
 from fastlif.backends import BACKENDS
@@ -38,12 +43,94 @@ def _in_backward() -> bool:
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
-@dataclass
+@dataclass(eq=False)
 class Pass:
-    """One forward of a MultiStep model, known to all of its neurons."""
+    """One forward through a model, from its beginning to its end, as its neurons must know it.
 
-    static_batch: int | None  # the batch size of inputs that are the same at every step, if there are any
-    reached: bool = False  # whether a neuron was called yet: the first one must see that batch
+    What activation checkpointing computes again belongs to the pass that it was part of, whatever ran since. The
+    backward comes to it from a node of that pass's graph, so these nodes keep the pass.
+    """
+
+    timesteps: int | None = None  # of the MultiStep, if there is one
+    static_batch: int | None = None  # the batch size of inputs that are the same at every step, if there are any
+    root: nn.Module | None = None  # the model, where convert marked it
+    reached: bool = False  # whether a neuron was called yet: the first one must see the static batch
+    calls: dict[Neuron, list] = field(default_factory=dict)  # for each call the checkpoint that it was in
+    backward: int = -1  # the one that computes parts again, and the calls in it
+    again: dict[Neuron, int] = field(default_factory=dict)
+
+    def call(self, neuron: Neuron) -> int:
+        """Counts a call of ``neuron``: its number in this pass, from 0."""
+        calls = self.calls.setdefault(neuron, [])
+        calls.append(None if torch.compiler.is_compiling() else _checkpoint())
+        return len(calls) - 1
+
+    def call_again(self, neuron: Neuron) -> int | None:
+        """The number of a call that is computed again; None where that cannot be told."""
+        calls = self.calls[neuron]
+        if any(checkpoint != calls[0] for checkpoint in calls):
+            return None
+        if self.backward != torch._C._current_graph_task_id():
+            self.backward, self.again = torch._C._current_graph_task_id(), {}
+        self.again[neuron] = self.again.get(neuron, -1) + 1
+        return self.again[neuron] % len(calls)
+
+    def keep(self, outputs) -> None:
+        """Leaves this pass with the graph of ``outputs`` if activation checkpointing may compute parts of it again."""
+        around = _checkpoint()
+        if all(checkpoint == around for calls in self.calls.values() for checkpoint in calls):
+            return
+        nodes = [output.grad_fn for output in tree_leaves(outputs) if isinstance(output, torch.Tensor)]
+        while nodes:
+            node = nodes.pop()
+            if node is not None and PASS not in node.metadata:
+                node.metadata[PASS] = self
+                nodes.extend(following for following, _ in node.next_functions)
+
+
+PASS = "fastlif.Pass"
+
+
+class Thread(threading.local):
+    """What holds in one thread."""
+
+    def __init__(self):
+        self.current: Pass | None = None
+        self.recording: dict[Neuron, list] | None = None  # while calibrating: (mean, deviation) of each call
+
+
+thread = Thread()
+
+
+def _checkpoint():
+    """The same for two calls in a forward only if one activation checkpoint holds both, or none holds either."""
+    if not torch.is_grad_enabled():  # as in a reentrant one, which nothing tells from the next
+        return object()
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
+    try:
+        return hooks and weakref.ref(hooks[0])  # the others run their parts under hooks of their own
+    except TypeError:
+        return object()
+
+
+def mark_passes(model: nn.Module) -> None:
+    """Lets each call of ``model`` be a pass, in which the calls of a stateful neuron carry a membrane each."""
+    stateful = [neuron for neuron in neurons(model) if neuron.stateful]
+    if stateful:
+        model.register_forward_pre_hook(_begin_pass)
+        model.register_forward_hook(_end_pass, always_call=True)
+    for neuron in stateful:
+        neuron.needs_pass = True
+
+
+def _begin_pass(model, arguments):
+    if thread.current is None:  # otherwise that of a model around this one goes on
+        thread.current = Pass(root=model)
+
+
+def _end_pass(model, arguments, output):
+    if thread.current is not None and thread.current.root is model:
+        thread.current = None
 
 
 class Neuron(nn.Module):
@@ -51,7 +138,7 @@ class Neuron(nn.Module):
 
     def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend):
         super().__init__()
-        self.timesteps = validation.check_timesteps(timesteps)
+        self.timesteps = None if timesteps is None else validation.check_timesteps(timesteps)
         self.decay = validation.check_decay(decay, tau)
         self.threshold = validation.check_number("threshold", threshold)
         self.reset_to = validation.check_reset(reset, self.threshold)
@@ -59,15 +146,14 @@ class Neuron(nn.Module):
         self.detach_reset = validation.check_flag("detach_reset", detach_reset)
         self.stateful = validation.check_flag("stateful", stateful)
         self.backend = validation.check_choice("backend", backend, BACKENDS)
-        # A plain attribute, detached: it never enters the state_dict, and copies and pickles like any tensor.
-        self.state: torch.Tensor | None = None
-        self.current: Pass | None = None  # during a MultiStep's forward
-        self.last: Pass | None = None  # the one before, whose parts activation checkpointing may compute again
-        self.calls = 0  # of this neuron in that pass
+        # The membrane of each call in a pass, by its number. Detached, in a plain attribute: it never enters the
+        # state_dict, and copies and pickles like any tensor.
+        self.states: dict[int, torch.Tensor] = {}
+        self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
 
     @property
     def reset(self) -> Callable[[], None]:
-        """``reset()`` forgets the membrane carried from the last call; ``reset_to`` is where a spike puts it."""
+        """``reset()`` forgets the membranes carried from the last pass; ``reset_to`` is where a spike puts one."""
         return self._forget
 
     @reset.setter
@@ -75,39 +161,72 @@ class Neuron(nn.Module):
         raise AttributeError(f"reset() forgets the membrane and cannot be set: set reset_to={value!r} instead")
 
     def _forget(self) -> None:
-        self.state = None
+        self.states = {}
 
-    def begin_pass(self, current: Pass) -> None:
-        """Called by MultiStep before each pass through the model."""
-        self.current = current
-        self.calls = 0
+    def _pass(self) -> Pass | None:
+        """The pass that a call belongs to, if anyone marked one."""
+        if thread.current is not None or not _in_backward():
+            return thread.current
+        node = torch._C._current_autograd_node()
+        found = None if node is None else node.metadata.get(PASS)
+        if found is not None and self in found.calls:
+            return found
+        if self.needs_pass:
+            raise RuntimeError(
+                "part of a MultiStep model is computed again in a backward (activation checkpointing) that does not "
+                "begin at the model's output, or in another such part: it cannot be told which pass it belongs to. Use "
+                "checkpoint(..., use_reentrant=False), and return what the loss is computed from"
+            )
+        return None
 
-    def end_pass(self) -> None:
-        """Called by MultiStep after each pass, failed ones too."""
-        if not torch.compiler.is_compiling():
-            self.last = self.current
-        self.current = None
-        self.calls = 0
+    def _unfold(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None]:
+        """The input as ``[T, N, *]`` without a copy, and the number of this call in its pass.
 
-    def _unfold(self, x: torch.Tensor) -> torch.Tensor:
-        """``[T*N, *]``, or ``[N, *]`` in the static part of a MultiStep model, as ``[T, N, *]`` without a copy."""
-        T = self.timesteps
-        current = self.last if self.current is None and _in_backward() else self.current
+        It comes as ``[T*N, *]``, or as ``[N, *]`` in the static part of a MultiStep model; as it is with
+        ``timesteps=None``.
+        """
+        if self.stateful and _in_backward():
+            raise RuntimeError(
+                "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its "
+                "membrane has moved on since: leave it out of the checkpoint, or use stateful=False"
+            )
+        current, T, call = self._pass(), self.timesteps, 0
+        if current is None:
+            if self.stateful and self.needs_pass:
+                raise RuntimeError(
+                    "a stateful neuron of a converted model was called outside of that model, which alone tells its "
+                    "calls apart: call the whole model and not its forward, or convert the part that you call"
+                )
+        elif current is thread.current:
+            call = current.call(self)
+            if current.timesteps not in (None, T):
+                raise ValueError(
+                    f"a neuron with timesteps={T} was called in a MultiStep model with timesteps={current.timesteps}: "
+                    "set the timesteps of the model, which sets that of all its neurons"
+                )
+        else:
+            call, T = current.call_again(self), current.timesteps
+        if T is None:
+            validation.check_sequence(x)
+            return x, call
         if current is not None and current.static_batch is not None:
             validation.check_input(x, dimensions="[T*N, *]", minimum=1)
             static, reached = current.static_batch, current.reached
             current.reached = True
             if x.shape[0] == static:
-                return x.expand(T, *x.shape)
+                return x.expand(T, *x.shape), call
             if not reached or (static and x.shape[0] % (T * static)):
                 raise ValueError(
                     f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {static} and "
                     f"timesteps={T}: a layer before it changes the batch; try MultiStep(..., repeat_input=True)"
                 )
         validation.check_folded_batch(x, T)
-        return x.unflatten(0, (T, x.shape[0] // T))
+        return x.unflatten(0, (T, x.shape[0] // T)), call
 
-    def _initial_state(self, x: torch.Tensor) -> torch.Tensor | None:
+    def _fold(self, spikes: torch.Tensor) -> torch.Tensor:
+        return spikes if self.timesteps is None else spikes.flatten(0, 1)
+
+    def _initial_state(self, x: torch.Tensor, call: int) -> torch.Tensor | None:
         if not self.stateful:
             return None
         if torch.compiler.is_exporting():
@@ -116,35 +235,35 @@ class Neuron(nn.Module):
                 "stateful=False, or carry the membrane yourself, through initial_state and return_state of "
                 "fastlif.functional"
             )
-        if _in_backward():
-            raise RuntimeError(
-                "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its "
-                "membrane has moved on since: leave it out of the checkpoint, or use stateful=False"
-            )
-        if self.state is None:
+        state = self.states.get(call)
+        if state is None:
             return None
-        if self.state.shape != x.shape[1:]:
+        if state.shape != x.shape[1:]:
             raise ValueError(
-                f"the membrane carried from the last call has shape {tuple(self.state.shape)}, this call's time step "
+                f"the membrane carried from the last call has shape {tuple(state.shape)}, this call's time step "
                 f"{tuple(x.shape[1:])}: call fastlif.reset(model) before a batch of another shape"
             )
-        if self.state.device != x.device:
+        if state.device != x.device:
             raise ValueError(
-                f"the membrane carried from the last call is on {self.state.device}, this call's input on {x.device}: "
+                f"the membrane carried from the last call is on {state.device}, this call's input on {x.device}: "
                 "call fastlif.reset(model) before a batch on another device"
             )
-        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or not self.state.is_inference():
-            return self.state
-        return self.state.clone()  # which autograd can save
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or not state.is_inference():
+            return state
+        return state.clone()  # which autograd can save
 
     def _apply(self, fn, recurse=True):
         """Moves with the module, but the membrane and its statistics keep their dtype: they are float32."""
-        kept = {name: getattr(self, name) for name in ("state", *self._buffers)}
+        kept = dict(self._buffers)
         super()._apply(fn, recurse)
+
+        def moved(tensor):
+            result = fn(tensor)
+            return result if result.dtype == tensor.dtype else tensor.to(result.device)
+
         for name, tensor in kept.items():
-            if tensor is not None:
-                moved = fn(tensor)
-                setattr(self, name, moved if moved.dtype == tensor.dtype else tensor.to(moved.device))
+            setattr(self, name, moved(tensor))
+        self.states = {call: moved(state) for call, state in self.states.items()}
         return self
 
     def extra_repr(self) -> str:
@@ -163,13 +282,18 @@ class LIF(Neuron):
     """The leaky integrate-and-fire neuron, Eq. (1)-(3): ``[T*N, *]`` to spikes ``[T*N, *]``.
 
     Args:
-        timesteps: T, the steps folded into the batch; 1 by default.
+        timesteps: T, the steps folded into the batch; 1 by default. With None the input and the spikes are
+            ``[T, N, *]``, of any T. :class:`fastlif.MultiStep` sets it to a number, as its model's batch is folded.
         decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.lif`.
         stateful: begin each call with the membrane that the last one ended with, instead of zero. It is carried
-            detached, so gradients reach back to the start of the call; :func:`fastlif.reset` forgets it.
+            detached, so gradients reach back to the start of the call; :func:`fastlif.reset` forgets it. In a model
+            that :func:`fastlif.convert` made or :class:`fastlif.MultiStep` holds, each call of a neuron in a pass of
+            the model has a membrane of its own, as a ReLU may be called for several layers. In other models a neuron
+            has one membrane, for all its calls: give each layer its own neuron.
 
     Raises:
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+        RuntimeError: for a stateful neuron of a converted model that is called outside of it.
     """
 
     @validation.knows_other_names
@@ -189,7 +313,7 @@ class LIF(Neuron):
         super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        x = self._unfold(input)
+        x, call = self._unfold(input)
         result = functional.lif(
             x,
             decay=self.decay,
@@ -197,15 +321,15 @@ class LIF(Neuron):
             reset=self.reset_to,
             surrogate=self.surrogate,
             detach_reset=self.detach_reset,
-            initial_state=self._initial_state(x),
+            initial_state=self._initial_state(x, call),
             return_state=self.stateful,
             backend=self.backend,
         )
         if not self.stateful:
-            return result.flatten(0, 1)
+            return self._fold(result)
         spikes, state = result
-        self.state = state.detach()
-        return spikes.flatten(0, 1)
+        self.states[call] = state.detach()
+        return self._fold(spikes)
 
 
 class NoisyLIF(Neuron):
@@ -216,7 +340,8 @@ class NoisyLIF(Neuron):
     The noise is drawn in training and in evaluation alike: it is part of the neuron.
 
     Args:
-        timesteps: T, the steps folded into the batch; 1 by default.
+        timesteps: T, the steps folded into the batch; 1 by default. With None the input and the spikes are
+            ``[T, N, *]``, of any T. :class:`fastlif.MultiStep` sets it to a number, as its model's batch is folded.
         alpha, beta, noise, residual: as in :func:`fastlif.functional.noisy_lif`.
         statistics: ``"layer"`` or ``"sample"``. What :meth:`fastlif.MultiStep.calibrate` froze takes precedence; it
             is kept in buffers.
@@ -225,6 +350,7 @@ class NoisyLIF(Neuron):
 
     Raises:
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+        RuntimeError: for a stateful neuron of a converted model that is called outside of it.
     """
 
     @validation.knows_other_names
@@ -256,14 +382,13 @@ class NoisyLIF(Neuron):
         # Until then empty, and not in the state_dict.
         for name in CALIBRATED:
             self.register_buffer(name, torch.empty(0, 0), persistent=False)
-        self.recording: list | None = None  # while calibrating: (mean, deviation) of each call
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if self.timesteps == 1 and not self.converted:
+        if not self.converted and self._single(input):
             return functional.noisy_spike(
                 input, noise=self.noise, threshold=self.threshold, surrogate=self.surrogate, backend=self.backend
             )
-        x = self._unfold(input)
+        x, call = self._unfold(input)
         spikes, state, mean, deviation = functional.noisy_lif_with_statistics(
             x,
             decay=self.decay,
@@ -274,35 +399,46 @@ class NoisyLIF(Neuron):
             beta=self.beta,
             noise=self.noise,
             residual=self.residual,
-            statistics=self._statistics(),
+            statistics=self._statistics(x, call),
             surrogate=self.surrogate,
             detach_reset=self.detach_reset,
             seed=None,
-            initial_state=self._initial_state(x),
+            initial_state=self._initial_state(x, call),
             backend=self.backend,
         )
-        if self.recording is not None:
-            self.recording.append((mean[:, 0], deviation[:, 0]))
-        if self.current is not None:
-            self.calls += 1
+        if thread.recording is not None:
+            thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
         if self.stateful:
-            self.state = state.detach()
-        return spikes.flatten(0, 1)
+            self.states[call] = state.detach()
+        return self._fold(spikes)
 
-    def _statistics(self):
-        if self.recording is not None:
+    def _single(self, input) -> bool:
+        """Whether the input is a single step, and the neuron that of Eq. (5)."""
+        if self.timesteps is None:
+            validation.check_sequence(input)
+            return input.shape[0] == 1 and not self.stateful
+        return self.timesteps == 1
+
+    def _statistics(self, x, call):
+        if thread.recording is not None:
             return "layer"
         calls, T = self.calibrated_mean.shape
         if calls == 0:
             return self.statistics
-        if self.timesteps > T:
-            raise ValueError(f"timesteps={self.timesteps} exceeds the {T} steps that were calibrated: calibrate again")
-        if self.calls >= calls or (self.current is None and calls > 1):
+        if x.shape[0] > T:
+            raise ValueError(f"timesteps={x.shape[0]} exceeds the {T} steps that were calibrated: calibrate again")
+        if call is None:
+            raise RuntimeError(
+                "a calibrated neuron that is called several times in a pass is computed again in the backward "
+                "(activation checkpointing), and it cannot be told which of its calls this is: put all of them into "
+                "one checkpoint(..., use_reentrant=False), or leave the neuron out"
+            )
+        if call >= calls or (calls > 1 and self._pass() is None):
             raise RuntimeError(
                 f"this neuron was calibrated for {calls} calls in a pass of its MultiStep model: run it inside that "
                 "model, and calibrate again if the forward has changed"
             )
-        now = self.calls, slice(self.timesteps)
+        now = call, slice(x.shape[0])
         return self.calibrated_mean[now], self.calibrated_deviation[now]
 
     def convert(self, *, alpha=None, beta=None, residual=None, statistics=None) -> None:

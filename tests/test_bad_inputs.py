@@ -225,7 +225,6 @@ def second_derivative(x):
 MODULES = [
     (TypeError, "timesteps must be an integer, got bool", lambda m: LIF(True)),
     (TypeError, "timesteps must be an integer, got str", lambda m: LIF("4")),
-    (TypeError, "timesteps must be an integer, got NoneType", lambda m: NoisyLIF(None)),
     (TypeError, "timesteps must be an integer, got float", lambda m: NoisyLIF(timesteps=2.0)),
     (TypeError, "timesteps must be an integer, got Tensor", lambda m: LIF(torch.tensor(3))),
     (ValueError, "timesteps must be at least 1, got 0", lambda m: LIF(timesteps=0)),
@@ -253,7 +252,7 @@ MODULES = [
     (TypeError, "input must be a torch.Tensor, got ndarray", lambda m: m.lif(np.zeros((4, 3)))),
     (TypeError, "input must be a torch.Tensor, got tuple", lambda m: m.noisy((torch.zeros(4, 3),))),
     (TypeError, "got int64", lambda m: m.noisy(int64(1, 2))),
-    (TypeError, "takes 2 positional arguments but 3 were given", lambda m: m.lif(torch.zeros(4, 3), m.lif.state)),
+    (TypeError, "takes 2 positional arguments but 3 were given", lambda m: m.lif(torch.zeros(4, 3), m.lif.states[0])),
     (ValueError, "[T*N, *] with at least 1 dimensions", lambda m: m.lif(torch.tensor(1.0))),
     (ValueError, "timesteps=2 must divide the batch", lambda m: m.lif(torch.zeros(5, 3))),
     (ValueError, "timesteps=2 must divide the batch", lambda m: m.noisy(torch.zeros(1, 3))),

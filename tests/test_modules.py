@@ -52,10 +52,10 @@ def test_stateful_carries_the_membrane():
     neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
     halves = [neuron(part.flatten(0, 1)).unflatten(0, (2, 3)) for part in x.split(2)]
     assert torch.equal(torch.cat(halves), whole)
-    assert not neuron.state.requires_grad
+    assert not neuron.states[0].requires_grad
     with pytest.raises(ValueError, match=r"\(3, 50\).*\(4, 50\).*fastlif.reset"):
         neuron(torch.randn(8, 50))
-    assert neuron.state.shape == (3, 50)
+    assert neuron.states[0].shape == (3, 50)
     fastlif.reset(nn.Sequential(neuron))
     assert torch.equal(neuron(x[:2].flatten(0, 1)).unflatten(0, (2, 3)), whole[:2])
 
@@ -81,7 +81,7 @@ def test_half_keeps_the_membrane_in_float32():
     neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
     neuron(torch.randn(4, 5))
     neuron.half()
-    assert neuron.state.dtype == torch.float32
+    assert neuron.states[0].dtype == torch.float32
     assert neuron(torch.randn(4, 5).half()).dtype == torch.float16
 
 
@@ -108,9 +108,9 @@ def test_reset_is_what_others_call_it():
     neuron = LIF(timesteps=2, reset=0.25, stateful=True, **REFERENCE)
     x = torch.rand(40, 50) * 2
     first = neuron(x)
-    assert neuron.state.any()
+    assert neuron.states[0].any()
     neuron.reset()
-    assert neuron.state is None and torch.equal(neuron(x), first)
+    assert not neuron.states and torch.equal(neuron(x), first)
     neuron.reset_to = None
     neuron.reset()
     soft = functional.lif(x.unflatten(0, (2, 20)), reset=None, **REFERENCE)

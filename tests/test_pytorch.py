@@ -205,10 +205,10 @@ def test_checkpointing_parts_of_a_multistep_model(reentrant, timesteps):
 def test_a_carried_membrane_is_not_computed_twice(reentrant):
     model = nn.Sequential(nn.Linear(5, 6), fastlif.LIF(timesteps=2, stateful=True)).to(DEVICE)
     y = checkpoint(model, torch.randn(4, 5, device=DEVICE, requires_grad=True), use_reentrant=reentrant)
-    state = model[1].state.clone()
+    state = model[1].states[0].clone()
     with pytest.raises(RuntimeError, match="leave it out of the checkpoint"):
         y.sum().backward()
-    assert torch.equal(model[1].state, state)
+    assert torch.equal(model[1].states[0], state)
 
 
 # --- torch's generator --------------------------------------------------------------------------------------------
@@ -529,7 +529,7 @@ def test_a_carried_membrane_is_compiled_for_and_not_exported(fresh_compiler):
     for _ in range(4):
         x = torch.randn(4, 5, device=DEVICE)
         torch.testing.assert_close(compiled(x), eager(x))
-    torch.testing.assert_close(model[1].state, eager[1].state)
+    torch.testing.assert_close(model[1].states[0], eager[1].states[0])
     assert counter.frame_count <= 2  # without a membrane, and with one
     with pytest.raises(RuntimeError, match="cannot be exported.*initial_state"):
         torch.export.export(model, (x,))

@@ -49,9 +49,9 @@ def test_one_neuron_conserves_charge(half_charged):
     for t in range(1, T + 1):
         spikes = (spikes + neuron(x)).detach()
         charge = t * x + half_charged * threshold / 2
-        assert torch.allclose(spikes + neuron.state, charge)
+        assert torch.allclose(spikes + neuron.states[0], charge)
         # A spike needs a membrane above the threshold, so that one at the threshold is a spike behind.
-        assert bool(((neuron.state > -1e-9) & (neuron.state < threshold + 1e-9)).all())
+        assert bool(((neuron.states[0] > -1e-9) & (neuron.states[0] < threshold + 1e-9)).all())
     counts, expected = spikes / threshold, (charge / threshold).floor()
     assert bool(((counts - counts.round()).abs() < 1e-9).all())
     assert bool(((expected - counts).abs() < 1 + 1e-9).all())
@@ -90,7 +90,7 @@ def test_accuracy_reaches_that_of_the_relu_network(trained, digits, images):
     assert accuracy[1] < accuracy[64]
     assert accuracy[64] == pytest.approx(training.evaluate(trained, *test), abs=0.01)
     assert model.timesteps == 16 and not model.training
-    assert all(neuron.state is None for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
+    assert all(not neuron.states for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
 
 
 def test_chunks_do_not_change_results(trained, digits, images):

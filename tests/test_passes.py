@@ -1,0 +1,361 @@
+"""What a neuron knows of the forward that it is called in: which call this is, T, and what is computed again."""
+
+import copy
+import pickle
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import fastlif
+from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
+
+REFERENCE = {"backend": "reference"}
+QUIET = {"noise": Noise("none"), **REFERENCE}
+NEURONS = {"lif": (LIF, REFERENCE), "noisy": (NoisyLIF, QUIET | {"statistics": "sample"})}
+
+
+class Block(nn.Module):
+    """As torchvision's: one ReLU for two layers, of different widths in a resnet50's."""
+
+    def __init__(self, width, **again):
+        super().__init__()
+        self.first, self.second, self.relu = nn.Linear(6, width), nn.Linear(width, 6), nn.ReLU()
+        self.again = again
+
+    def forward(self, x):
+        if self.again and torch.is_grad_enabled():
+            return checkpoint(self._forward, x, **self.again)
+        return self._forward(x)
+
+    def _forward(self, x):
+        return self.relu(self.second(self.relu(self.first(x))) + x)
+
+
+def blocks(neuron, width=6, **keywords):
+    torch.manual_seed(0)
+    model = nn.Sequential(Block(width), Block(width))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    return fastlif.convert(model, neuron, **keywords)
+
+
+# --- Stateful neurons that are shared -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [6, 9])
+@pytest.mark.parametrize("name", NEURONS)
+def test_a_shared_stateful_neuron_carries_a_membrane_for_each_call(name, width):
+    neuron, keywords = NEURONS[name]
+    x = torch.rand(6, 4, 6)
+    expected = blocks(neuron, width, timesteps=6, **keywords)(x.flatten(0, 1)).unflatten(0, (6, 4))
+    assert 0 < expected.mean() < 1
+    model = blocks(neuron, width, timesteps=2, stateful=True, **keywords)
+    models = [model, copy.deepcopy(model), pickle.loads(pickle.dumps(model)), nn.Sequential(model)]
+    for model in models:
+        fastlif.reset(model)
+        actual = torch.cat([model(part.flatten(0, 1)).unflatten(0, (2, 4)) for part in x.split(2)])
+        assert torch.equal(actual, expected)
+
+
+def test_in_a_multistep_model_too():
+    x = torch.rand(4, 6)
+    multi = MultiStep(blocks(LIF, 9, stateful=True, **REFERENCE), 2, repeat_input=True)
+    whole = MultiStep(blocks(LIF, 9, **REFERENCE), 6, repeat_input=True)
+    parts = torch.stack([multi(x) for _ in range(3)])
+    torch.testing.assert_close(parts.mean(0), whole(x))
+    assert [len(neuron.states) for neuron in fastlif.modules.neurons(multi)] == [2, 2]
+
+
+@pytest.mark.parametrize("block, count", [("BasicBlock", 9), ("Bottleneck", 13)])
+def test_torchvisions_residual_networks(block, count):
+    """The blocks of resnet18 and resnet50, one of each width."""
+    resnet = pytest.importorskip("torchvision.models.resnet", exc_type=(ImportError, RuntimeError))
+    torch.manual_seed(0)
+    network = resnet.ResNet(getattr(resnet, block), [1, 1, 1, 1], num_classes=4)
+    x = torch.randn(4, 1, 3, 8, 8)
+    folded = fastlif.convert(network, LIF, timesteps=4, **REFERENCE).eval()
+    stateful = fastlif.convert(network, LIF, timesteps=2, stateful=True, **REFERENCE).eval()
+    spikes = {folded: [], stateful: []}
+    for model, seen in spikes.items():
+        for module in model.modules():
+            if isinstance(module, LIF):
+                module.threshold = 0.1
+                module.register_forward_hook(lambda m, arguments, y, seen=seen: seen.append(y))
+    with torch.no_grad():
+        folded(x.flatten(0, 1))
+        stateful(x[:2].flatten(0, 1))
+        stateful(x[2:].flatten(0, 1))
+    calls = len(spikes[folded])
+    halves = zip(spikes[stateful][:calls], spikes[stateful][calls:])
+    differ = [(torch.cat(half) != whole).sum().item() for half, whole in zip(halves, spikes[folded])]
+    assert calls == count and not any(differ)
+    assert sum(whole.sum() for whole in spikes[folded]) > 100
+
+
+def test_a_part_of_a_converted_stateful_model_is_not_called_alone():
+    model = blocks(LIF, stateful=True, **REFERENCE)
+    for call in (model[0], model.forward, nn.Sequential(*model.children())):
+        with pytest.raises(RuntimeError, match="outside of that model.*convert the part that you call"):
+            call(torch.rand(4, 6))
+    part = fastlif.convert(nn.Sequential(nn.Linear(6, 6), nn.ReLU()), LIF, stateful=True, **REFERENCE)
+    part(torch.rand(4, 6))
+
+
+def test_a_failed_pass_is_over():
+    model = blocks(LIF, stateful=True, **REFERENCE)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        model(torch.rand(4, 5))
+    assert fastlif.modules.thread.current is None
+    model(torch.rand(4, 6))
+    assert len(model[0].relu.states) == 2
+
+
+def test_a_loop_over_time_in_a_forward_of_ones_own_carries_one_membrane():
+    x = torch.rand(5, 4, 6)
+    neuron = LIF(stateful=True, **REFERENCE)
+    assert torch.equal(torch.stack([neuron(step) for step in x]), functional.lif(x, **REFERENCE))
+
+
+# --- Activation checkpointing -------------------------------------------------------------------------------------
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, *parts, **keywords):
+        super().__init__()
+        self.part, self.keywords = nn.Sequential(*parts), keywords
+
+    def forward(self, x):
+        return checkpoint(self.part, x, **self.keywords)
+
+
+def parts(neuron=LIF, **keywords):
+    torch.manual_seed(0)
+    return [module for _ in range(3) for module in (nn.Linear(6, 6), neuron(**keywords))]
+
+
+def gradients(model, loss, *more):
+    return torch.autograd.grad(loss, [*model.parameters(), *more])
+
+
+OTHER_PASSES = {
+    "evaluation": lambda model: model.eval()(torch.rand(3, 6)),
+    "another batch": lambda model: model(torch.rand(5, 6)),
+    "a batch that reads as folded": lambda model: model(torch.rand(12, 6)),
+    "another T": lambda model: (setattr(model, "timesteps", 3), model(torch.rand(4, 6))),
+    "a pass that failed": lambda model: pytest.raises(RuntimeError, model, torch.rand(4, 5)),
+    "its backward": lambda model: model(torch.rand(5, 6)).sum().backward(),
+}
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("between", OTHER_PASSES)
+@pytest.mark.parametrize("name", NEURONS)
+def test_what_is_computed_again_belongs_to_its_own_pass(name, between, reentrant):
+    neuron, keywords = NEURONS[name]
+    plain = parts(neuron, **keywords)
+    whole = MultiStep(nn.Sequential(*plain), 2)
+    split = [Checkpointed(*plain[i : i + 2], use_reentrant=reentrant) for i in (0, 2)]
+    split = MultiStep(nn.Sequential(*split, *plain[4:]), 2)
+    x = torch.rand(4, 6, requires_grad=True)
+    expected = gradients(whole, whole(x).square().sum(), x)
+    y = split(x)
+    later = OTHER_PASSES[between](split)  # kept, and its graph with it
+    split.zero_grad()
+    x.grad = None
+    y.square().sum().backward()
+    assert all(map(torch.equal, [*(parameter.grad for parameter in split.parameters()), x.grad], expected))
+    del later
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_two_passes_in_one_backward(reentrant):
+    plain = parts(**REFERENCE)
+    whole = MultiStep(nn.Sequential(*plain), 2)
+    split = MultiStep(nn.Sequential(Checkpointed(*plain[:4], use_reentrant=reentrant), *plain[4:]), 2)
+    results = []
+    for model in (whole, split):
+        losses = []
+        for T, batch in ((2, 4), (3, 8), (4, 2)):
+            model.timesteps = T
+            x = torch.rand(batch, 6, generator=torch.Generator().manual_seed(T), requires_grad=True)
+            losses.append(model(x).square().sum())
+        model.zero_grad()
+        sum(losses).backward()
+        results.append([parameter.grad for parameter in model.parameters()])
+    for actual, expected in zip(*results):
+        torch.testing.assert_close(actual, expected)
+
+
+def calibrated_blocks(*, reentrant=None, each=True):
+    """One neuron for four layers, calibrated, in one checkpoint or in two."""
+    plain = parts(NoisyLIF, **QUIET)[:1] + [NoisyLIF(**QUIET)]
+    linears, neuron = [nn.Linear(6, 6) for _ in range(4)], plain[1]
+    layers = [module for linear in linears for module in (linear, neuron)]
+    if reentrant is not None:
+        keywords = {"use_reentrant": reentrant}
+        middle = [Checkpointed(*layers[:4], **keywords), Checkpointed(*layers[4:], **keywords)]
+        layers = middle if each else [Checkpointed(*layers, **keywords)]
+    multi = MultiStep(nn.Sequential(*layers), 3)
+    with torch.no_grad():
+        for index, parameter in enumerate(multi.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)))
+    return multi.calibrate([torch.rand(16, 6, generator=torch.Generator().manual_seed(0))])
+
+
+def test_a_shared_calibrated_neuron_that_is_computed_again_uses_the_row_of_its_call():
+    x = torch.rand(4, 6, requires_grad=True)
+    whole, once = calibrated_blocks(), calibrated_blocks(reentrant=False, each=False)
+    expected = gradients(whole, whole(x).square().sum(), x)
+    y = once(x)
+    once(x)
+    for _ in range(2):  # backwards
+        once.zero_grad()
+        x.grad = None
+        y.square().sum().backward(retain_graph=True)
+        assert all(map(torch.equal, [*(parameter.grad for parameter in once.parameters()), x.grad], expected))
+
+
+@pytest.mark.parametrize("reentrant, each", [(False, True), (True, True), (True, False)])
+def test_a_call_that_cannot_be_told_is_an_error(reentrant, each):
+    several = calibrated_blocks(reentrant=reentrant, each=each)
+    with pytest.raises(RuntimeError, match="it cannot be told which of its calls this is: put all of them into"):
+        several(torch.rand(4, 6, requires_grad=True)).square().sum().backward()
+
+
+def test_what_cannot_be_told_is_an_error():
+    inner = Checkpointed(*parts(**REFERENCE), use_reentrant=True)
+    multi = MultiStep(nn.Sequential(Checkpointed(inner, use_reentrant=True)), 2)
+    y = multi(torch.rand(4, 6, requires_grad=True))
+    with pytest.raises(RuntimeError, match="cannot be told which pass it belongs to. Use checkpoint.*reentrant=False"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_checkpoints_in_checkpoints(nested):
+    plain = parts(**REFERENCE)
+    inner = Checkpointed(*plain[:4], use_reentrant=False)
+    split = MultiStep(nn.Sequential(Checkpointed(inner, *plain[4:], use_reentrant=nested and False)), 2)
+    whole, x = MultiStep(nn.Sequential(*plain), 2), torch.rand(4, 6, requires_grad=True)
+    expected = gradients(whole, whole(x).square().sum(), x)
+    y = checkpoint(split, x, use_reentrant=False) if nested else split(x)
+    split(torch.rand(6, 6))
+    y.square().sum().backward()
+    assert all(map(torch.equal, [*(parameter.grad for parameter in split.parameters()), x.grad], expected))
+
+
+def test_a_pass_goes_with_its_graph():
+    import gc
+    import weakref
+
+    split = MultiStep(nn.Sequential(*(Checkpointed(*parts(**REFERENCE), use_reentrant=r) for r in (True, False))), 2)
+    passes = []
+    split.model[0].register_forward_hook(lambda *_: passes.append(weakref.ref(fastlif.modules.thread.current)))
+    y = split(torch.rand(4, 6, requires_grad=True))
+    assert passes[0]() is not None
+    y.sum().backward()
+    del y
+    gc.collect()
+    assert passes[0]() is None
+
+
+# --- Threads ------------------------------------------------------------------------------------------------------
+
+
+def test_passes_in_several_threads_do_not_wait_for_each_other():
+    """Each is in the middle of its pass when the others are."""
+    barrier = threading.Barrier(3, timeout=20)
+
+    class Meeting(nn.Module):
+        def forward(self, x):
+            barrier.wait()
+            return x
+
+        def __deepcopy__(self, memo):
+            return self
+
+    torch.manual_seed(0)
+    single = nn.Sequential(nn.Linear(6, 6), LIF(**REFERENCE), Meeting(), nn.Linear(6, 6), LIF(**REFERENCE))
+    one, other = MultiStep(single, 2), MultiStep(single, 3)
+    results, wanted = {}, {}
+    runs = {"one": (one, 2), "the same": (one, 4), "other": (other, 6)}
+    inputs = {name: torch.rand(batch, 6) for name, (_, batch) in runs.items()}
+    work = [
+        threading.Thread(target=lambda name=name, model=model: results.update({name: model(inputs[name])}))
+        for name, (model, _) in runs.items()
+    ]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    barrier = threading.Barrier(1)
+    for name, (model, _) in runs.items():
+        wanted[name] = model(inputs[name])
+    assert results.keys() == runs.keys()
+    assert all(torch.equal(results[name], wanted[name]) for name in runs)
+
+
+# --- Calibration, by value ----------------------------------------------------------------------------------------
+
+
+def normalised_run(calls, x, T):
+    """The statistics of a neuron that is called after each of some layers, ``[calls, T]``, from the equations."""
+    means, deviations, x = [], [], x.double().expand(T, *x.shape)
+    for weight in calls:
+        x, v, mean, deviation, spikes = x @ weight.double().T, 0.0 * x[0] @ weight.double().T, [], [], []
+        for t in range(T):
+            leaked = 0.5 * v
+            centre, spread = leaked.mean(), leaked.std(correction=0)
+            mean.append(centre)
+            deviation.append((leaked - centre).abs().max())
+            share = 0.0 * leaked if spread == 0 else (leaked - centre) / (4 * deviation[-1])
+            h = x[t] + share + 0.5
+            spikes.append((h > 1).double())
+            v = h * (1 - spikes[-1])
+        means.append(torch.stack(mean))
+        deviations.append(torch.stack(deviation))
+        x = torch.stack(spikes)
+    return torch.stack(means), torch.stack(deviations)
+
+
+def test_calibration_is_the_mean_over_batches_of_each_step_and_call():
+    T, generator = 4, torch.Generator().manual_seed(5)
+    neuron = NoisyLIF(**QUIET)
+    linears = [nn.Linear(12, 12, bias=False) for _ in range(3)]
+    with torch.no_grad():
+        for linear in linears:
+            linear.weight.copy_(torch.randn(12, 12, generator=generator) / 2)
+    multi = MultiStep(nn.Sequential(*(module for linear in linears for module in (linear, neuron))), T)
+    batches = [torch.rand(9, 12, generator=generator), 3 * torch.rand(5, 12, generator=generator)]
+    multi.calibrate(batches)
+    each = [normalised_run([linear.weight for linear in linears], batch, T) for batch in batches]
+    for values in zip(*each):  # the batches, the calls and all steps but the first differ
+        assert (values[0] - values[1]).abs()[:, 1:].min() > 1e-4
+        assert (values[0].diff(dim=0)).abs()[:, 1:].min() > 1e-4 and (values[0].diff(dim=1)).abs().min() > 1e-4
+    for actual, values in zip((multi.model[1].calibrated_mean, multi.model[1].calibrated_deviation), zip(*each)):
+        torch.testing.assert_close(actual, torch.stack(values).mean(0).float(), rtol=1e-4, atol=1e-5)
+
+
+def test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps():
+    multi = calibrated_blocks()
+    layers, x = multi.model, torch.rand(400, 6)
+    neuron = layers[1]
+    rows = torch.stack([neuron.calibrated_mean, neuron.calibrated_deviation])
+    assert rows.shape == (2, 4, 3) and (rows[0, :, 1:] - rows[0, :, :-1]).abs().min() > 1e-4
+    for T in (3, 2):
+        multi.timesteps = T
+        seen: list[torch.Tensor] = []
+        hook = neuron.register_forward_hook(lambda module, arguments, output, seen=seen: seen.append(output))
+        multi(x)
+        hook.remove()
+        spikes = x.expand(T, *x.shape)
+        for call, actual in enumerate(seen):
+            statistics = tuple(rows[:, call, :T])
+            spikes = functional.noisy_lif(layers[2 * call](spikes), statistics=statistics, **QUIET)
+            assert torch.equal(actual, spikes.flatten(0, 1)), call
+        others = [functional.noisy_lif(layers[0](x.expand(T, 400, 6)), statistics=tuple(rows[:, call, :T]), **QUIET)
+                  for call in range(1, 4)]  # fmt: skip
+        assert not any(torch.equal(seen[0], other.flatten(0, 1)) for other in others)

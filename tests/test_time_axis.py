@@ -1,0 +1,163 @@
+"""Where time is: time-first input of any T, neurons that disagree on T, and the check for what no shape tells."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import fastlif
+from fastlif import LIF, MultiStep, Noise, NoisyLIF, check_time_axis
+
+REFERENCE = {"backend": "reference"}
+QUIET = {"noise": Noise("none"), **REFERENCE}
+NEURONS = {
+    "lif": lambda timesteps: LIF(timesteps, **REFERENCE),
+    "stateful": lambda timesteps: LIF(timesteps, stateful=True, **REFERENCE),
+    "noisy": lambda timesteps: NoisyLIF(timesteps, **REFERENCE),
+    "sample": lambda timesteps: NoisyLIF(timesteps, statistics="sample", **REFERENCE),
+}
+
+
+def seeded(module, x):
+    torch.manual_seed(0)
+    return module(x)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_time_first_input_of_any_length(name):
+    neuron = NEURONS[name](None)
+    assert "timesteps=None" in repr(neuron)
+    for T in (1, 3, 4, 1):
+        x = torch.randn(T, 2, 30, requires_grad=True)
+        folded = NEURONS[name](T)
+        folded.states = copy.deepcopy(neuron.states)
+        expected = seeded(folded, x.flatten(0, 1)).unflatten(0, (T, 2))
+        actual = seeded(neuron, x)
+        assert torch.equal(actual, expected) and neuron.states.keys() == folded.states.keys()
+        grads = [torch.autograd.grad(y.sum(), x)[0] for y in (actual, expected)]
+        assert torch.equal(*grads)
+
+
+def test_time_first_input_needs_its_dimensions():
+    for neuron in (LIF(None, **REFERENCE), NoisyLIF(None, **REFERENCE)):
+        with pytest.raises(ValueError, match=r"input must be \[T, N, \*\] with at least 2 dimensions"):
+            neuron(torch.randn(4))
+        with pytest.raises(ValueError, match="at least one time step"):
+            neuron(torch.randn(0, 4))
+        with pytest.raises(TypeError, match="input must be a torch.Tensor, got list"):
+            neuron([1.0])
+
+
+def test_a_calibrated_neuron_takes_up_to_the_steps_it_was_calibrated_for():
+    neuron = MultiStep(NoisyLIF(None, **QUIET), 3).calibrate([torch.rand(5, 30)]).model
+    assert neuron.timesteps == 3, "a MultiStep model is folded"
+    x = torch.rand(3, 5, 30)
+    expected = neuron(x.flatten(0, 1)).unflatten(0, (3, 5))
+    neuron.timesteps = None
+    assert torch.equal(neuron(x), expected) and torch.equal(neuron(x[:2]), expected[:2])
+    assert torch.equal(neuron(x[:1]), expected[:1]), "converted, it is no single noisy step even at T = 1"
+    with pytest.raises(ValueError, match="timesteps=4 exceeds the 3 steps that were calibrated"):
+        neuron(torch.rand(4, 5, 30))
+
+
+def test_a_time_first_neuron_after_normalisation_is_not_fused():
+    norm, neuron = nn.BatchNorm3d(2), LIF(None, backend="compiled")
+    x = torch.randn(3, 2, 2, 2, 2)
+    other = copy.deepcopy(norm)
+    assert torch.equal(fastlif.batch_norm_neuron(norm, neuron, x), neuron(other(x)))
+
+
+@pytest.mark.parametrize("timesteps", [2, None])
+def test_neurons_of_a_multistep_model_agree_on_its_timesteps(timesteps):
+    multi = MultiStep(nn.Sequential(LIF(**REFERENCE), LIF(**REFERENCE)), 4)
+    multi.model[1].timesteps = timesteps
+    with pytest.raises(ValueError, match=rf"timesteps={timesteps} was called in .*timesteps=4: set the time"):
+        multi(torch.randn(4, 3))
+
+
+# --- check_time_axis ----------------------------------------------------------------------------------------------
+
+
+def layers(*timesteps, neuron=LIF):
+    torch.manual_seed(0)
+    parts = [(nn.Linear(5, 5), nn.BatchNorm1d(5), neuron(T, **REFERENCE)) for T in timesteps]
+    return nn.Sequential(*(module for part in parts for module in part))
+
+
+def repeated(model, x):
+    return model(x.repeat(4, 1)).unflatten(0, (4, -1)).mean(0)
+
+
+def batch_first(model, x):
+    return model(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+time_first = batch_first  # the same code: only the data tell
+
+
+def batch_first_mended(model, x):
+    return time_first(model, x.transpose(0, 1)).mean(0)
+
+
+STATIC, STEPS = torch.randn(4, 5), torch.randn(4, 4, 5)
+RIGHT = {
+    "repeated": lambda: check_time_axis(layers(4, 4), STATIC, call=repeated),
+    "folded": lambda: check_time_axis(layers(4, 4), STEPS.flatten(0, 1), timesteps=4),
+    "time first": lambda: check_time_axis(layers(4, 4), STEPS, batch_dim=1, call=time_first),
+    "time first, averaged": lambda: check_time_axis(
+        layers(4), STEPS, batch_dim=1, call=lambda model, x: time_first(model, x).mean(0)
+    ),
+    "time first for all": lambda: check_time_axis(LIF(None, **REFERENCE), STEPS, batch_dim=1),
+    "batch first, transposed": lambda: check_time_axis(layers(4, 4), STEPS, call=batch_first_mended),
+    "MultiStep": lambda: check_time_axis(MultiStep(layers(1, 1, neuron=NoisyLIF), 4), STATIC),
+    "single step": lambda: check_time_axis(layers(1, 1, neuron=NoisyLIF), STATIC),
+}
+WRONG = {
+    "a batch that is not repeated": (
+        r"row \d of the output depends on the samples \[0, 1.*samples for time steps.*x.repeat\(T, 1",
+        lambda: check_time_axis(layers(4, 4), STATIC),
+    ),
+    "batch first": (
+        r"depends on the samples \[.*samples for time steps.*transpose\(0, 1\)",
+        lambda: check_time_axis(layers(4, 4), STEPS, call=batch_first),
+    ),
+    "neurons that disagree": (
+        "must agree on timesteps: 2 has timesteps=4, 5 has timesteps=2",
+        lambda: check_time_axis(layers(4, 2), STEPS.flatten(0, 1), timesteps=4),
+    ),
+    "a later step first": (
+        r"of time step 0, depends on the time steps \[.*reaches an earlier one",
+        lambda: check_time_axis(layers(4), STEPS, batch_dim=1, call=lambda model, x: time_first(model, x.flip(0))),
+    ),
+    "a batch for time": (
+        r"depends on the samples \[",
+        lambda: check_time_axis(LIF(None, **REFERENCE), STEPS.transpose(0, 1)),
+    ),
+    "no gradient": (
+        "no gradient reaches the input",
+        lambda: check_time_axis(layers(4), STATIC, call=lambda model, x: model(x.detach())),
+    ),
+    "one sample": ("at least two samples", lambda: check_time_axis(layers(4), STATIC, timesteps=4)),
+    "batch_dim": ("batch_dim must be 0, or 1 for", lambda: check_time_axis(layers(4), STATIC, batch_dim=2)),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_check_passes(name):
+    RIGHT[name]()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_check_finds(name):
+    message, check = WRONG[name]
+    with pytest.raises(ValueError, match=message):
+        check()
+
+
+def test_the_check_leaves_the_model_alone():
+    model = layers(4).train()
+    before = copy.deepcopy(model.state_dict())
+    check_time_axis(model, STEPS.flatten(0, 1), timesteps=4)
+    assert model.training and all(map(torch.equal, before.values(), model.state_dict().values()))
+    assert all(parameter.grad is None for parameter in model.parameters())
