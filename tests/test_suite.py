@@ -227,6 +227,7 @@ def test_what_chance_may_explain_cannot_be_told():
     assert experiments.higher(80.5, 80, 100_000) is True and experiments.higher(80, 80.5, 100_000) is False
     assert experiments.close(80, 80.9, 2000) is True
     assert experiments.close(80, 81.5, 2000) is None and experiments.close(80, 84, 2000) is False
+    assert experiments.higher_gain(1.5, 0, 2000) is None and experiments.higher_gain(1.6, 0, 2000) is True
 
 
 @pytest.mark.parametrize(
