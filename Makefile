@@ -16,6 +16,8 @@ STAMP := $(if $(filter command%,$(origin RUN)),,$(VENV)/installed)
 # for another PyTorch and does not import. If pip finds no such PyTorch, PIP_EXTRA_INDEX_URL says where one is.
 OLDEST := torch==2.11.0 triton==3.6.0 torchvision==0.26.0 'numpy<2.4'
 CPU := torch==2.13.0+cpu torchvision===0.28.0
+# The libraries that ours is compared with.
+PEERS := spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0
 
 .PHONY: help demo figures test test-long test-oldest test-cpu test-peers gpu gpu-check clean
 
@@ -59,7 +61,7 @@ clean:  ## remove the environments and everything that was made
 $(VENV)/installed: REQUIREMENTS :=
 $(VENV)-oldest/installed: REQUIREMENTS := $(OLDEST)
 $(VENV)-cpu/installed: REQUIREMENTS := $(CPU)
-$(VENV)-peers/installed: REQUIREMENTS := '.[peers]'
+$(VENV)-peers/installed: REQUIREMENTS := $(PEERS)
 
 $(VENV)/installed $(VENV)-oldest/installed $(VENV)-cpu/installed $(VENV)-peers/installed: pyproject.toml setup.py
 	@command -v g++ >/dev/null || command -v clang++ >/dev/null || \
