@@ -21,6 +21,7 @@ def describe(device: torch.device) -> str:
     return f"{_cpu_name()}, {torch.get_num_threads()} threads"
 
 
+@functools.cache
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -30,8 +31,9 @@ def _cpu_name() -> str:
     return names[0] if names else f"{platform.machine()} CPU"
 
 
+@functools.cache
 def versions() -> dict[str, str]:
-    """The versions of Python, of fastlif and of the libraries that are installed."""
+    """The versions of Python, of fastlif and of the libraries that are installed: read once, as every row has them."""
     found = {"python": platform.python_version(), "fastlif": fastlif.__version__}
     for name in LIBRARIES:
         try:

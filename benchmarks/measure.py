@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from benchmarks.machine import now
 from benchmarks.results import Spread, spread
@@ -101,8 +100,3 @@ def copy_bandwidth(device: torch.device) -> Spread:
     times = seconds(lambda: target.copy_(source), device)
     moved = 2 * source.numel()
     return Spread(moved / times.median, moved / times.p80, moved / times.p20, times.samples)
-
-
-def bytes_of(*tensors: Tensor | None) -> int:
-    """Of all elements of the tensors, each counted once whatever its strides."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)

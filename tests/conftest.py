@@ -1,5 +1,6 @@
 """Without a GPU the kernels run under Triton's interpreter, which must be chosen before they are imported."""
 
+import importlib.util
 import os
 
 import pytest
@@ -23,6 +24,15 @@ else:
     settings.register_profile("default", max_examples=100, derandomize=True, **quiet)
     settings.register_profile("long", max_examples=2000, **quiet)
     settings.load_profile(os.environ.get("FASTLIF_TEST_PROFILE", "default"))
+
+
+def pytest_runtest_setup(item):
+    """What takes long waits for ``make test-long``; what needs another library for an environment that has it."""
+    if item.get_closest_marker("long") and os.environ.get("FASTLIF_TEST_PROFILE") != "long":
+        pytest.skip("it takes long: make test-long runs it")
+    for marker in item.iter_markers("peers"):
+        if item.config.option.markexpr != "peers" and importlib.util.find_spec(marker.args[0]) is None:
+            pytest.skip(f"{marker.args[0]} is not installed: make test-peers has it")
 
 
 @pytest.fixture

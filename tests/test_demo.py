@@ -133,7 +133,8 @@ def run(*options):
 
 
 @pytest.mark.parametrize("output", networks.OUTPUTS)
-def test_the_demo_from_end_to_end(output, tmp_path, capsys):
+def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(training, "TIMED_BATCHES", 2)
     run("--width", "0.1", "--epochs", "2", "--direct-epochs", "1", "--limit", "120", "--output", output,
         "--out", str(tmp_path / "new" / "folder"))  # fmt: skip
     printed = capsys.readouterr().out

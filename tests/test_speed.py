@@ -44,12 +44,18 @@ def test_calls_take_turns(monkeypatch):
     assert [len(own) for own in times] == [2, 2] and all(time >= 0 for own in times for time in own)
 
 
-@pytest.mark.parametrize("name", peers.PEERS)
+LIBRARIES = ("SpikingJelly", "snnTorch", "Norse")
+
+
+@pytest.mark.parametrize("name", [*(pytest.param(name, marks=pytest.mark.peers(name.lower())) for name in LIBRARIES),
+                                  peers.EAGER, peers.COMPILED])  # fmt: skip
 def test_a_peer_computes_what_ours_does(name, fresh_compiler):
-    if not peers.version(name):
-        pytest.skip(f"{name} is not installed")
-    surrogate = peers.SURROGATES.get(name, "atan")
-    assert peers.disagreement(peers.PEERS[name](CPU), CPU, torch.float32, surrogate=surrogate) is None
+    surrogate, T = peers.SURROGATES.get(name, "atan"), 3 if name == peers.COMPILED else 10  # it unrolls time
+    assert peers.disagreement(peers.PEERS[name](CPU), CPU, torch.float32, T, surrogate) is None
+
+
+def test_every_peer_is_compared():
+    assert set(peers.PEERS) == {*LIBRARIES, peers.EAGER, peers.COMPILED}
 
 
 def test_a_peer_that_computes_something_else_is_found():
@@ -164,6 +170,7 @@ def steps_made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "TURNS", (2, 2))
         patch.setattr(training_step, "SECONDS", {"quick": 0})
+        patch.setattr(training_step, "STEPS", (1, 2))  # each step more takes longer to compile
         patch.setattr(training_step, "PROFILED", 1)
         command = "run training-step --quick --device cpu --width 0.125 --batch-size 8 --out".split()
         assert main([*command, str(folder)]) == 0
@@ -176,7 +183,7 @@ def test_the_training_step_experiment(steps_made):
     assert {row.metric for row in rows} == {"time of a step", "time against plain", "peak memory", "share of the time",
                                             "kept for the backward"}  # fmt: skip
     assert all(row.median > 0 for row in rows if "operation" not in row.setting)
-    for T in training_step.STEPS:
+    for T in (1, 2):
         shares = results.select(rows, metric="share of the time", T=T, way="plain")
         assert sum(row.median for row in shares) == pytest.approx(100, abs=0.01)  # each rounded to six digits
     plain, fused = ({row.setting["operation"]: row.median for row in
@@ -316,9 +323,9 @@ def test_there_is_an_end_to_the_experiment(tiny_form, tmp_path, capsys, monkeypa
     assert "training, float32, channels_last, eager: it is left out: the -1 s" in capsys.readouterr().out
 
 
+@pytest.mark.peers("spikingjelly")
 @pytest.mark.parametrize("network", ["small", "resnet18"])
 def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, tiny_form, monkeypatch):
-    pytest.importorskip("spikingjelly")
     if network != "small":
         pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
     lab = Lab(Options(backend="reference", width=0.0625), CPU)
@@ -336,8 +343,8 @@ def _another_decay(model):
     return model
 
 
+@pytest.mark.peers("spikingjelly")
 def test_a_network_of_spikingjelly_s_layers_forgets(tiny_form):
-    pytest.importorskip("spikingjelly")
     lab = Lab(Options(width=0.0625), CPU)
     task = end_to_end._task(lab, "small")
     for T in (1, 4):

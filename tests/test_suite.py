@@ -109,6 +109,11 @@ def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, mon
     monkeypatch.setattr(lab.training, "WARM_UP_BATCHES", 1)
     monkeypatch.setitem(lab.WORKLOADS, "cifar-10", {"resnet18": 800})
 
+    def small(name, *shape, width, **options):  # in ResNet-18's place: it would take a minute
+        return lab.networks.small_network(*shape, width=0.0625, **options)
+
+    monkeypatch.setattr(lab.networks, "build", small)
+
     def missing(name, **_):
         raise DatasetNotFound(f"no {name}")
 
@@ -228,6 +233,7 @@ def test_what_chance_may_explain_cannot_be_told():
     assert experiments.higher(80.5, 80, 100_000) is True and experiments.higher(80, 80.5, 100_000) is False
     assert experiments.close(80, 80.9, 2000) is True
     assert experiments.close(80, 81.5, 2000) is None and experiments.close(80, 84, 2000) is False
+    assert experiments.higher_gain(1.5, 0, 2000) is None and experiments.higher_gain(1.6, 0, 2000) is True
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def interrupt(monkeypatch):
 
 
 # 4 batches an epoch: within each epoch, at its first batch, at its last one.
-@pytest.mark.parametrize("batch", [1, 3, 4, 5, 8, 9, 11, 12])
+@pytest.mark.parametrize("batch", [1, 4, 5, 11, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 8, 9, 12))])
 @pytest.mark.parametrize("schedule", ["warm-restarts", "one-cycle"])
 def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(digits, tmp_path, interrupt, batch, schedule):
     recipe = Recipe(epochs=3, batch_size=50, loss="mse", schedule=schedule, augment=True, weight_decay=1e-2)
@@ -190,6 +190,7 @@ def state(out):
     return torch.load(path, weights_only=True)["state"]
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finished(suite(whole, "--epochs", "40"))
@@ -206,6 +207,7 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path):
     assert list(first) == list(second) and all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.long
 def test_two_processes_run_the_same_suite(tmp_path):
     launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
     output = finished(suite(tmp_path, "--epochs", "2", launcher=launcher))
@@ -266,6 +268,7 @@ NOISY_WORKER = (
 )
 
 
+@pytest.mark.long
 def test_two_processes_end_with_the_same_noisy_network(tmp_path):
     """The worker compares the ranks' weights, and with batch normalisation their running statistics too."""
     (tmp_path / "worker.py").write_text(NOISY_WORKER)
