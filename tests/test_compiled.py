@@ -49,7 +49,8 @@ def test_noisy_lif(statistics):
 def test_one_compilation_serves_all_sizes_and_values():
     import torch._dynamo.utils as utils
 
-    noisy_spike(sample(3, 3000), seed=1, backend="compiled")
+    for size in (3000, 50_000):  # for one thread, and for all
+        noisy_spike(sample(3, size), seed=1, backend="compiled")
     lif(sample(3, 4, 50), backend="compiled")
     before = utils.counters["stats"]["unique_graphs"]
     assert before > 0
@@ -99,12 +100,16 @@ def test_the_counter_of_a_part_has_64_bits(monkeypatch):
     assert words == [[-(2**31), 0], [0, 1], [-(2**31), 1]]
 
 
-def test_what_is_compiled_for_a_small_input_uses_all_threads():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with torch._inductor.config.patch(force_disable_caches=True):
-            _, code = run_and_get_cpp_code(lambda: lif(torch.rand(13, 2, 3), backend="compiled"))
-    finally:
-        torch.set_num_threads(threads)
-    assert "omp parallel" in code
+@pytest.mark.parametrize("first", ["small", "large"])
+def test_small_work_has_one_thread_and_large_work_has_all(first, monkeypatch):
+    """Whichever size came first, and however many threads there were then."""
+    x = {"small": torch.rand(1, 4, 3), "large": torch.rand(1, 4, compiled.SERIAL)}
+    code, spikes = {}, {}
+    compiled._compile.cache_clear()
+    with torch._inductor.config.patch(force_disable_caches=True):
+        for size in sorted(x, key=lambda size: size != first):
+            spikes[size], code[size] = run_and_get_cpp_code(lif, x[size], backend="compiled")
+    assert "omp parallel" not in code["small"]
+    assert "#pragma omp parallel\n" in code["large"]  # not of a fixed number of threads
+    monkeypatch.setattr(compiled, "SERIAL", x["large"].numel())
+    assert torch.equal(lif(x["large"], backend="compiled"), spikes["large"])
