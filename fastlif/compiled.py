@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import re
 import sys
 
@@ -17,6 +18,10 @@ from fastlif import reference
 
 MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph of a step is large already
 
+# Elements of x up to which one thread computes a graph. Two would save 0.1 ms at most, and lose 20 to 100 ms where
+# other processes keep the second core busy: each loop ends when all threads have had their turn.
+SERIAL = 1 << 17
+
 PART = 1 << 20  # elements of the single step that one call computes, a multiple of 2,048
 HUGE_PAGE = 1 << 21  # bytes
 MAPPED = 1 << 25  # bytes from which on glibc maps memory anew each time; what is smaller it gives again
@@ -24,8 +29,8 @@ MADV_HUGEPAGE = 14  # Linux's number
 
 
 @functools.cache
-def _compile(function, *static):
-    """``function`` compiled for the given static arguments, sizes left dynamic.
+def _compile(function, serial, *static):
+    """``function`` compiled for the given static arguments, sizes left dynamic, for one thread or for all.
 
     PyTorch counts recompilations per code object and gives up after a few. Every combination of static arguments
     gets a code object of its own, so that using many of them is no reason to give up.
@@ -36,12 +41,26 @@ def _compile(function, *static):
 
     name = function.__name__.strip("_") + "_" + re.sub(r"\W+", "_", str(static))
     graph.__code__ = graph.__code__.replace(co_name=name)
-    # Every loop is shared out to the threads, whatever the size of the first input: later ones get the same graph.
-    options = {"cpp.min_chunk_size": 1}
+    options = {"guard_filter_fn": _guards_of_arguments}
+    if serial:
+        options["cpp.threads"] = 1
+    else:
+        # Every loop is shared out to as many threads as there are when it runs, whatever the first input's size and
+        # the number of threads then: later ones get the same graph.
+        options |= {"cpp.dynamic_threads": True, "cpp.threads": os.cpu_count(), "cpp.min_chunk_size": 1}
     if function is _reverse_scan and static[-1]:
         # Of normalised input, the compiler would put the membranes of all steps, read a few times, aside in memory.
         options["realize_reads_threshold"] = 100
     return torch.compile(graph, fullgraph=True, dynamic=True, options=options)
+
+
+def _guards_of_arguments(guards):
+    """What is checked before a graph is used: its tensors and their sizes.
+
+    Not the state that PyTorch keeps for the process, such as the number of threads or the default dtype: a graph does
+    not depend on it, but would be compiled for each, and PyTorch gives up after eight.
+    """
+    return ["tensors" in guard.name or guard.guard_type == "SHAPE_ENV" for guard in guards]
 
 
 def _run(function, static, x, *tensors):
@@ -53,7 +72,7 @@ def _run(function, static, x, *tensors):
     # A compiled model calls operators with views untracked, and graphs are compiled for that: so it is always.
     untracked = torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False), untracked:
-        return _compile(function, kind, *static)(*map(_by_itself, (x, *tensors)))
+        return _compile(function, x.numel() <= SERIAL, kind, *static)(*map(_by_itself, (x, *tensors)))
 
 
 def _by_itself(tensor):
@@ -83,7 +102,7 @@ def _madvise():
 
 def _scalars(*values) -> torch.Tensor:
     """Numbers as one float32 tensor: as Python floats each new value would compile anew."""
-    return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32)
+    return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32, device="cpu")
 
 
 # --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step; normalised in one,
@@ -194,7 +213,7 @@ def _parts(*flat):
     """
     for start in range(0, len(flat[0]), PART):
         counter = start // reference.LANES
-        words = torch.tensor((counter & 0xFFFFFFFF, counter >> 32)).int() if start else None
+        words = torch.tensor((counter & 0xFFFFFFFF, counter >> 32), device="cpu").int() if start else None
         yield words, *(tensor[start : start + PART] for tensor in flat)
 
 
@@ -226,7 +245,7 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
         mean, low, high = decay * v.mean(dim=1), decay * v.amin(dim=1), decay * v.amax(dim=1)
         statistics.append(reference.finish_statistics(mean, low, high))
         a, b = reference.normalisation(*statistics[-1], decay, inv_alpha, beta)
-        t = torch.tensor(i, dtype=torch.int32)
+        t = torch.tensor(i, dtype=torch.int32, device="cpu")
         static = (1, noise, reset is None, True)
         v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, None, spikes[i])
     mean, deviation = map(torch.stack, zip(*statistics))
@@ -258,13 +277,14 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviat
 
 def _chunks(x, noise):
     length = MAX_UNROLL if noise == "none" else 1
-    return [(slice(t, t + length), torch.tensor(t, dtype=torch.int32)) for t in range(0, x.shape[0], length)]
+    starts = range(0, x.shape[0], length)
+    return [(slice(t, t + length), torch.tensor(t, dtype=torch.int32, device="cpu")) for t in starts]
 
 
 def _coefficients(x, mean, deviation, decay, inv_alpha, beta):
     """a_t and b_t as ``[T, groups]`` tensors."""
     if mean is None:
-        a = torch.full((x.shape[0], 1), decay, device=x.device)
+        a = torch.full((x.shape[0], 1), decay, dtype=torch.float32, device=x.device)
         return a, torch.zeros_like(a)
     return reference.normalisation(mean, deviation, decay, inv_alpha, beta)
 

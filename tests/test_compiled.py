@@ -1,34 +1,54 @@
 """The CPU path: the compiled reference against the plain one, and that it is not compiled over and over."""
 
+import itertools
+import os
+
 import pytest
 import torch
 from helpers import assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
 from torch._inductor.utils import run_and_get_cpp_code
 
-from fastlif import Noise, compiled
+from fastlif import Noise, Surrogate, compiled, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
 
+LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+GRADIENT_ERROR = {torch.float32: 5e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}  # relative RMS, as of the kernels
 
-def both(function, x, **keywords):
+
+def both(function, x, initial_state=None, **keywords):
+    """Spikes, last membrane and every gradient on the compiled path and on the reference."""
     results = []
     for backend in ("compiled", "reference"):
-        leaf = x.detach().requires_grad_()
-        spikes = function(leaf, backend=backend, **keywords)
-        results.append((spikes.detach(), *weighted_gradients([spikes], [leaf])))
-    (spikes, grad), (expected, expected_grad) = results
-    literal = {"noise": Noise(), "seed": keywords.get("seed")} if function is not lif else {}
-    if function is noisy_lif:
-        literal |= {"alpha": 4.0, "statistics": keywords.get("statistics", "layer")}
+        leaves = [tensor.detach().requires_grad_() for tensor in (x, initial_state) if tensor is not None]
+        if function is noisy_spike:
+            outputs = [function(*leaves, backend=backend, **keywords)]
+        else:
+            state = leaves[1] if initial_state is not None else None
+            outputs = function(leaves[0], initial_state=state, return_state=True, backend=backend, **keywords)
+        results.append(([output.detach() for output in outputs], weighted_gradients(outputs, leaves)))
+    (actual, grads), (expected, expected_grads) = results
+    literal = {key: value for key, value in keywords.items() if key not in ("surrogate", "detach_reset")}
+    if function is not lif:
+        literal = {"noise": Noise(), "alpha": 4.0 if function is noisy_lif else None} | literal
     if function is noisy_spike:
-        x, spikes, expected = x[None], spikes[None], expected[None]
-    assert_spikes_agree(spikes, expected, literal_membranes(x, **literal))
-    assert relative_error(grad, expected_grad) < (5e-6 if x.dtype == torch.float32 else 8e-3)
+        x, actual, expected = x[None], [actual[0][None]], [expected[0][None]]
+    membranes = literal_membranes(x, initial_state=initial_state, **literal)
+    assert_spikes_agree(actual[0], expected[0], membranes, literal.get("threshold", 1.0))
+    assert 0.02 < float(actual[0].float().mean()) < 0.9
+    same = (actual[0] == expected[0]).all(dim=0)  # a neuron that parted ways at a tie has another trajectory
+    for state, expected_state in zip(actual[1:], expected[1:]):
+        torch.testing.assert_close(state[same], expected_state[same], rtol=1e-5, atol=2e-6)
+    for grad, expected_grad in zip(grads, expected_grads):
+        assert grad.shape == expected_grad.shape and grad.dtype == expected_grad.dtype
+        mask = same.expand_as(grad)
+        assert relative_error(grad[mask], expected_grad[mask]) < GRADIENT_ERROR[grad.dtype]
 
 
-def sample(*shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.4
+def sample(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.6 + 0.4
 
 
 def test_noisy_spike():
@@ -46,10 +66,55 @@ def test_noisy_lif(statistics):
     both(noisy_lif, sample(3, 3, 1001), seed=5, statistics=statistics)
 
 
+# Every surrogate with every reset, and every pair of dtype, reset and detach_reset; with FASTLIF_TEST_PROFILE=long all.
+EVERY = list(itertools.product((0.0, -0.25, None), (False, True), reference.SURROGATES, DTYPES))
+SOME = [
+    (reset, (i + j) % 2 == 1, surrogate, DTYPES[(i // 2 + j) % 3])
+    for i, surrogate in enumerate(reference.SURROGATES)
+    for j, reset in enumerate((-0.25, None))
+]
+
+
+@pytest.mark.parametrize("reset, detach_reset, surrogate, dtype", EVERY if LONG else SOME, ids=str)
+def test_lif_gradients(reset, detach_reset, surrogate, dtype):
+    keywords = {"reset": reset, "detach_reset": detach_reset, "surrogate": Surrogate(surrogate, 1.7)}
+    for state in (None, sample(3, 700, seed=2) * 0.5):
+        both(lif, sample(3, 3, 700).to(dtype), state, decay=0.7, threshold=0.8, **keywords)
+
+
+@pytest.mark.parametrize(
+    "noise, statistics, reset, detach_reset, dtype",
+    [
+        (Noise(width=3.0), "given", None, False, torch.float32),
+        (Noise("uniform", low=-0.5), "given", -0.25, False, torch.bfloat16),
+        (Noise("none"), "given", None, True, torch.float16),
+        (Noise(), "sample", None, False, torch.bfloat16),
+    ],
+    ids=lambda value: getattr(value, "kind", None),
+)
+def test_noisy_lif_gradients(noise, statistics, reset, detach_reset, dtype):
+    if statistics == "given":
+        statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
+    keywords = {"noise": noise, "statistics": statistics, "reset": reset, "detach_reset": detach_reset}
+    x, state = sample(3, 3, 700).to(dtype), sample(3, 700, seed=2) * 0.5
+    both(noisy_lif, x, state, seed=5, surrogate="sigmoid", decay=0.7, threshold=0.8, **keywords)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_noisy_spike_gradients(dtype):
+    noise, surrogate = {
+        torch.float32: (Noise(width=3.0), Surrogate("triangular", 0.7)),
+        torch.float16: (Noise("uniform", low=-0.5), Surrogate("gaussian", 0.7)),
+        torch.bfloat16: (Noise("none"), Surrogate("rectangular", 0.7)),
+    }[dtype]
+    both(noisy_spike, sample(3, 700).to(dtype), seed=5, noise=noise, surrogate=surrogate, threshold=0.8)
+
+
 def test_one_compilation_serves_all_sizes_and_values():
     import torch._dynamo.utils as utils
 
-    noisy_spike(sample(3, 3000), seed=1, backend="compiled")
+    for size in (3000, 50_000):  # for one thread, and for all
+        noisy_spike(sample(3, size), seed=1, backend="compiled")
     lif(sample(3, 4, 50), backend="compiled")
     before = utils.counters["stats"]["unique_graphs"]
     assert before > 0
@@ -99,12 +164,16 @@ def test_the_counter_of_a_part_has_64_bits(monkeypatch):
     assert words == [[-(2**31), 0], [0, 1], [-(2**31), 1]]
 
 
-def test_what_is_compiled_for_a_small_input_uses_all_threads():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with torch._inductor.config.patch(force_disable_caches=True):
-            _, code = run_and_get_cpp_code(lambda: lif(torch.rand(13, 2, 3), backend="compiled"))
-    finally:
-        torch.set_num_threads(threads)
-    assert "omp parallel" in code
+@pytest.mark.parametrize("first", ["small", "large"])
+def test_small_work_has_one_thread_and_large_work_has_all(first, monkeypatch):
+    """Whichever size came first, and however many threads there were then."""
+    x = {"small": torch.rand(1, 4, 3), "large": torch.rand(1, 4, compiled.SERIAL)}
+    code, spikes = {}, {}
+    compiled._compile.cache_clear()
+    with torch._inductor.config.patch(force_disable_caches=True):
+        for size in sorted(x, key=lambda size: size != first):
+            spikes[size], code[size] = run_and_get_cpp_code(lif, x[size], backend="compiled")
+    assert "omp parallel" not in code["small"]
+    assert "#pragma omp parallel\n" in code["large"]  # not of a fixed number of threads
+    monkeypatch.setattr(compiled, "SERIAL", x["large"].numel())
+    assert torch.equal(lif(x["large"], backend="compiled"), spikes["large"])
