@@ -141,7 +141,7 @@ def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
     figure, results = (tmp_path / "new" / "folder" / f"digits{suffix}" for suffix in (".png", ".json"))
     assert figure.read_bytes().startswith(b"\x89PNG")
     record = json.loads(results.read_text())
-    assert [row["timesteps"] for row in record["rows"]] == [1, 1, 5, 10]
+    assert [row["timesteps"] for row in record["rows"]] == [1, 1, 5, 10, 10]
     for row in record["rows"]:
         assert 0 <= row["accuracy"] <= 1 and 0 <= row["spikes_per_neuron"] <= row["timesteps"]
         assert 0 < row["seconds_per_image"]["p20"] <= row["seconds_per_image"]["median"]
@@ -150,7 +150,8 @@ def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
     assert record["training"]["direct_to_single_epoch_time"] > 0
     assert record["versions"]["fastlif"] == fastlif.__version__ and record["versions"]["torch"]
     assert record["settings"]["output"] == output
-    for expected in ("single step, as trained", "T = 10, converted", "One epoch", str(figure), str(results)):
+    named = "single step, as trained", "T = 10, converted", "T = 10, range, converted", "One epoch"
+    for expected in (*named, str(figure), str(results)):
         assert expected in printed
 
 

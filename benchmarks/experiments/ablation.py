@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 
 import fastlif
 from benchmarks import datasets, training
@@ -11,11 +12,12 @@ from benchmarks.results import Row, by_work, select, value
 from fastlif.modules import neurons
 from fastlif.types import SURROGATE_WIDTHS
 
-TITLE = "Ablation: statistics, surrogate, noise width, batch normalisation, fine-tuning"
-DESCRIPTION = "statistics, surrogate, noise width, batch normalisation, detach_reset, fine-tuning (ours)"
+TITLE = "Ablation: statistics, residual noise, surrogate, noise width, batch normalisation, fine-tuning"
+DESCRIPTION = "statistics, residual noise, surrogate, noise width, batch normalisation, fine-tuning (ours)"
 PAPER = ()
 NOISE_WIDTHS = (2.0, 3.0, 4.0, 4.3)
 CALIBRATION_IMAGES = 1000
+RESIDUAL_STEPS = (1, 4, T)
 
 
 def measure(lab: Lab) -> None:
@@ -23,6 +25,7 @@ def measure(lab: Lab) -> None:
         spec = lab.spec(work, epochs=lab.form.ablation_epochs)
         single = lab.train(spec, "single step, for the ablation").model
         _statistics(lab, work, spec, single)
+        _residual_noise(lab, spec, single)
         _trained_otherwise(lab, spec)
         _fine_tuned(lab, work, spec, single)
 
@@ -34,6 +37,14 @@ def _statistics(lab: Lab, work: Work, spec: Spec, single) -> None:
             images = lab.data(work.dataset).train_images[:CALIBRATION_IMAGES]
             multi.calibrate(datasets.to_float(images).split(100))
         _record(lab, spec, "statistics", name, T, multi)
+
+
+def _residual_noise(lab: Lab, spec: Spec, single) -> None:
+    _record(lab, spec, "residual noise", "as trained", "single step", single)
+    for variant, choice in (("matched", {}), ("range", {"residual": "range"}), ("alpha = inf", {"alpha": math.inf})):
+        for steps in RESIDUAL_STEPS:
+            multi = fastlif.MultiStep(single, timesteps=steps, **choice)
+            _record(lab, spec, "residual noise", variant, steps, multi)
 
 
 def _trained_otherwise(lab: Lab, spec: Spec) -> None:
@@ -99,6 +110,8 @@ def findings(rows: list[Row]) -> list[Finding]:
             return ", ".join(f"{variant} {accuracy:.2f} %" for variant, accuracy in values.items())
 
         statistics, norm, tuned = at("statistics"), at("batch normalisation"), at("fine-tuning")
+        residual = {steps: at("residual noise", steps) for steps in RESIDUAL_STEPS}
+        trained = at("residual noise", "single step")
         images = own[0].test_images
         times = ", ".join(f"{row.median:.1f} s" for row in select(own, metric="time of the epoch"))
         surrogates, widths = at("surrogate"), at("noise width")
@@ -108,6 +121,11 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "Ours: layer, sample and calibrated statistics agree within a point",
                 close(min(statistics.values()), max(statistics.values()), images),
                 f"{name}, T = {T}: {shown(statistics)}",
+            ),
+            Finding(
+                "Ours: residual noise of training's spread converts better than that of training's width",
+                higher(residual[T]["matched"], residual[T]["range"], images),
+                "; ".join([f"{name}, {shown(trained)}", *(f"T = {t}: {shown(at_t)}" for t, at_t in residual.items())]),
             ),
             Finding(
                 "Ours: the default surrogate, atan, is within a point of the best",
