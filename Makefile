@@ -12,17 +12,25 @@ RUN := $(VENV)/bin/python
 PARALLEL ?= -n 2 --dist loadfile
 STAMP := $(if $(filter command%,$(origin RUN)),,$(VENV)/installed)
 
-# The other ends of what is supported: the oldest versions; and a PyTorch for CPUs, with a torchvision that was built
-# for another PyTorch and does not import. If pip finds no such PyTorch, PIP_EXTRA_INDEX_URL says where one is.
-OLDEST := torch==2.11.0 triton==3.6.0 torchvision==0.26.0 'numpy<2.4'
-CPU := torch==2.13.0+cpu torchvision===0.28.0
-# The libraries that ours is compared with.
-PEERS := spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0
+# What is tested beside the versions that pip chooses for `make test`: each of these has an environment of its own. A
+# torch brings the triton that it was built with. "cpu" has a PyTorch for CPUs and a torchvision that was built for
+# another one and does not import. If pip finds no such PyTorch, PIP_EXTRA_INDEX_URL says where one is.
+VERSIONS := oldest middle cpu recent newest
+oldest := torch==2.11.0 triton==3.6.0 torchvision==0.26.0 'numpy<2.4'
+middle := torch==2.12.1 triton==3.7.1 torchvision==0.27.1
+cpu := torch==2.13.0+cpu torchvision===0.28.0
+recent := torch==2.14.1 triton==3.8.0 torchvision==0.29.1
+newest := torch==2.15.0 triton==3.9.0 torchvision==0.29.2
+# The libraries that ours is compared with, on the torch that pip chooses.
+peers := spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0
 
-.PHONY: help demo figures test test-long test-oldest test-cpu test-peers gpu gpu-check clean
+# The library itself, without the benchmarks, the packaging and what is compiled.
+LIBRARY := $(addprefix tests/test_,FILES_OF_FAST)
+
+.PHONY: help demo figures lint test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers gpu gpu-check clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## train, convert and measure: make demo [DATASET=fashion-mnist] [ARGS=--help]
 	$(RUN) -m benchmarks.demo --dataset $(DATASET) $(ARGS)
@@ -31,20 +39,25 @@ figures: $(STAMP)  ## measure the paper's figures and tables again: make figures
 	$(RUN) -m benchmarks run all --quick --synthetic --out $(OUT) $(ARGS)
 	$(RUN) -m benchmarks report --out $(OUT)
 
-test: $(STAMP)  ## run the tests: make test [ARGS="-k kernels"]
-	$(RUN) -m pytest $(PARALLEL) $(ARGS)
+lint: $(STAMP)  ## check the code's style
+	$(RUN) -m ruff check .
+
+test: $(STAMP)  ## run the tests, five minutes on two cores: make test [ARGS="-k kernels"]
+	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	@echo "Tested $(CURDIR) with $(RUN); durations and failures are above."
 
-test-long: $(STAMP)  ## within an hour: many more examples, a soak, and the tests in the three environments below
-	FASTLIF_TEST_PROFILE=long $(RUN) -m pytest $(PARALLEL) $(ARGS)
+test-fast: $(STAMP)  ## run the tests of the library alone, a minute: for those who work on it
+	$(RUN) -m pytest $(PARALLEL) $(LIBRARY) $(ARGS)
+
+test-long: $(STAMP)  ## within an hour: many more examples, a soak, the ends of what is supported, and the peers
+	FASTLIF_TEST_PROFILE=long $(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	$(RUN) tests/soak.py --minutes 2
 	$(MAKE) test-oldest test-cpu test-peers
 
-test-oldest: $(VENV)-oldest/installed  ## run the tests with the oldest supported torch and triton
-	$(VENV)-oldest/bin/python -m pytest $(PARALLEL) $(ARGS)
+test-versions: $(VERSIONS:%=test-%)  ## run the tests with every version of torch and triton that is supported
 
-test-cpu: $(VENV)-cpu/installed  ## run the tests with a PyTorch for CPUs and a torchvision that does not import
-	$(VENV)-cpu/bin/python -m pytest $(PARALLEL) $(ARGS)
+$(VERSIONS:%=test-%): test-%: $(VENV)-%/installed  # with one of them: make test-oldest, test-cpu, test-newest, ...
+	$(VENV)-$*/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 test-peers: $(VENV)-peers/installed  ## run the tests that compare with SpikingJelly, snnTorch and Norse
 	$(VENV)-peers/bin/python -m pytest -m peers $(ARGS)
@@ -56,19 +69,15 @@ gpu-check: $(STAMP)  ## on a GPU: tests, compute-sanitizer, a soak: make gpu-che
 	$(RUN) tests/gpu_check.py $(ARGS)
 
 clean:  ## remove the environments and everything that was made
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-cpu $(VENV)-peers out build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* out build dist *.egg-info .pytest_cache .hypothesis
 
-$(VENV)/installed: REQUIREMENTS :=
-$(VENV)-oldest/installed: REQUIREMENTS := $(OLDEST)
-$(VENV)-cpu/installed: REQUIREMENTS := $(CPU)
-$(VENV)-peers/installed: REQUIREMENTS := $(PEERS)
-
-$(VENV)/installed $(VENV)-oldest/installed $(VENV)-cpu/installed $(VENV)-peers/installed: pyproject.toml setup.py
+ENVIRONMENTS := $(VENV) $(addprefix $(VENV)-,$(VERSIONS) peers)
+$(ENVIRONMENTS:%=%/installed): pyproject.toml setup.py
 	@command -v g++ >/dev/null || command -v clang++ >/dev/null || \
 		echo "No C++ compiler found: install one (apt-get install g++) for the fast path on a CPU."
 	@echo "Installing into $(@D): several GB with PyTorch, some minutes."
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --upgrade pip
-	$(if $(filter %-cpu,$(@D)),$(@D)/bin/python -m pip install --no-deps $(firstword $(CPU)))
-	$(@D)/bin/python -m pip install $(REQUIREMENTS) --editable '.[test]'
+	$(if $(filter %-cpu,$(@D)),$(@D)/bin/python -m pip install --no-deps $(firstword $(cpu)))
+	$(@D)/bin/python -m pip install $($(patsubst $(VENV)-%,%,$(@D))) --editable '.[dev]'
 	@touch $@
