@@ -47,13 +47,13 @@ class Report:
 
 @dataclass
 class Statistics:
-    """What a launch executed and moved. Keys are "ld" and "st"."""
+    """What a launch executed and moved."""
 
     kernel: str
-    elements: int = 0  # of the tensor of which it touched the most
+    written: Counter = field(default_factory=Counter)  # elements of each tensor, by its parameter's name
     thread_instructions: int = 0
     warp_instructions: int = 0
-    sectors: Counter = field(default_factory=Counter)  # by all warps' requests
+    sectors: Counter = field(default_factory=Counter)  # "ld" and "st": that all warps' requests ask for
     useful: Counter = field(default_factory=Counter)  # bytes among them that a thread wanted, once for each request
     touched: Counter = field(default_factory=Counter)  # different sectors of the whole launch
     widths: Counter = field(default_factory=Counter)  # ("ld" or "st", bytes of a thread's access): warp requests
@@ -198,7 +198,7 @@ class Machine:
                 self.run_together(ctas[start : start + chunk])
         for region in self.regions:
             written, read = region.shadow.touched()
-            self.statistics.elements = max(self.statistics.elements, int((written | read).sum()))
+            self.statistics.written[region.label] = int(written.sum())
             for what, granules in (("st", written), ("ld", read)):
                 self.statistics.touched[what] += int(granules.reshape(-1, SECTOR // region.granule).any(axis=1).sum())
         return self

@@ -380,7 +380,7 @@ def test_statistics():
     x, y = torch.randn(4096), torch.empty(4096)
     scale_kernel[(16,)](x, y, 4096, 0, True, 256)
     counted = driver.statistics[-1]
-    assert counted.elements == 4096 and counted.useful["ld"] == 4096 * 4
+    assert counted.written == {"x_ptr": 0, "y_ptr": 4096} and counted.useful["ld"] == 4096 * 4
     assert counted.sectors["ld"] == counted.touched["ld"] == 4096 * 4 // 32
     scale_kernel[(16,)](x[1:], y[1:], 4095, 0, True, 256)  # one sector more for each warp's request
     assert driver.statistics[-1].sectors["ld"] > 4096 * 4 // 32
@@ -391,5 +391,5 @@ def test_some_ctas_of_a_grid():
     x, y = torch.randn(4096), torch.zeros(4096)
     with driver.only(lambda grid: [0, grid[0] - 1]):
         scale_kernel[(16,)](x, y, 4096, 0, True, 256)
-    assert driver.statistics[-1].elements == 512
+    assert driver.statistics[-1].written["y_ptr"] == 512
     assert y[:256].all() and not y[256:-256].any() and y[-256:].all()
