@@ -31,12 +31,14 @@ def pytest_configure(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
+    """What a checker finds comes first: it may be why the test fails."""
     before = len(driver.reports)
-    result = yield
-    findings = [str(report) for report in driver.reports[before:] if not report.benign]
-    if findings:
-        pytest.fail("\n".join(dict.fromkeys(findings)), pytrace=False)
-    return result
+    try:
+        return (yield)
+    finally:
+        findings = [str(report) for report in driver.reports[before:] if not report.benign]
+        if findings:
+            pytest.fail("\n".join(dict.fromkeys(findings)), pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter):
