@@ -39,7 +39,7 @@ CASES = [
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``python -m benchmarks executed``."""
-    static.add_arguments(parser, ("sm_80", "sm_90", "sm_100"))
+    static.add_table_arguments(parser, ("sm_80", "sm_90", "sm_100"))
 
 
 def run(arguments: argparse.Namespace) -> int:

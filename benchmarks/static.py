@@ -472,8 +472,14 @@ def markdown(rows: list[dict[str, str]], caption: str) -> str:
     return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def add_arguments(parser: argparse.ArgumentParser, targets: Iterable[str] = TARGETS) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``python -m benchmarks static``."""
+    add_table_arguments(parser, TARGETS)
+    parser.add_argument("--all", action="store_true", help="every configuration; takes ten minutes or more")
+
+
+def add_table_arguments(parser: argparse.ArgumentParser, targets: Iterable[str]) -> None:
+    """The options of :func:`make_table`."""
     parser.add_argument("--target", choices=targets, default="sm_90", help="compile for it (default: %(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp16", help="of input and output (default: %(default)s)")
     parser.add_argument("--kernel", default="", metavar="NAME", help="only kernels with NAME in their name")
@@ -483,7 +489,6 @@ def add_arguments(parser: argparse.ArgumentParser, targets: Iterable[str] = TARG
         metavar="FILE",
         help="write the table as Markdown; FILE.csv: as CSV too, beside FILE.md",
     )
-    parser.add_argument("--all", action="store_true", help="every configuration; takes ten minutes or more")
 
 
 def run(arguments: argparse.Namespace) -> int:
