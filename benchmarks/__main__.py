@@ -6,7 +6,7 @@ import sys
 
 from benchmarks import experiments
 
-COMMANDS = ("run", "plot", "report", "static", "gpu")
+COMMANDS = ("run", "plot", "report", "static", "executed", "gpu")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -155,12 +155,12 @@ ALL_CASES = list(dict.fromkeys(_all_cases()))
 # --- Compiling what a launcher launches ---------------------------------------------------------------------------
 
 
-def _launch(case: Case, dtype: torch.dtype) -> None:
-    """Calls the case's launcher on tensors without memory."""
+def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta") -> None:
+    """Calls the case's launcher, by default on tensors without memory."""
     from fastlif import kernels
 
     def empty(*shape, dtype=torch.float32):
-        return torch.empty(shape, dtype=dtype, device="meta")
+        return make(shape, dtype=dtype, device=device)
 
     launcher = getattr(kernels, case.launcher)
     seed = None if case.noise == "none" else empty(1, dtype=torch.int64)
@@ -174,26 +174,26 @@ def _launch(case: Case, dtype: torch.dtype) -> None:
         options["batch_norm"] = empty(3, channels), 1 if case.batch_norm == "channels_last" else pixels
     surrogate = {"surrogate": case.surrogate, "surrogate_width": SURROGATE_WIDTHS[case.surrogate]}
     if case.launcher.startswith("noisy_spike"):
-        x = empty(SIZES[case.size], dtype=dtype)
+        x, spikes, grad_x = (empty(SIZES[case.size], dtype=dtype) for _ in range(3))
         if case.launcher == "noisy_spike_forward":
-            launcher(x, x, seed, **options)
+            launcher(x, spikes, seed, **options)
         else:
-            launcher(x, x, x, seed, **options, **surrogate)
+            launcher(spikes, x, grad_x, seed, **options, **surrogate)
         return
 
     groups = 50 if case.statistics == "sample" else 1
     features = SIZES[case.size] // groups // 16 * 16 + SIZES[case.size] % 2
-    x = empty(case.T, groups, features, dtype=dtype)
-    state = empty(groups, features) if case.state else None
+    x, spikes, grad_x = (empty(case.T, groups, features, dtype=dtype) for _ in range(3))
+    state, grad_state = (empty(groups, features) if case.state else None for _ in range(2))
     options |= {"decay": 0.5, "inv_alpha": 0.25, "beta": 0.5, "reset": 0.0 if case.reset == "hard" else None}
     if case.launcher == "noisy_lif_forward":
-        launcher(x, x, state, seed, **options)
+        launcher(x, spikes, state, seed, **options)
         return
-    statistics = None if case.statistics == "none" else empty(case.T, groups)
+    mean, deviation = (None if case.statistics == "none" else empty(case.T, groups) for _ in range(2))
     if case.launcher == "lif_forward":
-        launcher(x, x, state, statistics, statistics, seed, **options, return_state=case.state)
+        launcher(x, spikes, state, mean, deviation, seed, **options, return_state=case.state)
     else:
-        launcher(x, state, x, state, x, statistics, statistics, seed, **options, **surrogate,
+        launcher(spikes, grad_state, x, state, grad_x, mean, deviation, seed, **options, **surrogate,
                  detach_reset=case.detach_reset)  # fmt: skip
 
 
@@ -207,7 +207,7 @@ def _capture(case: Case, dtype: torch.dtype):
         launches.append((kernel, arguments))
 
     with mock.patch.object(JITFunction, "run", record):
-        _launch(case, dtype)
+        launch(case, dtype)
     return launches[-1]
 
 
@@ -477,10 +477,15 @@ def markdown(rows: list[dict[str, str]], caption: str) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``python -m benchmarks static``."""
-    parser.add_argument("--target", choices=TARGETS, default="sm_90", help="compile for it (default: %(default)s)")
+    add_table_arguments(parser, TARGETS)
+    parser.add_argument("--all", action="store_true", help="every configuration; takes ten minutes or more")
+
+
+def add_table_arguments(parser: argparse.ArgumentParser, targets: Iterable[str]) -> None:
+    """The options of :func:`make_table`."""
+    parser.add_argument("--target", choices=targets, default="sm_90", help="compile for it (default: %(default)s)")
     parser.add_argument("--dtype", choices=DTYPES, default="fp16", help="of input and output (default: %(default)s)")
     parser.add_argument("--kernel", default="", metavar="NAME", help="only kernels with NAME in their name")
-    parser.add_argument("--all", action="store_true", help="every configuration; takes ten minutes or more")
     parser.add_argument(
         "--out",
         type=file_or_folder,
@@ -491,17 +496,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints and writes the table; returns 1 if anything spills. What the user can mend is a message and status 2."""
+    return make_table("static", ALL_CASES if arguments.all else DEFAULT_CASES, _measured, arguments)
+
+
+def _measured(cases: Iterable[Case], arguments: argparse.Namespace):
+    results = [measure(case, arguments.dtype, arguments.target) for case in cases]
+    spilling = sum(result.spills for result in results)
+    about = "" if results[0].loads is None else PER_ELEMENT
+    return table(results), about, f"{spilling} of {len(results)} kernels spill to local memory.", spilling
+
+
+def make_table(name: str, cases: list[Case], measured, arguments: argparse.Namespace) -> int:
+    """The command ``name``. ``measured(cases, arguments)`` gives the table's rows, what its columns mean, what is
+    printed below it, and the number of rows that are wrong: then 1 is returned."""
     try:
-        return _run(arguments)
+        return _make_table(cases, measured, arguments)
     except (UsageError, OSError) as error:
-        print(f"static: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {error}", file=sys.stderr)
         return 2
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    cases = [c for c in (ALL_CASES if arguments.all else DEFAULT_CASES) if arguments.kernel in c.launcher]
+def _make_table(cases, measured, arguments) -> int:
+    known = ", ".join(sorted({case.launcher for case in cases}))
+    cases = [case for case in cases if arguments.kernel in case.launcher]
     if not cases:
-        known = ", ".join(sorted({c.launcher for c in ALL_CASES}))
         raise UsageError(f"no kernel has {arguments.kernel!r} in its name: there are {known}")
     if arguments.out:
         make_folder(arguments.out.parent)
@@ -515,17 +533,9 @@ def _run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise UsageError(f"triton cannot be imported ({error}): pip install triton") from None
 
-    results = []
-    for done, case in enumerate(cases):
-        if sys.stderr.isatty():
-            print(f"\r\033[K{done}/{len(cases)} {case.launcher}: {case}", end="", file=sys.stderr, flush=True)
-        results.append(measure(case, arguments.dtype, arguments.target))
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
-
-    rows = table(results)
-    caption = f"Compiled for {arguments.target}, {arguments.dtype} in and out, by Triton {triton.__version__}."
-    text = markdown(rows, caption if results[0].loads is None else f"{caption} {PER_ELEMENT}")
+    rows, about, verdict, wrong = measured(_with_progress(cases), arguments)
+    caption = f"Compiled for {arguments.target}, {arguments.dtype} in and out, by Triton {triton.__version__}. {about}"
+    text = markdown(rows, caption.strip())
     print(text)
     if arguments.out:
         write_whole(arguments.out.with_suffix(".md") if arguments.out.suffix == ".csv" else arguments.out, text)
@@ -535,6 +545,15 @@ def _run(arguments: argparse.Namespace) -> int:
             writer.writeheader()
             writer.writerows(rows)
             write_whole(arguments.out, file.getvalue())
-    spilling = sum(result.spills for result in results)
-    print(f"{spilling} of {len(results)} kernels spill to local memory.")
-    return 1 if spilling else 0
+    print(verdict)
+    return 1 if wrong else 0
+
+
+def _with_progress(cases: list[Case]) -> Iterator[Case]:
+    """The cases, each shown on the terminal while it is measured."""
+    for done, case in enumerate(cases):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{done}/{len(cases)} {case.launcher}: {case}", end="", file=sys.stderr, flush=True)
+        yield case
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)

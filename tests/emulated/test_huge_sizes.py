@@ -1,0 +1,222 @@
+"""Addresses beyond 2^31 and 2^32: the launchers on tensors of which only a few pages exist.
+
+Of a launch's CTAs only those run whose elements lie in a few windows: the first, those around the powers of two, the
+last. What they wrote there is compared with the literal equations.
+"""
+
+import math
+import mmap
+
+import pytest
+import torch
+
+from emulator import driver
+from fastlif import kernels, reference
+from fastlif.types import Noise, Surrogate
+
+MAP_NORESERVE = 0x4000  # Linux's number, which mmap does not name before Python 3.13
+WINDOW = 8192  # elements; whole tiles of every kernel
+SEED = torch.tensor([12345678901234])
+ERROR = {torch.float32: 1e-5, torch.float16: 1e-3}
+
+
+def power(value):
+    """A size's name in a test's id."""
+    if isinstance(value, int) and value >= 2**29:
+        return f"2^{value.bit_length() - 1}+{value - 2 ** (value.bit_length() - 1)}"
+
+
+def sparse(*shape, dtype=torch.float16):
+    """A tensor of zeros that takes memory only where it is touched."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)
+
+
+@pytest.fixture(autouse=True)
+def sparse_new_tensors(monkeypatch):
+    """What a launcher makes for itself is sparse, too."""
+    monkeypatch.setattr(torch, "empty_like", lambda x: sparse(*x.shape, dtype=x.dtype))
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda x, shape, dtype=None: sparse(*shape, dtype=dtype or x.dtype))
+
+
+def windows(numel):
+    edges = [place + d for place in (2**29, 2**30, 2**31, 2**32, 2**33, 2**34, 2**35) for d in (-WINDOW, 0)]
+    starts = sorted({place // WINDOW * WINDOW for place in (0, *edges, numel - 1) if place < numel})
+    return [slice(start, min(start + WINDOW, numel)) for start in starts]
+
+
+def only_owners(parts, numel):
+    """Only those CTAs of an elementwise kernel's grid that own the windows."""
+
+    def choose(grid):
+        each = 2 ** round(math.log2(numel / grid[0]))
+        return [cta for part in parts for cta in range(part.start // each, min(grid[0], (part.start + WINDOW) // each))]
+
+    return driver.only(choose)
+
+
+def fill(x, parts, scale=0.6, shift=0.4):
+    for part in parts:
+        x[..., part] = (torch.randn(*x.shape[:-1], part.stop - part.start) * scale + shift).to(x.dtype)
+
+
+def noise_of(part, t, kind, scalars):
+    """The noise of a part of one window, float64."""
+    if kind == "none":
+        return 0.0
+    start = part.start // WINDOW * WINDOW
+    counter = start // 8
+    low = counter & 0xFFFFFFFF
+    first = torch.tensor([low - (low >> 31 << 32), counter >> 32], dtype=torch.int32)
+    noise = reference.noise_like(torch.zeros(WINDOW), SEED, t, kind, scalars, first)
+    return noise[part.start - start : part.stop - start].double()
+
+
+def assert_spikes_agree(spikes, membranes):
+    """At a threshold of 1."""
+    near = (membranes - 1).abs() < 1e-5
+    wrong = (spikes != (membranes > 1)) & ~near
+    assert not wrong.any(), f"{int(wrong.sum())} spikes differ"
+    assert 0.02 < spikes.double().mean() < 0.98
+
+
+def assert_close(actual, expected):
+    assert (actual.double() - expected).norm() <= ERROR[actual.dtype] * expected.norm()
+
+
+@pytest.mark.parametrize("numel", [2**31 + 4112, 2**31 + 4099, 2**35 + 4112], ids=power)
+@pytest.mark.parametrize("kind", ["gaussian", "none"])
+@pytest.mark.parametrize("norm", ["", "contiguous", "channels_last"])
+def test_noisy_spike(norm, kind, numel):
+    noise = Noise(kind)
+    scalars = noise.scalars(noise.mean, noise.half_range) if kind != "none" else ()
+    x, spikes, grad, grad_x = (sparse(numel) for _ in range(4))
+    parts = windows(numel)
+    fill(x, parts)
+    fill(grad, parts)
+    scale, shift, stride = torch.rand(13) + 0.5, torch.rand(13) * 0.3, 49 if norm == "contiguous" else 1
+    seed = SEED if kind != "none" else None
+    options = {"noise": kind, "noise_scalars": scalars, "threshold": 1.0}
+    options["batch_norm"] = (scale, shift, stride) if norm else None
+    with only_owners(parts, numel):
+        kernels.noisy_spike_forward(x, spikes, seed, **options)
+        kernels.noisy_spike_backward(grad, x, grad_x, seed, **options, surrogate="atan", surrogate_width=2.0)
+    for part in parts:
+        h = x[part].double()
+        if norm:
+            channel = torch.arange(part.start, part.stop) // stride % 13
+            h = h * scale[channel].double() + shift[channel].double()
+        h = h + noise_of(part, 0, kind, scalars)
+        assert_spikes_agree(spikes[part], h)
+        assert_close(grad_x[part], grad[part].double() * reference.SURROGATES["atan"](h - 1, 2.0))
+
+
+def membranes_of(x, v, a, b, part, kind, scalars):
+    """h_t of a window's x ``[T, size]`` with hard reset, and the last v, float64."""
+    membranes = []
+    for t in range(len(x)):
+        h = x[t].double() + a[t] * v + b[t] + noise_of(part, t, kind, scalars)
+        membranes.append(h)
+        v = torch.where(h > 1, 0.0, h)
+    return torch.stack(membranes), v
+
+
+@pytest.mark.parametrize("numel", [2**30 + 4112, 2**30 + 4099, 2**31 + 4112, 2**31 + 4099], ids=power)
+@pytest.mark.parametrize(
+    "T, kind, static",
+    [(3, "none", True), (5, "none", False), (18, "none", False), (1, "gaussian", False), (3, "gaussian", False),
+     (13, "gaussian", False)],
+)  # fmt: skip
+def test_scan(T, kind, static, numel):
+    """Plain LIF without noise, a calibrated neuron with it; T times as many elements. Backwards with checkpoints where
+    T > 16, or T > 12 with noise. ``static``: the same x at every step."""
+    x = sparse(1 if static else T, 1, numel)
+    spikes, grad, grad_x = (sparse(T, 1, numel) for _ in range(3))
+    state, grad_state = (sparse(1, numel, dtype=torch.float32) for _ in range(2))
+    parts = windows(numel)
+    fill(x, parts)
+    fill(grad, parts, 1, 0)
+    fill(state, parts, 0.3, 0)
+    fill(grad_state, parts, 1, 0)
+    x = x.expand(T, 1, numel)
+    a, b, scalars, seed, mean, deviation = torch.full((T,), 0.5), torch.zeros(T), (), None, None, None
+    if kind != "none":
+        noise, seed = Noise(kind), SEED
+        scalars = noise.scalars(noise.mean - 0.5, noise.half_range - 0.25)
+        mean, deviation = (torch.linspace(low, low + 0.2, T)[:, None].contiguous() for low in (0.1, 0.5))
+        share = 0.25 / deviation.double()[:, 0]
+        a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
+    options = {"decay": 0.5, "inv_alpha": 0.25, "beta": 0.5, "threshold": 1.0, "reset": 0.0, "noise": kind,
+               "noise_scalars": scalars}  # fmt: skip
+    surrogate = Surrogate.of("atan")
+    with only_owners(parts, numel):
+        last = kernels.lif_forward(x, spikes, state, mean, deviation, seed, **options, return_state=True)
+        grad_initial = kernels.lif_backward(
+            grad, grad_state, x, state, grad_x, mean, deviation, seed, **options, surrogate=surrogate.name,
+            surrogate_width=surrogate.width, detach_reset=False,
+        )  # fmt: skip
+    for part in parts:
+        h, v = membranes_of(x[:, 0, part], state[0, part].double(), a, b, part, kind, scalars)
+        assert_spikes_agree(spikes[:, 0, part], h)
+        sure = ((h - 1).abs() > 1e-4).all(dim=0)
+        torch.testing.assert_close(last[0, part].double()[sure], v[sure], rtol=1e-5, atol=1e-5)
+        grad_v, expected = grad_state[0, part].double(), torch.empty(h.shape, dtype=torch.float64)
+        for t in reversed(range(T)):
+            derivative = reference.SURROGATES["atan"](h[t] - 1, 2.0)
+            expected[t] = grad[t, 0, part].double() * derivative + grad_v * ((h[t] <= 1).double() - h[t] * derivative)
+            grad_v = a[t] * expected[t]
+        assert_close(grad_x[:, 0, part][:, sure], expected[:, sure])
+        assert_close(grad_initial[0, part][sure], grad_v[sure])
+
+
+@pytest.mark.parametrize("numel", [2**30 + 4096, 2**30 + 4099, 2**31 + 4096, 2**31 + 4099], ids=power)
+def test_noisy_lif(numel, monkeypatch):
+    """Two of the programs: the one with the first block and the one with the last. The launcher makes fewer, each of
+    which would walk through thousands of blocks."""
+    from fastlif.kernels import noisy_lif
+
+    T, kind, programs = 3, "uniform", 16384
+    monkeypatch.setattr(noisy_lif, "MAX_PROGRAMS", programs)
+    monkeypatch.setattr(torch.Tensor, "clone", lambda x: x)  # the launcher's copy of the state would touch all of it
+    x, spikes, state = sparse(T, 1, numel), sparse(T, 1, numel), sparse(1, numel, dtype=torch.float32)
+    block = 2048 if numel % 2048 == 0 else 1024
+    blocks = -(-numel // block)
+    chosen = [0, (blocks - 1) % programs]
+    parts = []
+    for program in chosen:
+        own = range(program, blocks, programs)
+        starts = [own[round(share * (len(own) - 1))] * block for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
+        parts += [slice(start, min(start + block, numel)) for start in starts]
+    fill(x, parts)
+    fill(state, parts, 0.3, 0)
+    initial = [state[0, part].double() for part in parts]
+    noise = Noise(kind)
+    scalars = noise.scalars(noise.mean - 0.5, noise.half_range - 0.25)
+    with driver.only(lambda grid: chosen):
+        last, mean, deviation = kernels.noisy_lif_forward(
+            x, spikes, state, SEED, decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, reset=0.0, noise=kind,
+            noise_scalars=scalars,
+        )  # fmt: skip
+    share = 0.25 / deviation.double()[:, 0]
+    a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
+    for part, v in zip(parts, initial):
+        h, v = membranes_of(x[:, 0, part], v, a, b, part, kind, scalars)
+        assert_spikes_agree(spikes[:, 0, part], h)
+        sure = ((h - 1).abs() > 1e-4).all(dim=0)
+        torch.testing.assert_close(last[0, part].double()[sure], v[sure], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2**29 + 1, 2**32 + 5], ids=power)
+def test_packing(size):
+    """8 * size elements, more than 2^31."""
+    spikes, back, bits = sparse(8, size), sparse(8, size), sparse(size, dtype=torch.uint8)
+    parts = windows(size)
+    for part in parts:
+        spikes[:, part] = (torch.rand(8, part.stop - part.start) < 0.3).half()
+    with only_owners(parts, size):
+        kernels.pack_bits(spikes, bits)
+        kernels.unpack_bits(bits, back)
+    for part in parts:
+        assert torch.equal(spikes[:, part], back[:, part])
+        assert torch.equal(reference.pack_bits(spikes[:, part]), bits[part])

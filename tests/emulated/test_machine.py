@@ -1,0 +1,395 @@
+"""The emulator computes what PTX says, and each checker can fail: every fault below is seeded, and must be reported."""
+
+import math
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+import triton
+import triton.language as tl
+
+from emulator import driver, machine
+from emulator.translate import Approximate, Unsupported, divide, fma32, to_bf16, translate
+
+
+@pytest.fixture
+def found():
+    """Calls a launch and gives the kinds of what was reported, which then fails no test."""
+
+    def kinds(launch):
+        before = len(driver.reports)
+        launch()
+        kinds = {report.kind for report in driver.reports[before:]}
+        del driver.reports[before:]
+        return kinds
+
+    return kinds
+
+
+# --- Seeded faults, in Triton -------------------------------------------------------------------------------------
+
+
+@triton.jit
+def scale_kernel(x_ptr, y_ptr, numel, EXTRA: tl.constexpr, MASKED: tl.constexpr, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < numel + EXTRA if MASKED else None
+    tl.store(y_ptr + offsets, tl.load(x_ptr + offsets, mask=mask).to(tl.float32) * 0.7, mask=mask)
+
+
+@pytest.mark.parametrize("numel", [1000, 1024, 1, 1008])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_no_fault(found, numel, dtype):
+    x, y = torch.randn(numel).to(dtype), torch.empty(numel, dtype=dtype)
+    assert found(lambda: scale_kernel[(triton.cdiv(numel, 256),)](x, y, numel, 0, True, 256)) == set()
+    assert torch.equal(y, (x.float() * 0.7).to(dtype))
+
+
+def test_out_of_bounds_by_one(found):
+    x, y = torch.randn(1000), torch.empty(1000)
+    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 1, True, 256)) == {"out of bounds"}
+
+
+def test_out_of_bounds_within_the_storage(found):
+    """Inside the storage, but not inside the tensor."""
+    x, y = torch.randn(2000)[:1000], torch.empty(1000)
+    assert found(lambda: scale_kernel[(4,)](x, torch.empty(2000), 1000, 1, True, 256)) == {"out of bounds"}
+    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, True, 256)) == set()
+
+
+def test_missing_mask(found):
+    x, y = torch.randn(1000), torch.empty(1000)
+    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, False, 256)) == {"out of bounds"}
+
+
+@triton.jit
+def exchange_kernel(x_ptr, scratch_ptr, y_ptr, BARRIER: tl.constexpr, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    tl.store(scratch_ptr + offsets, tl.load(x_ptr + offsets))
+    if BARRIER:
+        tl.debug_barrier()
+    tl.store(y_ptr + offsets, tl.load(scratch_ptr + BLOCK - 1 - offsets))
+
+
+@pytest.mark.parametrize("barrier, expected", [(True, set()), (False, {"race"})])
+def test_missing_barrier(found, barrier, expected):
+    x, scratch, y = torch.randn(512), torch.zeros(512), torch.zeros(512)
+    assert found(lambda: exchange_kernel[(1,)](x, scratch, y, barrier, 512)) == expected
+
+
+@triton.jit
+def overwrite_kernel(x_ptr, scratch_ptr, BARRIER: tl.constexpr, BLOCK: tl.constexpr):
+    """Reads what another thread then writes."""
+    offsets = tl.arange(0, BLOCK)
+    value = tl.load(scratch_ptr + BLOCK - 1 - offsets)
+    if BARRIER:
+        tl.debug_barrier()
+    tl.store(scratch_ptr + offsets, value + 1)
+
+
+@pytest.mark.parametrize("barrier, expected", [(True, set()), (False, {"race"})])
+def test_write_after_read(found, barrier, expected):
+    assert found(lambda: overwrite_kernel[(1,)](torch.zeros(1), torch.zeros(512), barrier, 512)) == expected
+
+
+@triton.jit
+def neighbours_kernel(x_ptr, STEP: tl.constexpr, BLOCK: tl.constexpr):
+    """Each program writes its block; with a STEP below BLOCK also a part of its neighbour's."""
+    program = tl.program_id(0)
+    tl.store(x_ptr + program * STEP + tl.arange(0, BLOCK), (tl.arange(0, BLOCK) + program).to(tl.float32))
+
+
+@triton.jit
+def halo_kernel(x_ptr, y_ptr, BLOCK: tl.constexpr):
+    """Each program reads one element of its neighbour, and writes its own in place if y is x."""
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y_ptr + offsets, tl.load(x_ptr + offsets + 1) + 1)
+
+
+def test_race_between_ctas(found):
+    x = torch.zeros(8 * 256 + 1)
+    assert found(lambda: neighbours_kernel[(8,)](x, 256, 256)) == set()
+    assert found(lambda: neighbours_kernel[(8,)](x, 255, 256)) == {"race between CTAs"}
+    assert found(lambda: halo_kernel[(8,)](x, torch.empty(8 * 256), 256)) == set()
+    assert "race between CTAs" in found(lambda: halo_kernel[(8,)](x, x, 256))
+
+
+def test_race_between_ctas_that_do_not_run_together(found, monkeypatch):
+    monkeypatch.setattr(machine, "LANES", 128)
+    assert found(lambda: neighbours_kernel[(8,)](torch.zeros(2049), 255, 256)) == {"race between CTAs"}
+
+
+@triton.jit
+def one_place_kernel(x_ptr, value, SAME: tl.constexpr):
+    tl.store(x_ptr, value if SAME else value + tl.program_id(0))
+
+
+def test_one_place(found):
+    assert found(lambda: one_place_kernel[(4,)](torch.zeros(1), 3.0, False)) == {"race between CTAs"}
+    assert found(lambda: one_place_kernel[(4,)](torch.zeros(1), 3.0, True)) == {"same value"}
+
+
+@triton.jit
+def hinted_kernel(x_ptr, y_ptr, first, BLOCK: tl.constexpr):
+    offsets = tl.multiple_of(tl.max_contiguous(first + tl.arange(0, BLOCK), 4), 4)
+    tl.store(y_ptr + tl.arange(0, BLOCK), tl.load(x_ptr + offsets))
+
+
+def test_misaligned(found):
+    x, y = torch.randn(600), torch.empty(512)
+    assert found(lambda: hinted_kernel[(1,)](x, y, 4, 512)) == set()
+    assert found(lambda: hinted_kernel[(1,)](x, y, 3, 512)) == {"misaligned"}
+
+
+def test_uninitialised(found):
+    x, y = torch.empty(1000), torch.empty(1000)
+    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, True, 256)) == {"uninitialised"}
+    x.zero_()
+    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, True, 256)) == set()
+
+
+# --- Seeded faults, in PTX ----------------------------------------------------------------------------------------
+
+
+@triton.jit
+def sum_kernel(x_ptr, y_ptr, BLOCK: tl.constexpr):
+    total = tl.sum(tl.load(x_ptr + tl.arange(0, BLOCK)))
+    tl.store(y_ptr + tl.program_id(0), total)
+
+
+def run(ptx, *tensors, shared_bytes=1024):
+    """The kinds of what is found in a launch of one CTA."""
+    pointers = [tensor.data_ptr() for tensor in tensors] + [0, 0]
+    named = [("x", tensor) for tensor in tensors]
+    launch = machine.Machine(translate(ptx), (1, 1, 1), pointers, named, shared_bytes).run()
+    return {report.kind for report in launch.reports}
+
+
+def test_removed_barriers():
+    """A reduction over 4 warps. With any of its barriers removed it races, or reads what nobody wrote."""
+    x, y = torch.randn(1024), torch.zeros(1)
+    ptx = sum_kernel[(1,)](x, y, 1024).asm["ptx"]
+    assert torch.allclose(y, x.sum(), rtol=1e-5)
+    assert run(ptx, x, y) <= {"same value"}
+    assert "out of bounds" in run(ptx, x, y, shared_bytes=8)
+    barriers = list(re.finditer(r"bar\.sync\s+0;", ptx))
+    assert barriers
+    for barrier in barriers:
+        assert run(ptx[: barrier.start()] + ptx[barrier.end() :], x, y) & {"race", "uninitialised"}
+
+
+HEAD = """
+.visible .entry kernel(
+	.param .u64 .ptr .global .align 1 kernel_param_0,
+	.param .u64 .ptr .global .align 1 kernel_param_1,
+	.param .u64 .ptr .global .align 1 kernel_param_2
+)
+.reqntid 64
+{
+	ld.param.b64 %rd1, [kernel_param_0];
+	mov.u32 %r1, %tid.x;
+	mul.wide.u32 %rd2, %r1, 4;
+	add.s64 %rd3, %rd1, %rd2;
+"""
+
+
+def test_divergence():
+    """Each thread goes round a loop as often as its number says; even and odd ones go different ways inside."""
+    ptx = (
+        HEAD
+        + """
+	mov.b32 %r2, 0;
+	mov.b32 %r3, 0;
+$L1:
+	setp.ge.u32 %p1, %r2, %r1;
+	@%p1 bra $L4;
+	and.b32 %r4, %r1, 1;
+	setp.eq.b32 %p2, %r4, 0;
+	@%p2 bra $L2;
+	add.s32 %r3, %r3, 3;
+	bra.uni $L3;
+$L2:
+	add.s32 %r3, %r3, 5;
+$L3:
+	add.s32 %r2, %r2, 1;
+	bra.uni $L1;
+$L4:
+	st.global.b32 [ %rd3 + 0 ], { %r3 };
+	ret;
+}
+"""
+    )
+    x = torch.zeros(64, dtype=torch.int32)
+    assert run(ptx, x) == set()
+    assert x.tolist() == [i * (3 if i % 2 else 5) for i in range(64)]
+
+
+@pytest.mark.parametrize("limit, kinds", [(16, {"divergent"}), (32, {"divergent"}), (64, set())])
+def test_divergent_barriers(limit, kinds):
+    """Some threads wait at a barrier that the others do not come to: they wait at another one."""
+    ptx = (
+        HEAD
+        + f"""
+	setp.ge.u32 %p1, %r1, {limit};
+	@%p1 bra $L1;
+	bar.sync 0;
+	bra.uni $L2;
+$L1:
+	bar.sync 0;
+$L2:
+	ret;
+}}
+"""
+    )
+    assert run(ptx, torch.zeros(64)) == kinds
+
+
+def test_divergent_shuffle():
+    ptx = (
+        HEAD
+        + """
+	setp.ge.u32 %p1, %r1, 16;
+	@%p1 bra $L1;
+	shfl.sync.bfly.b32 %r2, %r1, 1, 31, -1;
+$L1:
+	ret;
+}
+"""
+    )
+    assert run(ptx, torch.zeros(64)) == {"divergent"}
+
+
+@pytest.mark.parametrize("stored, kinds", [("", {"uninitialised"}), ("st.shared.b32 [ %r4 + 0 ], { %r1 };", set())])
+def test_uninitialised_shared_memory(stored, kinds):
+    """Each thread reads two words of which it has written one, or both."""
+    ptx = (
+        HEAD
+        + f"""
+	mov.b32 %r2, global_smem;
+	shl.b32 %r3, %r1, 3;
+	add.s32 %r3, %r2, %r3;
+	add.s32 %r4, %r3, 4;
+	st.shared.b32 [ %r3 + 0 ], {{ %r1 }};
+	{stored}
+	ld.shared.v2.b32 {{ %r5, %r6 }}, [ %r3 + 0 ];
+	ret;
+}}
+"""
+    )
+    assert run(ptx, torch.zeros(64)) == kinds
+
+
+@pytest.mark.parametrize("instruction", [
+    "frobnicate.b32 %r2, %r1", "add.sat.s32 %r2, %r1, 1", "add.rz.f32 %r2, %r1, %r1", "mul.rn.ftz.f32 %r2, %r1, %r1",
+    "add.f16 %rs1, %rs1, %rs1", "add.f16x2 %r2, %r1, %r1", "cvt.rz.f16.f32 %rs1, %r1", "mul.lo.u32 %r2, %rd1, %rs1",
+    "mov.u32 %r2, %clock", "shl.b32 %q2, %r1, 1", "ld.local.b32 %r2, [%rd3]", "@%p1 call f", "ret.uni",
+    "ld.volatile.global.b32 { %r2 }, [ %rd3 + 0 ]", "atom.global.add.u32 %r2, [%rd3], 1", "bar.warp.sync -1",
+    "bar.red.popc.u32 %r1, 0, %p1", "shfl.sync.bfly.b32 %r2, %r1, 1, 31, 255",
+    "shfl.sync.bfly.b32 %r2|%p1, %r1, 1, 31, -1", "setp.lt.and.s32 %p1, %r1, 1, %p2", "setp.lt.s32 %p1|%p2, %r1, 1",
+    # operands too many or too few
+    "add.s32 %r2, %r1, %r1, %r1", "min.s32 %r2, %r1, %r1, %r1", "shl.b32 %r2, %r1, 1, 1", "mov.b32 %r2, %r1, %r1",
+    "cvt.u32.u64 %r2, %rd1, %rd1", "fma.rn.f32 %r2, %r1, %r1, %r1, %r1", "setp.lt.s32 %p1, %r1, 1, %p2",
+    "selp.b32 %r2, %r1, %r1",
+])  # fmt: skip
+def test_unknown_instructions_raise(instruction):
+    with pytest.raises(Unsupported):
+        translate(HEAD + f"\t{instruction};\n\tret;\n}}\n")
+
+
+# --- Arithmetic ---------------------------------------------------------------------------------------------------
+
+
+def exactly(a, b, c):
+    """a * b + c, rounded once: by trying the neighbours of a good guess."""
+    value = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    guess = np.float32(float(value))
+    near = [np.nextafter(guess, np.float32(-np.inf)), guess, np.nextafter(guess, np.float32(np.inf))]
+    distances = [abs(Fraction(float(n)) - value) for n in near]
+    best = [n for n, d in zip(near, distances) if d == min(distances)]
+    return best[0] if len(best) == 1 else next(n for n in best if n.view("u4") % 2 == 0)
+
+
+def test_fma_is_rounded_once():
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(1 << 23, 1 << 24, 20000).astype("f4") for _ in range(2))
+    c = rng.choice([-1, 1], 20000) * np.float32(2.0) ** rng.integers(-30, 22, 20000)  # makes ties, and almost ties
+    c = (c * rng.integers(1, 1 << 12, 20000)).astype("f4")
+    mine = fma32(a, b, c)
+    wrong = [i for i in range(0, 20000, 7) if mine[i] != exactly(a[i], b[i], c[i])]
+    assert not wrong
+    tie = fma32(*(np.array([v], "f4") for v in (1 + 2**-12, 1 + 2**-12, -(2.0**-60))))
+    assert tie[0] == np.float32(1 + 2**-11)  # just below the tie 1 + 2^-11 + 2^-24
+
+
+def test_integers():
+    a = np.array([7, -7, 7, -7, -(2**31), 5], "i4")
+    b = np.array([2, 2, -2, -2, 3, 0], "i4")
+    assert divide(a, b).tolist()[:5] == [3, -3, -3, 3, -715827882]
+
+
+def test_bfloat16():
+    x = torch.randn(10000) * 10.0 ** torch.randint(-38, 38, (10000,))
+    x[:4] = torch.tensor([math.inf, -math.inf, 0, -0.0])
+    assert (to_bf16(x.numpy()).view("i2") == x.bfloat16().view(torch.int16).numpy()).all()
+
+
+def truncated(a, b):
+    """a / b, towards zero."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+@triton.jit
+def many_kernel(x_ptr, y_ptr, i_ptr, j_ptr, BLOCK: tl.constexpr):
+    offsets = tl.arange(0, BLOCK)
+    x, i = tl.load(x_ptr + offsets), tl.load(i_ptr + offsets)
+    j = tl.flip(i, 0)
+    wide = tl.umulhi(i.to(tl.uint32, bitcast=True), j.to(tl.uint32, bitcast=True))
+    k = i.to(tl.int64) * 1000003 // (j.to(tl.int64) | 1) + (i % (j | 1)) + (i >> 3) - (i << 5)
+    tl.store(j_ptr + offsets, k + (wide >> 1).to(tl.int32))
+    y = tl.exp2(-tl.abs(x)) + tl.rsqrt(1 + x * x) + tl.sqrt(tl.abs(x)) + tl.div_rn(x, 3.0) + tl.maximum(x, 0.5)
+    tl.store(y_ptr + offsets, y + tl.sum(x) + tl.max(x) - tl.min(x))
+
+
+def test_against_numpy(found):
+    rng = np.random.default_rng(0)
+    x, y = torch.from_numpy(rng.normal(size=1024).astype("f4")), torch.empty(1024)
+    i = torch.from_numpy(rng.integers(-(2**31), 2**31, 1024).astype("i4"))
+    k = torch.empty(1024, dtype=torch.int64)
+    assert found(lambda: many_kernel[(1,)](x, y, i, k, 1024)) <= {"same value"}
+    i, x = i.numpy(), x.double()
+    j = i[::-1]
+    wide = ((i.view("u4").astype("u8") * j.view("u4")) >> np.uint64(32)).astype("u4")
+    divisors = (j | 1).tolist()
+    quotients = np.array([truncated(a * 1000003, b) for a, b in zip(i.tolist(), divisors)])
+    rests = np.array([a - truncated(a, b) * b for a, b in zip(i.tolist(), divisors)])
+    assert (k.numpy() == quotients + rests + (i >> 3) - (i << 5) + (wide >> 1).astype("i8")).all()
+    values = 2 ** -x.abs() + (1 + x * x).rsqrt() + x.abs().sqrt() + x / 3 + x.clamp(min=0.5)
+    torch.testing.assert_close(y, (values + x.sum() + x.max() - x.min()).float(), rtol=2e-6, atol=2e-6)
+
+
+def test_perturbed_approximations(monkeypatch):
+    x = np.random.default_rng(0).uniform(0.1, 4, 10000).astype("f4")
+    exact = Approximate.sqrt(x)
+    monkeypatch.setattr(Approximate, "ulps", 2)
+    off = Approximate.sqrt(x).view("i4").astype("i8") - exact.view("i4")
+    assert set(off.tolist()) == {-2, -1, 0, 1, 2}
+
+
+def test_statistics():
+    x, y = torch.randn(4096), torch.empty(4096)
+    scale_kernel[(16,)](x, y, 4096, 0, True, 256)
+    counted = driver.statistics[-1]
+    assert counted.written == {"x_ptr": 0, "y_ptr": 4096} and counted.useful["ld"] == 4096 * 4
+    assert counted.sectors["ld"] == counted.touched["ld"] == 4096 * 4 // 32
+    scale_kernel[(16,)](x[1:], y[1:], 4095, 0, True, 256)  # one sector more for each warp's request
+    assert driver.statistics[-1].sectors["ld"] > 4096 * 4 // 32
+    assert driver.statistics[-1].touched["ld"] == 4096 * 4 // 32
+
+
+def test_some_ctas_of_a_grid():
+    x, y = torch.randn(4096), torch.zeros(4096)
+    with driver.only(lambda grid: [0, grid[0] - 1]):
+        scale_kernel[(16,)](x, y, 4096, 0, True, 256)
+    assert driver.statistics[-1].written["y_ptr"] == 512
+    assert y[:256].all() and not y[256:-256].any() and y[-256:].all()

@@ -1,0 +1,65 @@
+"""The compiled kernels, thread by thread in the emulator, with its checkers: no GPU is needed.
+
+A process of its own runs these tests, since in this one the kernels are Triton's interpreter's. By default a selection;
+with FASTLIF_TEST_PROFILE=long every test of the kernels, with more examples.
+"""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+ROOT = Path(__file__).parents[1]
+LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
+SELECTION = [
+    "tests/emulated/test_machine.py",
+    "tests/emulated/test_fuzz.py",
+    "tests/emulated/test_huge_sizes.py::test_noisy_spike[contiguous-gaussian-2^35+4112]",
+    "tests/emulated/test_huge_sizes.py::test_scan[18-none-False-2^30+4099]",
+    "tests/emulated/test_huge_sizes.py::test_noisy_lif[2^31+4096]",
+    "tests/emulated/test_huge_sizes.py::test_packing[2^29+1]",
+    "tests/test_kernels.py::test_noisy_spike_sizes",
+    "tests/test_kernels.py::test_lif_sizes",
+    "tests/test_kernels.py::test_lif_state",
+    "tests/test_kernels.py::test_noisy_lif_several_programs",
+    "tests/test_kernels.py::test_noisy_lif_long",
+    "tests/test_fusion.py::test_fused_as_one_after_the_other[triton-images of 7 x 7-noisy]",
+    "tests/test_fusion.py::test_fused_as_one_after_the_other[triton-channels_last, 5 channels-LIF]",
+    "tests/test_packing.py::test_kernels",
+]
+WHOLE = {
+    "the emulator, huge sizes, fuzz": ["tests/emulated"],
+    "kernels": ["tests/test_kernels.py"],
+    "fusion": ["tests/test_fusion.py", "-k=triton"],
+    "packing, operators": ["tests/test_packing.py::test_kernels", "tests/test_operators.py", "-k=not inductor"],
+    "noise": ["tests/test_noise.py", "-k=triton"],
+}
+RUNS = WHOLE if LONG else {"selection": SELECTION}
+
+
+def run(*command):
+    result = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, cwd=ROOT, timeout=3000)
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    return result.stdout
+
+
+@pytest.mark.parametrize("tests", RUNS)
+def test_nothing_is_found(tests):
+    assert "M instructions of threads" in run("pytest", "-p", "emulator.pytest_plugin", "-q", *RUNS[tests])
+
+
+def test_command(tmp_path):
+    out = tmp_path / "table.csv"
+    run("benchmarks", "executed", "--kernel", "noisy_spike_backward", "--dtype", "fp32", "--out", out)
+    rows = list(csv.DictReader(out.open()))
+    assert len(rows) > 5 and out.with_suffix(".md").read_text().startswith("Compiled for sm_90, fp32 in and out")
+    by_noise = {row["configuration"].split(",")[0]: float(row["instructions"]) for row in rows}
+    for row in rows:
+        assert 10 < float(row["instructions"]) < 80 and row["launches"] == "1"
+        assert 1 <= float(row["load traffic"]) < 4 and float(row["store traffic"]) == 1
+    assert by_noise["no noise"] < by_noise["uniform"] < by_noise["gaussian"]
