@@ -27,7 +27,7 @@ peers := spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0
 # The library itself, without the benchmarks, the packaging and what is compiled.
 LIBRARY := $(addprefix tests/test_,FILES_OF_FAST)
 
-.PHONY: help demo figures lint test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers gpu gpu-check clean
+.PHONY: help demo figures lint test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers test-mutants gpu gpu-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ $(VERSIONS:%=test-%): test-%: $(VENV)-%/installed  # with one of them: make test
 
 test-peers: $(VENV)-peers/installed  ## run the tests that compare with SpikingJelly, snnTorch and Norse
 	$(VENV)-peers/bin/python -m pytest -m peers $(ARGS)
+
+test-mutants: $(STAMP)  ## seed small faults, each of which its test must catch: make test-mutants [ARGS="-k kernels"]
+	$(RUN) tests/mutants.py $(ARGS)
 
 gpu: $(STAMP)  ## on a GPU, nine minutes: tests, kernels, networks, Fig. 3: make gpu [OUT=folder] [RUN=python3]
 	$(RUN) -m benchmarks gpu --out $(OUT) $(ARGS)

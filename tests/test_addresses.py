@@ -11,8 +11,10 @@ if DEVICE == "cuda":
 import triton
 import triton.language as tl
 from fastlif.kernels.bits import _place
+from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.tile import tile
 from test_kernels import check_scan, check_spike, sample, statistics_of
+from test_noise import lattice_in_python
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
 
 from fastlif import NoisyLIF, batch_norm_neuron, kernels
@@ -54,6 +56,22 @@ def test_a_tile_beyond_32_bits(rows, cols, monkeypatch):
     lanes = range(program % (8 // rows) * rows, program % (8 // rows) * rows + rows)
     assert offsets.tolist() == [[c // 256 * 2048 + lane * 256 + c % 256 for c in wanted] for lane in lanes]
     assert (counter + (high << 32)).tolist() == [list(wanted)] * rows
+
+
+@triton.jit
+def _noise_kernel(out_ptr, seed, low, high):
+    """Writes the lattice of 256 counters from (low, high) on, in lanes 3 to 6, [4, 256] float32."""
+    column, row = tl.arange(0, 256)[None, :], tl.arange(0, 4)[:, None]
+    counter, high = low.to(tl.uint32) + column.to(tl.uint32), high.to(tl.uint32)
+    noise = draw_noise(seed, counter, high, 2, row + 3, (0.0, 1.0), "uniform")
+    tl.store(out_ptr + row * 256 + column, noise)
+
+
+def test_noise_beyond_32_bits():
+    out = torch.empty(4, 256)
+    _noise_kernel[(1,)](out, 7, 5 * 256, 3)
+    expected = [[lattice_in_python(7, 5 * 2048 + lane * 256 + i, 2, 3) for i in range(256)] for lane in range(3, 7)]
+    assert out.tolist() == expected
 
 
 @pytest.mark.parametrize("program, size", [(2**22 + 1, 2**33), (3, 2**30)])

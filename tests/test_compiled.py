@@ -100,6 +100,14 @@ def test_noisy_lif_gradients(noise, statistics, reset, detach_reset, dtype):
     both(noisy_lif, x, state, seed=5, surrogate="sigmoid", decay=0.7, threshold=0.8, **keywords)
 
 
+def test_gradients_of_several_chunks():
+    both(lif, sample(2 * compiled.MAX_UNROLL + 1, 2, 40), sample(2, 40, seed=2), decay=0.9)
+
+
+def test_a_tie_is_no_spike():
+    assert not lif(torch.ones(3, 2, 700), decay=0.0, backend="compiled").any()
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_noisy_spike_gradients(dtype):
     noise, surrogate = {

@@ -46,7 +46,8 @@ def test_a_shared_relu_becomes_a_shared_neuron():
 
 def test_neuron_and_keywords():
     model = fastlif.convert(nn.Sequential(nn.ReLU()), LIF, timesteps=4, decay=0.9)
-    assert isinstance(model[0], LIF) and model[0].decay == 0.9
+    assert isinstance(model[0], LIF) and model[0].decay == 0.9 and model[0].training
+    assert not fastlif.convert(nn.Sequential(nn.ReLU()).eval())[0].training
     assert isinstance(fastlif.convert(nn.Sequential(nn.ReLU()), lambda: nn.Tanh())[0], nn.Tanh)
 
 
@@ -282,6 +283,20 @@ def test_calibration_leaves_the_carried_membrane_alone():
     multi = MultiStep(NoisyLIF(stateful=True, **REFERENCE), 2)
     multi.calibrate([torch.randn(4, 5), torch.randn(3, 5)])
     assert multi.model.states == {}
+
+
+def test_calibration_leaves_running_statistics_alone():
+    multi = MultiStep(small().train(), 2)
+    before = multi.model[1].running_mean.clone()
+    multi.calibrate([torch.randn(4, 1, 8, 8)])
+    assert torch.equal(multi.model[1].running_mean, before)
+
+
+def test_calibrating_again_forgets_the_first_calibration():
+    first, second = torch.rand(8, 1, 8, 8), 3 * torch.rand(8, 1, 8, 8)
+    again = MultiStep(small(noise=Noise("none")), 3).calibrate([first]).calibrate([second])
+    once = MultiStep(small(noise=Noise("none")), 3).calibrate([second])
+    assert torch.equal(again.model[2].calibrated_mean, once.model[2].calibrated_mean)
 
 
 def test_outputs_of_any_structure():

@@ -77,6 +77,14 @@ def test_one_neuron_a_sample():
     assert noisy_lif(x, statistics="sample", **REFERENCE).shape == (4, 6)
 
 
+def test_defaults_are_the_documented_ones():
+    widths = {name: fastlif.Surrogate(name).width for name in fastlif.reference.SURROGATES}
+    assert widths == {
+        "atan": 2, "sigmoid": 4, "rectangular": 1, "triangular": 1, "fast_sigmoid": 25, "gaussian": 0.5
+    }  # fmt: skip
+    assert fastlif.Surrogate().name == "atan" and Noise() == Noise("gaussian", 0, 1, 4)
+
+
 def test_tau():
     x = torch.randn(5, 3, 40)
     assert torch.equal(lif(x, tau=4.0, **REFERENCE), lif(x, decay=0.75, **REFERENCE))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import ALL_SURROGATES, DEVICE, assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
 
-from fastlif import Noise
+from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytest.importorskip("triton")
@@ -87,8 +87,10 @@ def test_noisy_spike(noise, dtype):
     check_spike(sample((3, 7, 11, 23), dtype), noise=NOISES[noise])
 
 
-@pytest.mark.parametrize("surrogate", ALL_SURROGATES, ids=lambda s: s.name)
-def test_noisy_spike_surrogates(surrogate):
+@pytest.mark.parametrize("width", [None, 1.7])
+@pytest.mark.parametrize("surrogate", reference.SURROGATES)
+def test_noisy_spike_surrogates(surrogate, width):
+    surrogate = Surrogate(surrogate, width)
     check_spike(sample((2, 2500)), surrogate=surrogate, threshold=0.8)
 
 
@@ -136,6 +138,16 @@ def test_lif_gradients(reset, detach_reset, surrogate):
 @pytest.mark.parametrize("T", [3, 20])
 def test_lif_state(T, decay):
     check_scan(lif, sample((T, 3, 700)), sample((3, 700), seed=2) * 0.5, decay=decay)
+
+
+def test_lif_threshold():
+    check_scan(lif, sample((3, 3, 700)), reset=None, threshold=0.7)
+
+
+def test_lif_state_of_another_layout_and_dtype():
+    """Its gradient comes in its own dtype."""
+    state = sample((7, 40, 3), torch.float16, seed=2).transpose(0, 2)
+    check_scan(lif, sample((3, 3, 40, 7)), state, decay=0.9)
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3, 1, 1023), (3, 5, 1024), (3, 1, 1025), (3, 7, 500)], ids=str)
@@ -246,6 +258,14 @@ def test_not_a_number_stays_where_it_is(value, spike, reset, backend):
         assert torch.equal(spikes.detach()[:, untouched], clean[:, untouched])
         spikes.sum().backward()
         assert bool(leaf.grad[:, untouched].isfinite().all())
+
+
+@pytest.mark.parametrize("statistics", ["layer", "sample"])
+def test_an_infinite_membrane_leaves_beta(statistics):
+    x = sample((3, 2, 40))
+    x[0, 1, 7] = float("inf")
+    spikes = [noisy_lif(x, reset=None, seed=1, statistics=statistics, backend=b) for b in ("triton", "reference")]
+    assert torch.equal(*spikes) and 0 < float(spikes[0][1, 1].mean()) < 1
 
 
 def test_block_sizes_do_not_change_the_noise(monkeypatch):

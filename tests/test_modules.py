@@ -61,6 +61,14 @@ def test_stateful_carries_the_membrane():
 
 
 @pytest.mark.parametrize("neuron", [LIF, NoisyLIF])
+def test_the_membrane_is_carried_detached(neuron):
+    neuron, x = neuron(timesteps=2, stateful=True, **REFERENCE), torch.rand(4, 5, requires_grad=True)
+    for _ in range(2):
+        neuron(x).sum().backward()
+    assert not neuron.states[0].requires_grad
+
+
+@pytest.mark.parametrize("neuron", [LIF, NoisyLIF])
 def test_copies_in_mid_sequence(neuron):
     keywords = {"noise": Noise("none")} if neuron is NoisyLIF else {}
     model = nn.Sequential(nn.Linear(5, 50), neuron(timesteps=2, stateful=True, **keywords, **REFERENCE))

@@ -145,6 +145,12 @@ def test_noise_format(seed):
         assert [float(u[i]) for i in ELEMENTS] == [lattice_in_python(seed, i, step) for i in ELEMENTS]
 
 
+def test_noise_of_a_part_beyond_32_bits():
+    for low, high in ((2**31 - 256, 0), (5 * 256, 3)):
+        u = reference.uniform_lattice(torch.tensor([7]), 5000, 2, torch.tensor([low, high], dtype=torch.int32))
+        assert [float(u[i]) for i in ELEMENTS] == [lattice_in_python(7, low * 8 + i, 2, high) for i in ELEMENTS]
+
+
 def test_no_counter_is_used_twice(monkeypatch):
     """Distinct (seed, step, column) give distinct (counter, key), so nothing is drawn twice."""
     used = []

@@ -114,6 +114,13 @@ def test_a_failed_pass_is_over():
     assert len(model[0].relu.states) == 2
 
 
+def test_a_failed_pass_of_a_multistep_model_is_over():
+    multi = MultiStep(blocks(LIF, **REFERENCE), 2, repeat_input=True)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        multi(torch.rand(4, 5))
+    assert fastlif.modules.thread.current is None
+
+
 def test_a_loop_over_time_in_a_forward_of_ones_own_carries_one_membrane():
     x = torch.rand(5, 4, 6)
     neuron = LIF(stateful=True, **REFERENCE)
@@ -217,6 +224,19 @@ def test_a_shared_calibrated_neuron_that_is_computed_again_uses_the_row_of_its_c
         x.grad = None
         y.square().sum().backward(retain_graph=True)
         assert all(map(torch.equal, [*(parameter.grad for parameter in once.parameters()), x.grad], expected))
+
+
+def test_a_backward_that_failed_halfway_does_not_count():
+    x = torch.rand(4, 6, requires_grad=True)
+    whole, once = calibrated_blocks(), calibrated_blocks(reentrant=False, each=False)
+    expected = gradients(whole, whole(x).square().sum(), x)
+    y = once(x)
+    hook = once.model[0].part[4].register_forward_pre_hook(lambda *_: pytest.fail("halfway"))
+    with pytest.raises(pytest.fail.Exception, match="halfway"):
+        y.square().sum().backward(retain_graph=True)
+    hook.remove()
+    y.square().sum().backward()
+    assert all(map(torch.equal, [*(parameter.grad for parameter in once.parameters()), x.grad], expected))
 
 
 @pytest.mark.parametrize("reentrant, each", [(False, True), (True, True), (True, False)])

@@ -399,6 +399,11 @@ def test_no_layout_is_ever_copied(case, memory_format, monkeypatch):
     assert len(seen) >= 3 * len(neurons(model)) and not copied
 
 
+def test_the_stride_of_a_single_element_does_not_matter():
+    x = torch.empty_strided((3, 1, 4), (4, 99, 1))
+    assert layout.dense_steps(x) is x and layout.steps_as(x, torch.empty(3, 1, 4)) is x
+
+
 # --- What people do around a layer --------------------------------------------------------------------------------
 
 

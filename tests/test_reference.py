@@ -1,5 +1,6 @@
 """The oracle itself: against known answers, closed forms, and the paper's equations as printed."""
 
+import itertools
 import math
 
 import pytest
@@ -18,6 +19,8 @@ def test_lif_by_hand():
     spikes, v = reference.lif(x, reset=None, **keywords)  # h: 0.8, 1.2, 0.4, 2.2, 1.6
     assert spikes.flatten().tolist() == [0, 1, 0, 1, 1]
     assert float(v) == pytest.approx(0.6)
+    spikes, v = reference.lif(x, reset=None, **keywords | {"threshold": 2.0})  # h: 0.8, 1.2, 0.9, 2.45, 1.225
+    assert spikes.flatten().tolist() == [0, 0, 0, 1, 0] and float(v) == pytest.approx(1.225)
 
 
 @pytest.mark.parametrize("statistics", ["layer", "sample", "calibrated"])
@@ -40,11 +43,12 @@ def test_normalisation_is_the_papers(statistics, reset):
 
 def test_surrogates_integrate_to_the_spike():
     """Each derivative is even, largest at the threshold, and rises by 1 in total, but for fast_sigmoid: 2/w."""
-    u = torch.linspace(-400, 400, 8_000_001, dtype=torch.float64)
-    for name, derivative in reference.SURROGATES.items():
-        w = Surrogate(name).width
+    u = torch.linspace(-400, 400, 800_001, dtype=torch.float64)
+    for name, w in itertools.product(reference.SURROGATES, (None, 1.7)):
+        derivative, w = reference.SURROGATES[name], Surrogate(name, w).width
         values = derivative(u, w)
-        assert torch.equal(values, values.flip(0)) and float(values.max()) == float(derivative(u[4_000_000], w))
+        torch.testing.assert_close(values, values.flip(0), rtol=1e-12, atol=0)
+        assert float(values.max()) == float(derivative(u[400_000], w))
         area = float(torch.trapezoid(values, u))
         assert area == pytest.approx(2 / w if name == "fast_sigmoid" else 1, abs=5e-3), name
 

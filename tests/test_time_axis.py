@@ -61,6 +61,13 @@ def test_a_calibrated_neuron_takes_up_to_the_steps_it_was_calibrated_for():
         neuron(torch.rand(4, 5, 30))
 
 
+def test_a_stateful_time_first_neuron_carries_its_membrane_over_single_steps():
+    x = torch.rand(4, 5, 30)
+    neuron = NoisyLIF(None, statistics="sample", stateful=True, **QUIET)
+    whole = fastlif.functional.noisy_lif(x, statistics="sample", **QUIET)
+    assert torch.equal(torch.cat([neuron(step[None]) for step in x]), whole)
+
+
 def test_a_time_first_neuron_after_normalisation_is_not_fused():
     norm, neuron = nn.BatchNorm3d(2), LIF(None, backend="compiled")
     x = torch.randn(3, 2, 2, 2, 2)
