@@ -371,6 +371,14 @@ def test_converted_single_steps_average():
     assert float(ten) < 0.6 * float(one)
 
 
+def test_alpha_and_beta_of_a_multistep_model_are_those_of_its_neurons():
+    x, quiet = torch.rand(64, 30), {"noise": Noise("none"), **REFERENCE}
+    for given in ({"alpha": 8.0}, {"beta": 0.25}):
+        actual = MultiStep(NoisyLIF(**quiet), 4, **given)(x)
+        assert torch.equal(actual, fastlif.functional.noisy_lif(x.expand(4, 64, 30), **given, **quiet).mean(0))
+        assert not torch.equal(actual, MultiStep(NoisyLIF(**quiet), 4)(x))
+
+
 def test_the_residual_noise_of_a_converted_network():
     """"matched" unless the neuron, or MultiStep in its place, says otherwise; each as the function computes it."""
     x = torch.rand(64, 30)

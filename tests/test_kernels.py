@@ -200,6 +200,11 @@ def test_noisy_lif_alpha(alpha):
     check_scan(noisy_lif, sample((4, 2, 1100)), seed=5, alpha=alpha)
 
 
+def test_noisy_lif_of_a_narrow_membrane():
+    """Its smallest value is nobody else's: what a program reads behind its group is far below."""
+    check_scan(noisy_lif, 0.05 * sample((3, 2, 40)) + 0.8, seed=5, statistics="sample", noise=NOISES["none"], beta=0.1)
+
+
 SEQUENCE_LAYOUTS = {
     "static": lambda x: x[:1].expand_as(x),
     "batch-first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),

@@ -29,7 +29,7 @@ def test_channels_last_passes_through():
 
 
 def test_noisy_lif_is_single_step_until_converted():
-    x = torch.randn(6, 50)
+    x = torch.randn(6, 5000)
     neuron = NoisyLIF(**REFERENCE)
     torch.manual_seed(0)
     single = neuron(x)
