@@ -16,13 +16,14 @@ from fastlif.kernels.tile import SUB_BLOCK, along, corner
 @triton.jit
 def channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr,
                     ROWS: tl.constexpr, COLS: tl.constexpr):
-    """The mean, scale and bias of the tile's elements, [ROWS, COLS] each, or None each without normalisation."""
-    if norm_ptr is None:
-        return None, None, None
+    """The mean, scale and bias of the tile's elements, [ROWS, COLS] each; without normalisation (RUN = 0) nothing."""
+    if RUN == 0:
+        return 0.0, 0.0, 0.0
     else:
         _, start, lane = corner(ROWS, COLS)
         offsets = start + (along(tl.arange(0, COLS // RUN)[None, :] * RUN) + lane * SUB_BLOCK)
-        if tl.to_tensor(numel).dtype == tl.int32:  # a division of 64 bits takes several times as long
+        # A division of 64 bits takes several times as long. The sum has a type even where numel is 1, a constant.
+        if (tl.program_id(0) + numel).dtype == tl.int32:
             offsets = offsets.to(tl.int32)
         first = (offsets // channel_stride % channels)[:, :, None]
         return (
@@ -42,12 +43,12 @@ def _factor(norm_ptr, first, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROW
 
 
 @triton.jit
-def normalised(x, norm):
-    """x in float32, normalised where ``norm``, of :func:`channel_factors`, has something to do it with."""
-    mean, scale, bias = norm
-    if mean is None:
+def normalised(x, norm, RUN: tl.constexpr):
+    """x in float32, normalised with what :func:`channel_factors` gave, if there is normalisation."""
+    if RUN == 0:
         return x.to(tl.float32)
     else:
+        mean, scale, bias = norm
         return tl.fma(x.to(tl.float32) - mean, scale, bias)
 
 
@@ -60,5 +61,5 @@ def channel_arguments(batch_norm, vector):
         "channels": channels,
         "channel_stride": stride,
         "CHANNELS_LAST": stride == 1,
-        "RUN": math.gcd(vector, channels if stride == 1 else stride),
+        "RUN": 0 if norm is None else math.gcd(vector, channels if stride == 1 else stride),
     }

@@ -49,10 +49,10 @@ def _load(x_ptr, t, stride_xt, place):
 
 
 @triton.jit
-def _membrane(x, v, t, a, b, place, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr):
+def _membrane(x, v, t, a, b, place, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr, RUN: tl.constexpr):
     """h_t of the tile."""
     _, _, counter, counter_high, lane, norm = place
-    h = normalised(x, norm) + a * v
+    h = normalised(x, norm, RUN) + a * v
     if GIVEN:
         h += b
     if NOISE != "none":
@@ -106,7 +106,7 @@ def _lif_forward_kernel(
         a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
         x = _load(x_ptr, t, stride_xt, place)
         ask_first(NOISE)
-        h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE)
+        h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE, RUN)
         spiking, v = fire(h, threshold, reset, SOFT_RESET)
         spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
         tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
@@ -176,7 +176,7 @@ def _lif_backward_kernel(
                 t = chunk * CHUNK + i
                 a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
                 x = _load(x_ptr, t, stride_xt, place)
-                h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE)
+                h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE, RUN)
                 _, v = fire(h, threshold, reset, SOFT_RESET)
             tl.store(checkpoint_ptr + wide(chunk) * numel + offsets, v, mask=mask)
         tl.debug_barrier()
@@ -198,7 +198,7 @@ def _lif_backward_kernel(
             t = tl.minimum(first + i, last)
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
             x = _load(x_ptr, t, stride_xt, place)
-            h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE)
+            h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE, RUN)
             _, v = fire(h, threshold, reset, SOFT_RESET)
             membranes = membranes + (h,)
 

@@ -21,7 +21,7 @@ def _membrane(x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
     ask_first(NOISE)
     norm = channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
-    h = normalised(x, norm)
+    h = normalised(x, norm, RUN)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
     return h, offsets, mask

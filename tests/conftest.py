@@ -21,7 +21,7 @@ except ImportError:  # then the property tests are skipped
     pass
 else:
     quiet = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-    settings.register_profile("default", max_examples=100, derandomize=True, **quiet)
+    settings.register_profile("default", max_examples=40, derandomize=True, **quiet)
     settings.register_profile("long", max_examples=2000, **quiet)
     settings.load_profile(os.environ.get("FASTLIF_TEST_PROFILE", "default"))
 

@@ -74,7 +74,7 @@ FEW = ("images", "channels_last", "vectors", "one channel")  # of which others d
     "backend, shape",
     [(backend, shape) for backend in BACKENDS for shape in SHAPES if shape in FEW or backend == "triton"],
 )
-def test_fused_as_one_after_the_other(backend, shape, neuron, fresh_compiler):
+def test_fused_as_one_after_the_other(backend, shape, neuron):
     x, norm = example(shape)
     (spikes, grads, buffers), (expected, wanted, wanted_buffers) = both(norm, NEURONS[neuron](backend), x)
     assert spikes.dtype == x.dtype and spikes.stride() == x.stride() and 0.02 < float(spikes.detach().mean()) < 0.98
@@ -88,7 +88,7 @@ def test_fused_as_one_after_the_other(backend, shape, neuron, fresh_compiler):
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("shape", ["images", "channels_last"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_in_evaluation(backend, shape, neuron, fresh_compiler):
+def test_in_evaluation(backend, shape, neuron):
     x, norm = example(shape)
     norm.running_mean.uniform_(-1, 1)
     (spikes, _, _), (expected, _, _) = both(norm, NEURONS[neuron](backend), x, training=False)
@@ -98,7 +98,7 @@ def test_in_evaluation(backend, shape, neuron, fresh_compiler):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("neuron", ["noisy", "LIF"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_16_bits(backend, neuron, dtype, fresh_compiler):
+def test_16_bits(backend, neuron, dtype):
     """Against float32: what is normalised is not rounded on its way to the neuron."""
     x, norm = example("images")
     x = x.to(dtype)
@@ -145,7 +145,7 @@ FAR = {torch.float32: (2000, 0.01), torch.bfloat16: (384, 16), torch.float16: (1
     ids=lambda value: str(value).removeprefix("torch."),
 )
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_a_mean_of_many_deviations(training, backend, dtype, fresh_compiler):
+def test_a_mean_of_many_deviations(training, backend, dtype):
     if training and DEVICE == "cuda":
         pytest.skip("PyTorch's float32 mean is itself off by a good part of a deviation")
     mean, deviation = FAR[dtype]
@@ -171,7 +171,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("neuron", UNUSUAL)
-def test_every_option_counts(neuron, fresh_compiler):
+def test_every_option_counts(neuron):
     x, norm = example("images")
     norm.momentum, norm.eps = 0.35, 0.8
     neuron = UNUSUAL[neuron](BACKENDS[-1])
@@ -181,7 +181,7 @@ def test_every_option_counts(neuron, fresh_compiler):
 
 
 @pytest.mark.parametrize("neuron", ["noisy", "LIF"])
-def test_a_surrogate_set_by_name(neuron, fresh_compiler):
+def test_a_surrogate_set_by_name(neuron):
     x, norm = example("images")
     named, neuron = NEURONS[neuron](BACKENDS[-1]), NEURONS[neuron](BACKENDS[-1])
     named.surrogate, neuron.surrogate = "sigmoid", Surrogate("sigmoid")
@@ -208,7 +208,7 @@ def kept_bytes(function):
 
 
 @pytest.mark.parametrize("neuron", ["noisy", "LIF, T = 10"])
-def test_a_fused_neuron_keeps_nothing_of_its_own(neuron, fresh_compiler):
+def test_a_fused_neuron_keeps_nothing_of_its_own(neuron):
     x, norm = example("images")
     x.requires_grad_()
     small = 8 * 4 * x.shape[1] + 8  # statistics and weights of the channels, the seed
@@ -236,7 +236,7 @@ def test_fuse_is_a_copy_of_the_same_modules_and_keys():
 
 
 @pytest.mark.parametrize("spiking", ["single step", "MultiStep of LIF", "converted"])
-def test_a_fused_network_trains_and_runs_as_before(spiking, fresh_compiler):
+def test_a_fused_network_trains_and_runs_as_before(spiking):
     torch.manual_seed(0)
     model = network(lambda: LIF(timesteps=4)) if spiking == "MultiStep of LIF" else network()
     fused, x = fuse(model), torch.rand(16, 3, 10, 10, device=DEVICE)
@@ -288,7 +288,7 @@ UNFUSED = {
 
 
 @pytest.mark.parametrize("change", UNFUSED)
-def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch, fresh_compiler):
+def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch):
     norm, neuron, x = nn.BatchNorm2d(6), NoisyLIF(), torch.randn(4, 6, 5, 5, requires_grad=True)
     UNFUSED[change](norm, neuron)
     called = []
@@ -301,7 +301,7 @@ def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch,
 
 
 @pytest.mark.parametrize("kind", ["forward_pre", "forward", "full_backward_pre", "full_backward"])
-def test_a_hook_of_all_modules_sees_both(kind, fresh_compiler):
+def test_a_hook_of_all_modules_sees_both(kind):
     model, seen = fuse(network()), []
     handle = getattr(torch_module, f"register_module_{kind}_hook")(lambda module, *_: seen.append(module))
     try:
@@ -326,7 +326,7 @@ def test_wrong_arguments():
         batch_norm_neuron(nn.BatchNorm1d(3), LIF(timesteps=4), torch.rand(6, 3))
 
 
-def test_no_second_derivative(fresh_compiler):
+def test_no_second_derivative():
     x = torch.randn(8, 3, requires_grad=True)
     (grad,) = torch.autograd.grad(batch_norm_neuron(nn.BatchNorm1d(3), NoisyLIF(), x).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiated twice"):

@@ -51,7 +51,7 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("use, channels_last, dtype", COMBINATIONS)
 @pytest.mark.parametrize("backend", ["reference", "auto"])
-def test_restored_exactly(use, backend, channels_last, dtype, packed, fresh_compiler):
+def test_restored_exactly(use, backend, channels_last, dtype, packed):
     with fastlif.packed_spikes():
         output = USES[use](spikes_of(backend, channels_last, dtype))
     assert len(packed) == 1 and 0.1 < float(packed[0][0].mean()) < 0.9
@@ -63,7 +63,7 @@ def test_restored_exactly(use, backend, channels_last, dtype, packed, fresh_comp
 
 
 @pytest.mark.parametrize("T", [1, 4])
-def test_gradients_of_a_network_are_the_same_bits(T, packed, fresh_compiler):
+def test_gradients_of_a_network_are_the_same_bits(T, packed):
     torch.manual_seed(0)
     neuron = NoisyLIF if T == 1 else lambda: LIF(timesteps=T)
     model = nn.Sequential(
@@ -81,7 +81,7 @@ def test_gradients_of_a_network_are_the_same_bits(T, packed, fresh_compiler):
     assert all(map(torch.equal, *results))
 
 
-def test_nothing_but_spikes_is_packed(packed, fresh_compiler):
+def test_nothing_but_spikes_is_packed(packed):
     with fastlif.packed_spikes():
         spikes = spikes_of("auto")
         changed = spikes.clone()
@@ -100,7 +100,7 @@ def test_nothing_but_spikes_is_packed(packed, fresh_compiler):
     assert not packed
 
 
-def test_a_change_in_place_is_still_an_error(fresh_compiler):
+def test_a_change_in_place_is_still_an_error():
     with fastlif.packed_spikes():
         x = torch.rand(4, requires_grad=True)
         y = x * 2
@@ -110,7 +110,7 @@ def test_a_change_in_place_is_still_an_error(fresh_compiler):
         z.sum().backward()
 
 
-def test_half_of_the_spikes_packed_with_the_rest_of_a_view(packed, fresh_compiler):
+def test_half_of_the_spikes_packed_with_the_rest_of_a_view(packed):
     with fastlif.packed_spikes():
         spikes = spikes_of("auto")
         USES["product"](spikes[:3])  # the first samples fill their memory

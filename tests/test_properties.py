@@ -679,8 +679,8 @@ def test_layer_statistics_of_any_size(numel, room):
     """Mean and largest deviation of the second step against a sum in float64, and its spikes given these."""
     x = large_input(numel)
     keywords = {"decay": 0.5, "tau": None, "threshold": 1.0, "reset": 0.0, "alpha": 4.0, "beta": 0.25,
-                "noise": Noise("none"), "surrogate": "atan", "detach_reset": False, "seed": None,
-                "initial_state": None, "backend": "triton"}  # fmt: skip
+                "noise": Noise("none"), "residual": "matched", "surrogate": "atan",
+                "detach_reset": False, "seed": None, "initial_state": None, "backend": "triton"}  # fmt: skip
     spikes, v, mean, deviation = noisy_lif_with_statistics(x.expand(2, 1, numel), statistics="layer", **keywords)
     total, low, high = 0.0, math.inf, -math.inf
     for part, fired in zip(x.split(CHUNK), spikes[0, 0].split(CHUNK)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("triton")
+triton = pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[1]
 MEASURE = """
@@ -20,6 +20,7 @@ for target, dtype, case in json.loads(sys.argv[1]):
     print(json.dumps([result.spills, *widest, result.instructions_per_element, result.bytes_in_flight, str(case)]))
 """
 PLAIN = {"noise": "none", "statistics": "none"}
+TUNED = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 8)  # with older ones everything has to compile
 
 # (case, most instructions per element or neuron-step, least KB in flight on a multiprocessor): sm_90, fp16, as triton
 # 3.8 and 3.9 compile it. 32 KB are more than twice what 3e12 B/s times 0.6 us over 132 multiprocessors takes; what is
@@ -83,7 +84,11 @@ def measured(jobs):
     command = [sys.executable, "-c", MEASURE, json.dumps(jobs)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500)
     assert result.returncode == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    results = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(results) == len(jobs)
+    if not TUNED:
+        pytest.skip(f"all compiled; the budgets are those of triton 3.8, and this is {triton.__version__}")
+    return results
 
 
 @pytest.mark.parametrize("cases, width", [(FORWARD, 128), (BACKWARD, 64)], ids=["forward", "backward"])
@@ -98,9 +103,7 @@ def test_budgets(cases, width):
 
 
 def test_no_spills_anywhere():
-    results = measured(ELSEWHERE)
-    assert len(results) == len(ELSEWHERE)
-    for (spills, *_, name), (target, dtype, _) in zip(results, ELSEWHERE):
+    for (spills, *_, name), (target, dtype, _) in zip(measured(ELSEWHERE), ELSEWHERE):
         assert not spills, (target, dtype, name)
 
 

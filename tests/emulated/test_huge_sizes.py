@@ -90,15 +90,15 @@ def assert_close(actual, expected):
 @pytest.mark.parametrize("norm", ["", "contiguous", "channels_last"])
 def test_noisy_spike(norm, kind, numel):
     noise = Noise(kind)
-    scalars = noise.scalars(noise.mean, noise.half_range) if kind != "none" else ()
+    scalars = noise.scalars() if kind != "none" else ()
     x, spikes, grad, grad_x = (sparse(numel) for _ in range(4))
     parts = windows(numel)
     fill(x, parts)
     fill(grad, parts)
-    scale, shift, stride = torch.rand(13) + 0.5, torch.rand(13) * 0.3, 49 if norm == "contiguous" else 1
+    factors, stride = torch.rand(3, 13) * 0.3 + 0.2, 49 if norm == "contiguous" else 1
     seed = SEED if kind != "none" else None
     options = {"noise": kind, "noise_scalars": scalars, "threshold": 1.0}
-    options["batch_norm"] = (scale, shift, stride) if norm else None
+    options["batch_norm"] = (factors, stride) if norm else None
     with only_owners(parts, numel):
         kernels.noisy_spike_forward(x, spikes, seed, **options)
         kernels.noisy_spike_backward(grad, x, grad_x, seed, **options, surrogate="atan", surrogate_width=2.0)
@@ -106,7 +106,8 @@ def test_noisy_spike(norm, kind, numel):
         h = x[part].double()
         if norm:
             channel = torch.arange(part.start, part.stop) // stride % 13
-            h = h * scale[channel].double() + shift[channel].double()
+            mean, scale, bias = factors[:, channel].double()
+            h = (h - mean) * scale + bias
         h = h + noise_of(part, 0, kind, scalars)
         assert_spikes_agree(spikes[part], h)
         assert_close(grad_x[part], grad[part].double() * reference.SURROGATES["atan"](h - 1, 2.0))
@@ -143,7 +144,7 @@ def test_scan(T, kind, static, numel):
     a, b, scalars, seed, mean, deviation = torch.full((T,), 0.5), torch.zeros(T), (), None, None, None
     if kind != "none":
         noise, seed = Noise(kind), SEED
-        scalars = noise.scalars(noise.mean - 0.5, noise.half_range - 0.25)
+        kind, scalars = reference.residual_noise(noise, 4.0, 0.5, "matched")
         mean, deviation = (torch.linspace(low, low + 0.2, T)[:, None].contiguous() for low in (0.1, 0.5))
         share = 0.25 / deviation.double()[:, 0]
         a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
@@ -192,7 +193,7 @@ def test_noisy_lif(numel, monkeypatch):
     fill(state, parts, 0.3, 0)
     initial = [state[0, part].double() for part in parts]
     noise = Noise(kind)
-    scalars = noise.scalars(noise.mean - 0.5, noise.half_range - 0.25)
+    kind, scalars = reference.residual_noise(noise, 4.0, 0.5, "matched")
     with driver.only(lambda grid: chosen):
         last, mean, deviation = kernels.noisy_lif_forward(
             x, spikes, state, SEED, decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, reset=0.0, noise=kind,
