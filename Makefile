@@ -24,8 +24,8 @@ newest := torch==2.15.0 triton==3.9.0 torchvision==0.29.2
 # The libraries that ours is compared with, on the torch that pip chooses.
 peers := spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0
 
-# The library itself, without the benchmarks, the packaging and what is compiled.
-LIBRARY := $(addprefix tests/test_,FILES_OF_FAST)
+# The library itself: without the benchmarks, the packaging, and what torch.compile takes long for.
+LIBRARY := $(patsubst %,tests/test_%.py,reference functional modules passes time_axis conversion operators packing kernels)
 
 .PHONY: help demo figures lint test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers test-mutants gpu gpu-check clean
 
