@@ -169,7 +169,7 @@ NOISY_SPIKE = [
      "test_kernels.py::test_a_tie_is_no_spike"),
     ("the surrogate's threshold is 0", "surrogate_derivative(h - threshold,", "surrogate_derivative(h,", _SURROGATES),
     ("noise of another step", "counter_high, 0, lane", "counter_high, 1, lane", _TRITON_NOISE),
-    ("batch normalisation is ignored", "h = normalised(x, norm)", "h = x.to(tl.float32)",
+    ("batch normalisation is ignored", "h = normalised(x, norm, RUN)", "h = x.to(tl.float32)",
      "test_fusion.py::test_fused_as_one_after_the_other[triton-images-noisy]"),
 ]
 
