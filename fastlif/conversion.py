@@ -40,7 +40,8 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
     """A copy of ``model`` with every ``nn.ReLU`` swapped for a spiking neuron; the weights keep their state_dict keys.
 
     Args:
-        model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise.
+        model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise. It may have
+            stateful neurons already, as a part of a converted model has.
         neuron: what makes a neuron, by default :class:`fastlif.NoisyLIF`.
         keywords: passed to it.
 
@@ -72,7 +73,7 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
                     parent.activation_relu_or_gelu = 0  # else its fast path computes a ReLU and calls no neuron
             if isinstance(child, nn.TransformerEncoder):
                 child.use_nested_tensor = False  # it is for that fast path alone
-    if not swapped:
+    if not swapped and not any(neuron.stateful for neuron in neurons(model)):  # those are told apart, below
         raise ValueError(
             f"{type(model).__name__} has no nn.ReLU to swap"
             + (f"; what it has: {'; '.join(left)}. Replace these by nn.ReLU modules first" if left else "")
@@ -246,8 +247,10 @@ class MultiStep(nn.Module):
             raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
         self.model = _copy(model)
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
+        self.running: list[Pass] = []
         for neuron in neurons(self.model):
             neuron.needs_pass = True
+            neuron.running = self.running
             if isinstance(neuron, NoisyLIF):
                 neuron.convert(alpha=alpha, beta=beta, residual=residual, statistics=statistics)
         self.timesteps = timesteps
@@ -271,10 +274,14 @@ class MultiStep(nn.Module):
             input = input.expand(self._timesteps, *input.shape).flatten(0, 1)
         around, current = thread.current, Pass(self._timesteps, None if self.repeat_input else batch)
         thread.current = current
+        if not torch.compiler.is_compiling():
+            self.running.append(current)
         try:
             output = self.model(input, *args, **keywords)
         finally:
             thread.current = around
+            if not torch.compiler.is_compiling():
+                self.running.remove(current)
         output = _mean_over_time(output, current.timesteps, batch)
         if not torch.compiler.is_compiling():
             current.keep(output)
@@ -322,13 +329,15 @@ class MultiStep(nn.Module):
                     raise ValueError(f"each batch must hold something, got one of shape {tuple(input.shape)}")
                 for neuron in states:
                     neuron.reset()
-                thread.recording = {}
-                self(input)
+                recording = thread.recording = {}
+                try:
+                    self(input)
+                finally:
+                    thread.recording = None
                 for neuron in converted:
-                    calls = [torch.stack(pair) for pair in thread.recording.get(neuron, [])]  # each [2, T]
+                    calls = [torch.stack(pair) for pair in recording.get(neuron, [])]  # each [2, T]
                     recordings[neuron].append(torch.stack(calls, dim=1) if calls else None)
         finally:
-            thread.recording = None
             for module, mode in modes.items():
                 module.training = mode
             for neuron, state in states.items():

@@ -124,8 +124,14 @@ def mark_passes(model: nn.Module) -> None:
 
 
 def _begin_pass(model, arguments):
-    if thread.current is None:  # otherwise that of a model around this one goes on
-        thread.current = Pass(root=model)
+    around = thread.current
+    if around is not None and around.root is not model and (around.root is None or _holds(around.root, model)):
+        return  # the pass of a model around this one goes on
+    thread.current = Pass(root=model)  # in place of one that an interrupt from the keyboard has left, if there is one
+
+
+def _holds(model: nn.Module, part: nn.Module) -> bool:
+    return any(module is part for module in model.modules())
 
 
 def _end_pass(model, arguments, output):
@@ -150,6 +156,7 @@ class Neuron(nn.Module):
         # state_dict, and copies and pickles like any tensor.
         self.states: dict[int, torch.Tensor] = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
+        self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
 
     @property
     def reset(self) -> Callable[[], None]:
@@ -165,8 +172,16 @@ class Neuron(nn.Module):
 
     def _pass(self) -> Pass | None:
         """The pass that a call belongs to, if anyone marked one."""
-        if thread.current is not None or not _in_backward():
-            return thread.current
+        current = thread.current
+        if current is not None:
+            return current if current.root is None or self.needs_pass else None
+        if not _in_backward():
+            if self.running and not torch.compiler.is_compiling():
+                raise RuntimeError(
+                    "a neuron of a MultiStep model was called in another thread than the model, where it cannot be "
+                    "told which pass it belongs to: call all parts of the model in the thread that calls the model"
+                )
+            return None
         node = torch._C._current_autograd_node()
         found = None if node is None else node.metadata.get(PASS)
         if found is not None and self in found.calls:
@@ -195,7 +210,8 @@ class Neuron(nn.Module):
             if self.stateful and self.needs_pass:
                 raise RuntimeError(
                     "a stateful neuron of a converted model was called outside of that model, which alone tells its "
-                    "calls apart: call the whole model and not its forward, or convert the part that you call"
+                    "calls apart: call the whole model and not its forward, or fastlif.convert(part), a copy of the "
+                    "part, which tells them apart too"
                 )
         elif current is thread.current:
             call = current.call(self)

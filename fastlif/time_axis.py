@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.conversion import _copy
+from fastlif.conversion import MultiStep, _copy
 from fastlif.modules import Neuron, NoisyLIF, neurons, reset
 
 __all__ = ["check_time_axis"]
@@ -97,10 +97,11 @@ def check_time_axis(
 
 
 def _check_timesteps(model: nn.Module) -> None:
-    """All neurons of a model must agree on T, as a batch has one time axis."""
+    """All neurons must agree on T, as a batch has one time axis; a MultiStep is sure that its own do."""
+    inside = {neuron for multi in model.modules() if isinstance(multi, MultiStep) for neuron in neurons(multi)}
     found: dict[int, str] = {}
     for name, module in model.named_modules():
-        if isinstance(module, Neuron) and module.timesteps is not None:
+        if isinstance(module, Neuron) and module.timesteps is not None and module not in inside:
             found.setdefault(module.timesteps, f"{name or 'the model'} has timesteps={module.timesteps}")
     if len(found) > 1:
         raise ValueError(f"the neurons of a model must agree on timesteps: {', '.join(found.values())}")

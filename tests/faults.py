@@ -406,7 +406,7 @@ CONVERSION = [
      "test_conversion.py::test_frozen_layers_stay_frozen"),
     ("calibration forgets the carried membrane", "                neuron.states = state\n", "                pass\n",
      "test_conversion.py::test_calibration_leaves_the_carried_membrane_alone"),
-    ("calibration goes on recording", "            thread.recording = None\n", "            pass\n",
+    ("calibration goes on recording", "                    thread.recording = None\n", "                    pass\n",
      "test_conversion.py::test_calibration_freezes_what_the_neurons_saw"),
     ("NaN is calibrated", "if not all(bool(statistics.isfinite().all()) for statistics in frozen.values()):",
      "if False:",

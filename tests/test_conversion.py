@@ -397,3 +397,18 @@ def test_the_residual_noise_of_a_converted_network():
     assert not torch.equal(*outputs.values())
     torch.manual_seed(0)
     assert torch.equal(MultiStep(given, 4)(x), outputs["matched"])
+
+
+def test_calibration_leaves_other_models_alone():
+    """A data loader may run a calibrated model of its own between two batches."""
+    first, second = (MultiStep(small(noise=Noise("none")), 3) for _ in range(2))
+    first.calibrate([torch.rand(4, 1, 8, 8)])
+    x = torch.rand(4, 1, 8, 8)
+    expected = first(x)
+
+    def batches():
+        for _ in range(2):
+            assert torch.equal(first(x), expected)
+            yield x
+
+    second.calibrate(batches())

@@ -1,5 +1,6 @@
 """What a neuron knows of the forward that it is called in: which call this is, T, and what is computed again."""
 
+import concurrent.futures
 import copy
 import pickle
 import threading
@@ -99,10 +100,26 @@ def test_torchvisions_residual_networks(block, count):
 def test_a_part_of_a_converted_stateful_model_is_not_called_alone():
     model = blocks(LIF, stateful=True, **REFERENCE)
     for call in (model[0], model.forward, nn.Sequential(*model.children())):
-        with pytest.raises(RuntimeError, match="outside of that model.*convert the part that you call"):
+        with pytest.raises(RuntimeError, match=r"outside of that model.*fastlif.convert\(part\)"):
             call(torch.rand(4, 6))
-    part = fastlif.convert(nn.Sequential(nn.Linear(6, 6), nn.ReLU()), LIF, stateful=True, **REFERENCE)
-    part(torch.rand(4, 6))
+    part, x = fastlif.convert(nn.Sequential(*model.children())[:1]), torch.rand(4, 6)
+    assert part(x).shape == (4, 6)
+    assert len(part[0].relu.states) == 2 and not model[0].relu.states
+
+
+def test_an_interrupted_pass_is_over():
+    """The user's Ctrl-C leaves a forward without its hooks."""
+    model, other = (blocks(LIF, stateful=True, **REFERENCE) for _ in range(2))
+    interrupt = model[0].register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        model(torch.rand(4, 6))
+    interrupt.remove()
+    alone, x = LIF(stateful=True, **REFERENCE), torch.full((4, 1), 0.6)
+    assert [float(alone(x).mean()) for _ in range(4)] == [0, 0, 1, 0]
+    for left in (other, model):
+        left(torch.rand(4, 6))
+        left(torch.rand(4, 6))
+        assert len(left[0].relu.states) == 2
 
 
 def test_a_failed_pass_is_over():
@@ -258,7 +275,7 @@ def test_what_cannot_be_told_is_an_error():
 def test_checkpoints_in_checkpoints(nested):
     plain = parts(**REFERENCE)
     inner = Checkpointed(*plain[:4], use_reentrant=False)
-    split = MultiStep(nn.Sequential(Checkpointed(inner, *plain[4:], use_reentrant=nested and False)), 2)
+    split = MultiStep(nn.Sequential(Checkpointed(inner, *plain[4:], use_reentrant=False)), 2)
     whole, x = MultiStep(nn.Sequential(*plain), 2), torch.rand(4, 6, requires_grad=True)
     expected = gradients(whole, whole(x).square().sum(), x)
     y = checkpoint(split, x, use_reentrant=False) if nested else split(x)
@@ -283,6 +300,18 @@ def test_a_pass_goes_with_its_graph():
 
 
 # --- Threads ------------------------------------------------------------------------------------------------------
+
+
+def test_a_part_in_another_thread_is_refused():
+    class Elsewhere(nn.Sequential):
+        def forward(self, x):
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                return pool.submit(super().forward, x).result()
+
+    multi = MultiStep(nn.Sequential(nn.Linear(6, 6), Elsewhere(LIF(**REFERENCE))), 2)
+    with pytest.raises(RuntimeError, match="in another thread than the model"):
+        multi(torch.rand(4, 6))
+    assert not multi.running
 
 
 def test_passes_in_several_threads_do_not_wait_for_each_other():

@@ -118,6 +118,9 @@ RIGHT = {
     "time first for all": lambda: check_time_axis(LIF(None, **REFERENCE), STEPS, batch_dim=1),
     "batch first, transposed": lambda: check_time_axis(layers(4, 4), STEPS, call=batch_first_mended),
     "MultiStep": lambda: check_time_axis(MultiStep(layers(1, 1, neuron=NoisyLIF), 4), STATIC),
+    "two of MultiStep": lambda: check_time_axis(
+        nn.Sequential(MultiStep(layers(1, neuron=NoisyLIF), 2), MultiStep(layers(1, neuron=NoisyLIF), 4)), STATIC
+    ),
     "single step": lambda: check_time_axis(layers(1, 1, neuron=NoisyLIF), STATIC),
 }
 WRONG = {
