@@ -1,5 +1,5 @@
 # Everything runs in a virtual environment of its own, .venv, which any target makes first. With RUN=python3 on the
-# command line that Python is used as it is, and nothing is installed: fastlif and its extra "test" must be there.
+# command line that Python is used as it is, and nothing is installed: fastlif and its extra "dev" must be there.
 
 PYTHON ?= python3
 DATASET ?= digits

@@ -30,7 +30,21 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
+def pytest_runtest_setup():
+    return (yield from _a_finding_fails())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    return (yield from _a_finding_fails())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown():
+    return (yield from _a_finding_fails())
+
+
+def _a_finding_fails():
     """What a checker finds comes first: it may be why the test fails."""
     before = len(driver.reports)
     try:

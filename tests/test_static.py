@@ -20,12 +20,13 @@ for target, dtype, case in json.loads(sys.argv[1]):
     print(json.dumps([result.spills, *widest, result.instructions_per_element, result.bytes_in_flight, str(case)]))
 """
 PLAIN = {"noise": "none", "statistics": "none"}
-TUNED = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 8)  # with older ones everything has to compile
+VERSION = tuple(map(int, triton.__version__.split(".")[:2]))
+ALLOWANCE = 1 if VERSION in ((3, 8), (3, 9)) else 1.15
 
 # (case, most instructions per element or neuron-step, least KB in flight on a multiprocessor): sm_90, fp16, as triton
 # 3.8 and 3.9 compile it. 32 KB are more than twice what 3e12 B/s times 0.6 us over 132 multiprocessors takes; what is
 # below stays above those 14, but for the backward of a converted neuron over long T, which computes for longer than it
-# waits.
+# waits. Other versions may take 15 % more.
 FORWARD = [
     ({"launcher": "noisy_spike_forward"}, 29, 32),
     ({"launcher": "noisy_spike_forward", "noise": "uniform"}, 15.5, 32),
@@ -86,7 +87,7 @@ def measured(jobs):
     assert result.returncode == 0, result.stderr
     results = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(results) == len(jobs)
-    if not TUNED:
+    if VERSION < (3, 8):
         pytest.skip(f"all compiled; the budgets are those of triton 3.8, and this is {triton.__version__}")
     return results
 
@@ -98,7 +99,7 @@ def test_budgets(cases, width):
     ):
         assert not spills, name
         assert load >= width and store >= width, name
-        assert 0.5 * budget < instructions <= budget, (name, instructions)
+        assert 0.5 * budget < instructions <= ALLOWANCE * budget, (name, instructions)
         assert in_flight >= 1024 * kilobytes, (name, in_flight)
 
 
