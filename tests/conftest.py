@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 
 import pytest
 import torch
@@ -24,6 +25,30 @@ else:
     settings.register_profile("default", max_examples=40, derandomize=True, **quiet)
     settings.register_profile("long", max_examples=2000, **quiet)
     settings.load_profile(os.environ.get("FASTLIF_TEST_PROFILE", "default"))
+
+
+# Cases that take long, beside quicker ones of the same test. Whole tests say so themselves: pytest.mark.long.
+LONG_CASES = re.compile(
+    r"""test_noise.py::test_backends_draw_the_same_noise\[sample-
+    |test_noise.py::test_two_calls_in_a_compiled_graph_draw_twice\[(reference|triton)
+    |test_fusion.py::test_16_bits\[compiled-.*-dtype1
+    |test_fusion.py::test_a_fused_network_trains_and_runs_as_before\[MultiStep
+    |test_fusion.py::test_compiled\[False
+    |test_pytorch.py::test_(distributed_data_parallel|compile_whole_for_every_batch_size)\[resnet18
+    |test_pytorch.py::test_no_layout_is_ever_copied\[.*-(single|calibrated)-
+    |test_pytorch.py::test_compile_by_inductor\[single
+    |test_transforms.py::test_per_example_gradients\[triton-noisy_lif,
+    |test_transforms.py::test_batches_of_any_size_share_a_compilation\[.*-None
+    |test_install.py::test_first_steps\[without[ ](triton|torchvision)
+    |test_install.py::test_a_wheel_holds_the_package_alone\[from[ ]the[ ]sdist""",
+    re.VERBOSE,
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if LONG_CASES.search(item.nodeid):
+            item.add_marker(pytest.mark.long)
 
 
 def pytest_runtest_setup(item):

@@ -137,8 +137,9 @@ def test_settings_change_no_bit(backend, name):
     assert counters["stats"]["unique_graphs"] == compiled_graphs
 
 
+@pytest.mark.long
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
-@pytest.mark.parametrize("name", EVERYTHING if os.environ.get("FASTLIF_TEST_PROFILE") == "long" else ["lif"])
+@pytest.mark.parametrize("name", EVERYTHING)
 def test_graphs_do_not_depend_on_the_settings_they_were_compiled_under(name):
     expected = EVERYTHING[name]("compiled")
     for setting in ("float64", "bfloat16", "deterministic", "default device", "autocast"):

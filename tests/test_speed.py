@@ -177,6 +177,7 @@ def steps_made(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_the_training_step_experiment(steps_made):
     (path,) = steps_made.glob("*.csv")
     rows = results.read(path)
@@ -195,6 +196,7 @@ def test_the_training_step_experiment(steps_made):
     assert main(["plot", "--out", str(steps_made)]) == 0
 
 
+@pytest.mark.long
 def test_findings_of_a_training_step(steps_made):
     (path,) = steps_made.glob("*.csv")
     row = results.read(path)[0]

@@ -246,6 +246,7 @@ distributed.leave(0)
 """
 
 
+@pytest.mark.long
 def test_two_processes_train_what_one_does(tmp_path):
     """Without noise and batch normalisation the mean of two halves' gradients is that of the whole batch."""
     script = tmp_path / "worker.py"
