@@ -1,7 +1,6 @@
 """What PyTorch keeps for the whole process, such as the default dtype or the number of threads, changes no bit."""
 
 import contextlib
-import os
 
 import pytest
 import torch
