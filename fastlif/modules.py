@@ -245,7 +245,7 @@ class Neuron(nn.Module):
     def _initial_state(self, x: torch.Tensor, call: int) -> torch.Tensor | None:
         if not self.stateful:
             return None
-        if torch.compiler.is_exporting():
+        if torch.compiler._is_exporting_flag:  # is_exporting() is true in whatever torch 2.11 compiles
             raise RuntimeError(
                 "a stateful neuron cannot be exported, as the exported program would forget its membrane: export with "
                 "stateful=False, or carry the membrane yourself, through initial_state and return_state of "
