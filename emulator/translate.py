@@ -495,6 +495,16 @@ class Translator:
                 raise Unsupported(instruction.opcode)
             return self.write(target, *result, mask)
         kind, rest = mods[-1], mods[:-1]
+        if name == "setp" and kind in ("f16x2", "bf16x2"):  # a predicate for each half
+            lines = []
+            for part, start in zip(target.split("|"), (0, 16), strict=True):
+
+                def read_half(i, half_kind, start=start):
+                    bits = f"({read(i, 'u32')} >> np.uint32({start})).astype('u2')"
+                    return bits if half_kind == "b16" else f"{bits}.view('f2')"
+
+                lines += self.write(part, compute(name, rest, kind[:-2], read_half, len(sources)), "pred", mask)
+            return lines
         expression = compute(name, rest, kind, read, len(sources))
         if expression is None or len(used) != len(sources):  # no operand may go unnoticed
             raise Unsupported(instruction.opcode)

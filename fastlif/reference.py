@@ -109,12 +109,12 @@ def gaussian_quantile(width: float) -> tuple[float, ...]:
     Returns:
         (e, P_0, ..., P_6), e = erf(width / sqrt 2). Plain Python arithmetic: the same on every machine.
     """
-    return _fit_gaussian_quantile(f"{width!r}")  # torch.compile may take a number for a variable, a text never
+    return _fit_gaussian_quantile(width.hex())  # torch.compile may take a number for a variable, a text never
 
 
 @constant_when_compiling
 def _fit_gaussian_quantile(width: str):
-    return _fitted_gaussian_quantile(float(width))
+    return _fitted_gaussian_quantile(float.fromhex(width))
 
 
 @functools.cache
@@ -175,12 +175,12 @@ def residual_noise(noise, alpha: float, beta: float, residual: str) -> tuple[str
 def matched_width(width: float, share: float) -> float:
     """The width of a Gaussian on ``share`` of the range that has the standard deviation of one of ``width`` on all of
     it; 0, for uniform noise, where no Gaussian has so much."""
-    return _solve_matched_width(f"{width!r} {share!r}")  # a text: see gaussian_quantile
+    return _solve_matched_width(width.hex(), share.hex())  # texts: see gaussian_quantile
 
 
 @constant_when_compiling
-def _solve_matched_width(width_and_share: str):
-    return _solved_matched_width(*map(float, width_and_share.split()))
+def _solve_matched_width(width: str, share: str):
+    return _solved_matched_width(float.fromhex(width), float.fromhex(share))
 
 
 @functools.cache
