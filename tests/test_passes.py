@@ -170,7 +170,8 @@ OTHER_PASSES = {
     "another batch": lambda model: model(torch.rand(5, 6)),
     "a batch that reads as folded": lambda model: model(torch.rand(12, 6)),
     "another T": lambda model: (setattr(model, "timesteps", 3), model(torch.rand(4, 6))),
-    "a pass that failed": lambda model: pytest.raises(RuntimeError, model, torch.rand(4, 5)),
+    # The error is let go: while it lives, torch 2.11 keeps the hooks of the checkpoint that failed.
+    "a pass that failed": lambda model: pytest.raises(RuntimeError, model, torch.rand(4, 5)) and None,
     "its backward": lambda model: model(torch.rand(5, 6)).sum().backward(),
 }
 
