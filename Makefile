@@ -42,11 +42,11 @@ figures: $(STAMP)  ## measure the paper's figures and tables again: make figures
 lint: $(STAMP)  ## check the code's style
 	$(RUN) -m ruff check .
 
-test: $(STAMP)  ## run the tests, five minutes on two cores: make test [ARGS="-k kernels"]
+test: $(STAMP)  ## run the tests, seven minutes on two cores: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	@echo "Tested $(CURDIR) with $(RUN); durations and failures are above."
 
-test-fast: $(STAMP)  ## run the tests of the library alone, a minute: for those who work on it
+test-fast: $(STAMP)  ## run the tests of the library alone, for those who work on it
 	$(RUN) -m pytest $(PARALLEL) $(LIBRARY) $(ARGS)
 
 test-long: $(STAMP)  ## within an hour: many more examples, a soak, the ends of what is supported, and the peers
