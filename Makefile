@@ -49,7 +49,7 @@ test: $(STAMP)  ## run the tests, seven minutes on two cores: make test [ARGS="-
 test-fast: $(STAMP)  ## run the tests of the library alone, for those who work on it
 	$(RUN) -m pytest $(PARALLEL) $(LIBRARY) $(ARGS)
 
-test-long: $(STAMP)  ## within an hour: many more examples, a soak, the ends of what is supported, and the peers
+test-long: $(STAMP)  ## many more examples, a soak, the ends of what is supported, and the peers
 	FASTLIF_TEST_PROFILE=long $(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	$(RUN) tests/soak.py --minutes 2
 	$(MAKE) test-oldest test-cpu test-peers

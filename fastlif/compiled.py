@@ -18,8 +18,8 @@ from fastlif import reference
 
 MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph of a step is large already
 
-# Elements of x up to which one thread computes a graph. Two would save 0.1 ms at most, and lose 20 to 100 ms where
-# other processes keep the second core busy: each loop ends when all threads have had their turn.
+# Elements of x up to which one thread computes a graph. A second one would save about 0.1 ms, by an estimate. Where
+# other processes keep its core busy it costs 20 to 100 ms: each loop ends when all threads have had their turn.
 SERIAL = 1 << 17
 
 PART = 1 << 20  # elements of the single step that one call computes, a multiple of 2,048

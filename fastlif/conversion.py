@@ -47,7 +47,7 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
 
     Raises:
         TypeError: if ``model`` is not a module or cannot be copied, or ``neuron`` does not make modules.
-        ValueError: if there is no ``nn.ReLU`` to swap.
+        ValueError: if there is neither an ``nn.ReLU`` to swap nor a stateful neuron.
 
     Warns:
         UserWarning: naming the activations that could not be swapped: functional ones, found in the code of each
@@ -73,7 +73,7 @@ def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **key
                     parent.activation_relu_or_gelu = 0  # else its fast path computes a ReLU and calls no neuron
             if isinstance(child, nn.TransformerEncoder):
                 child.use_nested_tensor = False  # it is for that fast path alone
-    if not swapped and not any(neuron.stateful for neuron in neurons(model)):  # those are told apart, below
+    if not swapped and not any(neuron.stateful for neuron in neurons(model)):
         raise ValueError(
             f"{type(model).__name__} has no nn.ReLU to swap"
             + (f"; what it has: {'; '.join(left)}. Replace these by nn.ReLU modules first" if left else "")

@@ -9,7 +9,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.conversion import MultiStep, _copy
-from fastlif.modules import Neuron, NoisyLIF, neurons, reset
+from fastlif.modules import Neuron, neurons, reset
 
 __all__ = ["check_time_axis"]
 
@@ -31,7 +31,8 @@ def check_time_axis(
 
     The mistakes it finds: batch-first input where time-major is meant, a batch that is not repeated over T, neurons
     that disagree on T, and a later step that reaches an earlier one. It follows the gradients of each row of the
-    output: a row may depend on one sample only, and on no later step. A copy of the model is run, in evaluation mode.
+    output: a row may depend on one sample only, and on no later step. Statistics of a layer have no gradient, so that
+    they do not count. A copy of the model is run, in evaluation mode.
 
     Args:
         model: a model with fastlif neurons.
@@ -58,9 +59,6 @@ def check_time_axis(
     model = _copy(model).eval()
     _check_timesteps(model)
     reset(model)
-    for neuron in neurons(model):
-        if isinstance(neuron, NoisyLIF):
-            neuron.statistics = "sample"  # those of a layer make a sample depend on its batch, and are meant to
     x = input.detach().clone().requires_grad_()
     with torch.enable_grad():
         output = model(x) if call is None else call(model, x)
