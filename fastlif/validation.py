@@ -39,11 +39,14 @@ def knows_other_names(function):
 
     @functools.wraps(function)
     def named(*args, **keywords):
-        for keyword in keywords:
-            if keyword in others:
-                whose, ours, more = others[keyword]
-                raise TypeError(f"{name} takes {ours}, not {keyword} ({whose}'s name){more}")
-        return function(*args, **keywords)
+        try:
+            return function(*args, **keywords)
+        except TypeError:  # looked at only then: a call that is right pays nothing
+            for keyword in keywords:
+                if keyword in others:
+                    whose, ours, more = others[keyword]
+                    raise TypeError(f"{name} takes {ours}, not {keyword} ({whose}'s name){more}") from None
+            raise
 
     return named
 
