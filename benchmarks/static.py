@@ -39,6 +39,7 @@ import torch
 
 from benchmarks.files import write_whole
 from benchmarks.options import UsageError, file_or_folder, make_folder
+from fastlif.options import options
 from fastlif.types import NOISE_KINDS, SURROGATE_WIDTHS
 
 DESCRIPTION = "registers, spills, access widths and instructions of every kernel, compiled without a GPU"
@@ -163,38 +164,38 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
         return make(shape, dtype=dtype, device=device)
 
     launcher = getattr(kernels, case.launcher)
-    seed = None if case.noise == "none" else empty(1, dtype=torch.int64)
-    options = {
-        "noise": case.noise,
-        "noise_scalars": () if case.noise == "none" else (0.5,) * 9,
-        "threshold": 1.0,
-    }
+    size = SIZES[case.size]
+    groups = 50 if case.statistics == "sample" else 1
+    norm, shape = None, (groups, size // groups // 16 * 16 + size % 2)
     if case.batch_norm != "none":
         channels, pixels = {"one": (1, 1), "odd": (43, 5419)}.get(case.size, (64, 32 * 32))  # an odd size's divisors
-        options["batch_norm"] = empty(3, channels), 1 if case.batch_norm == "channels_last" else pixels
-    surrogate = {"surrogate": case.surrogate, "surrogate_width": SURROGATE_WIDTHS[case.surrogate]}
-    if case.launcher.startswith("noisy_spike"):
-        x, spikes, grad_x = (empty(SIZES[case.size], dtype=dtype) for _ in range(3))
-        if case.launcher == "noisy_spike_forward":
-            launcher(x, spikes, seed, **options)
-        else:
-            launcher(spikes, x, grad_x, seed, **options, **surrogate)
-        return
+        norm, shape = empty(3, channels), (size // channels // pixels, channels, pixels)
 
-    groups = 50 if case.statistics == "sample" else 1
-    features = SIZES[case.size] // groups // 16 * 16 + SIZES[case.size] % 2
-    x, spikes, grad_x = (empty(case.T, groups, features, dtype=dtype) for _ in range(3))
-    state, grad_state = (empty(groups, features) if case.state else None for _ in range(2))
-    options |= {"decay": 0.5, "inv_alpha": 0.25, "beta": 0.5, "reset": 0.0 if case.reset == "hard" else None}
-    if case.launcher == "noisy_lif_forward":
-        launcher(x, spikes, state, seed, **options)
-        return
+    def layer(*steps):  # [N, C, *], or [N, *]
+        if case.batch_norm == "channels_last":
+            return empty(*steps, shape[0], shape[2], shape[1], dtype=dtype).transpose(-1, -2)
+        return empty(*steps, *shape, dtype=dtype)
+
+    scan = not case.launcher.startswith("noisy_spike")
+    x, spikes, grad_x = (layer(*(case.T,) * scan) for _ in range(3))
+    seed = None if case.noise == "none" else empty(1, dtype=torch.int64)
+    chosen = options(
+        threshold=1.0, noise=case.noise, noise_scalars=() if case.noise == "none" else (0.5,) * 9, decay=0.5,
+        inv_alpha=0.25, beta=0.5, reset=0.0 if case.reset == "hard" else None, detach_reset=case.detach_reset,
+        surrogate=case.surrogate, surrogate_width=SURROGATE_WIDTHS[case.surrogate],
+    )  # fmt: skip
+    state, other_state = (empty(*shape) if case.state else None for _ in range(2))
     mean, deviation = (None if case.statistics == "none" else empty(case.T, groups) for _ in range(2))
-    if case.launcher == "lif_forward":
-        launcher(x, spikes, state, mean, deviation, seed, **options, return_state=case.state)
+    if case.launcher == "noisy_spike_forward":
+        launcher(x, spikes, seed, norm, chosen)
+    elif case.launcher == "noisy_spike_backward":
+        launcher(spikes, x, grad_x, seed, norm, chosen)
+    elif case.launcher == "noisy_lif_forward":
+        launcher(x, spikes, state, empty(*shape), mean, deviation, seed, chosen)
+    elif case.launcher == "lif_forward":
+        launcher(x, spikes, state, other_state, mean, deviation, seed, norm, chosen)
     else:
-        launcher(spikes, grad_state, x, state, grad_x, mean, deviation, seed, **options, **surrogate,
-                 detach_reset=case.detach_reset)  # fmt: skip
+        launcher(spikes, other_state, x, state, grad_x, state, mean, deviation, seed, norm, chosen)
 
 
 def _capture(case: Case, dtype: torch.dtype):

@@ -15,6 +15,7 @@ import torch
 from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from fastlif import reference
+from fastlif.layout import flat_steps
 
 MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph of a step is large already
 
@@ -189,21 +190,32 @@ def _unpack_bits(kind, dtype, bits, *spikes):
 # --- The launchers' counterparts ----------------------------------------------------------------------------------
 
 
-def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold, batch_norm=None):
+def noisy_spike_forward(x, spikes, seed, norm, o):
     _in_huge_pages(spikes)
+    batch_norm, (x, spikes) = _batch_norm(norm, x, 1), map(_flat, (x, spikes))
     x = _normalised(x, batch_norm, spikes)
-    scalars = _scalars(threshold, *noise_scalars)
+    scalars = _scalars(o.threshold, *o.noise_scalars)
     for first, *parts in _parts(x, spikes):
-        _run(_noisy_spike, (noise,), *parts, first, seed, scalars)
+        _run(_noisy_spike, (o.noise,), *parts, first, seed, scalars)
 
 
-def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
-                         surrogate_width, batch_norm=None):
+def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
     _in_huge_pages(grad_x)
+    batch_norm, (x, grad_spikes, grad_x) = _batch_norm(norm, x, 1), map(_flat, (x, grad_spikes, grad_x))
     x = _normalised(x, batch_norm, grad_x)
-    scalars = _scalars(threshold, surrogate_width, *noise_scalars)
+    scalars = _scalars(o.threshold, o.surrogate_width, *o.noise_scalars)
     for first, *parts in _parts(x, grad_spikes, grad_x):
-        _run(_noisy_spike_backward, (noise, surrogate), *parts, first, seed, scalars)
+        _run(_noisy_spike_backward, (o.noise, o.surrogate), *parts, first, seed, scalars)
+
+
+def _flat(x):
+    """A dense ``[N, *]`` as it lies in memory."""
+    return flat_steps(x[None], 1).reshape(-1)
+
+
+def _batch_norm(norm, x, dim):
+    """``norm`` and how far the channels of x, its dimension ``dim``, lie apart; None without normalisation."""
+    return None if norm is None else (norm, x.stride(dim) if norm.shape[1] > 1 else 1)
 
 
 def _parts(*flat):
@@ -217,62 +229,65 @@ def _parts(*flat):
         yield words, *(tensor[start : start + PART] for tensor in flat)
 
 
-def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
-                noise_scalars, return_state, batch_norm=None):
+def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, o):
     _in_huge_pages(spikes)
-    if noise == "none":
+    batch_norm, groups = _batch_norm(norm, x, 2), 1 if mean is None else mean.shape[1]
+    x, spikes = flat_steps(x, groups), flat_steps(spikes, groups)
+    if o.noise == "none":
         (x, spikes), norm = _by_channel(batch_norm, x, spikes)
     else:
         x, norm = _normalised(x, batch_norm), None
-    a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
-    scalars = _scalars(threshold, reset, *noise_scalars)
+    a, b = _coefficients(x, mean, deviation, o)
+    scalars = _scalars(o.threshold, o.reset, *o.noise_scalars)
     v = _first_membrane(x, initial_state)
-    for chunk, t in _chunks(x, noise):
-        static = (x[chunk].shape[0], noise, reset is None, True)
+    for chunk, t in _chunks(x, o.noise):
+        static = (x[chunk].shape[0], o.noise, o.reset is None, True)
         v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, norm, *spikes[chunk])
-    return v
+    if final_state is not None:
+        _flat(final_state).copy_(v.flatten())
 
 
-def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
-                      noise_scalars):
+def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
     _in_huge_pages(spikes)
-    scalars = _scalars(threshold, reset, *noise_scalars)
+    groups = mean.shape[1]
+    x, spikes = flat_steps(x, groups), flat_steps(spikes, groups)
+    scalars = _scalars(o.threshold, o.reset, *o.noise_scalars)
     v = _first_membrane(x, initial_state)
-    statistics = []
     for i in range(x.shape[0]):
         now = slice(i, i + 1)
         # decay >= 0 keeps the order, so v itself is reduced; compiled, a reduction would compile anew for larger sizes
-        mean, low, high = decay * v.mean(dim=1), decay * v.amin(dim=1), decay * v.amax(dim=1)
-        statistics.append(reference.finish_statistics(mean, low, high))
-        a, b = reference.normalisation(*statistics[-1], decay, inv_alpha, beta)
+        reduced = o.decay * v.mean(dim=1), o.decay * v.amin(dim=1), o.decay * v.amax(dim=1)
+        mean[i], deviation[i] = reference.finish_statistics(*reduced)
+        a, b = reference.normalisation(mean[i], deviation[i], o.decay, o.inv_alpha, o.beta)
         t = torch.tensor(i, dtype=torch.int32, device="cpu")
-        static = (1, noise, reset is None, True)
+        static = (1, o.noise, o.reset is None, True)
         v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, None, spikes[i])
-    mean, deviation = map(torch.stack, zip(*statistics))
-    return v, mean, deviation
+    _flat(state).copy_(v.flatten())
 
 
-def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviation, seed, *, decay, inv_alpha, beta,
-                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, batch_norm=None):
+def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm, o):
     _in_huge_pages(grad_x)
-    if noise == "none":
+    batch_norm, groups = _batch_norm(norm, x, 2), 1 if mean is None else mean.shape[1]
+    x, grad_spikes, grad_x = (flat_steps(steps, groups) for steps in (x, grad_spikes, grad_x))
+    if o.noise == "none":
         (x, grad_spikes, grad_x), norm = _by_channel(batch_norm, x, grad_spikes, grad_x)
     else:
         x, norm = _normalised(x, batch_norm), None
-    a, b = _coefficients(x, mean, deviation, decay, inv_alpha, beta)
-    chunks = _chunks(x, noise)
+    a, b = _coefficients(x, mean, deviation, o)
+    chunks = _chunks(x, o.noise)
     starts = [_first_membrane(x, initial_state)]
     for chunk, t in chunks[:-1]:
-        static = (x[chunk].shape[0], noise, reset is None, False)
-        scalars = _scalars(threshold, reset, *noise_scalars)
+        static = (x[chunk].shape[0], o.noise, o.reset is None, False)
+        scalars = _scalars(o.threshold, o.reset, *o.noise_scalars)
         starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, norm))
-    scalars = _scalars(threshold, reset, surrogate_width, *noise_scalars)
-    grad_v = torch.zeros_like(starts[0]) if grad_state is None else grad_state.view(x.shape[1:])
+    scalars = _scalars(o.threshold, o.reset, o.surrogate_width, *o.noise_scalars)
+    grad_v = torch.zeros_like(starts[0]) if grad_state is None else _flat(grad_state).view(x.shape[1:])
     for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
-        static = (x[chunk].shape[0], noise, reset is None, surrogate, detach_reset, norm is not None)
+        static = (x[chunk].shape[0], o.noise, o.reset is None, o.surrogate, o.detach_reset, norm is not None)
         grad_v = _run(_reverse_scan, static, x[chunk], grad_spikes[chunk], grad_v, v, a[chunk], b[chunk], t, seed,
                       scalars, norm, *grad_x[chunk])
-    return grad_v
+    if grad_initial_state is not None:
+        _flat(grad_initial_state).copy_(grad_v.flatten())
 
 
 def _chunks(x, noise):
@@ -281,12 +296,12 @@ def _chunks(x, noise):
     return [(slice(t, t + length), torch.tensor(t, dtype=torch.int32, device="cpu")) for t in starts]
 
 
-def _coefficients(x, mean, deviation, decay, inv_alpha, beta):
+def _coefficients(x, mean, deviation, o):
     """a_t and b_t as ``[T, groups]`` tensors."""
     if mean is None:
-        a = torch.full((x.shape[0], 1), decay, dtype=torch.float32, device=x.device)
+        a = torch.full((x.shape[0], 1), o.decay, dtype=torch.float32, device=x.device)
         return a, torch.zeros_like(a)
-    return reference.normalisation(mean, deviation, decay, inv_alpha, beta)
+    return reference.normalisation(mean, deviation, o.decay, o.inv_alpha, o.beta)
 
 
 def pack_bits(spikes, bits):
@@ -324,4 +339,4 @@ def _by_channel(batch_norm, *tensors):
 def _first_membrane(x, initial_state):
     if initial_state is None:
         return torch.zeros(x.shape[1:], dtype=torch.float32, device=x.device)
-    return initial_state.view(x.shape[1:])
+    return _flat(initial_state).view(x.shape[1:])

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import torch
 
-from fastlif import operators, reference, validation
-from fastlif.backends import choose_backend
+from fastlif import reference, validation
+from fastlif.backends import BACKENDS, choose_backend
 from fastlif.layout import batch_outermost
+from fastlif.operators import scan, single_step
+from fastlif.options import once, options
 from fastlif.packing import mark
 from fastlif.types import Noise, Surrogate
 
@@ -56,16 +58,30 @@ def noisy_spike(
         TypeError, ValueError: for wrong arguments.
         RuntimeError: if an explicitly chosen backend cannot run here.
     """
+    chosen = noisy_spike_options(noise, threshold, surrogate, backend)
     validation.check_input(input, dimensions="[N, *]", minimum=1)
+    return run_noisy_spike(input, seed, chosen)
+
+
+@once
+def noisy_spike_options(noise, threshold, surrogate, backend):
     validation.check_type("noise", noise, Noise)
     threshold = validation.check_number("threshold", threshold)
     surrogate = Surrogate.of(surrogate)
-    backend = choose_backend(backend, input)
-    seed = _seed(seed, noise, input)
+    validation.check_choice("backend", backend, BACKENDS)
+    return options(
+        threshold=threshold, noise=noise.kind, noise_scalars=noise.scalars(), surrogate=surrogate.name,
+        surrogate_width=surrogate.width, backend=backend,
+    )  # fmt: skip
+
+
+def run_noisy_spike(input, seed, chosen):
+    """:func:`noisy_spike` with its record of options."""
+    backend = choose_backend(chosen.backend, input)
+    seed = _seed(seed, chosen, input)
     if backend == "reference":
-        return mark(reference.noisy_spike(input, seed, noise=noise, threshold=threshold, surrogate=surrogate), backend)
-    options = operators.SpikeOptions(threshold, noise.kind, noise.scalars(), surrogate.name, surrogate.width, backend)
-    return mark(operators.NoisySpike.apply(input, seed, options), backend)
+        return mark(reference.noisy_spike(input, seed, chosen), backend)
+    return mark(single_step.noisy_spike(input, seed, None, chosen), backend)
 
 
 @validation.knows_other_names
@@ -104,30 +120,39 @@ def lif(
         TypeError, ValueError: for wrong arguments.
         RuntimeError: if an explicitly chosen backend cannot run here.
     """
+    chosen = lif_options(decay, tau, threshold, reset, surrogate, detach_reset, backend)
+    return_state = validation.check_flag("return_state", return_state)
     validation.check_sequence(input)
+    validation.check_initial_state(initial_state, input)
+    spikes, state = run_lif(input, initial_state, return_state, chosen)
+    return (spikes, state) if return_state else spikes
+
+
+@once
+def lif_options(decay, tau, threshold, reset, surrogate, detach_reset, backend):
+    return options(**_scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend))
+
+
+def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend):
     decay = validation.check_decay(decay, tau)
     threshold = validation.check_number("threshold", threshold)
     reset, detach_reset = validation.check_reset(reset, threshold), validation.check_flag("detach_reset", detach_reset)
     surrogate = Surrogate.of(surrogate)
-    validation.check_initial_state(initial_state, input)
-    return_state = validation.check_flag("return_state", return_state)
-    backend = choose_backend(backend, input)
+    validation.check_choice("backend", backend, BACKENDS)
+    return {
+        "decay": decay, "threshold": threshold, "reset": reset, "detach_reset": detach_reset,
+        "surrogate": surrogate.name, "surrogate_width": surrogate.width, "backend": backend,
+    }  # fmt: skip
+
+
+def run_lif(input, initial_state, return_state, chosen):
+    """:func:`lif` with its record of options: (spikes, membrane)."""
+    backend = choose_backend(chosen.backend, input)
     if backend == "reference":
-        spikes, state = reference.lif(
-            input,
-            initial_state,
-            decay=decay,
-            threshold=threshold,
-            reset=reset,
-            surrogate=surrogate,
-            detach_reset=detach_reset,
-        )
+        spikes, state = reference.lif(input, initial_state, chosen)
     else:
-        options = operators.NeuronOptions(
-            decay, 0.0, 0.0, threshold, reset, "none", (), surrogate.name, surrogate.width, detach_reset, backend
-        )
-        spikes, state = operators.LIF.apply(input, initial_state, None, None, None, return_state, options)
-    return (mark(spikes, backend), state) if return_state else mark(spikes, backend)
+        spikes, state = scan.lif(input, initial_state, None, None, None, None, return_state, chosen)
+    return mark(spikes, backend), state
 
 
 @validation.knows_other_names
@@ -179,84 +204,51 @@ def noisy_lif(
         TypeError, ValueError: for wrong arguments.
         RuntimeError: if an explicitly chosen backend cannot run here.
     """
+    chosen = noisy_lif_options(
+        decay, tau, threshold, reset, alpha, beta, noise, residual, surrogate, detach_reset, backend
+    )
+    return_state = validation.check_flag("return_state", return_state)
     validation.check_sequence(input)
     statistics = validation.check_statistics(statistics, input.shape[0], input.device)
     validation.check_statistics_values(statistics)
-    return_state = validation.check_flag("return_state", return_state)
-    spikes, state, _, _ = noisy_lif_with_statistics(
-        input,
-        decay=decay,
-        tau=tau,
-        threshold=threshold,
-        reset=reset,
-        alpha=alpha,
-        beta=beta,
-        noise=noise,
-        residual=residual,
-        statistics=statistics,
-        surrogate=surrogate,
-        detach_reset=detach_reset,
-        seed=seed,
-        initial_state=initial_state,
-        backend=backend,
-    )
+    validation.check_initial_state(initial_state, input)
+    spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, chosen)
     return (spikes, state) if return_state else spikes
 
 
-def noisy_lif_with_statistics(
-    input, *, decay, tau, threshold, reset, alpha, beta, noise, residual, statistics, surrogate, detach_reset, seed,
-    initial_state, backend,
-):  # fmt: skip
-    """:func:`noisy_lif` that gives (spikes, membrane, mean, deviation), the last two ``[T, G]``, for calibration.
-
-    G is 1, or N for ``statistics="sample"``.
-    """
-    validation.check_sequence(input)
-    decay = validation.check_decay(decay, tau)
-    threshold = validation.check_number("threshold", threshold)
-    reset, detach_reset = validation.check_reset(reset, threshold), validation.check_flag("detach_reset", detach_reset)
+@once
+def noisy_lif_options(decay, tau, threshold, reset, alpha, beta, noise, residual, surrogate, detach_reset, backend):
+    values = _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend)
     validation.check_type("noise", noise, Noise)
     alpha, beta = validation.check_normalisation(alpha, beta, noise)
     validation.check_choice("residual", residual, validation.RESIDUALS)
-    surrogate = Surrogate.of(surrogate)
-    statistics = validation.check_statistics(statistics, input.shape[0], input.device)
-    validation.check_initial_state(initial_state, input)
-    backend = choose_backend(backend, input)
+    kind, scalars = reference.residual_noise(noise, alpha, beta, residual)
+    return options(**values, inv_alpha=1 / alpha, beta=beta, noise=kind, noise_scalars=scalars)
+
+
+def run_noisy_lif(input, initial_state, statistics, seed, chosen):
+    """:func:`noisy_lif` with its record of options: (spikes, membrane, mean, deviation), the last two ``[T, G]``.
+
+    G is 1, or N for ``statistics="sample"``.
+    """
+    backend = choose_backend(chosen.backend, input)
     if statistics == "sample" and not batch_outermost(input):
         input = input.contiguous()  # each sample must be one run of memory
-    seed = _seed(seed, noise, input)
+    seed = _seed(seed, chosen, input)
     if backend == "reference":
-        spikes, *others = reference.noisy_lif(
-            input,
-            initial_state,
-            seed,
-            decay=decay,
-            threshold=threshold,
-            reset=reset,
-            alpha=alpha,
-            beta=beta,
-            noise=noise,
-            residual=residual,
-            statistics=statistics,
-            surrogate=surrogate,
-            detach_reset=detach_reset,
-        )
-        return mark(spikes, backend), *others
-    options = operators.NeuronOptions(
-        decay, 1 / alpha, beta, threshold, reset, *reference.residual_noise(noise, alpha, beta, residual),
-        surrogate.name, surrogate.width, detach_reset, backend,
-    )  # fmt: skip
-    if isinstance(statistics, str):
-        spikes, *others = operators.NoisyLIF.apply(input, initial_state, seed, statistics, options)
-        return mark(spikes, backend), *others
-    mean, deviation = (value[:, None] for value in statistics)
-    spikes, state = operators.LIF.apply(input, initial_state, mean, deviation, seed, True, options)
-    return mark(spikes, backend), state, mean, deviation
+        spikes, *others = reference.noisy_lif(input, initial_state, statistics, seed, chosen)
+    elif isinstance(statistics, str):
+        spikes, *others = scan.noisy_lif(input, initial_state, seed, statistics, chosen)
+    else:
+        mean, deviation = (value[:, None] for value in statistics)
+        spikes, state = scan.lif(input, initial_state, mean, deviation, seed, None, True, chosen)
+        others = state, mean, deviation
+    return mark(spikes, backend), *others
 
 
-def _seed(seed, noise, input):
+def _seed(seed, chosen, input):
     """A ``[1]`` int64 tensor, or None where nothing is drawn (a seed that was given is still checked)."""
-    if noise.kind == "none" and seed is None:
+    if seed is None and chosen.noise == "none":
         return None
     seed = validation.check_seed(seed, input.device)
-    return None if noise.kind == "none" else seed
+    return None if chosen.noise == "none" else seed

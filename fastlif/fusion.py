@@ -6,12 +6,12 @@ import torch
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from fastlif import functional, operators, validation
+from fastlif import functional, validation
 from fastlif.backends import choose_backend
 from fastlif.conversion import _copy
 from fastlif.modules import LIF, Neuron, NoisyLIF
+from fastlif.operators import batch_norm as operators
 from fastlif.packing import mark
-from fastlif.types import Surrogate
 
 __all__ = ["batch_norm_neuron", "fuse"]
 
@@ -93,9 +93,8 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         if steps.shape[0] > 1 and steps.stride(0) == 0:  # the same input at every step: normalised once
             return neuron(batch_norm(input))
         timesteps = steps.shape[0]
-    options, seed = _options(neuron, input), None
-    if isinstance(neuron, NoisyLIF):
-        seed = functional._seed(None, neuron.noise, input)
+    options = neuron._options() if isinstance(neuron, LIF) else neuron._single_options()
+    seed = functional._seed(None, options, input)
     weight, bias, eps = batch_norm.weight, batch_norm.bias, batch_norm.eps
     if batch_norm.training:
         batch_norm.num_batches_tracked.add_(1)
@@ -103,7 +102,7 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
             input.detach(), batch_norm.running_mean, batch_norm.running_var, batch_norm.momentum, eps
         )
         spikes = operators.BatchNormNeuron.apply(input, weight, bias, mean, invstd, seed, timesteps, options)
-        return mark(spikes, options.backend)
+        return mark(spikes, choose_backend(options.backend, input))
     invstd = torch.rsqrt(batch_norm.running_var + eps)
     norm = operators.normalisation(weight, bias, batch_norm.running_mean, invstd)
     return operators.normalised_neuron(input, norm, seed, timesteps, options)
@@ -137,16 +136,3 @@ def _fusable(batch_norm, neuron, x) -> bool:
     elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return False
     return choose_backend(neuron.backend, x) != "reference"
-
-
-def _options(neuron, x):
-    surrogate, backend = Surrogate.of(neuron.surrogate), choose_backend(neuron.backend, x)
-    if isinstance(neuron, NoisyLIF):
-        noise = neuron.noise
-        return operators.SpikeOptions(
-            neuron.threshold, noise.kind, noise.scalars(), surrogate.name, surrogate.width, backend
-        )  # fmt: skip
-    return operators.NeuronOptions(
-        neuron.decay, 0.0, 0.0, neuron.threshold, neuron.reset_to, "none", (), surrogate.name, surrogate.width,
-        neuron.detach_reset, backend,
-    )  # fmt: skip

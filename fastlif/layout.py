@@ -8,29 +8,41 @@ from __future__ import annotations
 import torch
 
 
+def dense(x: torch.Tensor) -> torch.Tensor:
+    """x ``[N, *]`` itself if it is dense, else a dense copy."""
+    return x if x.is_contiguous() else dense_steps(x[None])[0]
+
+
+def lying_like(x: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """``tensor`` ``[N, *]`` in the dense layout of x: itself, or a copy."""
+    return tensor if x.is_contiguous() and tensor.is_contiguous() else steps_as(tensor[None], x[None])[0]
+
+
 def empty_steps(x: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
     """Uninitialised ``[T, N, *]`` like x: each step dense, in the layout of x's steps, one after the other."""
+    if x.is_contiguous():
+        return torch.empty_like(x, dtype=dtype)
     strides = _dense_strides(x)
     return torch.empty_strided(x.shape, strides, dtype=dtype or x.dtype, device=x.device)
 
 
 def dense_steps(x: torch.Tensor) -> torch.Tensor:
     """x ``[T, N, *]`` itself if each step is dense, at whatever distance in time (0 included); else a dense copy."""
-    if _lie_alike(x.shape[1:], x.stride()[1:], _dense_strides(x)[1:]):
+    if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], _dense_strides(x)[1:]):
         return x
     return empty_steps(x).copy_(x)
 
 
 def steps_as(tensor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """``tensor`` ``[T, N, *]`` in the dense layout of x: itself, or a copy."""
-    if _lie_alike(x.shape, tensor.stride(), _dense_strides(x)):
+    if x.is_contiguous() and tensor.is_contiguous() or _lie_alike(x.shape, tensor.stride(), _dense_strides(x)):
         return tensor
     return empty_steps(x, tensor.dtype).copy_(tensor)
 
 
 def step_as(state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """``state`` ``[N, *]`` in the membrane's dtype and the dense layout of x's steps: itself, or a copy."""
-    return steps_as(state.to(membrane_dtype(x))[None], x[:1])[0]
+    return lying_like(x[0], state.to(membrane_dtype(x)))
 
 
 def membrane_dtype(x: torch.Tensor) -> torch.dtype:
@@ -45,7 +57,7 @@ def batch_outermost(x: torch.Tensor) -> bool:
 
 def flat_steps(x: torch.Tensor, groups: int) -> torch.Tensor:
     """A dense ``[T, N, *]`` as it lies in memory, ``[T, groups, features]``; for N groups :func:`batch_outermost`."""
-    features = x[0].numel() // max(groups, 1)
+    features = x.numel() // (x.shape[0] * groups)
     return x.as_strided((x.shape[0], groups, features), (x.stride(0), features, 1))
 
 

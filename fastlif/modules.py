@@ -330,22 +330,15 @@ class LIF(Neuron):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call = self._unfold(input)
-        result = functional.lif(
-            x,
-            decay=self.decay,
-            threshold=self.threshold,
-            reset=self.reset_to,
-            surrogate=self.surrogate,
-            detach_reset=self.detach_reset,
-            initial_state=self._initial_state(x, call),
-            return_state=self.stateful,
-            backend=self.backend,
-        )
-        if not self.stateful:
-            return self._fold(result)
-        spikes, state = result
-        self.states[call] = state.detach()
+        spikes, state = functional.run_lif(x, self._initial_state(x, call), self.stateful, self._options())
+        if self.stateful:
+            self.states[call] = state.detach()
         return self._fold(spikes)
+
+    def _options(self):
+        return functional.lif_options(
+            self.decay, None, self.threshold, self.reset_to, self.surrogate, self.detach_reset, self.backend
+        )
 
 
 class NoisyLIF(Neuron):
@@ -401,26 +394,10 @@ class NoisyLIF(Neuron):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.converted and self._single(input):
-            return functional.noisy_spike(
-                input, noise=self.noise, threshold=self.threshold, surrogate=self.surrogate, backend=self.backend
-            )
+            return functional.run_noisy_spike(input, None, self._single_options())
         x, call = self._unfold(input)
-        spikes, state, mean, deviation = functional.noisy_lif_with_statistics(
-            x,
-            decay=self.decay,
-            tau=None,
-            threshold=self.threshold,
-            reset=self.reset_to,
-            alpha=self.alpha,
-            beta=self.beta,
-            noise=self.noise,
-            residual=self.residual,
-            statistics=self._statistics(x, call),
-            surrogate=self.surrogate,
-            detach_reset=self.detach_reset,
-            seed=None,
-            initial_state=self._initial_state(x, call),
-            backend=self.backend,
+        spikes, state, mean, deviation = functional.run_noisy_lif(
+            x, self._initial_state(x, call), self._statistics(x, call), None, self._options()
         )
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
@@ -433,7 +410,17 @@ class NoisyLIF(Neuron):
         if self.timesteps is None:
             validation.check_sequence(input)
             return input.shape[0] == 1 and not self.stateful
+        validation.check_input(input, dimensions="[N, *]", minimum=1)
         return self.timesteps == 1
+
+    def _single_options(self):
+        return functional.noisy_spike_options(self.noise, self.threshold, self.surrogate, self.backend)
+
+    def _options(self):
+        return functional.noisy_lif_options(
+            self.decay, None, self.threshold, self.reset_to, self.alpha, self.beta, self.noise, self.residual,
+            self.surrogate, self.detach_reset, self.backend,
+        )  # fmt: skip
 
     def _statistics(self, x, call):
         if thread.recording is not None:
@@ -455,7 +442,8 @@ class NoisyLIF(Neuron):
                 "model, and calibrate again if the forward has changed"
             )
         now = call, slice(x.shape[0])
-        return self.calibrated_mean[now], self.calibrated_deviation[now]
+        frozen = self.calibrated_mean[now], self.calibrated_deviation[now]
+        return validation.check_statistics(frozen, x.shape[0], x.device)
 
     def convert(self, *, alpha=None, beta=None, residual=None, statistics=None) -> None:
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from fastlif import operators, reference
+from fastlif import reference
+from fastlif.operators.common import launchers
 
 __all__ = ["packed_spikes"]
 
@@ -74,7 +75,7 @@ def _pack(tensor: torch.Tensor) -> Packed | Kept:
         bits = reference.pack_bits(memory)
     else:
         bits = torch.empty_like(memory[0], dtype=torch.uint8)
-        operators.launchers(backend).pack_bits(memory, bits)
+        launchers(backend, tensor).pack_bits(memory, bits)
     return Packed(bits, tensor.shape, tensor.stride(), tensor.dtype, backend)
 
 
@@ -103,5 +104,5 @@ def _unpack(kept: Packed | Kept) -> torch.Tensor:
         for row, unpacked in zip(memory, reference.unpack_bits(bits)):
             row.copy_(unpacked)
     else:
-        operators.launchers(backend).unpack_bits(bits, memory)
+        launchers(backend, bits).unpack_bits(bits, memory)
     return tensor

@@ -302,47 +302,46 @@ def unpack_bits(bits: torch.Tensor) -> list[torch.Tensor]:
 # --- The neurons --------------------------------------------------------------------------------------------------
 
 
-def noisy_spike(x, seed=None, *, noise, threshold, surrogate):
+def noisy_spike(x, seed, options):
     """The single-step noisy neuron, Eq. (5): ``[N, *]`` to spikes ``[N, *]`` in the input's dtype."""
     h = widen(x)
-    if noise.kind != "none":
-        h = h + noise_like(x, seed, 0, noise.kind, noise.scalars())
-    return _Spike.apply(h, *_scalars(threshold, surrogate.width), surrogate.name).to(x.dtype)
+    if options.noise != "none":
+        h = h + noise_like(x, seed, 0, options.noise, options.noise_scalars)
+    return _Spike.apply(h, *_spike_arguments(options)).to(x.dtype)
 
 
-def lif(x, initial_state=None, *, decay, threshold, reset, surrogate, detach_reset):
+def lif(x, initial_state, options):
     """Plain LIF, Eq. (1)-(3): ``[T, N, *]`` to (spikes ``[T, N, *]``, last membrane ``[N, *]``)."""
     v = _first_membrane(x, initial_state)
-    spike = *_scalars(threshold, surrogate.width), surrogate.name
+    spike = _spike_arguments(options)
     spikes = []
     for x_t in x.unbind(0):
-        h = widen(x_t) + decay * v
-        s, v = fire(h, spike, threshold, reset, detach_reset)
+        h = widen(x_t) + options.decay * v
+        s, v = fire(h, spike, options)
         spikes.append(s.to(x.dtype))
     return _stack(spikes), v
 
 
-def noisy_lif(x, initial_state=None, seed=None, *, decay, threshold, reset, alpha, beta, noise, residual, statistics,
-              surrogate, detach_reset):
+def noisy_lif(x, initial_state, statistics, seed, options):
     """The converted neuron, Eq. (6)-(9): ``[T, N, *]`` to (spikes, last membrane, mean, deviation).
 
     ``statistics`` is ``"layer"``, ``"sample"``, or a pair (mean, deviation) of ``[T]`` tensors. The mean of
     decay v_{t-1} and its largest distance from it come back as ``[T, G]``: G = 1, or N for ``"sample"``.
     """
+    o = options
     v = _first_membrane(x, initial_state)
-    kind, scalars = residual_noise(noise, alpha, beta, residual)
-    spike = *_scalars(threshold, surrogate.width), surrogate.name
+    spike = _spike_arguments(o)
     spikes, means, deviations = [], [], []
     for t, x_t in enumerate(x.unbind(0)):
         if isinstance(statistics, str):
-            mean, deviation = membrane_statistics(decay * v, statistics)
+            mean, deviation = membrane_statistics(o.decay * v, statistics)
         else:
             mean, deviation = (value[t].reshape(1) for value in statistics)
-        a, b = normalisation(mean, deviation, decay, 1 / alpha, beta)
+        a, b = normalisation(mean, deviation, o.decay, o.inv_alpha, o.beta)
         h = widen(x_t) + _per_group(a, v) * v + _per_group(b, v)
-        if kind != "none":
-            h = h + noise_like(x_t, seed, t, kind, scalars)
-        s, v = fire(h, spike, threshold, reset, detach_reset)
+        if o.noise != "none":
+            h = h + noise_like(x_t, seed, t, o.noise, o.noise_scalars)
+        s, v = fire(h, spike, o)
         spikes.append(s.to(x.dtype))
         means.append(mean)
         deviations.append(deviation)
@@ -378,9 +377,11 @@ def widen(x):
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _scalars(*values):
-    """Numbers as tensors without dimensions: ``torch.compile`` loses Python's floats inside an autograd function."""
-    return [torch.scalar_tensor(value, dtype=torch.float64, device="cpu") for value in values]
+def _spike_arguments(options):
+    """What :class:`_Spike` takes beside h. Numbers are tensors without dimensions: ``torch.compile`` loses Python's
+    floats inside an autograd function."""
+    numbers = options.threshold, options.surrogate_width
+    return *(torch.scalar_tensor(value, dtype=torch.float64, device="cpu") for value in numbers), options.surrogate
 
 
 def _first_membrane(x, initial_state):
@@ -402,13 +403,13 @@ def _per_group(value, v):
     return value.view(-1, *(1,) * (v.ndim - 1))
 
 
-def fire(h, spike, threshold, reset, detach_reset):
+def fire(h, spike, options):
     """The spike, Eq. (2), and the membrane after it, Eq. (3). ``spike``: what :class:`_Spike` takes beside h."""
     s = _Spike.apply(h, *spike)
-    gate = s.detach() if detach_reset else s
-    if reset is None:
-        return s, h - threshold * gate
-    return s, _HardReset.apply(h, gate, reset)
+    gate = s.detach() if options.detach_reset else s
+    if options.reset is None:
+        return s, h - options.threshold * gate
+    return s, _HardReset.apply(h, gate, options.reset)
 
 
 class _HardReset(torch.autograd.Function):

@@ -52,10 +52,10 @@ def normalised(x, norm, RUN: tl.constexpr):
         return tl.fma(x.to(tl.float32) - mean, scale, bias)
 
 
-def channel_arguments(batch_norm, vector):
-    """``batch_norm`` is None or (mean, scale and bias in one ``[3, channels]`` float32, channel_stride)."""
-    norm, stride = batch_norm or (None, 1)
+def channel_arguments(norm, x, dim, vector):
+    """For ``norm``, mean, scale and bias in one ``[3, channels]`` float32 or None, and x, its channels in ``dim``."""
     channels = 1 if norm is None else norm.shape[1]
+    stride = channel_stride(x, dim) if channels > 1 else 1
     return {
         "norm_ptr": norm,
         "channels": channels,
@@ -63,3 +63,7 @@ def channel_arguments(batch_norm, vector):
         "CHANNELS_LAST": stride == 1,
         "RUN": 0 if norm is None else math.gcd(vector, channels if stride == 1 else stride),
     }
+
+
+def channel_stride(x, dim):
+    return x.stride(dim)

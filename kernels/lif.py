@@ -224,23 +224,22 @@ def _lif_backward_kernel(
         tl.store(grad_initial_state_ptr + offsets, grad_v, mask=mask)
 
 
-def _forward_tile(x, noise):
-    """For x ``[T, groups, features]``. ``python -m benchmarks static`` shows what each choice costs."""
+def _forward_tile(x, numel, groups, noise):
+    """For x ``[T, *]`` of ``numel`` elements a step. ``python -m benchmarks static`` shows what each choice costs."""
     if noise == "none":  # then nothing ties rows together, and one needs the fewest registers
         return {"ROWS": 1, "COLS": 1024, "VECTOR": 8, "num_warps": 2}
-    if x.shape[1] > 1:  # per sample every element has a mean and a deviation of its own in registers
+    if groups > 1:  # per sample every element has a mean and a deviation of its own in registers
         return {"ROWS": 8, "COLS": 128, "VECTOR": 1, "num_warps": 4}
-    return noise_tile(x[0])
+    return noise_tile(x, numel)
 
 
-def _backward_tile(x, noise):
-    """For x ``[T, groups, features]``.
+def _backward_tile(T, numel, groups, noise):
+    """For T steps of ``numel`` elements.
 
     A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills. Few rows
     draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
-    T, groups = x.shape[:2]
-    vector = 4 if x[0].numel() % 16 == 0 else 1
+    vector = 4 if numel % 16 == 0 else 1
     rows, chunk = 8 if T == 1 else 4 if T <= 3 else 2 if T <= 6 else 1, T
     if groups > 1:
         rows, chunk = 1, min(T, 4)
@@ -251,92 +250,71 @@ def _backward_tile(x, noise):
     return {"CHUNK": chunk, "ROWS": rows, "COLS": 128, "VECTOR": vector, "num_warps": 4 // vector}
 
 
-def lif_forward(x, spikes, initial_state, mean, deviation, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
-                noise_scalars, return_state, batch_norm=None):
-    """Launches the scan over x ``[T, groups, features]``, dense within a step; writes ``spikes``.
+def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, o):
+    """Launches the scan over x ``[T, *]``, dense within a step; writes ``spikes``, and ``final_state`` if it is given.
 
-    ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. Returns the last membrane
-    ``[groups, features]`` float32, or None if it is not wanted.
+    ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. States are ``[*]`` float32 or None.
     """
-    T, groups, group_size = x.shape
-    numel = groups * group_size
-    final_state = x.new_empty(x.shape[1:], dtype=torch.float32) if return_state else None
-    options = _forward_tile(x, noise)
+    scan = _scan_arguments(x, initial_state, mean, deviation, seed, o)
+    options = _forward_tile(x, scan["numel"], scan["groups"], o.noise)
     with on_device(x):
-        _lif_forward_kernel[grid(numel, options["ROWS"], options["COLS"])](
-            x_ptr=x,
+        _lif_forward_kernel[grid(scan["numel"], options["ROWS"], options["COLS"])](
             spikes_ptr=spikes,
-            initial_state_ptr=initial_state,
             final_state_ptr=final_state,
-            mean_ptr=mean,
-            deviation_ptr=deviation,
-            **channel_arguments(batch_norm, options["VECTOR"]),
-            seed_ptr=seed,
-            noise_scalars=noise_scalars,
-            T=T,
-            numel=numel,
-            stride_xt=x.stride(0),
-            groups=groups,
-            group_size=group_size,
-            decay=decay,
-            inv_alpha=inv_alpha,
-            beta=beta,
-            threshold=threshold,
-            reset=0.0 if reset is None else reset,
-            NOISE=noise,
-            PER_SAMPLE=groups > 1,
-            SOFT_RESET=reset is None,
+            **scan,
+            **channel_arguments(norm, x, 2, options["VECTOR"]),
             **options,
             **OPTIONS,
         )
-    return final_state
 
 
-def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, mean, deviation, seed, *, decay, inv_alpha, beta,
-                 threshold, reset, noise, noise_scalars, surrogate, surrogate_width, detach_reset, batch_norm=None):
-    """Launches the reverse scan over x ``[T, groups, features]``; writes ``grad_x``.
-
-    Returns the gradient of the initial membrane, or None if there was none.
-    """
-    T, groups, group_size = x.shape
-    numel = groups * group_size
-    options = _backward_tile(x, noise)
-    grad_initial_state = None if initial_state is None else torch.empty_like(initial_state)
+def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm, o):
+    """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given."""
+    scan = _scan_arguments(x, initial_state, mean, deviation, seed, o)
+    T, numel = scan["T"], scan["numel"]
+    options = _backward_tile(T, numel, scan["groups"], o.noise)
     checkpoint = None
     if T > options["CHUNK"]:
-        chunks = triton.cdiv(T, options["CHUNK"])
-        checkpoint = x.new_empty((chunks - 1, numel), dtype=torch.float32)
+        checkpoint = x.new_empty((triton.cdiv(T, options["CHUNK"]) - 1, numel), dtype=torch.float32)
     with on_device(x):
         _lif_backward_kernel[grid(numel, options["ROWS"], options["COLS"])](
             grad_spikes_ptr=grad_spikes,
             grad_state_ptr=grad_state,
-            x_ptr=x,
-            initial_state_ptr=initial_state,
             grad_x_ptr=grad_x,
             grad_initial_state_ptr=grad_initial_state,
             checkpoint_ptr=checkpoint,
-            mean_ptr=mean,
-            deviation_ptr=deviation,
-            **channel_arguments(batch_norm, options["VECTOR"]),
-            seed_ptr=seed,
-            noise_scalars=noise_scalars,
-            T=T,
-            numel=numel,
-            stride_xt=x.stride(0),
-            groups=groups,
-            group_size=group_size,
-            decay=decay,
-            inv_alpha=inv_alpha,
-            beta=beta,
-            threshold=threshold,
-            reset=0.0 if reset is None else reset,
-            surrogate_width=surrogate_width,
-            NOISE=noise,
-            PER_SAMPLE=groups > 1,
-            SOFT_RESET=reset is None,
-            DETACH_RESET=detach_reset,
-            SURROGATE=surrogate,
+            surrogate_width=o.surrogate_width,
+            DETACH_RESET=o.detach_reset,
+            SURROGATE=o.surrogate,
+            **scan,
+            **channel_arguments(norm, x, 2, options["VECTOR"]),
             **options,
             **OPTIONS,
         )
-    return grad_initial_state
+
+
+def _scan_arguments(x, initial_state, mean, deviation, seed, o):
+    """What both directions take."""
+    T, groups = len(x), 1 if mean is None else mean.shape[1]
+    numel = x.numel() // T
+    return {
+        "x_ptr": x,
+        "initial_state_ptr": initial_state,
+        "mean_ptr": mean,
+        "deviation_ptr": deviation,
+        "seed_ptr": seed,
+        "noise_scalars": o.noise_scalars,
+        "T": T,
+        "numel": numel,
+        "stride_xt": x.stride(0),
+        "groups": groups,
+        "group_size": numel // groups,
+        "decay": o.decay,
+        "inv_alpha": o.inv_alpha,
+        "beta": o.beta,
+        "threshold": o.threshold,
+        "reset": 0.0 if o.reset is None else o.reset,
+        "NOISE": o.noise,
+        "PER_SAMPLE": groups > 1,
+        "SOFT_RESET": o.reset is None,
+    }

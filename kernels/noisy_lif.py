@@ -128,19 +128,21 @@ def _noisy_lif_steps_kernel(
         tl.debug_barrier()  # where a program owns its group, its next step reads what all its threads wrote
 
 
-def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta, threshold, reset, noise,
-                      noise_scalars):
-    """Launches the steps over x ``[T, groups, features]``, dense within a step; writes ``spikes``.
+def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
+    """Launches the steps over x ``[T, *]``, dense within a step, of ``mean.shape[1]`` groups one after the other.
 
-    Returns the last membrane ``[groups, features]``, and mean and deviation ``[T, groups]``, all float32.
+    Writes ``spikes``, the last membrane ``state`` ``[*]``, and ``mean`` and ``deviation``, ``[T, groups]``, all of them
+    but the spikes float32.
     """
-    T, groups, group_size = x.shape
+    T, groups = mean.shape
+    numel = x.numel() // T
+    group_size = numel // groups
     has_state = initial_state is not None
-    state = initial_state.clone() if has_state else x.new_empty(x.shape[1:], dtype=torch.float32)
-    mean, deviation = (x.new_empty((T, groups), dtype=torch.float32) for _ in range(2))
+    if has_state:
+        state.copy_(initial_state)
     programs = min(MAX_PROGRAMS, triton.cdiv(group_size, ELEMENTS_PER_PROGRAM))
     # Eight sub-blocks draw together where a group, wherever it lies, begins with the first of eight.
-    together = noise != "none" and group_size % (LANES.value * SUB_BLOCK.value) == 0
+    together = o.noise != "none" and group_size % (LANES.value * SUB_BLOCK.value) == 0
     rows, cols, warps = (LANES.value, SUB_BLOCK.value, 2) if together else (1, 1024, 4)
     # A limit of its own keeps the compiler from spilling for the sake of more warps; AMD's knows no such option.
     registers = {"maxnreg": 168} if together and not torch.version.hip else {}
@@ -157,21 +159,21 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
                 mean_ptr=mean,
                 deviation_ptr=deviation,
                 seed_ptr=seed,
-                noise_scalars=noise_scalars,
+                noise_scalars=o.noise_scalars,
                 first_step=first_step,
                 last_step=last_step,
-                numel=groups * group_size,
+                numel=numel,
                 stride_xt=x.stride(0),
                 groups=groups,
                 group_size=group_size,
-                decay=decay,
-                inv_alpha=inv_alpha,
-                beta=beta,
-                threshold=threshold,
-                reset=0.0 if reset is None else reset,
+                decay=o.decay,
+                inv_alpha=o.inv_alpha,
+                beta=o.beta,
+                threshold=o.threshold,
+                reset=0.0 if o.reset is None else o.reset,
                 HAS_STATE=has_state,
-                NOISE=noise,
-                SOFT_RESET=reset is None,
+                NOISE=o.noise,
+                SOFT_RESET=o.reset is None,
                 MAX_PROGRAMS=triton.next_power_of_2(programs),
                 ROWS=rows,
                 COLS=cols,
@@ -179,4 +181,3 @@ def noisy_lif_forward(x, spikes, initial_state, seed, *, decay, inv_alpha, beta,
                 **registers,
                 **OPTIONS,
             )
-    return state, mean, deviation

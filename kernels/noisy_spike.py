@@ -83,41 +83,40 @@ def _noisy_spike_backward_kernel(
     tl.store(grad_x_ptr + offsets, grad.to(grad_x_ptr.dtype.element_ty), mask=mask)
 
 
-def noisy_spike_forward(x, spikes, seed, *, noise, noise_scalars, threshold, batch_norm=None):
+def noisy_spike_forward(x, spikes, seed, norm, o):
     """Launches the forward over dense tensors of equal layout, any shape; writes ``spikes``."""
-    options = noise_tile(x)
+    options = noise_tile(x, x.numel())
     with on_device(x):
         _noisy_spike_forward_kernel[grid(x.numel(), options["ROWS"], options["COLS"])](
             x_ptr=x,
             spikes_ptr=spikes,
-            **channel_arguments(batch_norm, options["VECTOR"]),
+            **channel_arguments(norm, x, 1, options["VECTOR"]),
             seed_ptr=seed,
-            noise_scalars=noise_scalars,
-            threshold=threshold,
+            noise_scalars=o.noise_scalars,
+            threshold=o.threshold,
             numel=x.numel(),
-            NOISE=noise,
+            NOISE=o.noise,
             **options,
             **OPTIONS,
         )
 
 
-def noisy_spike_backward(grad_spikes, x, grad_x, seed, *, noise, noise_scalars, threshold, surrogate,
-                         surrogate_width, batch_norm=None):
+def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
     """Launches the backward over dense tensors of equal layout, any shape; writes ``grad_x``."""
-    options = noise_tile(x)
+    options = noise_tile(x, x.numel())
     with on_device(x):
         _noisy_spike_backward_kernel[grid(x.numel(), options["ROWS"], options["COLS"])](
             grad_spikes_ptr=grad_spikes,
             x_ptr=x,
             grad_x_ptr=grad_x,
-            **channel_arguments(batch_norm, options["VECTOR"]),
+            **channel_arguments(norm, x, 1, options["VECTOR"]),
             seed_ptr=seed,
-            noise_scalars=noise_scalars,
-            threshold=threshold,
-            surrogate_width=surrogate_width,
+            noise_scalars=o.noise_scalars,
+            threshold=o.threshold,
+            surrogate_width=o.surrogate_width,
             numel=x.numel(),
-            NOISE=noise,
-            SURROGATE=surrogate,
+            NOISE=o.noise,
+            SURROGATE=o.surrogate,
             **options,
             **OPTIONS,
         )

@@ -57,10 +57,10 @@ def wide(index):
     return tl.cast(index, tl.int64)
 
 
-def noise_tile(x):
-    """The tile for x: all 8 rows, so that no number is drawn in vain, and 128-bit accesses, which need a size that 16
-    divides. Single elements are read with neighbours in neighbouring threads."""
-    vector = 16 // x.element_size() if x.numel() % 16 == 0 else 1
+def noise_tile(x, numel):
+    """The tile for x, ``numel`` elements a step: all 8 rows, so that no number is drawn in vain, and 128-bit accesses,
+    which need a size that 16 divides. Single elements are read with neighbours in neighbouring threads."""
+    vector = 16 // x.element_size() if numel % 16 == 0 else 1
     return {"ROWS": 8, "COLS": max(128, 32 * vector), "VECTOR": vector, "num_warps": 4 if vector == 1 else 1}
 
 

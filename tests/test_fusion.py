@@ -292,7 +292,8 @@ def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch)
     norm, neuron, x = nn.BatchNorm2d(6), NoisyLIF(), torch.randn(4, 6, 5, 5, requires_grad=True)
     UNFUSED[change](norm, neuron)
     called = []
-    monkeypatch.setattr(fastlif.operators.BatchNormNeuron, "apply", lambda *arguments: called.append(arguments))
+    fused = fastlif.operators.batch_norm.BatchNormNeuron
+    monkeypatch.setattr(fused, "apply", lambda *arguments: called.append(arguments))
     torch.manual_seed(1)
     spikes = batch_norm_neuron(norm, neuron, x)
     torch.manual_seed(1)

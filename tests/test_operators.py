@@ -6,15 +6,17 @@ from helpers import DEVICE
 
 import fastlif
 from fastlif import reference
+from fastlif.options import options
 
 pytest.importorskip("triton")
 
-SCALARS = list(reference.noise_scalars("gaussian", 0.5, 0.5, 4.0))
-# Each begins with the mean, scale and bias of batch normalisation.
-SPIKE = (None, 1.0, "gaussian", SCALARS)
-PLAIN = (None, 0.5, 0.0, 0.0, 1.0, 0.0, "none", [])
-NOISY = (None, 0.5, 0.25, 0.5, 1.0, None, "gaussian", SCALARS)
-ATAN = ("atan", 2.0)
+SCALARS = reference.noise_scalars("gaussian", 0.5, 0.5, 4.0)
+SPIKE = options(threshold=1.0, noise="gaussian", noise_scalars=SCALARS, backend="triton").text
+PLAIN = options(threshold=1.0, decay=0.5, backend="triton").text
+NOISY = options(
+    threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.5, reset=None, noise="gaussian", noise_scalars=SCALARS,
+    detach_reset=True, backend="triton",
+).text  # fmt: skip
 
 
 def arguments(layout):
@@ -27,24 +29,22 @@ def arguments(layout):
     running = torch.rand(3, device=DEVICE), torch.rand(3, device=DEVICE)
     ops = torch.ops.fastlif
     return {
-        "noisy_spike": (ops.noisy_spike, (x[0], seed, *SPIKE)),
-        "noisy_spike_backward": (ops.noisy_spike_backward, (grad[0], x[0], seed, *SPIKE, *ATAN)),
-        "lif": (ops.lif, (x, state, None, None, None, *PLAIN, True)),
-        "lif, no state": (ops.lif, (x, None, None, None, None, *PLAIN, False)),
-        "lif, given statistics": (ops.lif, (x, None, *statistics, seed, *NOISY, True)),
-        "noisy_spike, normalised": (ops.noisy_spike, (x[0], seed, norm, *SPIKE[1:])),
-        "noisy_spike_backward, normalised": (
-            ops.noisy_spike_backward, (grad[0], x[0], seed, norm, *SPIKE[1:], *ATAN),
-        ),
-        "lif, normalised": (ops.lif, (x, None, None, None, None, norm, *PLAIN[1:], False)),
+        "noisy_spike": (ops.noisy_spike, (x[0], seed, None, SPIKE)),
+        "noisy_spike_backward": (ops.noisy_spike_backward, (grad[0], x[0], seed, None, SPIKE)),
+        "lif": (ops.lif, (x, state, None, None, None, None, True, PLAIN)),
+        "lif, no state": (ops.lif, (x, None, None, None, None, None, False, PLAIN)),
+        "lif, given statistics": (ops.lif, (x, None, *statistics, seed, None, True, NOISY)),
+        "noisy_spike, normalised": (ops.noisy_spike, (x[0], seed, norm, SPIKE)),
+        "noisy_spike_backward, normalised": (ops.noisy_spike_backward, (grad[0], x[0], seed, norm, SPIKE)),
+        "lif, normalised": (ops.lif, (x, None, None, None, None, norm, False, PLAIN)),
         "lif_backward, normalised": (
-            ops.lif_backward, (grad, None, x, None, None, None, None, norm, *PLAIN[1:], *ATAN, False),
+            ops.lif_backward, (grad, None, x, None, None, None, None, norm, PLAIN),
         ),
         "batch_statistics": (ops.batch_statistics, (x[0], *running, 0.1, 1e-5)),
-        "noisy_lif": (ops.noisy_lif, (x, state, seed, "layer", *NOISY[1:])),
-        "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", *NOISY[1:])),
-        "lif_backward": (ops.lif_backward, (grad, state, x, state, None, None, None, *PLAIN, *ATAN, False)),
-        "lif_backward, sample": (ops.lif_backward, (grad, None, x, None, *statistics, seed, *NOISY, *ATAN, True)),
+        "noisy_lif": (ops.noisy_lif, (x, state, seed, "layer", NOISY)),
+        "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", NOISY)),
+        "lif_backward": (ops.lif_backward, (grad, state, x, state, None, None, None, None, PLAIN)),
+        "lif_backward, sample": (ops.lif_backward, (grad, None, x, None, *statistics, seed, None, NOISY)),
     }  # fmt: skip
 
 
@@ -62,8 +62,7 @@ def test_opcheck(name, layout):
     operator, values = arguments(LAYOUTS[layout])[name]
     if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "sliced":
         values = tuple(v.contiguous() if isinstance(v, torch.Tensor) else v for v in values)
-    backend = () if name == "batch_statistics" else ("triton",)
-    torch.library.opcheck(operator.default, (*values, *backend))
+    torch.library.opcheck(operator.default, values)
 
 
 def test_a_compiled_neuron_is_not_compiled_again_at_every_call(fresh_compiler):

@@ -14,7 +14,7 @@ from counts import COUNTS
 from helpers import DEVICE
 
 from fastlif import Noise, Surrogate, reference
-from fastlif.functional import lif, noisy_lif, noisy_lif_with_statistics, noisy_spike
+from fastlif.functional import lif, noisy_lif, noisy_lif_options, noisy_spike, run_noisy_lif
 from fastlif.layout import batch_outermost
 
 pytest.importorskip("hypothesis")
@@ -275,9 +275,9 @@ def wide_tiles(monkeypatch):
 
     wide = {"ROWS": 8, "COLS": 256, "VECTOR": 1, "num_warps": 4}
     forward_tile, backward_tile = scans._forward_tile, scans._backward_tile
-    monkeypatch.setattr(scans, "_forward_tile", lambda x, noise: forward_tile(x, noise) | wide)
-    monkeypatch.setattr(scans, "_backward_tile", lambda x, noise: backward_tile(x, noise) | wide)
-    monkeypatch.setattr(single, "noise_tile", lambda x: wide)
+    monkeypatch.setattr(scans, "_forward_tile", lambda *step: forward_tile(*step) | wide)
+    monkeypatch.setattr(scans, "_backward_tile", lambda *step: backward_tile(*step) | wide)
+    monkeypatch.setattr(single, "noise_tile", lambda x, numel: wide)
 
 
 def check(result, expected, case):
@@ -678,10 +678,8 @@ def test_lif_of_any_size(numel, room):
 def test_layer_statistics_of_any_size(numel, room):
     """Mean and largest deviation of the second step against a sum in float64, and its spikes given these."""
     x = large_input(numel)
-    keywords = {"decay": 0.5, "tau": None, "threshold": 1.0, "reset": 0.0, "alpha": 4.0, "beta": 0.25,
-                "noise": Noise("none"), "residual": "matched", "surrogate": "atan",
-                "detach_reset": False, "seed": None, "initial_state": None, "backend": "triton"}  # fmt: skip
-    spikes, v, mean, deviation = noisy_lif_with_statistics(x.expand(2, 1, numel), statistics="layer", **keywords)
+    chosen = noisy_lif_options(0.5, None, 1.0, 0.0, 4.0, 0.25, Noise("none"), "matched", "atan", False, "triton")
+    spikes, v, mean, deviation = run_noisy_lif(x.expand(2, 1, numel), None, "layer", None, chosen)
     total, low, high = 0.0, math.inf, -math.inf
     for part, fired in zip(x.split(CHUNK), spikes[0, 0].split(CHUNK)):
         h = part.float() + 0.25
@@ -691,7 +689,7 @@ def test_layer_statistics_of_any_size(numel, room):
     mu, largest = total / numel, max(high - total / numel, total / numel - low)
     assert float(mean[1]) == pytest.approx(mu, rel=1e-4) and float(deviation[1]) == pytest.approx(largest, rel=1e-4)
     given = mean[:, 0], deviation[:, 0]
-    again, last, _, _ = noisy_lif_with_statistics(x.expand(2, 1, numel), statistics=given, **keywords)
+    again, last, _, _ = run_noisy_lif(x.expand(2, 1, numel), None, given, None, chosen)
     for actual, expected in zip((*again, last), (*spikes, v)):
         assert all(
             torch.equal(mine, theirs) for mine, theirs in zip(actual.split(CHUNK, -1), expected.split(CHUNK, -1))

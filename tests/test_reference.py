@@ -8,18 +8,18 @@ import torch
 from helpers import assert_spikes_agree, literal_membranes
 
 from fastlif import Noise, Surrogate, reference
-from fastlif.functional import noisy_lif, noisy_spike
+from fastlif.functional import lif, noisy_lif, noisy_spike
 
 
 def test_lif_by_hand():
     x = torch.tensor([0.8, 0.8, 0.3, 2.0, 1.0]).view(5, 1, 1)
-    keywords = dict(decay=0.5, threshold=1.0, surrogate=Surrogate(), detach_reset=False)
-    spikes, v = reference.lif(x, reset=0.0, **keywords)  # h: 0.8, 1.2, 0.3, 2.15, 1.0: the last one is a tie
+    keywords = dict(decay=0.5, threshold=1.0, return_state=True, backend="reference")
+    spikes, v = lif(x, reset=0.0, **keywords)  # h: 0.8, 1.2, 0.3, 2.15, 1.0: the last one is a tie
     assert spikes.flatten().tolist() == [0, 1, 0, 1, 0] and float(v) == 1.0
-    spikes, v = reference.lif(x, reset=None, **keywords)  # h: 0.8, 1.2, 0.4, 2.2, 1.6
+    spikes, v = lif(x, reset=None, **keywords)  # h: 0.8, 1.2, 0.4, 2.2, 1.6
     assert spikes.flatten().tolist() == [0, 1, 0, 1, 1]
     assert float(v) == pytest.approx(0.6)
-    spikes, v = reference.lif(x, reset=None, **keywords | {"threshold": 2.0})  # h: 0.8, 1.2, 0.9, 2.45, 1.225
+    spikes, v = lif(x, reset=None, **keywords | {"threshold": 2.0})  # h: 0.8, 1.2, 0.9, 2.45, 1.225
     assert spikes.flatten().tolist() == [0, 0, 0, 1, 0] and float(v) == pytest.approx(1.225)
 
 
@@ -33,9 +33,7 @@ def test_normalisation_is_the_papers(statistics, reset):
         statistics = (torch.rand(6), torch.rand(6) + 0.5)
     keywords = dict(decay=0.6, threshold=1.0, reset=reset, alpha=3.0, beta=0.4, noise=Noise(), residual="matched",
                     statistics=statistics)  # fmt: skip
-    spikes, *_ = reference.noisy_lif(
-        x, None, torch.tensor([7]), surrogate=Surrogate(), detach_reset=False, **keywords
-    )
+    spikes = noisy_lif(x, seed=7, backend="reference", **keywords)
     membranes = literal_membranes(x, seed=7, **keywords)
     assert 0.05 < float(spikes.mean()) < 0.95
     assert_spikes_agree(spikes, (membranes > 1).to(spikes.dtype), membranes)
@@ -71,7 +69,7 @@ def test_scan_gradient(reset, detach_reset):
     weights = torch.randn(7, 3, 40, generator=generator, dtype=torch.float64)
     surrogate = Surrogate("atan", 3.0)
     keywords = dict(decay=0.7, threshold=1.0, surrogate=surrogate, reset=reset, detach_reset=detach_reset)
-    spikes, v = reference.lif(x, **keywords)
+    spikes, v = lif(x, return_state=True, backend="reference", **keywords)
     (actual,) = torch.autograd.grad((torch.cat([spikes, v[None]]) * weights).sum(), x)
 
     v, loss = torch.zeros_like(x[0]), 0.0

@@ -9,10 +9,12 @@ import mmap
 
 import pytest
 import torch
+from fastlif.kernels import batch_norm
 
 from emulator import driver
 from fastlif import kernels, reference
-from fastlif.types import Noise, Surrogate
+from fastlif.options import options
+from fastlif.types import Noise
 
 MAP_NORESERVE = 0x4000  # Linux's number, which mmap does not name before Python 3.13
 WINDOW = 8192  # elements; whole tiles of every kernel
@@ -88,7 +90,7 @@ def assert_close(actual, expected):
 @pytest.mark.parametrize("numel", [2**31 + 4112, 2**31 + 4099, 2**35 + 4112], ids=power)
 @pytest.mark.parametrize("kind", ["gaussian", "none"])
 @pytest.mark.parametrize("norm", ["", "contiguous", "channels_last"])
-def test_noisy_spike(norm, kind, numel):
+def test_noisy_spike(norm, kind, numel, monkeypatch):
     noise = Noise(kind)
     scalars = noise.scalars() if kind != "none" else ()
     x, spikes, grad, grad_x = (sparse(numel) for _ in range(4))
@@ -97,11 +99,12 @@ def test_noisy_spike(norm, kind, numel):
     fill(grad, parts)
     factors, stride = torch.rand(3, 13) * 0.3 + 0.2, 49 if norm == "contiguous" else 1
     seed = SEED if kind != "none" else None
-    options = {"noise": kind, "noise_scalars": scalars, "threshold": 1.0}
-    options["batch_norm"] = (factors, stride) if norm else None
+    chosen = options(threshold=1.0, noise=kind, noise_scalars=scalars)
+    if norm:  # what lies beyond the last whole channel is there too, but no view can say so
+        monkeypatch.setattr(batch_norm, "channel_stride", lambda x, dim: stride)
     with only_owners(parts, numel):
-        kernels.noisy_spike_forward(x, spikes, seed, **options)
-        kernels.noisy_spike_backward(grad, x, grad_x, seed, **options, surrogate="atan", surrogate_width=2.0)
+        kernels.noisy_spike_forward(x, spikes, seed, factors if norm else None, chosen)
+        kernels.noisy_spike_backward(grad, x, grad_x, seed, factors if norm else None, chosen)
     for part in parts:
         h = x[part].double()
         if norm:
@@ -148,14 +151,12 @@ def test_scan(T, kind, static, numel):
         mean, deviation = (torch.linspace(low, low + 0.2, T)[:, None].contiguous() for low in (0.1, 0.5))
         share = 0.25 / deviation.double()[:, 0]
         a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
-    options = {"decay": 0.5, "inv_alpha": 0.25, "beta": 0.5, "threshold": 1.0, "reset": 0.0, "noise": kind,
-               "noise_scalars": scalars}  # fmt: skip
-    surrogate = Surrogate.of("atan")
+    chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
+    last, grad_initial = (sparse(1, numel, dtype=torch.float32) for _ in range(2))
     with only_owners(parts, numel):
-        last = kernels.lif_forward(x, spikes, state, mean, deviation, seed, **options, return_state=True)
-        grad_initial = kernels.lif_backward(
-            grad, grad_state, x, state, grad_x, mean, deviation, seed, **options, surrogate=surrogate.name,
-            surrogate_width=surrogate.width, detach_reset=False,
+        kernels.lif_forward(x, spikes, state, last, mean, deviation, seed, None, chosen)
+        kernels.lif_backward(
+            grad, grad_state, x, state, grad_x, grad_initial, mean, deviation, seed, None, chosen
         )  # fmt: skip
     for part in parts:
         h, v = membranes_of(x[:, 0, part], state[0, part].double(), a, b, part, kind, scalars)
@@ -179,26 +180,25 @@ def test_noisy_lif(numel, monkeypatch):
 
     T, kind, programs = 3, "uniform", 16384
     monkeypatch.setattr(noisy_lif, "MAX_PROGRAMS", programs)
-    monkeypatch.setattr(torch.Tensor, "clone", lambda x: x)  # the launcher's copy of the state would touch all of it
     x, spikes, state = sparse(T, 1, numel), sparse(T, 1, numel), sparse(1, numel, dtype=torch.float32)
     block = 2048 if numel % 2048 == 0 else 1024
     blocks = -(-numel // block)
-    chosen = [0, (blocks - 1) % programs]
+    own = [0, (blocks - 1) % programs]
     parts = []
-    for program in chosen:
-        own = range(program, blocks, programs)
-        starts = [own[round(share * (len(own) - 1))] * block for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
+    for program in own:
+        walked = range(program, blocks, programs)
+        starts = [walked[round(share * (len(walked) - 1))] * block for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
         parts += [slice(start, min(start + block, numel)) for start in starts]
     fill(x, parts)
     fill(state, parts, 0.3, 0)
     initial = [state[0, part].double() for part in parts]
     noise = Noise(kind)
     kind, scalars = reference.residual_noise(noise, 4.0, 0.5, "matched")
-    with driver.only(lambda grid: chosen):
-        last, mean, deviation = kernels.noisy_lif_forward(
-            x, spikes, state, SEED, decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, reset=0.0, noise=kind,
-            noise_scalars=scalars,
-        )  # fmt: skip
+    mean, deviation = torch.empty(T, 1), torch.empty(T, 1)
+    chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
+    with driver.only(lambda grid: own):
+        kernels.noisy_lif_forward(x, spikes, state, state, mean, deviation, SEED, chosen)
+    last = state
     share = 0.25 / deviation.double()[:, 0]
     a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
     for part, v in zip(parts, initial):

@@ -1,0 +1,76 @@
+"""Batch normalisation and the neuron after it, as one: ``norm`` is what the neurons' operators take beside x."""
+
+from __future__ import annotations
+
+import torch
+
+from fastlif.operators.scan import lif, lif_backward
+from fastlif.operators.single_step import noisy_spike, noisy_spike_backward
+
+torch.library.define(
+    "fastlif::batch_statistics",  # of x [N, C, *]: mean and inverse standard deviation, [C]; moves the running ones
+    "(Tensor x, Tensor(a!) running_mean, Tensor(b!) running_var, float momentum, float eps) -> (Tensor, Tensor)",
+)
+
+
+@torch.library.impl("fastlif::batch_statistics", "CompositeExplicitAutograd")
+def _batch_statistics(x, running_mean, running_var, momentum, eps):
+    if x.device.type == "cpu":  # where the statistics would be in x's type
+        x = x.float()
+    mean, variance = torch.ops.aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
+    return mean, torch.rsqrt(variance + eps)
+
+
+@torch.library.register_fake("fastlif::batch_statistics")
+def _(x, running_mean, running_var, momentum, eps):
+    return torch.empty_like(running_mean), torch.empty_like(running_mean)
+
+
+def normalisation(weight, bias, mean, invstd):
+    """Batch normalisation as (x - mean) scale + bias: mean, scale and bias in one ``[3, C]`` float32."""
+    return torch.stack((mean, weight.float() * invstd, bias.float()))
+
+
+def normalised_neuron(x, norm, seed, timesteps, options):
+    """Spikes ``[T*N, C, *]`` of a neuron over x normalised with ``norm``, ``[3, C]``, without gradients.
+
+    The neuron is LIF over ``timesteps``, or that of the single step if these are None.
+    """
+    if timesteps is None:
+        return noisy_spike(x, seed, norm, options)
+    spikes, _ = lif(x.unflatten(0, (timesteps, -1)), None, None, None, seed, norm, False, options)
+    return spikes.flatten(0, 1)
+
+
+class BatchNormNeuron(torch.autograd.Function):
+    """:func:`normalised_neuron` of (x, weight, bias, mean, invstd, seed, timesteps, options).
+
+    x's own mean and inverse standard deviation ``[C]`` are differentiated through. Kept for the backward is what batch
+    normalisation keeps: x and these.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, invstd, seed, timesteps, options):
+        ctx.save_for_backward(x, weight, bias, mean, invstd, seed)
+        ctx.timesteps, ctx.options = timesteps, options
+        return normalised_neuron(x, normalisation(weight, bias, mean, invstd), seed, timesteps, options)
+
+    @staticmethod
+    def backward(ctx, grad_spikes):
+        saved = ctx.saved_tensors  # asked for once: activation checkpointing allows no more
+        x, weight, bias, mean, invstd, seed = saved
+        norm = normalisation(weight, bias, mean, invstd)
+        if ctx.timesteps is None:
+            grad = noisy_spike_backward(grad_spikes, x, seed, norm, ctx.options)
+        else:
+            grad_steps, steps = (tensor.unflatten(0, (ctx.timesteps, -1)) for tensor in (grad_spikes, x))
+            grad, _ = lif_backward(grad_steps, None, steps, None, None, None, seed, norm, ctx.options)
+            grad = grad.flatten(0, 1)
+        wanted = ctx.needs_input_grad[:3]
+        if x.device.type == "cpu" and x.dtype != torch.float32:  # there PyTorch wants all of it in one type
+            grad, x, weight = grad.float(), x.float(), weight.float()
+        grads = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, None, None, mean, invstd, True, 0.0, wanted
+        )  # fmt: skip
+        grads = (None if grad is None else grad.to(tensor.dtype) for grad, tensor in zip(grads, saved))
+        return *grads, None, None, None, None, None

@@ -1,0 +1,108 @@
+"""What every operator shares: who looks on, where the arithmetic runs, and how an operator is made."""
+
+from __future__ import annotations
+
+import torch
+
+from fastlif import compiled
+from fastlif.backends import kernels
+from fastlif.options import options_of_text
+from fastlif.reference import NO_SECOND_DERIVATIVE
+
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_transforms = torch._C._are_functorch_transforms_active
+_tracing = torch._C._get_tracing_state
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def watched(tensors) -> bool:
+    """Whether anyone but autograd must see what is done with them: a compiler, a transform, a mode, a subclass."""
+    if torch.compiler.is_compiling() or _dispatch_modes() or _transforms() or _tracing() is not None:
+        return True
+    for tensor in tensors:
+        if type(tensor) not in _PLAIN or tensor.is_meta or tensor.is_neg() or tensor._is_zerotensor():
+            return True
+    return False
+
+
+def launchers(backend: str, x: torch.Tensor):
+    """The kernels, or the compiled reference: both hold functions of the same names and arguments."""
+    if backend == "triton" or (backend == "auto" and x.is_cuda):
+        return kernels()
+    return compiled
+
+
+def _no_second_derivative(ctx, *gradients):
+    raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+
+def operator(schema: str, function, fake, setup_context=None, backward=_no_second_derivative):
+    """Makes the operator ``fastlif::`` of this schema, and returns what calls it.
+
+    Whoever looks on, such as a compiler, sees the operator. Where nobody does, ``function`` is called at once: that
+    takes a tenth of the time. Either way autograd knows ``backward``, which has no derivative if it is not given.
+
+    The last argument is an Options; the operator itself is given its text.
+    """
+    name = schema[: schema.index("(")]
+
+    def of_text(function):
+        return lambda *arguments: function(*arguments[:-1], options_of_text(arguments[-1]))
+
+    def setup_of_text(ctx, inputs, output):
+        setup_context(ctx, (*inputs[:-1], options_of_text(inputs[-1])), output)
+
+    torch.library.define(f"fastlif::{name}", schema.removeprefix(name))
+    torch.library.impl(f"fastlif::{name}", ("CPU", "CUDA"), of_text(function))
+    torch.library.register_fake(f"fastlif::{name}", of_text(fake))
+    torch.library.register_autograd(f"fastlif::{name}", backward, setup_context=setup_context and setup_of_text)
+    registered = getattr(torch.ops.fastlif, name)
+    torch.library.register_vmap(f"fastlif::{name}", _each_example(registered))
+
+    def forward(ctx, *arguments):
+        output = function(*arguments)
+        if setup_context:
+            setup_context(ctx, arguments, output)
+        return output
+
+    def function_of(name, **methods):
+        methods = {name: staticmethod(method) for name, method in methods.items()}
+        return type(name, (torch.autograd.Function,), {**methods, "generate_vmap_rule": True})
+
+    unwatched = function_of(name, forward=forward, backward=backward)
+    # Within several of torch.func's transforms an operator's own gradient is not found.
+    transformed = function_of(
+        name, forward=lambda *arguments: registered(*arguments[:-1], arguments[-1].text), backward=backward,
+        setup_context=setup_context or (lambda ctx, inputs, output: None),
+    )  # fmt: skip
+
+    def call(*arguments):
+        tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+        if watched(tensors):
+            if _transforms() and not torch.compiler.is_compiling():
+                return transformed.apply(*arguments)
+            return registered(*arguments[:-1], arguments[-1].text)
+        if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
+            return unwatched.apply(*arguments)
+        return function(*arguments)
+
+    return call
+
+
+def _each_example(registered):
+    """torch.vmap: every example by itself, one launch each. Noise and statistics are its own, keyed by positions
+    within it."""
+
+    def rule(info, in_dims, *arguments):
+        results = [
+            registered(*(
+                argument.select(dim, example) if isinstance(dim, int) else argument
+                for argument, dim in zip(arguments, in_dims)
+            ))
+            for example in range(info.batch_size)
+        ]  # fmt: skip
+        if isinstance(results[0], torch.Tensor):
+            return torch.stack(results), 0
+        return tuple(torch.stack(outputs) for outputs in zip(*results)), (0,) * len(results[0])
+
+    return rule

@@ -1,0 +1,50 @@
+"""The single-step noisy neuron, Eq. (5), from a tensor of any layout to a launch."""
+
+from __future__ import annotations
+
+import torch
+
+from fastlif.layout import dense, lying_like
+from fastlif.operators.common import launchers, operator
+
+
+def _forward(x, seed, norm, options):
+    x = dense(x)
+    spikes = torch.empty_like(x)
+    if x.numel():
+        launchers(options.backend, x).noisy_spike_forward(x, spikes, seed, norm, options)
+    return spikes
+
+
+def _backward(grad_spikes, x, seed, norm, options):
+    x = dense(x)
+    grad_x = torch.empty_like(x)
+    if x.numel():
+        launchers(options.backend, x).noisy_spike_backward(lying_like(x, grad_spikes), x, grad_x, seed, norm, options)
+    return grad_x
+
+
+# Spikes [N, *] of x [N, *]. seed is [1] int64, absent without noise; norm is what batch_norm.normalisation gives.
+noisy_spike_backward = operator(
+    "noisy_spike_backward(Tensor grad_spikes, Tensor x, Tensor? seed, Tensor? norm, str options) -> Tensor",
+    _backward,
+    fake=lambda grad_spikes, x, seed, norm, options: torch.empty_like(x),
+)
+
+
+def _setup_context(ctx, inputs, output):
+    x, seed, norm, ctx.options = inputs
+    ctx.save_for_backward(x, seed, norm)
+
+
+def _gradients(ctx, grad_spikes):
+    return noisy_spike_backward(grad_spikes, *ctx.saved_tensors, ctx.options), None, None, None
+
+
+noisy_spike = operator(
+    "noisy_spike(Tensor x, Tensor? seed, Tensor? norm, str options) -> Tensor",
+    _forward,
+    fake=lambda x, seed, norm, options: torch.empty_like(x),
+    setup_context=_setup_context,
+    backward=_gradients,
+)

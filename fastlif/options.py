@@ -1,0 +1,88 @@
+"""One record of a neuron's numbers and choices: stated once, and handed on whole to whatever computes.
+
+An operator of PyTorch takes no such object, but text. So a record has a text, :attr:`Options.text`, and
+:func:`options_of_text` gives the record back. Equal records are one object: whoever keeps something for a record can
+use it as a key.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+
+import torch
+
+from fastlif.reference import constant_when_compiling
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What a neuron is beside its tensors; the equations' numbers are in units of the membrane potential."""
+
+    threshold: float
+    noise: str = "none"
+    noise_scalars: tuple[float, ...] = ()  # what reference.noise_scalars gives
+    surrogate: str = "atan"
+    surrogate_width: float = 2.0
+    decay: float = 0.0
+    inv_alpha: float = 0.0
+    beta: float = 0.0
+    reset: float | None = 0.0
+    detach_reset: bool = False
+    backend: str = "auto"  # on what device: see launchers
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The record as JSON, from which it can be made again to the last bit."""
+        return json.dumps(vars(self))
+
+
+def once(function):
+    """``function`` of a neuron's arguments, run once for each: what it returns is kept."""
+    kept = functools.lru_cache(maxsize=4096, typed=True)(function)
+
+    @functools.wraps(function)
+    def known(*arguments):
+        if torch.compiler.is_compiling():
+            return function(*arguments)
+        try:
+            return kept(*arguments)
+        except TypeError:  # an argument that is no key is no right one either, and is told in words
+            return function(*arguments)
+
+    return known
+
+
+def options(**values) -> Options:
+    """The record with these values."""
+    return _options(*(pair for name, value in values.items() for pair in (name, _text(value))))
+
+
+def _text(value):
+    """A float as text: ``torch.compile`` may take a number for a variable, a text never."""
+    if isinstance(value, float):
+        return value.hex()
+    return tuple(_text(item) for item in value) if isinstance(value, tuple) else value
+
+
+@constant_when_compiling
+def _options(*pairs):
+    return _kept_options(pairs)
+
+
+@functools.lru_cache(maxsize=4096)
+def _kept_options(pairs):
+    values = dict(zip(pairs[::2], pairs[1::2]))
+    for name in values.keys() & {"threshold", "surrogate_width", "decay", "inv_alpha", "beta", "reset"}:
+        values[name] = None if values[name] is None else float.fromhex(values[name])
+    values["noise_scalars"] = tuple(map(float.fromhex, values.get("noise_scalars", ())))
+    return options_of_text(Options(**values).text)
+
+
+@functools.cache
+def options_of_text(text: str) -> Options:
+    """The record that has this text."""
+    values = json.loads(text)
+    values["noise_scalars"] = tuple(values["noise_scalars"])
+    return Options(**values)
