@@ -26,16 +26,18 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
         TypeError: for float64 on a backend other than the reference.
         RuntimeError: if the backend cannot run here; the message says why and what can.
     """
-    check_choice("backend", backend, BACKENDS)
+    if backend not in BACKENDS:
+        check_choice("backend", backend, BACKENDS)
+    dtype, device = x.dtype, x.device.type
     if backend == "auto":
-        if x.dtype == torch.float64:
+        if dtype == torch.float64:
             return "reference"
-        backend = {"cuda": "triton", "cpu": "compiled"}.get(x.device.type, "reference")
+        backend = {"cuda": "triton", "cpu": "compiled"}.get(device, "reference")
     if backend == "reference":
         return backend
-    if x.dtype == torch.float64:
+    if dtype == torch.float64:
         raise TypeError(f'backend="{backend}" computes in float32: for a float64 input use backend="reference"')
-    reason = _why_not(backend, x.device.type)
+    reason = _why_not(backend, device)
     if reason:
         raise RuntimeError(f'backend="{backend}" cannot run here: {reason}')
     return backend

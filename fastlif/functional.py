@@ -212,7 +212,7 @@ def noisy_lif(
     statistics = validation.check_statistics(statistics, input.shape[0], input.device)
     validation.check_statistics_values(statistics)
     validation.check_initial_state(initial_state, input)
-    spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, chosen)
+    spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen)
     return (spikes, state) if return_state else spikes
 
 
@@ -226,7 +226,7 @@ def noisy_lif_options(decay, tau, threshold, reset, alpha, beta, noise, residual
     return options(**values, inv_alpha=1 / alpha, beta=beta, noise=kind, noise_scalars=scalars)
 
 
-def run_noisy_lif(input, initial_state, statistics, seed, chosen):
+def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
     """:func:`noisy_lif` with its record of options: (spikes, membrane, mean, deviation), the last two ``[T, G]``.
 
     G is 1, or N for ``statistics="sample"``.
@@ -241,14 +241,17 @@ def run_noisy_lif(input, initial_state, statistics, seed, chosen):
         spikes, *others = scan.noisy_lif(input, initial_state, seed, statistics, chosen)
     else:
         mean, deviation = (value[:, None] for value in statistics)
-        spikes, state = scan.lif(input, initial_state, mean, deviation, seed, None, True, chosen)
+        spikes, state = scan.lif(input, initial_state, mean, deviation, seed, None, return_state, chosen)
         others = state, mean, deviation
     return mark(spikes, backend), *others
 
 
 def _seed(seed, chosen, input):
     """A ``[1]`` int64 tensor, or None where nothing is drawn (a seed that was given is still checked)."""
-    if seed is None and chosen.noise == "none":
+    if seed is not None:
+        seed = validation.check_seed(seed, input.device)
+    if chosen.noise == "none":
         return None
-    seed = validation.check_seed(seed, input.device)
-    return None if chosen.noise == "none" else seed
+    if seed is None:
+        seed = torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=input.device)
+    return seed

@@ -47,7 +47,7 @@ def step_as(state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def membrane_dtype(x: torch.Tensor) -> torch.dtype:
     """float32, or float64 for a float64 input."""
-    return torch.promote_types(x.dtype, torch.float32)
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def batch_outermost(x: torch.Tensor) -> bool:

@@ -40,7 +40,7 @@ def neurons(model: nn.Module) -> list[Neuron]:
 
 def _in_backward() -> bool:
     """Whether this is called from a backward, which is where activation checkpointing calls modules again."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+    return not torch.compiler.is_dynamo_compiling() and torch._C._current_graph_task_id() != -1
 
 
 @dataclass(eq=False)
@@ -237,7 +237,7 @@ class Neuron(nn.Module):
                     f"timesteps={T}: a layer before it changes the batch; try MultiStep(..., repeat_input=True)"
                 )
         validation.check_folded_batch(x, T)
-        return x.unflatten(0, (T, x.shape[0] // T)), call
+        return x.view(T, x.shape[0] // T, *x.shape[1:]), call
 
     def _fold(self, spikes: torch.Tensor) -> torch.Tensor:
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
@@ -397,7 +397,7 @@ class NoisyLIF(Neuron):
             return functional.run_noisy_spike(input, None, self._single_options())
         x, call = self._unfold(input)
         spikes, state, mean, deviation = functional.run_noisy_lif(
-            x, self._initial_state(x, call), self._statistics(x, call), None, self._options()
+            x, self._initial_state(x, call), self._statistics(x, call), None, self.stateful, self._options()
         )
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
@@ -410,8 +410,10 @@ class NoisyLIF(Neuron):
         if self.timesteps is None:
             validation.check_sequence(input)
             return input.shape[0] == 1 and not self.stateful
+        if self.timesteps != 1:
+            return False
         validation.check_input(input, dimensions="[N, *]", minimum=1)
-        return self.timesteps == 1
+        return True
 
     def _single_options(self):
         return functional.noisy_spike_options(self.noise, self.threshold, self.surrogate, self.backend)

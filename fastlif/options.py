@@ -44,7 +44,7 @@ def once(function):
 
     @functools.wraps(function)
     def known(*arguments):
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():  # which sees through no cache
             return function(*arguments)
         try:
             return kept(*arguments)

@@ -207,7 +207,8 @@ def check_input(x, *, dimensions: str, minimum: int) -> None:
         raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}")
     if x.dtype not in DTYPES:
         raise TypeError(f"input must be float32, float16, bfloat16 or float64, got {_dtype_name(x)}")
-    check_dense("input", x)
+    if x.layout != torch.strided or x.is_nested:
+        check_dense("input", x)
     if x.ndim < minimum:
         raise ValueError(f"input must be {dimensions} with at least {minimum} dimensions, got shape {tuple(x.shape)}")
 
@@ -250,9 +251,7 @@ def check_device(name: str, tensor: torch.Tensor, device: torch.device) -> None:
 
 
 def check_seed(seed, device: torch.device) -> torch.Tensor:
-    """The seed as a ``[1]`` int64 tensor, drawn from torch's generator of that device where it was not given."""
-    if seed is None:
-        return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device)
+    """The seed as a ``[1]`` int64 tensor."""
     if isinstance(seed, bool) or not isinstance(seed, (numbers.Integral, torch.Tensor)):
         raise TypeError(f"seed must be an integer or a one-element int64 tensor, got {type(seed).__name__}")
     if not isinstance(seed, torch.Tensor):
@@ -271,8 +270,8 @@ def check_seed(seed, device: torch.device) -> torch.Tensor:
 def check_folded_batch(x, timesteps: int) -> None:
     """A module's input is ``[T*N, *]``: the batch must hold T whole steps."""
     check_input(x, dimensions="[T*N, *]", minimum=1)
-    if not isinstance(timesteps, torch.SymInt):  # it may have been set to anything since
-        timesteps = check_timesteps(timesteps)
+    if type(timesteps) is not int or timesteps < 1:  # it may have been set to anything since
+        timesteps = timesteps if isinstance(timesteps, torch.SymInt) else check_timesteps(timesteps)
     if x.shape[0] % timesteps:
         raise ValueError(
             f"timesteps={timesteps} must divide the batch, since the input is [T*N, *] with time folded into it; got "

@@ -679,7 +679,7 @@ def test_layer_statistics_of_any_size(numel, room):
     """Mean and largest deviation of the second step against a sum in float64, and its spikes given these."""
     x = large_input(numel)
     chosen = noisy_lif_options(0.5, None, 1.0, 0.0, 4.0, 0.25, Noise("none"), "matched", "atan", False, "triton")
-    spikes, v, mean, deviation = run_noisy_lif(x.expand(2, 1, numel), None, "layer", None, chosen)
+    spikes, v, mean, deviation = run_noisy_lif(x.expand(2, 1, numel), None, "layer", None, True, chosen)
     total, low, high = 0.0, math.inf, -math.inf
     for part, fired in zip(x.split(CHUNK), spikes[0, 0].split(CHUNK)):
         h = part.float() + 0.25
@@ -689,7 +689,7 @@ def test_layer_statistics_of_any_size(numel, room):
     mu, largest = total / numel, max(high - total / numel, total / numel - low)
     assert float(mean[1]) == pytest.approx(mu, rel=1e-4) and float(deviation[1]) == pytest.approx(largest, rel=1e-4)
     given = mean[:, 0], deviation[:, 0]
-    again, last, _, _ = run_noisy_lif(x.expand(2, 1, numel), None, given, None, chosen)
+    again, last, _, _ = run_noisy_lif(x.expand(2, 1, numel), None, given, None, True, chosen)
     for actual, expected in zip((*again, last), (*spikes, v)):
         assert all(
             torch.equal(mine, theirs) for mine, theirs in zip(actual.split(CHUNK, -1), expected.split(CHUNK, -1))

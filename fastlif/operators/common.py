@@ -17,7 +17,7 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 def watched(tensors) -> bool:
     """Whether anyone but autograd must see what is done with them: a compiler, a transform, a mode, a subclass."""
-    if torch.compiler.is_compiling() or _dispatch_modes() or _transforms() or _tracing() is not None:
+    if torch.compiler.is_dynamo_compiling() or _dispatch_modes() or _transforms() or _tracing() is not None:
         return True
     for tensor in tensors:
         if type(tensor) not in _PLAIN or tensor.is_meta or tensor.is_neg() or tensor._is_zerotensor():
@@ -77,12 +77,16 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     )  # fmt: skip
 
     def call(*arguments):
-        tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
+        tensors, wanted = [], False
+        for argument in arguments:
+            if isinstance(argument, torch.Tensor):
+                tensors.append(argument)
+                wanted |= argument.requires_grad
         if watched(tensors):
             if _transforms() and not torch.compiler.is_compiling():
                 return transformed.apply(*arguments)
             return registered(*arguments[:-1], arguments[-1].text)
-        if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
+        if wanted and torch.is_grad_enabled():
             return unwatched.apply(*arguments)
         return function(*arguments)
 
