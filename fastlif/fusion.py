@@ -93,7 +93,7 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         if steps.shape[0] > 1 and steps.stride(0) == 0:  # the same input at every step: normalised once
             return neuron(batch_norm(input))
         timesteps = steps.shape[0]
-    options = neuron._options() if isinstance(neuron, LIF) else neuron._single_options()
+    options = neuron.options(single=isinstance(neuron, NoisyLIF))
     seed = functional._seed(None, options, input)
     weight, bias, eps = batch_norm.weight, batch_norm.bias, batch_norm.eps
     if batch_norm.training:

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from fastlif import functional, validation
 from fastlif.backends import BACKENDS
+from fastlif.options import Options
 from fastlif.types import Noise, Surrogate
 
 __all__ = ["LIF", "NoisyLIF", "reset"]
@@ -170,12 +171,25 @@ class Neuron(nn.Module):
     def _forget(self) -> None:
         self.states = {}
 
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        vars(self)["_kept"] = {}  # whatever was set, the records may be others now
+
+    def options(self, single: bool = False) -> Options:
+        """The record of what this neuron computes, checked and made once; for a NoisyLIF there is a ``single`` one."""
+        if torch.compiler.is_dynamo_compiling():
+            return self._make_options(single)
+        kept = vars(self).setdefault("_kept", {})
+        if single not in kept:
+            kept[single] = self._make_options(single)
+        return kept[single]
+
     def _pass(self) -> Pass | None:
         """The pass that a call belongs to, if anyone marked one."""
         current = thread.current
         if current is not None:
             return current if current.root is None or self.needs_pass else None
-        if not _in_backward():
+        if torch.compiler.is_dynamo_compiling() or torch._C._current_graph_task_id() == -1:  # not in a backward
             if self.running and not torch.compiler.is_compiling():
                 raise RuntimeError(
                     "a neuron of a MultiStep model was called in another thread than the model, where it cannot be "
@@ -239,12 +253,7 @@ class Neuron(nn.Module):
         validation.check_folded_batch(x, T)
         return x.view(T, x.shape[0] // T, *x.shape[1:]), call
 
-    def _fold(self, spikes: torch.Tensor) -> torch.Tensor:
-        return spikes if self.timesteps is None else spikes.flatten(0, 1)
-
     def _initial_state(self, x: torch.Tensor, call: int) -> torch.Tensor | None:
-        if not self.stateful:
-            return None
         if torch.compiler._is_exporting_flag:  # is_exporting() is true in whatever torch 2.11 compiles
             raise RuntimeError(
                 "a stateful neuron cannot be exported, as the exported program would forget its membrane: export with "
@@ -330,12 +339,13 @@ class LIF(Neuron):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call = self._unfold(input)
-        spikes, state = functional.run_lif(x, self._initial_state(x, call), self.stateful, self._options())
+        initial_state = self._initial_state(x, call) if self.stateful else None
+        spikes, state = functional.run_lif(x, initial_state, self.stateful, self.options())
         if self.stateful:
             self.states[call] = state.detach()
-        return self._fold(spikes)
+        return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
-    def _options(self):
+    def _make_options(self, single):
         return functional.lif_options(
             self.decay, None, self.threshold, self.reset_to, self.surrogate, self.detach_reset, self.backend
         )
@@ -394,16 +404,17 @@ class NoisyLIF(Neuron):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.converted and self._single(input):
-            return functional.run_noisy_spike(input, None, self._single_options())
+            return functional.run_noisy_spike(input, None, self.options(single=True))
         x, call = self._unfold(input)
+        initial_state = self._initial_state(x, call) if self.stateful else None
         spikes, state, mean, deviation = functional.run_noisy_lif(
-            x, self._initial_state(x, call), self._statistics(x, call), None, self.stateful, self._options()
+            x, initial_state, self._statistics(x, call), None, self.stateful, self.options()
         )
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
         if self.stateful:
             self.states[call] = state.detach()
-        return self._fold(spikes)
+        return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
     def _single(self, input) -> bool:
         """Whether the input is a single step, and the neuron that of Eq. (5)."""
@@ -415,10 +426,9 @@ class NoisyLIF(Neuron):
         validation.check_input(input, dimensions="[N, *]", minimum=1)
         return True
 
-    def _single_options(self):
-        return functional.noisy_spike_options(self.noise, self.threshold, self.surrogate, self.backend)
-
-    def _options(self):
+    def _make_options(self, single):
+        if single:
+            return functional.noisy_spike_options(self.noise, self.threshold, self.surrogate, self.backend)
         return functional.noisy_lif_options(
             self.decay, None, self.threshold, self.reset_to, self.alpha, self.beta, self.noise, self.residual,
             self.surrogate, self.detach_reset, self.backend,

@@ -37,6 +37,9 @@ class Options:
         """The record as JSON, from which it can be made again to the last bit."""
         return json.dumps(vars(self))
 
+    def __reduce__(self):  # a copy is the record itself
+        return options_of_text, (self.text,)
+
 
 def once(function):
     """``function`` of a neuron's arguments, run once for each: what it returns is kept."""

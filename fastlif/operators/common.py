@@ -32,15 +32,26 @@ def launchers(backend: str, x: torch.Tensor):
     return compiled
 
 
+def inlined(x: torch.Tensor, steps: int, options) -> bool:
+    """Whether a caller that is being compiled for a CPU gets a neuron's few steps as part of its own graph, where the
+    compiler fuses them with their neighbours. An exported program keeps the operator, for it may move to a GPU."""
+    if torch.compiler._is_exporting_flag or x.device.type != "cpu":
+        return False
+    if options.backend not in ("auto", "compiled"):
+        return False
+    return torch.fx.experimental.symbolic_shapes.has_static_value(steps) and steps <= compiled.MAX_UNROLL
+
+
 def _no_second_derivative(ctx, *gradients):
     raise RuntimeError(NO_SECOND_DERIVATIVE)
 
 
-def operator(schema: str, function, fake, setup_context=None, backward=_no_second_derivative):
+def operator(schema: str, function, fake, setup_context=None, backward=_no_second_derivative, inline=None):
     """Makes the operator ``fastlif::`` of this schema, and returns what calls it.
 
     Whoever looks on, such as a compiler, sees the operator. Where nobody does, ``function`` is called at once: that
     takes a tenth of the time. Either way autograd knows ``backward``, which has no derivative if it is not given.
+    ``inline`` gives the result in plain PyTorch where a caller's graph had better hold that, and else None.
 
     The last argument is an Options; the operator itself is given its text.
     """
@@ -83,6 +94,8 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
                 tensors.append(argument)
                 wanted |= argument.requires_grad
         if watched(tensors):
+            if inline and torch.compiler.is_dynamo_compiling() and (result := inline(*arguments)) is not None:
+                return result
             if _transforms() and not torch.compiler.is_compiling():
                 return transformed.apply(*arguments)
             return registered(*arguments[:-1], arguments[-1].text)

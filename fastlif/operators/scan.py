@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import torch
 
+from fastlif import reference
 from fastlif.layout import dense_steps, empty_steps, membrane_dtype, step_as, steps_as
-from fastlif.operators.common import launchers, operator
+from fastlif.operators.common import inlined, launchers, operator
 
 
 def _empty_state(x, wanted=True):
     """A membrane ``[N, *]``, uninitialised; an empty tensor if it is not wanted."""
     if not wanted:
-        return x.new_empty(0, dtype=membrane_dtype(x))
+        return x.new_empty(0)
     return torch.empty_like(x[0], dtype=membrane_dtype(x))
 
 
@@ -65,10 +66,13 @@ def _gradients(ctx, grad_spikes, grad_state):
 
 def _forward(x, initial_state, mean, deviation, seed, norm, return_state, options):
     x = dense_steps(x)
-    spikes, state = empty_steps(x), _empty_state(x, return_state)
+    spikes = torch.empty_like(x) if x.is_contiguous() else empty_steps(x)
+    state = _empty_state(x) if return_state else x.new_empty(0)
+    if initial_state is not None:
+        initial_state = step_as(initial_state, x)
     if x.numel():
         launchers(options.backend, x).lif_forward(
-            x, spikes, _step_as(initial_state, x), state if return_state else None, mean, deviation, seed, norm, options
+            x, spikes, initial_state, state if return_state else None, mean, deviation, seed, norm, options
         )  # fmt: skip
     return spikes, state
 
@@ -83,6 +87,11 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(x, initial_state, mean, deviation, seed, norm)
 
 
+def _inline(x, initial_state, mean, deviation, seed, norm, return_state, options):
+    if mean is None and norm is None and inlined(x, x.shape[0], options):
+        return reference.lif(x, initial_state, options)
+
+
 # (spikes [T, N, *], last membrane [N, *]) of x [T, N, *]; the membrane is empty if it is not wanted. seed is [1] int64,
 # absent without noise; norm is what batch_norm.normalisation gives.
 lif = operator(
@@ -94,6 +103,7 @@ lif = operator(
     lambda ctx, grad_spikes, grad_state: (
         *_gradients(ctx, grad_spikes, grad_state if ctx.return_state else None), *(None,) * 6
     ),
+    _inline,
 )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from fastlif import reference
 from fastlif.layout import dense, lying_like
-from fastlif.operators.common import launchers, operator
+from fastlif.operators.common import inlined, launchers, operator
 
 
 def _forward(x, seed, norm, options):
@@ -41,10 +42,15 @@ def _gradients(ctx, grad_spikes):
     return noisy_spike_backward(grad_spikes, *ctx.saved_tensors, ctx.options), None, None, None
 
 
+def _inline(x, seed, norm, options):
+    return reference.noisy_spike(x, seed, options) if norm is None and inlined(x, 1, options) else None
+
+
 noisy_spike = operator(
     "noisy_spike(Tensor x, Tensor? seed, Tensor? norm, str options) -> Tensor",
     _forward,
     fake=lambda x, seed, norm, options: torch.empty_like(x),
     setup_context=_setup_context,
     backward=_gradients,
+    inline=_inline,
 )
