@@ -211,6 +211,8 @@ def noisy_lif(
     validation.check_sequence(input)
     statistics = validation.check_statistics(statistics, input.shape[0], input.device)
     validation.check_statistics_values(statistics)
+    if not isinstance(statistics, str):
+        statistics = tuple(value[:, None] for value in statistics)
     validation.check_initial_state(initial_state, input)
     spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen)
     return (spikes, state) if return_state else spikes
@@ -229,7 +231,7 @@ def noisy_lif_options(decay, tau, threshold, reset, alpha, beta, noise, residual
 def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
     """:func:`noisy_lif` with its record of options: (spikes, membrane, mean, deviation), the last two ``[T, G]``.
 
-    G is 1, or N for ``statistics="sample"``.
+    G is 1, or N for ``statistics="sample"``. Given statistics are ``[T, 1]``.
     """
     backend = choose_backend(chosen.backend, input)
     if statistics == "sample" and not batch_outermost(input):
@@ -240,7 +242,7 @@ def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
     elif isinstance(statistics, str):
         spikes, *others = scan.noisy_lif(input, initial_state, seed, statistics, chosen)
     else:
-        mean, deviation = (value[:, None] for value in statistics)
+        mean, deviation = statistics
         spikes, state = scan.lif(input, initial_state, mean, deviation, seed, None, return_state, chosen)
         others = state, mean, deviation
     return mark(spikes, backend), *others

@@ -437,7 +437,8 @@ class NoisyLIF(Neuron):
     def _statistics(self, x, call):
         if thread.recording is not None:
             return "layer"
-        calls, T = self.calibrated_mean.shape
+        mean, deviation = self._buffers[CALIBRATED[0]], self._buffers[CALIBRATED[1]]
+        calls, T = mean.shape
         if calls == 0:
             return self.statistics
         if x.shape[0] > T:
@@ -453,9 +454,12 @@ class NoisyLIF(Neuron):
                 f"this neuron was calibrated for {calls} calls in a pass of its MultiStep model: run it inside that "
                 "model, and calibrate again if the forward has changed"
             )
-        now = call, slice(x.shape[0])
-        frozen = self.calibrated_mean[now], self.calibrated_deviation[now]
-        return validation.check_statistics(frozen, x.shape[0], x.device)
+        if mean.device != x.device:
+            validation.check_device("calibrated_mean", mean, x.device)
+        if calls == 1 and T == x.shape[0]:  # the usual case, and the quicker view
+            return mean.view(T, 1), deviation.view(T, 1)
+        now = call, slice(x.shape[0]), None
+        return mean[now], deviation[now]
 
     def convert(self, *, alpha=None, beta=None, residual=None, statistics=None) -> None:
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""

@@ -149,7 +149,7 @@ def test_only_those_that_compute_what_ours_does_are_compared(monkeypatch, capsys
     found = {"right": peers.eager(CPU), "gradients": wrong_gradients, "spikes": one_spike_more, "broken": None}
     monkeypatch.setattr(peers, "PEERS", {name: lambda device, own=own: own for name, own in found.items()})
     monkeypatch.setattr(peers, "version", lambda name: "1")
-    assert list(kernels._checked_peers(a_lab)) == ["right"]
+    assert list(kernels.checked_peers(a_lab)) == ["right"]
     assert "broken is left out, as it does not do what is compared: 'NoneType'" in capsys.readouterr().out
 
 

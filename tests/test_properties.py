@@ -688,7 +688,7 @@ def test_layer_statistics_of_any_size(numel, room):
         total, low, high = total + float(A.double().sum()), min(low, float(A.min())), max(high, float(A.max()))
     mu, largest = total / numel, max(high - total / numel, total / numel - low)
     assert float(mean[1]) == pytest.approx(mu, rel=1e-4) and float(deviation[1]) == pytest.approx(largest, rel=1e-4)
-    given = mean[:, 0], deviation[:, 0]
+    given = mean, deviation
     again, last, _, _ = run_noisy_lif(x.expand(2, 1, numel), None, given, None, True, chosen)
     for actual, expected in zip((*again, last), (*spikes, v)):
         assert all(

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import gpu, measure, networks, peers, results
 from benchmarks.__main__ import main
-from benchmarks.experiments import end_to_end, kernels, training_step
+from benchmarks.experiments import end_to_end, host, kernels, training_step
 from benchmarks.experiments.end_to_end import CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.lab import Lab, Options
 from fastlif import LIF as LIFNeuron
@@ -97,6 +97,23 @@ def test_the_kernels_experiment(made, capsys):
     assert len(list(made.glob("*/*.png"))) == 1
 
 
+def test_the_host_experiment(tmp_path, monkeypatch):
+    monkeypatch.setattr(host, "SECONDS", 0.0)
+    monkeypatch.setattr(host, "CALLS", 2)
+    monkeypatch.setattr(host, "SMALL", {(1, 1, 64): 2})
+    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {peers.EAGER: peers.eager(lab.device)})
+    assert main(["run", "host", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    (path,) = tmp_path.glob("*.csv")
+    rows = results.read(path)
+    assert {row.setting.get("neuron") for row in rows} == {None, "NoisyLIF", "LIF", "NoisyLIF, calibrated", "ReLU"}
+    claims = {finding.claim: finding for finding in host.findings(rows)}
+    assert len(claims) == 4
+    assert claims["Ours: a forward makes at most 25 calls of Python, the launch left out"].reproduced
+    slower = [dataclasses.replace(row, p20=5.0, p80=6.0) if row.unit == "" else row for row in rows]
+    assert [finding.reproduced for finding in host.findings(slower)] == [False, False, True, True]
+    assert main(["plot", "--out", str(tmp_path)]) == 0
+
+
 def test_findings_compare_the_largest_size(made):
     (path,) = made.glob("*.csv")
     row = next(row for row in results.read(path) if row.metric == "time")
@@ -127,7 +144,7 @@ def test_the_compiler_is_compared_with_too(made):
 def test_what_is_wrong_is_not_timed(monkeypatch, tmp_path, capsys):
     right = kernels.ours
     kernels._wrong.cache_clear()
-    monkeypatch.setattr(kernels, "_checked_peers", lambda lab: {})
+    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
     monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
     monkeypatch.setattr(kernels, "SIZES", {"quick": (400,)})
     monkeypatch.setattr(kernels, "NEURONS", ("noisy_spike, uniform",))
@@ -153,7 +170,7 @@ def test_bytes_that_must_be_moved():
 
 def test_what_the_time_is_not_enough_for_is_said(monkeypatch, capsys):
     monkeypatch.setattr(kernels, "IN_ALL", {"quick": 0})
-    monkeypatch.setattr(kernels, "_checked_peers", lambda lab: {})
+    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
     monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
     lab = Lab(Options(), CPU)
     kernels.measure(lab)

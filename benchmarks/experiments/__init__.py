@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 
 FIGURES = ("accuracy", "training-speed", "training-time", "alpha", "noise-type", "dynamics", "inference", "ablation")
-SPEED = ("kernels", "training-step", "end-to-end")
+SPEED = ("host", "kernels", "training-step", "end-to-end")
 NAMES = (*FIGURES, *SPEED)
 GROUPS = {"all": FIGURES, "speed": SPEED}  # what the command line calls them together
 

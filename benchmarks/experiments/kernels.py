@@ -39,7 +39,7 @@ def measure(lab: Lab) -> None:
     copy = measuring.copy_bandwidth(lab.device)
     lab.record("kernels", "a copy", {}, "copy bandwidth", "GB/s", _scaled(copy, 1e-9), "copies")
     lab.say(f"copy bandwidth {copy.median / 1e9:.1f} GB/s")
-    lifs = {OURS: lambda x: functional.lif(x, backend=lab.options.backend)} | _checked_peers(lab)
+    lifs = {OURS: lif_of(lab)} | checked_peers(lab)
     form = lab.options.form
     sizes, (usual, *others), end = SIZES[form], STEPS[form], lab.seconds + IN_ALL[form]
     cells = [(sizes[0], usual, dtype) for dtype in DTYPES]
@@ -71,7 +71,12 @@ def _wrong(neuron: str, T: int, device: torch.device, dtype: str, backend: str) 
     return peers.disagreement(own, device, DTYPES[dtype], T, expected=expected)
 
 
-def _checked_peers(lab: Lab) -> dict[str, peers.Neuron]:
+def lif_of(lab: Lab) -> peers.Neuron:
+    """Our LIF on the chosen backend."""
+    return lambda x: functional.lif(x, backend=lab.options.backend)
+
+
+def checked_peers(lab: Lab) -> dict[str, peers.Neuron]:
     found = {}
     for name, make in peers.PEERS.items():
         if not peers.version(name):
