@@ -1,5 +1,7 @@
 """A call where nobody but autograd looks on goes straight to the launch; whoever does look on sees an operator."""
 
+import copy
+import pickle
 import sys
 
 import pytest
@@ -9,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
 from fastlif import functional
+from fastlif.options import options_of_text
 
 SEED = 7
 CALLS = {
@@ -131,3 +134,60 @@ def test_a_compiled_caller_gets_the_neuron_inlined(fresh_compiler):
     nodes = torch.export.export(fastlif.LIF(2), (x,)).graph.nodes
     (operator,) = [node for node in nodes if "fastlif" in str(node.target)]
     assert '"backend": "auto"' in operator.args[-1]
+
+
+@pytest.mark.parametrize("change", ["threshold", "surrogate", "noise", "reset_to"])
+def test_a_changed_attribute_counts(change):
+    new = {"threshold": 0.7, "surrogate": "sigmoid", "noise": fastlif.Noise("uniform"), "reset_to": None}[change]
+    names = {"reset_to": "reset"}
+    x, gradients = torch.randn(3, 60, device=DEVICE).requires_grad_(), []
+    changed, made = fastlif.NoisyLIF(3), fastlif.NoisyLIF(3, **{names.get(change, change): new})
+    changed(x)
+    setattr(changed, change, new)
+    for neuron in (changed, made):
+        torch.manual_seed(2)
+        gradients.append(torch.autograd.grad(neuron(x).sum(), x)[0])
+    assert torch.equal(*gradients)
+
+
+def test_equal_records_are_one():
+    first, second, other = (functional.lif_options(0.5, None, threshold, None, "atan", False, "auto")
+                            for threshold in (1.0, 1, 2.0))  # fmt: skip
+    assert first is second and other is not first
+    assert copy.deepcopy(first) is first and pickle.loads(pickle.dumps(first)) is first
+    assert options_of_text(first.text) is first
+
+
+def test_equal_keys_are_not_equal_arguments():
+    x = torch.randn(2, 3, device=DEVICE)
+    functional.lif(x, threshold=1.0, detach_reset=False)
+    with pytest.raises(TypeError, match="threshold must be a number, got bool"):
+        functional.lif(x, threshold=True)
+    with pytest.raises(TypeError, match="detach_reset must be True or False, got int"):
+        functional.lif(x, detach_reset=0)
+    with pytest.raises(TypeError, match="threshold must be a number, got list"):
+        functional.lif(x, threshold=[1.0])
+
+
+def test_a_subclass_sees_operators(backend):
+    class Named(torch.Tensor):
+        seen = []
+
+        @classmethod
+        def __torch_function__(cls, function, types, arguments=(), keywords=None):
+            cls.seen.append(getattr(function, "__name__", ""))
+            return super().__torch_function__(function, types, arguments, keywords)
+
+    x = torch.randn(3, 4, 50, device=DEVICE)
+    spikes = functional.lif(x.as_subclass(Named), backend=backend)
+    assert type(spikes) is Named and "lif" in Named.seen
+    assert torch.equal(spikes.as_subclass(torch.Tensor), functional.lif(x, backend=backend))
+
+
+def test_statistics_are_constants(backend):
+    x = torch.randn(3, 4, 50, device=DEVICE).requires_grad_()
+    chosen = functional.noisy_lif_options(
+        0.5, None, 1.0, 0.0, 4.0, 0.5, fastlif.Noise("none"), "matched", "atan", False, backend
+    )  # fmt: skip
+    spikes, state, mean, deviation = functional.run_noisy_lif(x, None, "layer", None, True, chosen)
+    assert spikes.requires_grad and state.requires_grad and not mean.requires_grad and not deviation.requires_grad
