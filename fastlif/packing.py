@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from fastlif.operators.common import launchers
 __all__ = ["packed_spikes"]
 
 _MARK = "_fastlif_spikes"  # attribute of a storage that holds spikes and nothing else: version, dtype and backend
+_BITS = "_fastlif_bits"  # of the same storage, while any layer keeps them: which part of it, and its spikes packed
 
 
 class _Active(threading.local):
@@ -70,12 +72,17 @@ def _pack(tensor: torch.Tensor) -> Packed | Kept:
     backend = _backend_of_spikes(tensor)
     if backend is None:
         return Kept(tensor, tensor._version)
-    memory = tensor.as_strided((8, tensor.numel() // 8), (tensor.numel() // 8, 1))
-    if backend == "reference":
-        bits = reference.pack_bits(memory)
-    else:
-        bits = torch.empty_like(memory[0], dtype=torch.uint8)
-        launchers(backend, tensor).pack_bits(memory, bits)
+    storage, place = tensor.untyped_storage(), (tensor.storage_offset(), tensor.numel())
+    packed, bits = getattr(storage, _BITS, (None, None))  # by another layer that reads the same spikes
+    bits = bits() if packed == place else None
+    if bits is None:
+        memory = tensor.as_strided((8, tensor.numel() // 8), (tensor.numel() // 8, 1))
+        if backend == "reference":
+            bits = reference.pack_bits(memory)
+        else:
+            bits = torch.empty_like(memory[0], dtype=torch.uint8)
+            launchers(backend, tensor).pack_bits(memory, bits)
+        setattr(storage, _BITS, (place, weakref.ref(bits)))
     return Packed(bits, tensor.shape, tensor.stride(), tensor.dtype, backend)
 
 

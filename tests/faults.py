@@ -265,7 +265,7 @@ SINGLE_STEP = [
     ("another layout's gradient is read as x's", "noisy_spike_backward(lying_like(x, grad_spikes), x",
      "noisy_spike_backward(grad_spikes, x", "test_kernels.py::test_noisy_spike_layouts[channels_last-transposed]"),
     ("a sliced input is read as dense", "    x = dense(x)\n    grad_x", "    grad_x",
-     "test_kernels.py::test_noisy_spike_layouts[every-other-transposed]"),
+     "test_kernels.py::test_noisy_spike_layouts[same-sliced]"),
     ("with batch normalisation inlined without it", "if norm is None and inlined", "if inlined",
      "test_fusion.py::test_compiled[True]"),
 ]
@@ -489,6 +489,8 @@ PACKING = [
      "test_packing.py::test_nothing_but_spikes_is_packed"),
     ("a change in place goes unnoticed", "if kept.tensor._version != kept.version:", "if False:",
      "test_packing.py::test_a_change_in_place_is_still_an_error"),
+    ("another part's bits are taken", "bits = bits() if packed == place else None", "bits = bits() if packed else None",
+     "test_packing.py::test_two_layers_that_read_the_same_spikes_pack_them_once"),
     ("another layout is restored", "torch.empty_strided(shape, strides, dtype", "torch.empty(shape, dtype",
      "test_packing.py::test_restored_exactly[reference-pooling-True-dtype5]"),
 ]

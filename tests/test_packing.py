@@ -143,3 +143,14 @@ def test_kernels(size, dtype):
     restored = torch.full_like(spikes, 9)
     kernels().unpack_bits(bits, restored)
     assert torch.equal(restored, spikes)
+
+
+def test_two_layers_that_read_the_same_spikes_pack_them_once(packed):
+    with fastlif.packed_spikes():
+        spikes = spikes_of("reference")
+        outputs = USES["convolution"](spikes), USES["linear"](spikes), USES["linear"](spikes[:2])
+        (first, a), (second, b), (part, c) = packed
+        assert a.bits is b.bits and c.bits is not a.bits and c.bits.numel() * 8 == part.numel()
+        del outputs
+    for spikes, kept in packed:
+        assert torch.equal(packing._unpack(kept), spikes)
