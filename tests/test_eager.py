@@ -110,7 +110,8 @@ def test_calls_of_python_in_a_forward(name, gradient, monkeypatch):
         neuron(x)
     finally:
         sys.setprofile(None)
-    assert len(calls) <= 25, " ".join(calls)
+    limit = 40 if gradient else 25  # before 2.13, autograd itself makes a dozen
+    assert len(calls) <= limit, " ".join(calls)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
