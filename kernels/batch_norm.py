@@ -7,6 +7,7 @@ it is done once for each run of neighbours that lie in one channel, or in as man
 """
 
 import math
+from typing import NamedTuple
 
 import triton
 import triton.language as tl
@@ -52,17 +53,24 @@ def normalised(x, norm, RUN: tl.constexpr):
         return tl.fma(x.to(tl.float32) - mean, scale, bias)
 
 
-def channel_arguments(norm, x, dim, vector):
-    """For ``norm``, mean, scale and bias in one ``[3, channels]`` float32 or None, and x, its channels in ``dim``."""
-    channels = 1 if norm is None else norm.shape[1]
+class Runs(NamedTuple):
+    """How a tile's channels are found; each name is a kernel's argument."""
+
+    CHANNELS_LAST: bool
+    RUN: int
+
+
+def channels_of(norm, x, dim, vector):
+    """For ``norm``, mean, scale and bias in one ``[3, channels]`` float32 or None, and x, its channels in ``dim``: how
+    many there are and how far apart, and the :class:`Runs` of tiles with ``vector`` neighbours in a thread."""
+    if norm is None:
+        return 1, 1, NO_RUNS
+    channels = norm.shape[1]
     stride = channel_stride(x, dim) if channels > 1 else 1
-    return {
-        "norm_ptr": norm,
-        "channels": channels,
-        "channel_stride": stride,
-        "CHANNELS_LAST": stride == 1,
-        "RUN": 0 if norm is None else math.gcd(vector, channels if stride == 1 else stride),
-    }
+    return channels, stride, Runs(stride == 1, math.gcd(vector, channels if stride == 1 else stride))
+
+
+NO_RUNS = Runs(True, 0)
 
 
 def channel_stride(x, dim):

@@ -2,7 +2,7 @@
 
 import triton
 import triton.language as tl
-from fastlif.kernels.tile import on_device
+from fastlif.kernels.launch import launch
 
 BLOCK = 1024
 
@@ -33,11 +33,17 @@ def _unpack_bits_kernel(bits_ptr, spikes_ptr, size, BLOCK: tl.constexpr):
 
 def pack_bits(spikes, bits):
     """Launches over spikes ``[8, size]``; writes ``bits`` ``[size]`` uint8."""
-    with on_device(spikes):
-        _pack_bits_kernel[(triton.cdiv(len(bits), BLOCK),)](spikes, bits, len(bits), BLOCK=BLOCK, num_warps=4)
+    launch(_pack_bits_kernel, _grid(bits), {"spikes_ptr": spikes, "bits_ptr": bits}, {"size": len(bits)}, _constants)
 
 
 def unpack_bits(bits, spikes):
     """Launches over ``bits`` ``[size]`` uint8; writes ``spikes`` ``[8, size]``."""
-    with on_device(spikes):
-        _unpack_bits_kernel[(triton.cdiv(len(bits), BLOCK),)](bits, spikes, len(bits), BLOCK=BLOCK, num_warps=4)
+    launch(_unpack_bits_kernel, _grid(bits), {"bits_ptr": bits, "spikes_ptr": spikes}, {"size": len(bits)}, _constants)
+
+
+def _grid(bits):
+    return triton.cdiv(len(bits), BLOCK), 1, 1
+
+
+def _constants():
+    return {"BLOCK": BLOCK, "num_warps": 4}

@@ -5,13 +5,17 @@ forward, and any backward. A program keeps its tile's membrane in registers and 
 keeps nothing but x: it computes the membrane again, drawing the same noise, and then walks back.
 """
 
+import functools
+from typing import NamedTuple
+
 import torch
 import triton
 import triton.language as tl
-from fastlif.kernels.batch_norm import channel_arguments, channel_factors, normalised
+from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
+from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
-from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile, wide
+from fastlif.kernels.tile import Tile, grid, noise_tile, tile, wide
 
 
 @triton.jit
@@ -70,7 +74,6 @@ def _lif_forward_kernel(
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
     norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
-    noise_scalars,
     channels,
     channel_stride,
     T,
@@ -78,6 +81,7 @@ def _lif_forward_kernel(
     stride_xt,
     groups,
     group_size,
+    noise_scalars,
     decay,
     inv_alpha,
     beta,
@@ -127,7 +131,6 @@ def _lif_backward_kernel(
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
     norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
-    noise_scalars,
     channels,
     channel_stride,
     T,
@@ -135,6 +138,7 @@ def _lif_backward_kernel(
     stride_xt,
     groups,
     group_size,
+    noise_scalars,
     decay,
     inv_alpha,
     beta,
@@ -224,12 +228,22 @@ def _lif_backward_kernel(
         tl.store(grad_initial_state_ptr + offsets, grad_v, mask=mask)
 
 
+class BackwardTile(NamedTuple):
+    """A :class:`fastlif.kernels.tile.Tile`, and how many steps the backward keeps in registers."""
+
+    CHUNK: int
+    ROWS: int
+    COLS: int
+    VECTOR: int
+    num_warps: int
+
+
 def _forward_tile(x, numel, groups, noise):
     """For x ``[T, *]`` of ``numel`` elements a step. ``python -m benchmarks static`` shows what each choice costs."""
     if noise == "none":  # then nothing ties rows together, and one needs the fewest registers
-        return {"ROWS": 1, "COLS": 1024, "VECTOR": 8, "num_warps": 2}
+        return Tile(1, 1024, 8, 2)
     if groups > 1:  # per sample every element has a mean and a deviation of its own in registers
-        return {"ROWS": 8, "COLS": 128, "VECTOR": 1, "num_warps": 4}
+        return Tile(8, 128, 1, 4)
     return noise_tile(x, numel)
 
 
@@ -239,15 +253,20 @@ def _backward_tile(T, numel, groups, noise):
     A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills. Few rows
     draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
-    vector = 4 if numel % 16 == 0 else 1
+    return _backward_tile_of(T, numel % 16 == 0, groups > 1, noise != "none")
+
+
+@functools.cache
+def _backward_tile_of(T, even, per_sample, noisy):
+    vector = 4 if even else 1
     rows, chunk = 8 if T == 1 else 4 if T <= 3 else 2 if T <= 6 else 1, T
-    if groups > 1:
+    if per_sample:
         rows, chunk = 1, min(T, 4)
-    elif noise == "none" and T > 16:
+    elif not noisy and T > 16:
         chunk = 8
-    elif noise != "none" and T > 12:
+    elif noisy and T > 12:
         rows, chunk = 4, 3
-    return {"CHUNK": chunk, "ROWS": rows, "COLS": 128, "VECTOR": vector, "num_warps": 4 // vector}
+    return BackwardTile(chunk, rows, 128, vector, 4 // vector)
 
 
 def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, o):
@@ -255,66 +274,81 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
 
     ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. States are ``[*]`` float32 or None.
     """
-    scan = _scan_arguments(x, initial_state, mean, deviation, seed, o)
-    options = _forward_tile(x, scan["numel"], scan["groups"], o.noise)
-    with on_device(x):
-        _lif_forward_kernel[grid(scan["numel"], options["ROWS"], options["COLS"])](
-            spikes_ptr=spikes,
-            final_state_ptr=final_state,
-            **scan,
-            **channel_arguments(norm, x, 2, options["VECTOR"]),
-            **options,
-            **OPTIONS,
-        )
+    tensors = {
+        "x_ptr": x,
+        "spikes_ptr": spikes,
+        "initial_state_ptr": initial_state,
+        "final_state_ptr": final_state,
+        "mean_ptr": mean,
+        "deviation_ptr": deviation,
+        "norm_ptr": norm,
+        "seed_ptr": seed,
+    }
+    T, numel, groups = _counts(x, mean)
+    tile = _forward_tile(x, numel, groups, o.noise)
+    sizes, runs = _sizes(x, T, numel, groups, norm, tile)
+    launch(_lif_forward_kernel, grid(numel, tile), tensors, sizes, _constants, o, tile, groups > 1, runs)
 
 
 def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm, o):
     """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given."""
-    scan = _scan_arguments(x, initial_state, mean, deviation, seed, o)
-    T, numel = scan["T"], scan["numel"]
-    options = _backward_tile(T, numel, scan["groups"], o.noise)
+    T, numel, groups = _counts(x, mean)
+    tile = _backward_tile(T, numel, groups, o.noise)
     checkpoint = None
-    if T > options["CHUNK"]:
-        checkpoint = x.new_empty((triton.cdiv(T, options["CHUNK"]) - 1, numel), dtype=torch.float32)
-    with on_device(x):
-        _lif_backward_kernel[grid(numel, options["ROWS"], options["COLS"])](
-            grad_spikes_ptr=grad_spikes,
-            grad_state_ptr=grad_state,
-            grad_x_ptr=grad_x,
-            grad_initial_state_ptr=grad_initial_state,
-            checkpoint_ptr=checkpoint,
-            surrogate_width=o.surrogate_width,
-            DETACH_RESET=o.detach_reset,
-            SURROGATE=o.surrogate,
-            **scan,
-            **channel_arguments(norm, x, 2, options["VECTOR"]),
-            **options,
-            **OPTIONS,
-        )
-
-
-def _scan_arguments(x, initial_state, mean, deviation, seed, o):
-    """What both directions take."""
-    T, groups = len(x), 1 if mean is None else mean.shape[1]
-    numel = x.numel() // T
-    return {
+    if T > tile.CHUNK:
+        checkpoint = x.new_empty((triton.cdiv(T, tile.CHUNK) - 1, numel), dtype=torch.float32)
+    tensors = {
+        "grad_spikes_ptr": grad_spikes,
+        "grad_state_ptr": grad_state,
         "x_ptr": x,
         "initial_state_ptr": initial_state,
+        "grad_x_ptr": grad_x,
+        "grad_initial_state_ptr": grad_initial_state,
+        "checkpoint_ptr": checkpoint,
         "mean_ptr": mean,
         "deviation_ptr": deviation,
+        "norm_ptr": norm,
         "seed_ptr": seed,
-        "noise_scalars": o.noise_scalars,
+    }
+    sizes, runs = _sizes(x, T, numel, groups, norm, tile)
+    launch(_lif_backward_kernel, grid(numel, tile), tensors, sizes, _backward_constants, o, tile, groups > 1, runs)
+
+
+def _counts(x, mean):
+    """How many steps, elements of a step, and groups."""
+    T = x.shape[0]  # len(x) takes a quarter of a microsecond
+    return T, x.numel() // T, 1 if mean is None else mean.shape[1]
+
+
+def _sizes(x, T, numel, groups, norm, tile):
+    channels, stride, runs = channels_of(norm, x, 2, tile.VECTOR)
+    return {
+        "channels": channels,
+        "channel_stride": stride,
         "T": T,
         "numel": numel,
         "stride_xt": x.stride(0),
         "groups": groups,
         "group_size": numel // groups,
+    }, runs
+
+
+def _constants(o, tile, per_sample, runs):
+    return {
+        "noise_scalars": o.noise_scalars,
         "decay": o.decay,
         "inv_alpha": o.inv_alpha,
         "beta": o.beta,
         "threshold": o.threshold,
         "reset": 0.0 if o.reset is None else o.reset,
         "NOISE": o.noise,
-        "PER_SAMPLE": groups > 1,
+        "PER_SAMPLE": per_sample,
         "SOFT_RESET": o.reset is None,
+        **runs._asdict(),
+        **tile._asdict(),
     }
+
+
+def _backward_constants(o, tile, per_sample, runs):
+    backward = {"surrogate_width": o.surrogate_width, "DETACH_RESET": o.detach_reset, "SURROGATE": o.surrogate}
+    return _constants(o, tile, per_sample, runs) | backward

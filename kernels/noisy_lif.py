@@ -10,9 +10,10 @@ program owns its whole group: then one launch walks through all steps. Given the
 import torch
 import triton
 import triton.language as tl
+from fastlif.kernels.launch import launch
 from fastlif.kernels.lif import fire, normalisation
 from fastlif.kernels.noise import ask_first, draw_noise
-from fastlif.kernels.tile import LANES, OPTIONS, SUB_BLOCK, on_device, wide
+from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, wide
 
 # Part of the result, since they fix the order of the sums: they follow from the group's size alone.
 ELEMENTS_PER_PROGRAM = 4096
@@ -20,48 +21,43 @@ MAX_PROGRAMS = 512
 
 
 @triton.jit
-def _place(begin, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """The elements [ROWS, COLS] of the block of memory that begins at ``begin``, counted from there, and the counters
-    and lanes of their noise. Eight rows are eight sub-blocks, which draw together; a single row is a run of memory."""
-    column = tl.arange(0, COLS)[None, :]
-    if ROWS == 1:
-        offsets = begin + column
-        counter = offsets // (LANES * SUB_BLOCK) * SUB_BLOCK + offsets % SUB_BLOCK
-        return column, counter, (offsets // SUB_BLOCK % LANES).to(tl.int32)
-    else:
-        lane = tl.arange(0, ROWS)[:, None]
-        place = lane * SUB_BLOCK + column
-        return tl.multiple_of(tl.max_contiguous(place, (1, 4)), (1, 4)), begin // LANES + column, lane
+def _inside(start, begin, end, PER_SAMPLE: tl.constexpr, WHOLE: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Which elements of the block of memory that begins at ``start`` are between ``begin`` and ``end``: all of them or
+    none where groups are whole blocks."""
+    if WHOLE:
+        return tl.broadcast_to(start < end, [ROWS, COLS])
+    else:  # the differences are those of scalars: a thread's column is compared with each row's
+        row = tl.arange(0, ROWS)[:, None] * COLS
+        column = tl.arange(0, COLS)[None, :]
+        inside = column < tl.minimum(end - start, ROWS * COLS).to(tl.int32) - row
+        if PER_SAMPLE:
+            inside &= column >= tl.maximum(begin - start, 0).to(tl.int32) - row
+        return inside
 
 
 @triton.jit
-def _finish_statistics(partial_ptr, group, programs, group_size, MAX_PROGRAMS: tl.constexpr):
-    """The group's mean and largest deviation, from the partial results of all its programs."""
-    index = tl.arange(0, MAX_PROGRAMS)
-    mask = index < programs
-    at = (group * programs + index) * 3
-    mean = tl.sum(tl.load(partial_ptr + at, mask=mask, other=0.0)) / group_size
-    low = tl.min(tl.load(partial_ptr + at + 1, mask=mask, other=float("inf")))
-    high = tl.max(tl.load(partial_ptr + at + 2, mask=mask, other=float("-inf")))
-    return mean, tl.where(low == high, 0.0, tl.maximum(high - mean, mean - low))  # equal values: their mean may round
+def _finish_statistics(total, low, high, decay, group_size):
+    """The mean and the largest deviation of decay * v, from v's sum, minimum and maximum."""
+    mean = decay * total / group_size
+    return mean, tl.where(low == high, 0.0, tl.maximum(decay * high - mean, mean - decay * low))  # a mean may round
 
 
 @triton.jit(do_not_specialize=["first_step", "last_step"])
 def _noisy_lif_steps_kernel(
+    first_step,  # -1: only the statistics of the initial membrane
+    last_step,
     x_ptr,  # [T, groups * group_size], stride (stride_xt, 1)
     spikes_ptr,  # [T, groups * group_size]
     state_ptr,  # [groups * group_size] float32: the membrane, read and written at every step
-    partial_ptr,  # [T + 1, groups, programs, 3] float32: sum, minimum, maximum of decay * v before each step
+    partial_ptr,  # [T, groups, 3, programs] float32: sum, minimum, maximum of v before each step; None with ALONE
     mean_ptr,  # [T, groups] float32, written
     deviation_ptr,  # [T, groups] float32, written
     seed_ptr,  # [1] int64, or None without noise
-    noise_scalars,
-    first_step,  # -1: only the statistics of the initial membrane
-    last_step,
     numel,
     stride_xt,
     groups,
     group_size,
+    noise_scalars,
     decay,
     inv_alpha,
     beta,
@@ -69,63 +65,86 @@ def _noisy_lif_steps_kernel(
     reset,
     HAS_STATE: tl.constexpr,
     NOISE: tl.constexpr,
+    PER_SAMPLE: tl.constexpr,
     SOFT_RESET: tl.constexpr,
+    ALONE: tl.constexpr,  # a program owns its whole group
+    WHOLE: tl.constexpr,  # groups are whole blocks of memory
     MAX_PROGRAMS: tl.constexpr,
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
+    VECTOR: tl.constexpr,
 ):
-    group = tl.program_id(0).to(tl.int64)
+    group = tl.program_id(0).to(tl.int64) if PER_SAMPLE else wide(0)
     program = tl.program_id(1)
-    programs = tl.num_programs(1)
+    programs = 1 if ALONE else tl.num_programs(1) // 4 * 4
+    begin = group * group_size
+    end = begin + group_size
+    # Blocks lie as the noise does, eight sub-blocks that draw together, wherever a group begins in them.
+    lane = tl.arange(0, ROWS)[:, None]
+    column = tl.arange(0, COLS)[None, :]
+    place = tl.multiple_of(tl.max_contiguous(lane * COLS + column, (1, VECTOR)), (1, VECTOR))
+    first = (begin // (ROWS * COLS) + program) * (ROWS * COLS)
+    stride = wide(programs) * (ROWS * COLS)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
+    total, low, high = 0.0, 0.0, 0.0
     for t in range(first_step, last_step + 1):
+        # The first block is asked for before the statistics are finished: both take the memory's time.
+        x_step = x_ptr + wide(tl.maximum(t, 0)) * stride_xt
+        inside = _inside(first, begin, end, PER_SAMPLE, WHOLE, ROWS, COLS)
+        x = tl.load(x_step + first + place, mask=inside)
+        held = inside if HAS_STATE else inside & (t > 0)
+        v = tl.load(state_ptr + first + place, mask=held, other=0.0)
         a = 0.0
         b = 0.0
         if t >= 0:
-            mean = 0.0
-            deviation = 0.0
-            if HAS_STATE or t > 0:
-                partials = partial_ptr + wide(t) * groups * programs * 3
-                mean, deviation = _finish_statistics(partials, group, programs, group_size, MAX_PROGRAMS)
+            if not ALONE and (HAS_STATE or t > 0):
+                index = tl.arange(0, MAX_PROGRAMS)
+                mask = index < programs
+                partial = partial_ptr + (wide(t) * groups + group) * 3 * programs + index
+                total = tl.sum(tl.load(partial, mask=mask, other=0.0))
+                low = tl.min(tl.load(partial + programs, mask=mask, other=float("inf")))
+                high = tl.max(tl.load(partial + 2 * programs, mask=mask, other=float("-inf")))
+            mean, deviation = _finish_statistics(total, low, high, decay, group_size)
             tl.store(mean_ptr + wide(t) * groups + group, mean, mask=program == 0)
             tl.store(deviation_ptr + wide(t) * groups + group, deviation, mask=program == 0)
             a, b = normalisation(mean, deviation, decay, inv_alpha, beta)
 
-        total = tl.zeros([COLS], tl.float32)
-        low = tl.full([COLS], float("inf"), tl.float32)
-        high = tl.full([COLS], float("-inf"), tl.float32)
-        for block in range(program, tl.cdiv(wide(group_size), ROWS * COLS), programs):
-            first = wide(block) * (ROWS * COLS)
-            begin = group * group_size + first
-            place, counter, lane = _place(begin, ROWS, COLS)
-            if ROWS == 1:
-                mask = place < tl.minimum(group_size - first, COLS).to(tl.int32)
-            else:  # eight sub-blocks draw together only where they are all whole
-                mask = tl.full([ROWS, COLS], True, tl.int1)
-            v = tl.zeros([ROWS, COLS], tl.float32)
-            if HAS_STATE or t > 0:
-                v = tl.load(state_ptr + begin + place, mask=mask, other=0.0)
+        sums = tl.zeros([COLS], tl.float32)
+        lows = tl.full([COLS], float("inf"), tl.float32)
+        highs = tl.full([COLS], float("-inf"), tl.float32)
+        for start in range(first, end, stride):
+            inside = tl.full([ROWS, COLS], True, tl.int1)
+            if not WHOLE:
+                inside = _inside(start, begin, end, PER_SAMPLE, WHOLE, ROWS, COLS)
             if t >= 0:
-                x = tl.load(x_ptr + wide(t) * stride_xt + begin + place, mask=mask, other=0.0)
                 ask_first(NOISE)
                 h = x.to(tl.float32) + a * v + b
                 if NOISE != "none":
+                    counter = start // LANES + column
                     low_word, high_word = counter.to(tl.uint32), (counter >> 32).to(tl.uint32)
                     h += draw_noise(seed, low_word, high_word, t, lane, noise_scalars, NOISE)
                 spiking, v = fire(h, threshold, reset, SOFT_RESET)
                 spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
-                tl.store(spikes_ptr + wide(t) * numel + begin + place, spikes, mask=mask)
-                tl.store(state_ptr + begin + place, v, mask=mask)
-            decayed = decay * v
-            total += tl.sum(tl.where(mask, decayed, 0.0), axis=0)
-            low = tl.minimum(low, tl.min(tl.where(mask, decayed, float("inf")), axis=0))
-            high = tl.maximum(high, tl.max(tl.where(mask, decayed, float("-inf")), axis=0))
+                tl.store(spikes_ptr + wide(t) * numel + start + place, spikes, mask=inside)
+                tl.store(state_ptr + start + place, v, mask=inside)
+            sums += tl.sum(tl.where(inside, v, 0.0), axis=0)
+            lows = tl.minimum(lows, tl.min(tl.where(inside, v, float("inf")), axis=0))
+            highs = tl.maximum(highs, tl.max(tl.where(inside, v, float("-inf")), axis=0))
+            inside = _inside(start + stride, begin, end, PER_SAMPLE, WHOLE, ROWS, COLS)
+            x = tl.load(x_step + start + stride + place, mask=inside)
+            held = inside if HAS_STATE else inside & (t > 0)
+            v = tl.load(state_ptr + start + stride + place, mask=held, other=0.0)
 
-        partial = partial_ptr + ((wide(t + 1) * groups + group) * programs + program) * 3
-        tl.store(partial, tl.sum(total))
-        tl.store(partial + 1, tl.min(low))
-        tl.store(partial + 2, tl.max(high))
-        tl.debug_barrier()  # where a program owns its group, its next step reads what all its threads wrote
+        total = tl.sum(sums)
+        low = tl.min(lows)
+        high = tl.max(highs)
+        if ALONE:
+            tl.debug_barrier()  # its next step reads what all its threads wrote
+        else:
+            partial = partial_ptr + (wide(t + 1) * groups + group) * 3 * programs + program
+            tl.store(partial, total)
+            tl.store(partial + programs, low)
+            tl.store(partial + 2 * programs, high)
 
 
 def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
@@ -141,43 +160,48 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
     if has_state:
         state.copy_(initial_state)
     programs = min(MAX_PROGRAMS, triton.cdiv(group_size, ELEMENTS_PER_PROGRAM))
-    # Eight sub-blocks draw together where a group, wherever it lies, begins with the first of eight.
-    together = o.noise != "none" and group_size % (LANES.value * SUB_BLOCK.value) == 0
-    rows, cols, warps = (LANES.value, SUB_BLOCK.value, 2) if together else (1, 1024, 4)
-    # A limit of its own keeps the compiler from spilling for the sake of more warps; AMD's knows no such option.
-    registers = {"maxnreg": 168} if together and not torch.version.hip else {}
-    partials = x.new_empty((T + 1, groups, programs, 3), dtype=torch.float32)
+    partials = None
+    if programs > 1:
+        programs = triton.cdiv(programs, 4) * 4  # so that their results are read four at a time
+        partials = x.new_empty((T + 1, groups, 3, programs), dtype=torch.float32)
     first = -1 if has_state else 0
     spans = [(first, T - 1)] if programs == 1 else [(t, t) for t in range(first, T)]
-    with on_device(x):
-        for first_step, last_step in spans:
-            _noisy_lif_steps_kernel[(groups, programs)](
-                x_ptr=x,
-                spikes_ptr=spikes,
-                state_ptr=state,
-                partial_ptr=partials,
-                mean_ptr=mean,
-                deviation_ptr=deviation,
-                seed_ptr=seed,
-                noise_scalars=o.noise_scalars,
-                first_step=first_step,
-                last_step=last_step,
-                numel=numel,
-                stride_xt=x.stride(0),
-                groups=groups,
-                group_size=group_size,
-                decay=o.decay,
-                inv_alpha=o.inv_alpha,
-                beta=o.beta,
-                threshold=o.threshold,
-                reset=0.0 if o.reset is None else o.reset,
-                HAS_STATE=has_state,
-                NOISE=o.noise,
-                SOFT_RESET=o.reset is None,
-                MAX_PROGRAMS=triton.next_power_of_2(programs),
-                ROWS=rows,
-                COLS=cols,
-                num_warps=warps,
-                **registers,
-                **OPTIONS,
-            )
+    tensors = {
+        "x_ptr": x,
+        "spikes_ptr": spikes,
+        "state_ptr": state,
+        "partial_ptr": partials,
+        "mean_ptr": mean,
+        "deviation_ptr": deviation,
+        "seed_ptr": seed,
+    }
+    sizes = {"numel": numel, "stride_xt": x.stride(0), "groups": groups, "group_size": group_size}
+    tile = _tile(o.noise, group_size)
+    chosen = o, has_state, groups > 1, programs == 1, group_size % (tile.ROWS * tile.COLS) == 0, MAX_PROGRAMS, tile
+    launch(_noisy_lif_steps_kernel, (groups, programs, 1), tensors, sizes, _constants, *chosen, each=spans)
+
+
+def _tile(noise, group_size):
+    """Few neighbours in a thread, so that many warps fit on a multiprocessor while each waits for x and v."""
+    if noise == "none":  # then nothing ties rows together, and one needs the fewest registers
+        return Tile(1, 1024, 4 if group_size % 16 == 0 else 1, 4)
+    return Tile(LANES.value, SUB_BLOCK.value, 2 if group_size % 16 == 0 else 1, 4)
+
+
+def _constants(o, has_state, per_sample, alone, whole, max_programs, tile):
+    return {
+        "noise_scalars": o.noise_scalars,
+        "decay": o.decay,
+        "inv_alpha": o.inv_alpha,
+        "beta": o.beta,
+        "threshold": o.threshold,
+        "reset": 0.0 if o.reset is None else o.reset,
+        "HAS_STATE": has_state,
+        "NOISE": o.noise,
+        "PER_SAMPLE": per_sample,
+        "SOFT_RESET": o.reset is None,
+        "ALONE": alone,
+        "WHOLE": whole,
+        "MAX_PROGRAMS": max_programs,
+        **tile._asdict(),
+    }

@@ -5,10 +5,11 @@ Forward reads x and writes s. Backward reads x and the incoming gradient and dra
 
 import triton
 import triton.language as tl
-from fastlif.kernels.batch_norm import channel_arguments, channel_factors, normalised
+from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
+from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
-from fastlif.kernels.tile import OPTIONS, grid, noise_tile, on_device, tile
+from fastlif.kernels.tile import grid, noise_tile, tile
 
 
 @triton.jit
@@ -33,11 +34,11 @@ def _noisy_spike_forward_kernel(
     spikes_ptr,  # [numel]
     norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
-    noise_scalars,
     channels,
     channel_stride,
-    threshold,
     numel,
+    noise_scalars,
+    threshold,
     NOISE: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     RUN: tl.constexpr,
@@ -60,12 +61,12 @@ def _noisy_spike_backward_kernel(
     grad_x_ptr,  # [numel]
     norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
     seed_ptr,  # [1] int64, or None without noise
-    noise_scalars,
     channels,
     channel_stride,
+    numel,
+    noise_scalars,
     threshold,
     surrogate_width,
-    numel,
     NOISE: tl.constexpr,
     SURROGATE: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
@@ -85,38 +86,28 @@ def _noisy_spike_backward_kernel(
 
 def noisy_spike_forward(x, spikes, seed, norm, o):
     """Launches the forward over dense tensors of equal layout, any shape; writes ``spikes``."""
-    options = noise_tile(x, x.numel())
-    with on_device(x):
-        _noisy_spike_forward_kernel[grid(x.numel(), options["ROWS"], options["COLS"])](
-            x_ptr=x,
-            spikes_ptr=spikes,
-            **channel_arguments(norm, x, 1, options["VECTOR"]),
-            seed_ptr=seed,
-            noise_scalars=o.noise_scalars,
-            threshold=o.threshold,
-            numel=x.numel(),
-            NOISE=o.noise,
-            **options,
-            **OPTIONS,
-        )
+    _launch(_noisy_spike_forward_kernel, {"x_ptr": x, "spikes_ptr": spikes}, x, seed, norm, _constants, o)
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
     """Launches the backward over dense tensors of equal layout, any shape; writes ``grad_x``."""
-    options = noise_tile(x, x.numel())
-    with on_device(x):
-        _noisy_spike_backward_kernel[grid(x.numel(), options["ROWS"], options["COLS"])](
-            grad_spikes_ptr=grad_spikes,
-            x_ptr=x,
-            grad_x_ptr=grad_x,
-            **channel_arguments(norm, x, 1, options["VECTOR"]),
-            seed_ptr=seed,
-            noise_scalars=o.noise_scalars,
-            threshold=o.threshold,
-            surrogate_width=o.surrogate_width,
-            numel=x.numel(),
-            NOISE=o.noise,
-            SURROGATE=o.surrogate,
-            **options,
-            **OPTIONS,
-        )
+    tensors = {"grad_spikes_ptr": grad_spikes, "x_ptr": x, "grad_x_ptr": grad_x}
+    _launch(_noisy_spike_backward_kernel, tensors, x, seed, norm, _backward_constants, o)
+
+
+def _launch(kernel, tensors, x, seed, norm, constants, o):
+    numel = x.numel()
+    tile = noise_tile(x, numel)
+    channels, stride, runs = channels_of(norm, x, 1, tile.VECTOR)
+    tensors["norm_ptr"], tensors["seed_ptr"] = norm, seed
+    sizes = {"channels": channels, "channel_stride": stride, "numel": numel}
+    launch(kernel, grid(numel, tile), tensors, sizes, constants, o, tile, runs)
+
+
+def _constants(o, tile, runs):
+    scalars = {"noise_scalars": o.noise_scalars, "threshold": o.threshold}
+    return {**scalars, "NOISE": o.noise, **runs._asdict(), **tile._asdict()}
+
+
+def _backward_constants(o, tile, runs):
+    return {**_constants(o, tile, runs), "surrogate_width": o.surrogate_width, "SURROGATE": o.surrogate}

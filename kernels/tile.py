@@ -5,18 +5,23 @@ So a program owns a tile of ROWS sub-blocks by COLS columns, and a column is one
 thread's registers and columns run along memory: every access is wide, and no number crosses threads.
 """
 
-import contextlib
+import functools
+from typing import NamedTuple
 
-import torch
 import triton
 import triton.language as tl
 
 SUB_BLOCK = tl.constexpr(256)
 LANES = tl.constexpr(8)
 
-# Triton 3.9 announces that 3.10 changes the default. Off, the membrane update rounds as the reference does, so that
-# spikes at a tie agree; where a fused multiply-add is wanted the kernels say tl.fma.
-OPTIONS = {"enable_fp_fusion": False}
+
+class Tile(NamedTuple):
+    """The tile of a launch; each name is a kernel's argument."""
+
+    ROWS: int
+    COLS: int
+    VECTOR: int
+    num_warps: int
 
 
 @triton.jit
@@ -60,16 +65,23 @@ def wide(index):
 def noise_tile(x, numel):
     """The tile for x, ``numel`` elements a step: all 8 rows, so that no number is drawn in vain, and 128-bit accesses,
     which need a size that 16 divides. Single elements are read with neighbours in neighbouring threads."""
-    vector = 16 // x.element_size() if numel % 16 == 0 else 1
-    return {"ROWS": 8, "COLS": max(128, 32 * vector), "VECTOR": vector, "num_warps": 4 if vector == 1 else 1}
+    return _noise_tile(x.element_size(), numel % 16 == 0)
 
 
-def grid(numel: int, rows: int, cols: int) -> tuple[int]:
+@functools.cache
+def _noise_tile(element_size, even):
+    vector = 16 // element_size if even else 1
+    return Tile(8, max(128, 32 * vector), vector, 4 if vector == 1 else 1)
+
+
+def grid(numel: int, tile: Tile) -> tuple[int, int, int]:
     """Enough programs for ``numel`` elements: whole groups of 8 sub-blocks."""
-    groups = triton.cdiv(numel, LANES.value * max(cols, SUB_BLOCK.value)) * max(1, SUB_BLOCK.value // cols)
-    return (groups * (LANES.value // rows),)
+    tiles, counters = _group(tile)
+    return -(-numel // counters) * tiles, 1, 1
 
 
-def on_device(tensor: torch.Tensor):
-    """Launches go to the tensor's own device, which need not be the current one."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
+@functools.cache
+def _group(tile):
+    """How many tiles make up a whole number of groups of 8 sub-blocks, and the elements in these."""
+    counters = max(tile.COLS, SUB_BLOCK.value)
+    return counters // tile.COLS * (LANES.value // tile.ROWS), LANES.value * counters

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
 SELECTION = [
     "tests/emulated/test_machine.py",
+    "tests/emulated/test_launch.py",
     "tests/emulated/test_fuzz.py",
     "tests/emulated/test_huge_sizes.py::test_noisy_spike[contiguous-gaussian-2^35+4112]",
     "tests/emulated/test_huge_sizes.py::test_scan[18-none-False-2^30+4099]",

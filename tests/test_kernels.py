@@ -275,11 +275,12 @@ def test_an_infinite_membrane_leaves_beta(statistics):
 
 def test_block_sizes_do_not_change_the_noise(monkeypatch):
     from fastlif.kernels import noisy_spike as kernel
+    from fastlif.kernels.tile import Tile
 
     x = sample((3, 3001))
     expected = noisy_spike(x, seed=9, backend="triton")
     for rows, cols, vector in itertools.product((1, 4), (128, 512), (4, 8)):
-        tile = {"ROWS": rows, "COLS": cols, "VECTOR": vector, "num_warps": 1}
+        tile = Tile(rows, cols, vector, num_warps=1)
         monkeypatch.setattr(kernel, "noise_tile", lambda x, numel, tile=tile: tile)
         assert torch.equal(noisy_spike(x, seed=9, backend="triton"), expected)
     assert torch.equal(noisy_spike(x[:1], seed=9, backend="triton"), expected[:1])

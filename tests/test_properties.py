@@ -272,11 +272,12 @@ def wide_tiles(monkeypatch):
         return
     from fastlif.kernels import lif as scans
     from fastlif.kernels import noisy_spike as single
+    from fastlif.kernels.tile import Tile
 
-    wide = {"ROWS": 8, "COLS": 256, "VECTOR": 1, "num_warps": 4}
-    forward_tile, backward_tile = scans._forward_tile, scans._backward_tile
-    monkeypatch.setattr(scans, "_forward_tile", lambda *step: forward_tile(*step) | wide)
-    monkeypatch.setattr(scans, "_backward_tile", lambda *step: backward_tile(*step) | wide)
+    wide = Tile(8, 256, 1, 4)
+    backward_tile = scans._backward_tile
+    monkeypatch.setattr(scans, "_forward_tile", lambda *step: wide)
+    monkeypatch.setattr(scans, "_backward_tile", lambda *step: backward_tile(*step)._replace(**wide._asdict()))
     monkeypatch.setattr(single, "noise_tile", lambda x, numel: wide)
 
 

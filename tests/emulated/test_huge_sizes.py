@@ -181,7 +181,7 @@ def test_noisy_lif(numel, monkeypatch):
     T, kind, programs = 3, "uniform", 16384
     monkeypatch.setattr(noisy_lif, "MAX_PROGRAMS", programs)
     x, spikes, state = sparse(T, 1, numel), sparse(T, 1, numel), sparse(1, numel, dtype=torch.float32)
-    block = 2048 if numel % 2048 == 0 else 1024
+    block = 2048
     blocks = -(-numel // block)
     own = [0, (blocks - 1) % programs]
     parts = []

@@ -1,0 +1,69 @@
+"""How a kernel is launched. Triton's JIT takes 13 to 18 us to find what it has compiled before, so it is asked once for
+each kind of launch. Whatever the JIT would compile anew for is part of the kind."""
+
+import torch
+from triton import knobs
+from triton.runtime import driver
+
+# Triton 3.9 announces that 3.10 changes the default. Off, the membrane update rounds as the reference does, so that
+# spikes at a tie agree; where a fused multiply-add is wanted the kernels say tl.fma.
+OPTIONS = {"enable_fp_fusion": False}
+BUFFER = 2**31 - 1  # bytes that one of AMD's buffer instructions reaches
+INT32 = 2**31 - 1
+
+_runtime = knobs.runtime
+_known = {}  # kind of launch -> what the JIT found for it
+
+
+def varying(tensors, sizes):
+    """What of the tensors (or None) and the sizes (at least 0) Triton compiles for."""
+    kinds = [
+        None if tensor is None else tensor.dtype if tensor.data_ptr() % 16 == 0 else (tensor.dtype, "unaligned")
+        for tensor in tensors
+    ]
+    if torch.version.hip:
+        kinds += [tensor is None or tensor.untyped_storage().nbytes() <= BUFFER for tensor in tensors]
+    return *kinds, *[1 if size == 1 else 2 + (size % 16 == 0) + 2 * (size > INT32) for size in sizes]
+
+
+def launch(kernel, grid, tensors, sizes, constants, *chosen, each=((),)):
+    """Launches ``kernel`` on ``grid`` (three numbers) once for each of ``each``, its first arguments: by default once.
+
+    The arguments that follow are ``tensors`` and ``sizes``, dicts in the order of the signature. The others, and the
+    options of the launch, are what ``constants(*chosen)`` gives, called for the first launch of a kind only.
+    """
+    index = next(iter(tensors.values())).get_device()
+    if index >= 0 and index != torch.cuda.current_device():
+        with torch.cuda.device(index):
+            return launch(kernel, grid, tensors, sizes, constants, *chosen, each=each)
+    kind = (kernel.fn, index, *chosen, *varying(tensors.values(), sizes.values()))
+    known = _known.get(kind)
+    for first in each:
+        if known is None or known[0] is not driver.active:
+            known = _ask(kernel, grid, tensors, sizes, constants(*chosen), first)
+            if known is not None:
+                _known[kind] = known
+            continue
+        active, compiled, run, function, packed, others = known
+        stream, metadata = active.get_current_stream(index), None
+        enter, leave = _runtime.launch_enter_hook, _runtime.launch_exit_hook
+        arguments = *first, *tensors.values(), *sizes.values(), *others
+        if getattr(enter, "calls", enter) or getattr(leave, "calls", leave):
+            metadata = compiled.launch_metadata(grid, stream, *arguments)
+        else:  # Triton's own chains of hooks, with nothing in them
+            enter = leave = None
+        run(*grid, stream, function, packed, metadata, enter, leave, *arguments)
+
+
+def _ask(kernel, grid, tensors, sizes, constants, first):
+    """Launches through the JIT. Returns its driver, the compiled kernel and the arguments after the sizes; or None of
+    a kernel that is not compiled, such as one of Triton's interpreter."""
+    names = kernel.arg_names
+    count = len(first) + len(tensors) + len(sizes)
+    if names[len(first) : count] != [*tensors, *sizes]:
+        raise TypeError(f"{kernel.__name__} is launched with {[*tensors, *sizes]} after {len(first)}, and has {names}")
+    compiled = kernel[grid](**dict(zip(names, first)), **tensors, **sizes, **constants, **OPTIONS)
+    if compiled is None:
+        return None
+    others = tuple(constants[name] for name in names[count:])
+    return driver.active, compiled, compiled.run, compiled.function, compiled.packed_metadata, others

@@ -1,0 +1,140 @@
+"""Launches of a kind that was launched before: without the JIT, and never with a kernel compiled for another kind."""
+
+import itertools
+
+import pytest
+import torch
+from fastlif.kernels import bits, launch
+from triton import knobs
+from triton.runtime.jit import JITFunction
+
+from emulator import driver
+from fastlif import kernels
+from fastlif.options import options
+
+SEED = torch.zeros(1, dtype=torch.int64)
+NOISE = {"noise": "gaussian", "noise_scalars": (0.5,) * 9}
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """Launches that a driver is asked for, as (grid, arguments); it launches none."""
+    launches = []
+    monkeypatch.setattr(driver.Launcher, "__call__", lambda self, *a: launches.append((a[:3], a[6:9], a[9:])))
+    return launches
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The kernels that the JIT is asked for."""
+    names, run = [], JITFunction.run
+
+    def counted(kernel, *arguments, **keywords):
+        names.append(kernel.__name__)
+        return run(kernel, *arguments, **keywords)
+
+    monkeypatch.setattr(JITFunction, "run", counted)
+    return names
+
+
+def launch_everything(rows=4, threshold=1.0):
+    """Every launcher once, on ``rows * 4096`` elements a step. The size of a group is in no kind."""
+    o = options(threshold=threshold, decay=0.5, inv_alpha=0.25, beta=0.5, **NOISE)
+    x, spikes, grad = (torch.empty(3, rows, 4096) for _ in range(3))
+    mean, deviation, state = torch.zeros(3, 1), torch.ones(3, 1), torch.empty(rows, 4096)
+    kernels.noisy_spike_forward(x, spikes, SEED, None, o)
+    kernels.noisy_spike_backward(spikes, x, grad, SEED, None, o)
+    kernels.lif_forward(x, spikes, state, None, mean, deviation, SEED, None, o)
+    kernels.lif_backward(spikes, None, x, None, grad, None, mean, deviation, SEED, None, o)
+    kernels.noisy_lif_forward(x, spikes, None, state, mean, deviation, SEED, o)
+    kernels.pack_bits(x.view(8, -1), torch.empty(x.numel() // 8, dtype=torch.uint8))
+    kernels.unpack_bits(torch.empty(x.numel() // 8, dtype=torch.uint8), x.view(8, -1))
+
+
+def test_the_jit_is_asked_once(nothing_runs, asked):
+    launch_everything(threshold=1.25)
+    assert len(asked) == len(set(asked)) == 7
+    first = list(nothing_runs)
+    launch_everything(threshold=1.25)
+    assert len(asked) == 7 and len(nothing_runs) == 2 * len(first)
+    for (grid, _, arguments), (again, _, others) in zip(first, nothing_runs[len(first) :]):
+        assert grid == again and len(arguments) == len(others)
+        for one, other in zip(arguments, others):
+            assert one.shape == other.shape if isinstance(one, torch.Tensor) else one == other
+    launch_everything(rows=64, threshold=1.25)
+    assert len(asked) == 7, "another batch size is no other kind"
+    launch_everything(threshold=1.5)
+    assert len(asked) == 7 + 5, "another threshold is; packing has none"
+
+
+def test_a_layer_of_any_size_is_two_kinds(nothing_runs, asked):
+    """One program for the whole layer, or several of them."""
+    for numel in (2048, 4096, 1 << 14, 1 << 16, 3 << 16, 1 << 20, 1 << 25):
+        x = torch.empty(1, dtype=torch.float16).expand(3, 1, numel)  # nothing is read
+        state, statistics = torch.empty(1).expand(1, numel), torch.empty(3, 1)
+        o = options(threshold=0.75, decay=0.5, inv_alpha=0.25, beta=0.5, **NOISE)
+        kernels.noisy_lif_forward(x, x, None, state, statistics, statistics, SEED, o)
+    assert len(asked) == 2
+
+
+def test_steps_share_a_key(nothing_runs, monkeypatch):
+    computed = []
+    varying = launch.varying
+    monkeypatch.setattr(launch, "varying", lambda *a: computed.append(1) or varying(*a))
+    x, state, statistics = torch.empty(10, 1, 1 << 14), torch.empty(1, 1 << 14), torch.empty(10, 1)
+    o = options(threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.5, **NOISE)
+    kernels.noisy_lif_forward(x, x, None, state, statistics, statistics, SEED, o)
+    assert len(computed) == 1 and [arguments[:2] for *_, arguments in nothing_runs] == [(t, t) for t in range(10)]
+
+
+def tensors():
+    for dtype, offset in itertools.product((torch.float16, torch.bfloat16, torch.float32), (0, 1, 2, 4, 8)):
+        yield torch.empty(64, dtype=dtype)[offset:]
+
+
+SIZES = [0, 1, 2, 15, 16, 17, 32, 2**31 - 16, 2**31 - 1, 2**31, 2**31 + 1, 2**35, 2**35 + 1]
+
+
+def test_equal_kinds_are_compiled_alike():
+    """Triton's own key, for everything that a kind holds."""
+    kernel = bits._pack_bits_kernel
+    binder = kernel.device_caches[0][4]
+    kinds = {}
+    for spikes, packed, size in itertools.product(tensors(), (None, *list(tensors())[:2]), SIZES):
+        kind = launch.varying((spikes, packed), (size,))
+        kinds.setdefault(kind, set()).add(str(binder(spikes, packed, size, BLOCK=1)[1]))
+    assert all(len(compiled) == 1 for compiled in kinds.values())
+    assert len(kinds) == len({next(iter(compiled)) for compiled in kinds.values()}), "no more kinds than kernels"
+
+
+def test_equal_kinds_are_compiled_alike_for_amd(monkeypatch):
+    from triton.backends.amd.compiler import HIPBackend
+
+    monkeypatch.setattr(torch.version, "hip", "6.0")
+    kinds = {}
+    for size, offset in itertools.product((64, 2**30 - 1, 2**30, 2**30 + 16), (0, 1, 8)):
+        storage = torch.UntypedStorage(2 * size, device="meta")
+        tensor = torch.empty(0, dtype=torch.float16, device="meta").set_(storage, offset, (32,), (1,))
+        kinds.setdefault(launch.varying((tensor,), ()), set()).add(
+            HIPBackend.get_tensor_specialization(tensor, align=True)
+        )
+    assert len(kinds) > 1 and all(len(compiled) == 1 for compiled in kinds.values())
+
+
+def test_hooks_are_called(nothing_runs):
+    launch_everything()
+    del nothing_runs[:]
+    hook = lambda metadata: None  # noqa: E731
+    knobs.runtime.launch_enter_hook.add(hook)
+    try:
+        launch_everything()
+    finally:
+        knobs.runtime.launch_enter_hook.remove(hook)
+    for _, (metadata, enter, _), _ in nothing_runs:
+        assert enter is knobs.runtime.launch_enter_hook and metadata.get()["name"].endswith("_kernel")
+
+
+def test_arguments_out_of_order_are_told():
+    bits_, spikes = torch.empty(2, dtype=torch.uint8), torch.empty(8, 2)
+    with pytest.raises(TypeError, match="_pack_bits_kernel is launched with"):
+        launch.launch(bits._pack_bits_kernel, (1, 1, 1), {"bits_ptr": bits_, "spikes_ptr": spikes}, {"size": 2}, dict)
