@@ -169,7 +169,7 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
     norm, shape = None, (groups, size // groups // 16 * 16 + size % 2)
     if case.batch_norm != "none":
         channels, pixels = {"one": (1, 1), "odd": (43, 5419)}.get(case.size, (64, 32 * 32))  # an odd size's divisors
-        norm, shape = empty(3, channels), (size // channels // pixels, channels, pixels)
+        norm, shape = [empty(channels)] * 4, (size // channels // pixels, channels, pixels)
 
     def layer(*steps):  # [N, C, *], or [N, *]
         if case.batch_norm == "channels_last":

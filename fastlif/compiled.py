@@ -214,8 +214,13 @@ def _flat(x):
 
 
 def _batch_norm(norm, x, dim):
-    """``norm`` and how far the channels of x, its dimension ``dim``, lie apart; None without normalisation."""
-    return None if norm is None else (norm, x.stride(dim) if norm.shape[1] > 1 else 1)
+    """Mean, scale and bias ``[3, C]`` and how far the channels of x, its dimension ``dim``, lie apart; None without
+    normalisation."""
+    if norm is None:
+        return None
+    weight, bias, mean, invstd = norm
+    norm = torch.stack((mean, weight.float() * invstd, bias.float()))
+    return norm, x.stride(dim) if norm.shape[1] > 1 else 1
 
 
 def _parts(*flat):

@@ -104,7 +104,7 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         spikes = operators.BatchNormNeuron.apply(input, weight, bias, mean, invstd, seed, timesteps, options)
         return mark(spikes, choose_backend(options.backend, input))
     invstd = torch.rsqrt(batch_norm.running_var + eps)
-    norm = operators.normalisation(weight, bias, batch_norm.running_mean, invstd)
+    norm = (weight, bias, batch_norm.running_mean, invstd)
     return operators.normalised_neuron(input, norm, seed, timesteps, options)
 
 

@@ -1,4 +1,5 @@
-"""Batch normalisation on the way in: z = (x - mean) scale + bias, with the three of the element's channel.
+"""Batch normalisation on the way in: z = (x - mean) scale + bias with scale = weight / deviation, all of the element's
+channel.
 
 Not scale x + shift: where the mean is many times the deviation, the digits of x - mean would be lost in both.
 
@@ -15,8 +16,8 @@ from fastlif.kernels.tile import SUB_BLOCK, along, corner
 
 
 @triton.jit
-def channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr,
-                    ROWS: tl.constexpr, COLS: tl.constexpr):
+def channel_factors(weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel,
+                    CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
     """The mean, scale and bias of the tile's elements, [ROWS, COLS] each; without normalisation (RUN = 0) nothing."""
     if RUN == 0:
         return 0.0, 0.0, 0.0
@@ -26,20 +27,21 @@ def channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST: tl
         # A division of 64 bits takes several times as long. The sum has a type even where numel is 1, a constant.
         if (tl.program_id(0) + numel).dtype == tl.int32:
             offsets = offsets.to(tl.int32)
-        first = (offsets // channel_stride % channels)[:, :, None]
+        # Of each run its channels, or the one that all share.
+        channel = (offsets // channel_stride % channels)[:, :, None]
+        if CHANNELS_LAST:
+            channel = tl.multiple_of(channel + tl.arange(0, RUN)[None, None, :], (1, 1, RUN))
+        scale = tl.load(weight_ptr + channel).to(tl.float32) * tl.load(invstd_ptr + channel)
         return (
-            _factor(norm_ptr, first, CHANNELS_LAST, RUN, ROWS, COLS),
-            _factor(norm_ptr, first + channels, CHANNELS_LAST, RUN, ROWS, COLS),
-            _factor(norm_ptr, first + 2 * channels, CHANNELS_LAST, RUN, ROWS, COLS),
+            _of_elements(tl.load(center_ptr + channel), RUN, ROWS, COLS),
+            _of_elements(scale, RUN, ROWS, COLS),
+            _of_elements(tl.load(bias_ptr + channel).to(tl.float32), RUN, ROWS, COLS),
         )
 
 
 @triton.jit
-def _factor(norm_ptr, first, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """What stands at ``first`` and behind it, for each run of the tile: its channels, or the one that all share."""
-    if CHANNELS_LAST:
-        first = tl.multiple_of(first + tl.arange(0, RUN)[None, None, :], (1, 1, RUN))
-    factor = tl.load(norm_ptr + first)
+def _of_elements(factor, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """A factor of each run of the tile, or of its elements, as [ROWS, COLS]."""
     return tl.reshape(tl.broadcast_to(factor, [ROWS, COLS // RUN, RUN]), [ROWS, COLS])
 
 
@@ -61,16 +63,18 @@ class Runs(NamedTuple):
 
 
 def channels_of(norm, x, dim, vector):
-    """For ``norm``, mean, scale and bias in one ``[3, channels]`` float32 or None, and x, its channels in ``dim``: how
-    many there are and how far apart, and the :class:`Runs` of tiles with ``vector`` neighbours in a thread."""
+    """The kernel's arguments for ``norm``, (weight, bias, mean, inverse standard deviation) of the channels of x's
+    dimension ``dim``, or None: tensors, sizes, and the :class:`Runs` of tiles with ``vector`` neighbours in a thread.
+    """
     if norm is None:
-        return 1, 1, NO_RUNS
-    channels = norm.shape[1]
+        return NO_NORM, {"channels": 1, "channel_stride": 1}, Runs(True, 0)
+    channels = len(norm[0])
     stride = channel_stride(x, dim) if channels > 1 else 1
-    return channels, stride, Runs(stride == 1, math.gcd(vector, channels if stride == 1 else stride))
+    runs = Runs(stride == 1, math.gcd(vector, channels if stride == 1 else stride))
+    return dict(zip(NO_NORM, norm)), {"channels": channels, "channel_stride": stride}, runs
 
 
-NO_RUNS = Runs(True, 0)
+NO_NORM = dict.fromkeys(("weight_ptr", "bias_ptr", "center_ptr", "invstd_ptr"))
 
 
 def channel_stride(x, dim):

@@ -72,7 +72,10 @@ def _lif_forward_kernel(
     final_state_ptr,  # [numel] float32, or None
     mean_ptr,  # [T, groups] float32, or None for plain LIF
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
-    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
+    weight_ptr,  # [channels], of batch normalisation; or None: x is taken as it is
+    bias_ptr,  # [channels]
+    center_ptr,  # [channels] float32, the means
+    invstd_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     channels,
     channel_stride,
@@ -98,7 +101,9 @@ def _lif_forward_kernel(
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    norm = channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    norm = channel_factors(
+        weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
+    )  # fmt: skip
     place = (offsets, mask, counter, counter_high, lane, norm)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
@@ -129,7 +134,10 @@ def _lif_backward_kernel(
     checkpoint_ptr,  # [chunks - 1, numel] float32 scratch, or None where CHUNK is T
     mean_ptr,  # [T, groups] float32, or None for plain LIF
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
-    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
+    weight_ptr,  # [channels], of batch normalisation; or None: x is taken as it is
+    bias_ptr,  # [channels]
+    center_ptr,  # [channels] float32, the means
+    invstd_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     channels,
     channel_stride,
@@ -159,7 +167,9 @@ def _lif_backward_kernel(
 ):
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
-    norm = channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    norm = channel_factors(
+        weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
+    )  # fmt: skip
     place = (offsets, mask, counter, counter_high, lane, norm)
     group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
@@ -274,19 +284,16 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
 
     ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. States are ``[*]`` float32 or None.
     """
+    T, numel, groups = _counts(x, mean)
+    tile = _forward_tile(x, numel, groups, o.noise)
     tensors = {
         "x_ptr": x,
         "spikes_ptr": spikes,
         "initial_state_ptr": initial_state,
         "final_state_ptr": final_state,
-        "mean_ptr": mean,
-        "deviation_ptr": deviation,
-        "norm_ptr": norm,
-        "seed_ptr": seed,
     }
-    T, numel, groups = _counts(x, mean)
-    tile = _forward_tile(x, numel, groups, o.noise)
-    sizes, runs = _sizes(x, T, numel, groups, norm, tile)
+    others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile)
+    tensors.update(others)
     launch(_lif_forward_kernel, grid(numel, tile), tensors, sizes, _constants, o, tile, groups > 1, runs)
 
 
@@ -305,12 +312,9 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
         "grad_x_ptr": grad_x,
         "grad_initial_state_ptr": grad_initial_state,
         "checkpoint_ptr": checkpoint,
-        "mean_ptr": mean,
-        "deviation_ptr": deviation,
-        "norm_ptr": norm,
-        "seed_ptr": seed,
     }
-    sizes, runs = _sizes(x, T, numel, groups, norm, tile)
+    others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile)
+    tensors.update(others)
     launch(_lif_backward_kernel, grid(numel, tile), tensors, sizes, _backward_constants, o, tile, groups > 1, runs)
 
 
@@ -320,11 +324,12 @@ def _counts(x, mean):
     return T, x.numel() // T, 1 if mean is None else mean.shape[1]
 
 
-def _sizes(x, T, numel, groups, norm, tile):
-    channels, stride, runs = channels_of(norm, x, 2, tile.VECTOR)
-    return {
-        "channels": channels,
-        "channel_stride": stride,
+def _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile):
+    """What both directions take: tensors, sizes, runs of channels."""
+    norm, channels, runs = channels_of(norm, x, 2, tile.VECTOR)
+    tensors = {"mean_ptr": mean, "deviation_ptr": deviation, **norm, "seed_ptr": seed}
+    return tensors, {
+        **channels,
         "T": T,
         "numel": numel,
         "stride_xt": x.stride(0),

@@ -13,15 +13,17 @@ from fastlif.kernels.tile import grid, noise_tile, tile
 
 
 @triton.jit
-def _membrane(x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE: tl.constexpr,
-              CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-              VECTOR: tl.constexpr):
+def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel,
+              noise_scalars, NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
+              COLS: tl.constexpr, VECTOR: tl.constexpr):
     """h = x + n of the program's tile, with its offsets and mask."""
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
     ask_first(NOISE)
-    norm = channel_factors(norm_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    norm = channel_factors(
+        weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
+    )  # fmt: skip
     h = normalised(x, norm, RUN)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
@@ -32,7 +34,10 @@ def _membrane(x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride
 def _noisy_spike_forward_kernel(
     x_ptr,  # [numel]
     spikes_ptr,  # [numel]
-    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
+    weight_ptr,  # [channels], of batch normalisation; or None: x is taken as it is
+    bias_ptr,  # [channels]
+    center_ptr,  # [channels] float32, the means
+    invstd_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     channels,
     channel_stride,
@@ -47,8 +52,8 @@ def _noisy_spike_forward_kernel(
     VECTOR: tl.constexpr,
 ):
     h, offsets, mask = _membrane(
-        x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN, ROWS,
-        COLS, VECTOR,
+        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel, noise_scalars,
+        NOISE, CHANNELS_LAST, RUN, ROWS, COLS, VECTOR,
     )  # fmt: skip
     spikes = tl.where(h > threshold, 1.0, 0.0)
     tl.store(spikes_ptr + offsets, spikes.to(spikes_ptr.dtype.element_ty), mask=mask)
@@ -59,7 +64,10 @@ def _noisy_spike_backward_kernel(
     grad_spikes_ptr,  # [numel]
     x_ptr,  # [numel]
     grad_x_ptr,  # [numel]
-    norm_ptr,  # [3, channels] float32: mean, scale, bias; or None: x is taken as it is
+    weight_ptr,  # [channels], of batch normalisation; or None: x is taken as it is
+    bias_ptr,  # [channels]
+    center_ptr,  # [channels] float32, the means
+    invstd_ptr,  # [channels] float32
     seed_ptr,  # [1] int64, or None without noise
     channels,
     channel_stride,
@@ -76,8 +84,8 @@ def _noisy_spike_backward_kernel(
     VECTOR: tl.constexpr,
 ):
     h, offsets, mask = _membrane(
-        x_ptr, norm_ptr, seed_ptr, noise_scalars, channels, channel_stride, numel, NOISE, CHANNELS_LAST, RUN, ROWS,
-        COLS, VECTOR,
+        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel, noise_scalars,
+        NOISE, CHANNELS_LAST, RUN, ROWS, COLS, VECTOR,
     )  # fmt: skip
     grad = tl.load(grad_spikes_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
     grad *= surrogate_derivative(h - threshold, surrogate_width, SURROGATE)
@@ -98,10 +106,9 @@ def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
 def _launch(kernel, tensors, x, seed, norm, constants, o):
     numel = x.numel()
     tile = noise_tile(x, numel)
-    channels, stride, runs = channels_of(norm, x, 1, tile.VECTOR)
-    tensors["norm_ptr"], tensors["seed_ptr"] = norm, seed
-    sizes = {"channels": channels, "channel_stride": stride, "numel": numel}
-    launch(kernel, grid(numel, tile), tensors, sizes, constants, o, tile, runs)
+    norm, channels, runs = channels_of(norm, x, 1, tile.VECTOR)
+    tensors = {**tensors, **norm, "seed_ptr": seed}
+    launch(kernel, grid(numel, tile), tensors, {**channels, "numel": numel}, constants, o, tile, runs)
 
 
 def _constants(o, tile, runs):

@@ -347,3 +347,13 @@ def test_a_fused_layer_in_a_checkpoint(T, use_reentrant):
         x.grad = model[0].weight.grad = None
     for plain, checkpointed in zip(*gradients):
         assert plain.any() and torch.equal(plain, checkpointed)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_the_kernels_read_what_normalises(neuron):
+    """No small kernels put weight, bias and statistics together first, forward or backward."""
+    x, norm = example("images")
+    with torch.profiler.profile() as profile:
+        batch_norm_neuron(norm, NEURONS[neuron]("triton"), x.requires_grad_()).sum().backward()
+    called = {event.key for event in profile.key_averages()}
+    assert "aten::native_batch_norm_backward" in called and not called & {"aten::mul", "aten::stack", "aten::cat"}

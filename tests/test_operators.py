@@ -25,7 +25,7 @@ def arguments(layout):
     state = torch.randn(5, 3, 7, 7, device=DEVICE)
     seed = torch.tensor([3], device=DEVICE)
     statistics = torch.rand(4, 5, device=DEVICE), torch.rand(4, 5, device=DEVICE)
-    norm = torch.rand(3, 3, device=DEVICE)
+    norm = list(torch.rand(4, 3, device=DEVICE))
     running = torch.rand(3, device=DEVICE), torch.rand(3, device=DEVICE)
     ops = torch.ops.fastlif
     return {

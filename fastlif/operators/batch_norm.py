@@ -1,4 +1,5 @@
-"""Batch normalisation and the neuron after it, as one: ``norm`` is what the neurons' operators take beside x."""
+"""Batch normalisation and the neuron after it, as one: the neurons' operators take ``norm`` beside x, that is (weight,
+bias, mean, inverse standard deviation), ``[C]`` each, the last two float32."""
 
 from __future__ import annotations
 
@@ -26,13 +27,8 @@ def _(x, running_mean, running_var, momentum, eps):
     return torch.empty_like(running_mean), torch.empty_like(running_mean)
 
 
-def normalisation(weight, bias, mean, invstd):
-    """Batch normalisation as (x - mean) scale + bias: mean, scale and bias in one ``[3, C]`` float32."""
-    return torch.stack((mean, weight.float() * invstd, bias.float()))
-
-
 def normalised_neuron(x, norm, seed, timesteps, options):
-    """Spikes ``[T*N, C, *]`` of a neuron over x normalised with ``norm``, ``[3, C]``, without gradients.
+    """Spikes ``[T*N, C, *]`` of a neuron over x normalised with ``norm``, without gradients.
 
     The neuron is LIF over ``timesteps``, or that of the single step if these are None.
     """
@@ -53,13 +49,13 @@ class BatchNormNeuron(torch.autograd.Function):
     def forward(ctx, x, weight, bias, mean, invstd, seed, timesteps, options):
         ctx.save_for_backward(x, weight, bias, mean, invstd, seed)
         ctx.timesteps, ctx.options = timesteps, options
-        return normalised_neuron(x, normalisation(weight, bias, mean, invstd), seed, timesteps, options)
+        return normalised_neuron(x, (weight, bias, mean, invstd), seed, timesteps, options)
 
     @staticmethod
     def backward(ctx, grad_spikes):
         saved = ctx.saved_tensors  # asked for once: activation checkpointing allows no more
         x, weight, bias, mean, invstd, seed = saved
-        norm = normalisation(weight, bias, mean, invstd)
+        norm = (weight, bias, mean, invstd)
         if ctx.timesteps is None:
             grad = noisy_spike_backward(grad_spikes, x, seed, norm, ctx.options)
         else:

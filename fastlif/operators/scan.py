@@ -46,7 +46,7 @@ def _fake_backward(grad_spikes, grad_state, x, initial_state, mean, deviation, s
 
 lif_backward = operator(
     "lif_backward(Tensor grad_spikes, Tensor? grad_state, Tensor x, Tensor? initial_state, Tensor? mean, "
-    "Tensor? deviation, Tensor? seed, Tensor? norm, str options) -> (Tensor, Tensor)",
+    "Tensor? deviation, Tensor? seed, Tensor[]? norm, str options) -> (Tensor, Tensor)",
     _backward,
     _fake_backward,
 )
@@ -54,10 +54,12 @@ lif_backward = operator(
 
 def _gradients(ctx, grad_spikes, grad_state):
     """Those of x and the initial membrane."""
-    x, initial_state, *others = ctx.saved_tensors
+    x, initial_state, mean, deviation, seed, *norm = ctx.saved_tensors
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(x)
-    grad_x, grad_initial_state = lif_backward(grad_spikes, grad_state, x, initial_state, *others, ctx.options)
+    grad_x, grad_initial_state = lif_backward(
+        grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm or None, ctx.options
+    )
     return grad_x, None if initial_state is None else grad_initial_state.to(initial_state.dtype)
 
 
@@ -84,7 +86,7 @@ def _fake(x, initial_state, mean, deviation, seed, norm, return_state, options):
 def _setup_context(ctx, inputs, output):
     x, initial_state, mean, deviation, seed, norm, ctx.return_state, ctx.options = inputs
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, initial_state, mean, deviation, seed, norm)
+    ctx.save_for_backward(x, initial_state, mean, deviation, seed, *(norm or ()))
 
 
 def _inline(x, initial_state, mean, deviation, seed, norm, return_state, options):
@@ -93,9 +95,9 @@ def _inline(x, initial_state, mean, deviation, seed, norm, return_state, options
 
 
 # (spikes [T, N, *], last membrane [N, *]) of x [T, N, *]; the membrane is empty if it is not wanted. seed is [1] int64,
-# absent without noise; norm is what batch_norm.normalisation gives.
+# absent without noise; norm is that of operators/batch_norm.py.
 lif = operator(
-    "lif(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, Tensor? norm, "
+    "lif(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, Tensor[]? norm, "
     "bool return_state, str options) -> (Tensor, Tensor)",
     _forward,
     _fake,
@@ -134,7 +136,7 @@ def _noisy_setup_context(ctx, inputs, output):
     _, _, mean, deviation = output
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(mean, deviation)
-    ctx.save_for_backward(x, initial_state, mean, deviation, seed, None)
+    ctx.save_for_backward(x, initial_state, mean, deviation, seed)
 
 
 # (spikes, last membrane, mean, deviation) of x [T, N, *]; statistics is "layer" or "sample".

@@ -25,9 +25,9 @@ def _backward(grad_spikes, x, seed, norm, options):
     return grad_x
 
 
-# Spikes [N, *] of x [N, *]. seed is [1] int64, absent without noise; norm is what batch_norm.normalisation gives.
+# Spikes [N, *] of x [N, *]. seed is [1] int64, absent without noise; norm is that of operators/batch_norm.py.
 noisy_spike_backward = operator(
-    "noisy_spike_backward(Tensor grad_spikes, Tensor x, Tensor? seed, Tensor? norm, str options) -> Tensor",
+    "noisy_spike_backward(Tensor grad_spikes, Tensor x, Tensor? seed, Tensor[]? norm, str options) -> Tensor",
     _backward,
     fake=lambda grad_spikes, x, seed, norm, options: torch.empty_like(x),
 )
@@ -35,11 +35,12 @@ noisy_spike_backward = operator(
 
 def _setup_context(ctx, inputs, output):
     x, seed, norm, ctx.options = inputs
-    ctx.save_for_backward(x, seed, norm)
+    ctx.save_for_backward(x, seed, *(norm or ()))
 
 
 def _gradients(ctx, grad_spikes):
-    return noisy_spike_backward(grad_spikes, *ctx.saved_tensors, ctx.options), None, None, None
+    x, seed, *norm = ctx.saved_tensors
+    return noisy_spike_backward(grad_spikes, x, seed, norm or None, ctx.options), None, None, None
 
 
 def _inline(x, seed, norm, options):
@@ -47,7 +48,7 @@ def _inline(x, seed, norm, options):
 
 
 noisy_spike = operator(
-    "noisy_spike(Tensor x, Tensor? seed, Tensor? norm, str options) -> Tensor",
+    "noisy_spike(Tensor x, Tensor? seed, Tensor[]? norm, str options) -> Tensor",
     _forward,
     fake=lambda x, seed, norm, options: torch.empty_like(x),
     setup_context=_setup_context,

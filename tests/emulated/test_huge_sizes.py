@@ -97,7 +97,7 @@ def test_noisy_spike(norm, kind, numel, monkeypatch):
     parts = windows(numel)
     fill(x, parts)
     fill(grad, parts)
-    factors, stride = torch.rand(3, 13) * 0.3 + 0.2, 49 if norm == "contiguous" else 1
+    factors, stride = torch.rand(4, 13) * 0.3 + 0.2, 49 if norm == "contiguous" else 1
     seed = SEED if kind != "none" else None
     chosen = options(threshold=1.0, noise=kind, noise_scalars=scalars)
     if norm:  # what lies beyond the last whole channel is there too, but no view can say so
@@ -109,8 +109,8 @@ def test_noisy_spike(norm, kind, numel, monkeypatch):
         h = x[part].double()
         if norm:
             channel = torch.arange(part.start, part.stop) // stride % 13
-            mean, scale, bias = factors[:, channel].double()
-            h = (h - mean) * scale + bias
+            weight, bias, mean, invstd = factors[:, channel].double()
+            h = (h - mean) * (weight * invstd) + bias
         h = h + noise_of(part, 0, kind, scalars)
         assert_spikes_agree(spikes[part], h)
         assert_close(grad_x[part], grad[part].double() * reference.SURROGATES["atan"](h - 1, 2.0))
