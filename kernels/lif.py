@@ -15,7 +15,7 @@ from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
 from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import ask_first, draw_noise
 from fastlif.kernels.surrogate import surrogate_derivative
-from fastlif.kernels.tile import Tile, grid, noise_tile, tile, wide
+from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, grid, noise_tile, span, tile, wide
 
 
 @triton.jit
@@ -44,6 +44,26 @@ def coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, be
     else:
         at = wide(t) * groups + group
         return normalisation(tl.load(mean_ptr + at), tl.load(deviation_ptr + at), decay, inv_alpha, beta)
+
+
+@triton.jit
+def _own_tile(numel, groups, group_size, GROUP: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+              VECTOR: tl.constexpr):
+    """The program's tile, which of its elements are the program's, and their group: "all" elements have one, or those
+    of the "tile", or else every "element" its own."""
+    if GROUP == "tile":  # of a sample, programs own the tiles that it has elements in
+        TILES: tl.constexpr = LANES // ROWS if COLS >= SUB_BLOCK else LANES // ROWS * (SUB_BLOCK // COLS)
+        tiles = tl.num_programs(0) // groups
+        group = (tl.program_id(0) // tiles).to(tl.int64)
+        begin = group * group_size
+        first = begin // (TILES * ROWS * COLS) * TILES
+        offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR, first + tl.program_id(0) % tiles)
+        mask = (offsets >= begin) & (offsets < begin + group_size)
+    else:
+        offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
+        mask = offsets < numel
+        group = tl.minimum(offsets // group_size, groups - 1) if GROUP == "element" else 0
+    return offsets, counter, counter_high, lane, mask, group
 
 
 @triton.jit
@@ -91,7 +111,7 @@ def _lif_forward_kernel(
     threshold,
     reset,
     NOISE: tl.constexpr,
-    PER_SAMPLE: tl.constexpr,
+    GROUP: tl.constexpr,
     SOFT_RESET: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     RUN: tl.constexpr,
@@ -99,13 +119,11 @@ def _lif_forward_kernel(
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
-    mask = offsets < numel
+    offsets, counter, counter_high, lane, mask, group = _own_tile(numel, groups, group_size, GROUP, ROWS, COLS, VECTOR)
     norm = channel_factors(
         weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
     )  # fmt: skip
     place = (offsets, mask, counter, counter_high, lane, norm)
-    group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
         v = tl.zeros([ROWS, COLS], tl.float32)
@@ -154,7 +172,7 @@ def _lif_backward_kernel(
     reset,
     surrogate_width,
     NOISE: tl.constexpr,
-    PER_SAMPLE: tl.constexpr,
+    GROUP: tl.constexpr,
     SOFT_RESET: tl.constexpr,
     DETACH_RESET: tl.constexpr,
     SURROGATE: tl.constexpr,
@@ -165,13 +183,11 @@ def _lif_backward_kernel(
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
-    mask = offsets < numel
+    offsets, counter, counter_high, lane, mask, group = _own_tile(numel, groups, group_size, GROUP, ROWS, COLS, VECTOR)
     norm = channel_factors(
         weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
     )  # fmt: skip
     place = (offsets, mask, counter, counter_high, lane, norm)
-    group = tl.minimum(offsets // group_size, groups - 1) if PER_SAMPLE else 0
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
         first_v = tl.zeros([ROWS, COLS], tl.float32)
@@ -248,35 +264,53 @@ class BackwardTile(NamedTuple):
     num_warps: int
 
 
-def _forward_tile(x, numel, groups, noise):
-    """For x ``[T, *]`` of ``numel`` elements a step. ``python -m benchmarks static`` shows what each choice costs."""
-    if noise == "none":  # then nothing ties rows together, and one needs the fewest registers
+def _forward_tile(numel, group, noise):
+    """For ``numel`` elements a step and their ``group``. ``python -m benchmarks static`` shows what each choice costs.
+    """
+    even = numel % 16 == 0
+    if noise == "none" and group == "all":  # then nothing ties rows together, and one needs the fewest registers
         return Tile(1, 1024, 8, 2)
-    if groups > 1:  # per sample every element has a mean and a deviation of its own in registers
+    if group == "element":  # every element has a mean and a deviation of its own in registers
         return Tile(8, 128, 1, 4)
-    return noise_tile(x, numel)
+    return Tile(8, 128, 2, 2) if even else noise_tile(numel)
 
 
-def _backward_tile(T, numel, groups, noise):
-    """For T steps of ``numel`` elements.
+def _backward_tile(T, numel, group, noise):
+    """For T steps of ``numel`` elements and their ``group``.
 
     A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills. Few rows
     draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
-    return _backward_tile_of(T, numel % 16 == 0, groups > 1, noise != "none")
+    return _backward_tile_of(T, numel % 16 == 0, group == "element", noise != "none")
 
 
 @functools.cache
-def _backward_tile_of(T, even, per_sample, noisy):
+def _backward_tile_of(T, even, by_element, noisy):
     vector = 4 if even else 1
-    rows, chunk = 8 if T == 1 else 4 if T <= 3 else 2 if T <= 6 else 1, T
-    if per_sample:
-        rows, chunk = 1, min(T, 4)
-    elif not noisy and T > 16:
-        chunk = 8
-    elif noisy and T > 12:
-        rows, chunk = 4, 3
-    return BackwardTile(chunk, rows, 128, vector, 4 // vector)
+    if by_element:
+        return BackwardTile(min(T, 4), 1, 128, vector, 4 // vector)
+    if not noisy:
+        rows, chunk = 8 if T == 1 else 4 if T <= 3 else 2 if T <= 6 else 1, T if T <= 16 else 8
+        return BackwardTile(chunk, rows, 128, vector, 4 // vector)
+    if T == 1:
+        return BackwardTile(1, 8, 128, vector, 4 // vector)
+    vector = min(vector, 2)
+    if T <= 4 or T > 16:
+        return BackwardTile(min(T, 3) if T > 16 else T, 8, 128, vector, 4 // vector)
+    return BackwardTile(T, 4, 128, vector, 4 // vector)
+
+
+def _group(numel, groups):
+    """How a tile's elements find their group, see :func:`_own_tile`. Of a small sample most of a tile would be idle."""
+    return "all" if groups == 1 else "tile" if numel >= 512 * groups else "element"
+
+
+def _grid(numel, groups, group, tile):
+    if group != "tile":
+        return grid(numel, tile)
+    tiles, elements = span(tile)
+    group_size = numel // groups
+    return groups * tiles * (-(-group_size // elements) + (group_size % elements > 0)), 1, 1
 
 
 def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, o):
@@ -285,7 +319,8 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
     ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. States are ``[*]`` float32 or None.
     """
     T, numel, groups = _counts(x, mean)
-    tile = _forward_tile(x, numel, groups, o.noise)
+    group = _group(numel, groups)
+    tile = _forward_tile(numel, group, o.noise)
     tensors = {
         "x_ptr": x,
         "spikes_ptr": spikes,
@@ -294,13 +329,14 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
     }
     others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile)
     tensors.update(others)
-    launch(_lif_forward_kernel, grid(numel, tile), tensors, sizes, _constants, o, tile, groups > 1, runs)
+    launch(_lif_forward_kernel, _grid(numel, groups, group, tile), tensors, sizes, _constants, o, tile, group, runs)
 
 
 def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm, o):
     """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given."""
     T, numel, groups = _counts(x, mean)
-    tile = _backward_tile(T, numel, groups, o.noise)
+    group = _group(numel, groups)
+    tile = _backward_tile(T, numel, group, o.noise)
     checkpoint = None
     if T > tile.CHUNK:
         checkpoint = x.new_empty((triton.cdiv(T, tile.CHUNK) - 1, numel), dtype=torch.float32)
@@ -315,7 +351,8 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
     }
     others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile)
     tensors.update(others)
-    launch(_lif_backward_kernel, grid(numel, tile), tensors, sizes, _backward_constants, o, tile, groups > 1, runs)
+    programs = _grid(numel, groups, group, tile)
+    launch(_lif_backward_kernel, programs, tensors, sizes, _backward_constants, o, tile, group, runs)
 
 
 def _counts(x, mean):
@@ -338,7 +375,7 @@ def _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile):
     }, runs
 
 
-def _constants(o, tile, per_sample, runs):
+def _constants(o, tile, group, runs):
     return {
         "noise_scalars": o.noise_scalars,
         "decay": o.decay,
@@ -347,13 +384,13 @@ def _constants(o, tile, per_sample, runs):
         "threshold": o.threshold,
         "reset": 0.0 if o.reset is None else o.reset,
         "NOISE": o.noise,
-        "PER_SAMPLE": per_sample,
+        "GROUP": group,
         "SOFT_RESET": o.reset is None,
         **runs._asdict(),
         **tile._asdict(),
     }
 
 
-def _backward_constants(o, tile, per_sample, runs):
+def _backward_constants(o, tile, group, runs):
     backward = {"surrogate_width": o.surrogate_width, "DETACH_RESET": o.detach_reset, "SURROGATE": o.surrogate}
-    return _constants(o, tile, per_sample, runs) | backward
+    return _constants(o, tile, group, runs) | backward

@@ -105,7 +105,7 @@ def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
 
 def _launch(kernel, tensors, x, seed, norm, constants, o):
     numel = x.numel()
-    tile = noise_tile(x, numel)
+    tile = noise_tile(numel)
     norm, channels, runs = channels_of(norm, x, 1, tile.VECTOR)
     tensors = {**tensors, **norm, "seed_ptr": seed}
     launch(kernel, grid(numel, tile), tensors, {**channels, "numel": numel}, constants, o, tile, runs)

@@ -25,12 +25,13 @@ class Tile(NamedTuple):
 
 
 @triton.jit
-def tile(ROWS: tl.constexpr, COLS: tl.constexpr, VECTOR: tl.constexpr):
+def tile(ROWS: tl.constexpr, COLS: tl.constexpr, VECTOR: tl.constexpr, program=None):
     """The program's element offsets [ROWS, COLS], counters [1, COLS], their high word, and lanes [ROWS, 1].
 
-    A thread gets at most VECTOR neighbours of a row: fewer where it must keep many steps in its registers.
+    A thread gets at most VECTOR neighbours of a row: fewer where it must keep many steps in its registers. ``program``
+    is the tile's number in memory, if it is not the program's.
     """
-    first, start, lane = corner(ROWS, COLS)
+    first, start, lane = corner(ROWS, COLS, program)
     column = tl.arange(0, COLS)[None, :]
     offsets = start + (along(column) + lane * SUB_BLOCK)
     offsets = tl.multiple_of(tl.max_contiguous(offsets, (1, VECTOR)), (1, VECTOR))
@@ -38,10 +39,11 @@ def tile(ROWS: tl.constexpr, COLS: tl.constexpr, VECTOR: tl.constexpr):
 
 
 @triton.jit
-def corner(ROWS: tl.constexpr, COLS: tl.constexpr):
+def corner(ROWS: tl.constexpr, COLS: tl.constexpr, program=None):
     """Where the program's tile begins: its first counter, the offset of that counter's lane 0, its lanes [ROWS, 1]."""
     PARTS: tl.constexpr = LANES // ROWS
-    program = tl.program_id(0).to(tl.int64)
+    if program is None:
+        program = tl.program_id(0).to(tl.int64)
     first = program // PARTS * COLS
     lane = (program % PARTS).to(tl.int32) * ROWS + tl.arange(0, ROWS)[:, None]
     if COLS < SUB_BLOCK:  # several tiles share a sub-block
@@ -62,26 +64,23 @@ def wide(index):
     return tl.cast(index, tl.int64)
 
 
-def noise_tile(x, numel):
-    """The tile for x, ``numel`` elements a step: all 8 rows, so that no number is drawn in vain, and 128-bit accesses,
-    which need a size that 16 divides. Single elements are read with neighbours in neighbouring threads."""
-    return _noise_tile(x.element_size(), numel % 16 == 0)
+def noise_tile(numel):
+    """The tile for ``numel`` elements a step: all 8 rows, so that no number is drawn in vain. A thread reads four
+    neighbours at once where 16 divides the size, and else single elements, with neighbours in neighbouring threads."""
+    return _EVEN if numel % 16 == 0 else _ODD
 
 
-@functools.cache
-def _noise_tile(element_size, even):
-    vector = 16 // element_size if even else 1
-    return Tile(8, max(128, 32 * vector), vector, 4 if vector == 1 else 1)
+_EVEN, _ODD = Tile(8, 256, 4, 2), Tile(8, 256, 1, 4)
 
 
 def grid(numel: int, tile: Tile) -> tuple[int, int, int]:
     """Enough programs for ``numel`` elements: whole groups of 8 sub-blocks."""
-    tiles, counters = _group(tile)
-    return -(-numel // counters) * tiles, 1, 1
+    tiles, elements = span(tile)
+    return -(-numel // elements) * tiles, 1, 1
 
 
 @functools.cache
-def _group(tile):
+def span(tile):
     """How many tiles make up a whole number of groups of 8 sub-blocks, and the elements in these."""
     counters = max(tile.COLS, SUB_BLOCK.value)
     return counters // tile.COLS * (LANES.value // tile.ROWS), LANES.value * counters

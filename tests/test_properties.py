@@ -278,7 +278,7 @@ def wide_tiles(monkeypatch):
     backward_tile = scans._backward_tile
     monkeypatch.setattr(scans, "_forward_tile", lambda *step: wide)
     monkeypatch.setattr(scans, "_backward_tile", lambda *step: backward_tile(*step)._replace(**wide._asdict()))
-    monkeypatch.setattr(single, "noise_tile", lambda x, numel: wide)
+    monkeypatch.setattr(single, "noise_tile", lambda numel: wide)
 
 
 def check(result, expected, case):
