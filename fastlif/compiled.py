@@ -1,21 +1,23 @@
-"""The CPU path: the reference through ``torch.compile``, and its backward as an explicit reverse scan.
+"""The CPU path: the reference, compiled, and its backward as an explicit reverse scan.
 
 The functions here take what the kernels' launchers take, in the same words, and write the same outputs.
+
+A graph is compiled once for each kind of call, such as a number of steps, a dtype and a surrogate, on tensors without
+values whose sizes are variables. What comes out is kept and called directly, with the sizes and the memory of the
+moment. Nothing is checked and nothing is compiled again, whatever mode the caller is in.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
-import re
 import sys
 
 import torch
-from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from fastlif import reference
-from fastlif.layout import flat_steps
 
 MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph of a step is large already
 
@@ -23,62 +25,101 @@ MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph 
 # other processes keep its core busy it costs 20 to 100 ms: each loop ends when all threads have had their turn.
 SERIAL = 1 << 17
 
-PART = 1 << 20  # elements of the single step that one call computes, a multiple of 2,048
+PART = 1 << 20  # elements of the single step that one call computes, about
+BLOCK = 1 << 16  # membranes that one thread adds up, so that their mean does not depend on the number of threads
 HUGE_PAGE = 1 << 21  # bytes
 MAPPED = 1 << 25  # bytes from which on glibc maps memory anew each time; what is smaller it gives again
 MADV_HUGEPAGE = 14  # Linux's number
 
+# The sizes that the compiler goes by where it weighs one loop against another; any others are computed as well. A loop
+# of fewer than SHARED turns is not shared out to threads: here the sum over the blocks of a mean, and over their rest.
+SHARED = 1 << 15
+EXPECTED = {1: ((1 << 30) + 3,), 2: (5, (1 << 28) + 7), 3: (5, 7, (1 << 25) + 9)}
 
-@functools.cache
-def _compile(function, serial, *static):
-    """``function`` compiled for the given static arguments, sizes left dynamic, for one thread or for all.
+_graphs = {}
 
-    PyTorch counts recompilations per code object and gives up after a few. Every combination of static arguments
-    gets a code object of its own, so that using many of them is no reason to give up.
+
+def _run(function, static, sizes, outputs, x=None, **inputs):
+    """Writes what ``function(*static, **inputs)`` returns to ``outputs``; the last one may be None, not wanted.
+
+    A graph knows addresses and sizes, no shapes: a tensor may have any, if it lies in memory like what is computed.
     """
+    if outputs[-1] is None:
+        outputs.pop()
+    steps, stride = (1, 0) if x is None else (x.shape[0], x.stride(0))
+    serial = steps * math.prod(sizes) <= SERIAL
+    inputs = {"x": x, **inputs}
+    dtypes = tuple([tensor is not None and tensor.dtype for tensor in inputs.values()])
+    output = outputs[0]
+    kind = function, static, serial, steps, len(sizes), len(outputs), output.dtype, output.device, dtypes
+    graph = _graphs.get(kind)
+    if graph is None:
+        graph = _graphs[kind] = _compile(function, static, serial, len(sizes), outputs, inputs)
+    graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
 
-    def graph(*tensors):
-        return function(*static, *tensors)
 
-    name = function.__name__.strip("_") + "_" + re.sub(r"\W+", "_", str(static))
-    graph.__code__ = graph.__code__.replace(co_name=name)
-    options = {"guard_filter_fn": _guards_of_arguments}
-    if serial:
-        options["cpp.threads"] = 1
-    else:
-        # Every loop is shared out to as many threads as there are when it runs, whatever the first input's size and
-        # the number of threads then: later ones get the same graph.
-        options |= {"cpp.dynamic_threads": True, "cpp.threads": os.cpu_count(), "cpp.min_chunk_size": 1}
-    if function is _reverse_scan and static[-1]:
+def _compile(function, static, serial, dimensions, outputs, inputs):
+    """The graph of :func:`_run`: a function of the list of sizes, x's stride in time, inputs and outputs."""
+    from torch._dynamo.convert_frame import compile_lock
+    from torch._dynamo.source import ConstantSource
+    from torch._guards import TracingContext, tracing
+    from torch._inductor import config
+    from torch._inductor.compile_fx import compile_fx_inner
+    from torch._inductor.decomposition import select_decomp_table
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+    given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+    shapes = ShapeEnv()
+    fake = FakeTensorMode(shape_env=shapes)
+
+    def variable(name, expected):
+        symbol = shapes.create_symbol(expected, ConstantSource(name), dynamic_dim=DimDynamic.DYNAMIC)
+        return shapes.create_symintnode(symbol, hint=expected)
+
+    def writing(*arguments):
+        results = function(*static, **dict.fromkeys(inputs) | dict(zip(given, arguments[dimensions + 1 :])))
+        for output, result in zip(arguments[-len(outputs) :], results):
+            output.copy_(result)
+        return ()
+
+    options = {"size_asserts": False, "cpp.threads": 1}
+    if not serial:
+        # Every loop is shared out to as many threads as there are when it runs, however many there are now.
+        options |= {"cpp.dynamic_threads": True, "cpp.threads": os.cpu_count(), "cpp.min_chunk_size": SHARED}
+    if "norm" in given:
         # Of normalised input, the compiler would put the membranes of all steps, read a few times, aside in memory.
         options["realize_reads_threshold"] = 100
-    return torch.compile(graph, fullgraph=True, dynamic=True, options=options)
+    device = outputs[0].device.type
+    with (
+        compile_lock, torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False),
+        tracing(TracingContext(fake)), config.patch(options), fake,
+    ):  # fmt: skip
+        sizes = [variable(f"size_{i}", size) for i, size in enumerate(EXPECTED[dimensions])]
+        stride = variable("stride", 3 * math.prod(EXPECTED[dimensions]))
+        examples = {name: _example(name, tensor, sizes, stride) for name, tensor in given.items()}
+        results = function(*static, **dict.fromkeys(inputs) | examples)
+        written = [result.new_empty(result.shape, dtype=output.dtype) for result, output in zip(results, outputs)]
+        arguments = [*sizes, stride, *examples.values(), *written]
+        graph = compile_fx_inner(make_fx(writing, select_decomp_table())(*arguments), arguments)
+    return getattr(graph, "current_callable", graph)
 
 
-def _guards_of_arguments(guards):
-    """What is checked before a graph is used: its tensors and their sizes.
-
-    Not the state that PyTorch keeps for the process, such as the number of threads or the default dtype: a graph does
-    not depend on it, but would be compiled for each, and PyTorch gives up after eight.
-    """
-    return ["tensors" in guard.name or guard.guard_type == "SHAPE_ENV" for guard in guards]
-
-
-def _run(function, static, x, *tensors):
-    """Calls the graph of ``function`` for x's dtype and kind of layout, whatever mode the caller is in.
-
-    A slice of a larger tensor would be compiled for, base, offset and all; through DLPack it is a tensor by itself.
-    """
-    kind = (x.dtype, *(size == 1 for size in x.shape), x.stride(0) == 0)
-    # A compiled model calls operators with views untracked, and graphs are compiled for that: so it is always.
-    untracked = torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView))
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False), untracked:
-        return _compile(function, x.numel() <= SERIAL, kind, *static)(*map(_by_itself, (x, *tensors)))
-
-
-def _by_itself(tensor):
-    """The same memory under a new tensor, through a capsule of DLPack: three times as fast as torch.from_dlpack."""
-    return None if tensor is None else from_dlpack(to_dlpack(tensor.detach()))
+def _example(name, tensor, sizes, stride):
+    """A tensor like this one, but of variable sizes, and without values."""
+    if name in ("x", "noise", "grad_spikes"):
+        shape = tensor.shape[0], *sizes
+    elif name in ("v", "grad_v"):
+        shape = sizes
+    elif name in ("mean", "deviation"):
+        shape = tensor.shape[0], *sizes[:-1]
+    elif name == "norm":
+        shape = 3, sizes[1], *(1,) * len(sizes[2:])
+    else:
+        shape = tensor.shape
+    example = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+    return example.as_strided(shape, (stride, *example.stride()[1:])) if name == "x" else example
 
 
 def _in_huge_pages(output):
@@ -101,90 +142,108 @@ def _madvise():
     return madvise
 
 
-def _scalars(*values) -> torch.Tensor:
-    """Numbers as one float32 tensor: as Python floats each new value would compile anew."""
-    return torch.tensor([0.0 if value is None else value for value in values], dtype=torch.float32, device="cpu")
+# --- What is compiled: the outputs, from tensors of these shapes --------------------------------------------------
+#
+# x, noise, grad_spikes: [T, *sizes]    v, grad_v: [*sizes]    mean, deviation: [T], or [T, groups]
+#
+# sizes is (neurons,); (groups, features) for the statistics of several groups; (outer, channels, inner), or
+# (outer, channels), where x is normalised by channel. scalars are those of _scalars.
 
 
-# --- The graphs that are compiled. x is [T, groups, features], or [features] for the single step; normalised in one,
-# [T, 1, outer, channels, inner]. Their kind is only there to tell them apart -----------------------------
+def _draw(kind, x, first, t, seed, scalars):
+    """The noise of step t for x ``[1, neurons]``, of which only the size counts; ``first``: its first counter."""
+    return [reference.noise_like(x[0], seed, t, kind, scalars.unbind()[6:], first)]
 
 
-def _noisy_spike(kind, noise, x, spikes, first, seed, scalars):
-    spikes.copy_(_single_step_membrane(noise, x, first, seed, scalars[1:]) > scalars[0])
+def _spike(x, noise, scalars, norm):
+    return [_input(0, x, noise, norm) > scalars[0]]
 
 
-def _noisy_spike_backward(kind, noise, surrogate, x, grad_spikes, grad_x, first, seed, scalars):
-    threshold, width = scalars[0], scalars[1]
-    h = _single_step_membrane(noise, x, first, seed, scalars[2:])
-    grad_x.copy_(grad_spikes * reference.SURROGATES[surrogate](h - threshold, width))
+def _spike_backward(surrogate, x, grad_spikes, noise, scalars, norm):
+    u = _input(0, x, noise, norm) - scalars[0]
+    return [grad_spikes[0] * reference.SURROGATES[surrogate](u, scalars[2])]
 
 
-def _single_step_membrane(noise, x, first, seed, noise_scalars):
-    h = reference.widen(x)
-    if noise == "none":
-        return h
-    return h + reference.noise_like(x, seed, 0, noise, noise_scalars.unbind(), first)
+def _scan(soft_reset, firing, x, noise, v, mean, deviation, scalars, norm):
+    """The spikes of each step, if ``firing``, and the last membrane."""
+    steps = list(_steps(soft_reset, x, noise, v, mean, deviation, scalars, norm))
+    return [*(spiking for _, spiking, _ in steps if firing), steps[-1][2]]
 
 
-def _membrane(noise, x, v, a, b, t, seed, noise_scalars, norm):
-    a, b = (factor.view(-1, *(1,) * (v.ndim - 1)) for factor in (a, b))
-    h = reference.widen(x)
-    if norm is not None:
-        h = torch.addcmul(norm[2], h - norm[0], norm[1])
-    h = h + a * v + b
-    if noise == "none":
-        return h
-    return h + reference.noise_like(x, seed, t, noise, noise_scalars.unbind())
+def _scan_with_statistics(soft_reset, x, noise, v, scalars):
+    """A single step, of which mean and deviation are taken first: spikes, membrane, mean, deviation."""
+    size, decay = v.shape[-1], scalars[3]
+    if v.ndim > 1:
+        total = v.sum(dim=-1)
+    else:
+        whole = size // BLOCK * BLOCK
+        total = v[:whole].view(size // BLOCK, BLOCK).sum(dim=1).sum() + v[whole:].sum()
+    # decay >= 0 keeps the order, so v itself is reduced
+    reduced = decay * (total / size), decay * v.amin(dim=-1), decay * v.amax(dim=-1)
+    mean, deviation = reference.finish_statistics(*reduced)
+    ((_, *outputs),) = _steps(soft_reset, x, noise, v, mean[None], deviation[None], scalars, None)
+    return [*outputs, mean, deviation]
 
 
-def _fire(soft_reset, h, threshold, reset):
-    spiking = h > threshold
-    return spiking, torch.where(spiking, h - threshold if soft_reset else reset, h)
-
-
-# What a scan writes comes as one tensor per step: a slice of a larger one would be put together in memory first, and
-# then copied.
-
-
-def _scan(kind, T, noise, soft_reset, write, x, v, a, b, t, seed, scalars, norm, *spikes):
-    """Chunk [T, groups, features] of the recurrence from step t. Returns the last membrane."""
-    for i in range(T):
-        h = _membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[2:], norm)
-        spiking, v = _fire(soft_reset, h, scalars[0], scalars[1])
-        if write:
-            spikes[i].copy_(spiking)
-    return v
-
-
-def _reverse_scan(kind, T, noise, soft_reset, surrogate, detach_reset, normalised, x, grad_spikes, grad_v, v, a, b, t,
-                  seed, scalars, norm, *grad_x):
-    """A chunk back in time, its membranes computed again from ``v``. Returns the gradient of ``v``."""
-    threshold, reset, width = scalars[:3].unbind()
-    membranes = []
-    for i in range(T):
-        membranes.append(_membrane(noise, x[i], v, a[i], b[i], t + i, seed, scalars[3:], norm))
-        _, v = _fire(soft_reset, membranes[-1], threshold, reset)
-    for i in reversed(range(T)):
-        h = membranes[i]
+def _reverse_scan(soft_reset, surrogate, detach_reset, x, grad_spikes, noise, v, grad_v, mean, deviation, scalars,
+                  norm):  # fmt: skip
+    """The gradients of x at each step and of ``v``, back in time. The membranes are computed again from ``v``."""
+    threshold, reset, width, *_ = scalars.unbind()
+    grad_v = _zeros(x) if grad_v is None else grad_v
+    steps = list(_steps(soft_reset, x, noise, v, mean, deviation, scalars, norm))
+    grads = []
+    for i, (h, spiking, _) in reversed(list(enumerate(steps))):
         derivative = reference.SURROGATES[surrogate](h - threshold, width)
         if soft_reset:
             kept = 1 - (0 if detach_reset else threshold * derivative)
         else:
-            kept = 1 - (h > threshold).to(h.dtype) + (0 if detach_reset else (reset - h) * derivative)
-        grad_h = grad_spikes[i] * derivative + grad_v * kept
-        grad_x[i].copy_(grad_h)
-        grad_v = a[i].view(-1, *(1,) * (v.ndim - 1)) * grad_h
-    return grad_v
+            kept = 1 - spiking.to(h.dtype) + (0 if detach_reset else (reset - h) * derivative)
+        grads.append(grad_spikes[i] * derivative + grad_v * kept)
+        grad_v = _coefficients(i, mean, deviation, scalars)[0] * grads[-1]
+    return [*reversed(grads), grad_v]
 
 
-def _pack_bits(kind, spikes, bits):
-    bits.copy_(reference.pack_bits(spikes))
+def _steps(soft_reset, x, noise, v, mean, deviation, scalars, norm):
+    """Yields (membrane before the spike, spike, membrane after it) of each step."""
+    threshold, reset, *_ = scalars.unbind()
+    v = _zeros(x) if v is None else v
+    for i in range(x.shape[0]):
+        a, b = _coefficients(i, mean, deviation, scalars)
+        h = _input(i, x, noise, norm, a * v + b)
+        spiking = h > threshold
+        v = torch.where(spiking, h - threshold if soft_reset else reset, h)
+        yield h, spiking, v
 
 
-def _unpack_bits(kind, dtype, bits, *spikes):
-    for row, unpacked in zip(spikes, reference.unpack_bits(bits)):
-        row.copy_(unpacked)
+def _zeros(x):
+    return torch.zeros_like(reference.widen(x[0]))
+
+
+def _coefficients(i, mean, deviation, scalars):
+    """a and b of step i, to be broadcast over a membrane."""
+    _, _, _, decay, inv_alpha, beta, *_ = scalars.unbind()
+    if mean is None:
+        return decay, 0
+    a, b = reference.normalisation(mean[i], deviation[i], decay, inv_alpha, beta)
+    return a.unsqueeze(-1), b.unsqueeze(-1)
+
+
+def _input(i, x, noise, norm, membrane=None):
+    """The membrane of step i before its spike: x, normalised, what is left of the last membrane, and noise."""
+    h = reference.widen(x[i])
+    if norm is not None:
+        h = (h - norm[0]) * norm[1] + norm[2]
+    if membrane is not None:
+        h = h + membrane
+    return h if noise is None else h + noise[i]
+
+
+def _pack_bits(x):
+    return [reference.pack_bits(x)]
+
+
+def _unpack_bits(x):
+    return reference.unpack_bits(x[0])
 
 
 # --- The launchers' counterparts ----------------------------------------------------------------------------------
@@ -192,156 +251,168 @@ def _unpack_bits(kind, dtype, bits, *spikes):
 
 def noisy_spike_forward(x, spikes, seed, norm, o):
     _in_huge_pages(spikes)
-    batch_norm, (x, spikes) = _batch_norm(norm, x, 1), map(_flat, (x, spikes))
-    x = _normalised(x, batch_norm, spikes)
-    scalars = _scalars(o.threshold, *o.noise_scalars)
-    for first, *parts in _parts(x, spikes):
-        _run(_noisy_spike, (o.noise,), *parts, first, seed, scalars)
+    norm = _factors(norm)
+    for start, sizes, part, output in _parts(_sizes(x[None], norm), x, spikes):
+        noise = _noise(part, seed, o, start=start)
+        _run(_spike, (), sizes, [output], part, noise=noise, scalars=_scalars(o, x.device), norm=norm)
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
     _in_huge_pages(grad_x)
-    batch_norm, (x, grad_spikes, grad_x) = _batch_norm(norm, x, 1), map(_flat, (x, grad_spikes, grad_x))
-    x = _normalised(x, batch_norm, grad_x)
-    scalars = _scalars(o.threshold, o.surrogate_width, *o.noise_scalars)
-    for first, *parts in _parts(x, grad_spikes, grad_x):
-        _run(_noisy_spike_backward, (o.noise, o.surrogate), *parts, first, seed, scalars)
+    norm = _factors(norm)
+    for start, sizes, part, grads, output in _parts(_sizes(x[None], norm), x, grad_spikes, grad_x):
+        noise = _noise(part, seed, o, start=start)
+        _run(_spike_backward, (o.surrogate,), sizes, [output], part, grad_spikes=grads, noise=noise,
+             scalars=_scalars(o, x.device), norm=norm)  # fmt: skip
 
 
-def _flat(x):
-    """A dense ``[N, *]`` as it lies in memory."""
-    return flat_steps(x[None], 1).reshape(-1)
-
-
-def _batch_norm(norm, x, dim):
-    """Mean, scale and bias ``[3, C]`` and how far the channels of x, its dimension ``dim``, lie apart; None without
-    normalisation."""
-    if norm is None:
-        return None
-    weight, bias, mean, invstd = norm
-    norm = torch.stack((mean, weight.float() * invstd, bias.float()))
-    return norm, x.stride(dim) if norm.shape[1] > 1 else 1
-
-
-def _parts(*flat):
-    """Flat tensors cut into parts: the counter of a part's first element, ``[2]`` int32 or None for 0, and the parts.
+def _parts(sizes, *tensors):
+    """Dense tensors in parts: the first element of each, its sizes, and of every tensor ``[1, part]``.
 
     A graph writes its random numbers to memory, which is slow for many millions: those of a part are soon overwritten.
+    A part begins with a channel, and with a block of the noise.
     """
-    for start in range(0, len(flat[0]), PART):
-        counter = start // reference.LANES
-        words = torch.tensor((counter & 0xFFFFFFFF, counter >> 32), device="cpu").int() if start else None
-        yield words, *(tensor[start : start + PART] for tensor in flat)
+    row = math.prod(sizes[1:])
+    unit = math.lcm(row, reference.SUB_BLOCK * reference.LANES)
+    length, end = max(PART // unit, 1) * unit, sizes[0] * row
+    for start in range(0, end, length):
+        part = min(length, end - start)
+        flat = (tensor.as_strided((1, part), (part, 1), tensor.storage_offset() + start) for tensor in tensors)
+        yield start, (part // row, *sizes[1:]), *flat
 
 
 def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, o):
     _in_huge_pages(spikes)
-    batch_norm, groups = _batch_norm(norm, x, 2), 1 if mean is None else mean.shape[1]
-    x, spikes = flat_steps(x, groups), flat_steps(spikes, groups)
-    if o.noise == "none":
-        (x, spikes), norm = _by_channel(batch_norm, x, spikes)
-    else:
-        x, norm = _normalised(x, batch_norm), None
-    a, b = _coefficients(x, mean, deviation, o)
-    scalars = _scalars(o.threshold, o.reset, *o.noise_scalars)
-    v = _first_membrane(x, initial_state)
-    for chunk, t in _chunks(x, o.noise):
-        static = (x[chunk].shape[0], o.noise, o.reset is None, True)
-        v = _run(_scan, static, x[chunk], v, a[chunk], b[chunk], t, seed, scalars, norm, *spikes[chunk])
-    if final_state is not None:
-        _flat(final_state).copy_(v.flatten())
+    norm = _factors(norm)
+    sizes, rows = _sizes(x, norm, mean), spikes.unbind()
+    v = _first_membrane(x, initial_state, o)
+    for chunk in _chunks(x, o):
+        after = _last_membrane(x, final_state, o) if chunk.stop == len(rows) else _membrane(x)
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
+        _run(_scan, (o.reset is None, True), sizes, [*rows[chunk], after], v=v, **inputs)
+        v = after
 
 
 def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
     _in_huge_pages(spikes)
-    groups = mean.shape[1]
-    x, spikes = flat_steps(x, groups), flat_steps(spikes, groups)
-    scalars = _scalars(o.threshold, o.reset, *o.noise_scalars)
-    v = _first_membrane(x, initial_state)
-    for i in range(x.shape[0]):
-        now = slice(i, i + 1)
-        # decay >= 0 keeps the order, so v itself is reduced; compiled, a reduction would compile anew for larger sizes
-        reduced = o.decay * v.mean(dim=1), o.decay * v.amin(dim=1), o.decay * v.amax(dim=1)
-        mean[i], deviation[i] = reference.finish_statistics(*reduced)
-        a, b = reference.normalisation(mean[i], deviation[i], o.decay, o.inv_alpha, o.beta)
-        t = torch.tensor(i, dtype=torch.int32, device="cpu")
-        static = (1, o.noise, o.reset is None, True)
-        v = _run(_scan, static, x[now], v, a[None], b[None], t, seed, scalars, None, spikes[i])
-    _flat(state).copy_(v.flatten())
+    sizes, T = _sizes(x, None, mean), x.shape[0]
+    v = _membrane(x).zero_() if initial_state is None else initial_state
+    steps = zip(x.split(1), spikes.unbind(), mean.unbind(), deviation.unbind())
+    for t, (x_t, spikes_t, *statistics) in enumerate(steps):
+        after = state if t == T - 1 else _membrane(x)
+        _run(_scan_with_statistics, (o.reset is None,), sizes, [spikes_t, after, *statistics], x=x_t,
+             noise=_noise(x_t, seed, o, t), v=v, scalars=_scalars(o, x.device))  # fmt: skip
+        v = after
 
 
 def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm, o):
     _in_huge_pages(grad_x)
-    batch_norm, groups = _batch_norm(norm, x, 2), 1 if mean is None else mean.shape[1]
-    x, grad_spikes, grad_x = (flat_steps(steps, groups) for steps in (x, grad_spikes, grad_x))
+    norm = _factors(norm)
+    sizes, rows, chunks = _sizes(x, norm, mean), grad_x.unbind(), _chunks(x, o)
+    starts = [_first_membrane(x, initial_state, o)]
+    for chunk in chunks[:-1]:
+        starts.append(_membrane(x))
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
+        _run(_scan, (o.reset is None, False), sizes, starts[-1:], v=starts[-2], **inputs)
+    static, grad_v = (o.reset is None, o.surrogate, o.detach_reset), _first_membrane(x, grad_state, o)
+    for chunk, v in zip(reversed(chunks), reversed(starts)):
+        before = _membrane(x) if chunk.start else _last_membrane(x, grad_initial_state, o)
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
+        _run(_reverse_scan, static, sizes, [*rows[chunk], before], grad_spikes=grad_spikes[chunk], v=v, grad_v=grad_v,
+             **inputs)  # fmt: skip
+        grad_v = before
+
+
+def _chunks(x, o):
+    """The steps that one graph computes each. Noise of many steps or neurons is drawn for one step at a time."""
+    T = x.shape[0]
+    length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1
+    return [slice(start, min(start + length, T)) for start in range(0, T, length)]
+
+
+def _inputs(chunk, x, mean, deviation, seed, norm, o):
+    """What both scans read of some steps beside membranes."""
+    if chunk.stop - chunk.start < x.shape[0]:
+        x, mean, deviation = (None if tensor is None else tensor[chunk] for tensor in (x, mean, deviation))
+    inputs = {"x": x, "noise": _noise(x, seed, o, chunk.start), "mean": mean, "deviation": deviation, "norm": norm}
+    return {**inputs, "scalars": _scalars(o, x.device)}
+
+
+def _noise(x, seed, o, t=0, start=0):
+    """The noise of the steps x ``[T, *]``, from step t and from neuron ``start``; None if there is none."""
     if o.noise == "none":
-        (x, grad_spikes, grad_x), norm = _by_channel(batch_norm, x, grad_spikes, grad_x)
-    else:
-        x, norm = _normalised(x, batch_norm), None
-    a, b = _coefficients(x, mean, deviation, o)
-    chunks = _chunks(x, o.noise)
-    starts = [_first_membrane(x, initial_state)]
-    for chunk, t in chunks[:-1]:
-        static = (x[chunk].shape[0], o.noise, o.reset is None, False)
-        scalars = _scalars(o.threshold, o.reset, *o.noise_scalars)
-        starts.append(_run(_scan, static, x[chunk], starts[-1], a[chunk], b[chunk], t, seed, scalars, norm))
-    scalars = _scalars(o.threshold, o.reset, o.surrogate_width, *o.noise_scalars)
-    grad_v = torch.zeros_like(starts[0]) if grad_state is None else _flat(grad_state).view(x.shape[1:])
-    for (chunk, t), v in zip(reversed(chunks), reversed(starts)):
-        static = (x[chunk].shape[0], o.noise, o.reset is None, o.surrogate, o.detach_reset, norm is not None)
-        grad_v = _run(_reverse_scan, static, x[chunk], grad_spikes[chunk], grad_v, v, a[chunk], b[chunk], t, seed,
-                      scalars, norm, *grad_x[chunk])
-    if grad_initial_state is not None:
-        _flat(grad_initial_state).copy_(grad_v.flatten())
+        return None
+    noise = torch.empty((x.shape[0], x.numel() // x.shape[0]), dtype=torch.float32, device=x.device)
+    for i, row in enumerate(noise.split(1)):
+        _run(_draw, (o.noise,), row.shape[1:], [row], x=row, first=_counter(start, x.device),
+             t=_constant(t + i, torch.int32, x.device), seed=seed, scalars=_scalars(o, x.device))  # fmt: skip
+    return noise
 
 
-def _chunks(x, noise):
-    length = MAX_UNROLL if noise == "none" else 1
-    starts = range(0, x.shape[0], length)
-    return [(slice(t, t + length), torch.tensor(t, dtype=torch.int32, device="cpu")) for t in starts]
+def _factors(norm):
+    """Mean, scale and bias ``[3, C]`` of batch normalisation; None without it."""
+    if norm is None:
+        return None
+    weight, bias, mean, invstd = norm
+    return torch.stack((mean, weight.float() * invstd, bias.float()))
 
 
-def _coefficients(x, mean, deviation, o):
-    """a_t and b_t as ``[T, groups]`` tensors."""
-    if mean is None:
-        a = torch.full((x.shape[0], 1), o.decay, dtype=torch.float32, device=x.device)
-        return a, torch.zeros_like(a)
-    return reference.normalisation(mean, deviation, o.decay, o.inv_alpha, o.beta)
+def _first_membrane(x, given, o):
+    """The membrane before the first step, or what is read for it. None in large work without noise: there it is worth
+    a graph of its own that reads no zeros."""
+    if given is not None or o.noise == "none" and x.numel() > SERIAL:
+        return given
+    return _membrane(x).zero_()
+
+
+def _last_membrane(x, wanted, o):
+    """Where the membrane after the last step goes, if it is not wanted. None: see :func:`_first_membrane`."""
+    if wanted is not None or o.noise == "none" and x.numel() > SERIAL:
+        return wanted
+    return _membrane(x)
+
+
+def _membrane(x):
+    return torch.empty(x.numel() // x.shape[0], dtype=torch.float32, device=x.device)
+
+
+def _sizes(x, norm, mean=None):
+    """The variable sizes of a graph over x ``[T, N, *]``, as they lie in memory: see above."""
+    neurons = x.numel() // x.shape[0]
+    if norm is not None:
+        channels = norm.shape[1]
+        inner = x.stride(2) if channels > 1 else neurons
+        return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
+    if mean is None or mean.shape[1] == 1:
+        return (neurons,)
+    return mean.shape[1], neurons // mean.shape[1]
 
 
 def pack_bits(spikes, bits):
-    _run(_pack_bits, (), spikes, bits)
+    _run(_pack_bits, (), (bits.numel(),), [bits], x=spikes)
 
 
 def unpack_bits(bits, spikes):
     _in_huge_pages(spikes)
-    _run(_unpack_bits, (spikes.dtype,), bits, *spikes)
+    _run(_unpack_bits, (), (bits.numel(),), [*spikes], x=bits[None])
 
 
-def _normalised(x, batch_norm, into=None):
-    """x ``[..., features]`` normalised by channel, in float32, for graphs with noise: those know no channels.
-
-    In the memory of ``into`` if that is float32: the output of a graph that reads each element before it writes it.
-    """
-    if batch_norm is None:
-        return x
-    (x, into), (mean, scale, bias) = _by_channel(batch_norm, x, into)
-    if into is not None and into.dtype != torch.float32:
-        into = None
-    centred = torch.sub(x, mean, out=into)
-    return torch.addcmul(bias, centred, scale, out=centred).flatten(-3)
+@functools.cache
+def _constant(values, dtype, device):
+    """Numbers as a tensor: what is given as a number would be compiled in."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
-def _by_channel(batch_norm, *tensors):
-    """The tensors ``[..., features]`` as ``[..., outer, channels, inner]``; mean, scale, bias: ``[3, channels, 1]``."""
-    if batch_norm is None:
-        return tensors, None
-    norm, stride = batch_norm
-    views = (None if tensor is None else tensor.unflatten(-1, (-1, norm.shape[1], stride)) for tensor in tensors)
-    return tuple(views), norm[:, :, None]
+def _counter(start, device):
+    """The counter that the noise of element ``start`` has: its low and its high word, ``[2]`` int32."""
+    counter = start // reference.LANES
+    words = counter & 0xFFFFFFFF, counter >> 32
+    return _constant(tuple([word - (1 << 32) if word >= 1 << 31 else word for word in words]), torch.int32, device)
 
 
-def _first_membrane(x, initial_state):
-    if initial_state is None:
-        return torch.zeros(x.shape[1:], dtype=torch.float32, device=x.device)
-    return _flat(initial_state).view(x.shape[1:])
+@functools.cache
+def _scalars(o, device):
+    """threshold, reset, the surrogate's width, decay, 1 / alpha, beta, and the noise's."""
+    numbers = o.threshold, o.reset or 0.0, o.surrogate_width, o.decay, o.inv_alpha, o.beta, *o.noise_scalars
+    return _constant(numbers, torch.float32, device)

@@ -119,20 +119,21 @@ def test_noisy_spike_gradients(dtype):
 
 
 def test_one_compilation_serves_all_sizes_and_values():
-    import torch._dynamo.utils as utils
-
     for size in (3000, 50_000):  # for one thread, and for all
         noisy_spike(sample(3, size), seed=1, backend="compiled")
     lif(sample(3, 4, 50), backend="compiled")
-    before = utils.counters["stats"]["unique_graphs"]
-    assert before > 0
+    noisy_lif(sample(3, 4, 50), seed=1, backend="compiled")
+    before = set(compiled._graphs)
     with torch.inference_mode():
-        lif(sample(3, 5, 70), backend="compiled")
+        lif(sample(4, 5, 70)[::2][:1].expand(3, 5, 70), backend="compiled")
+        lif(sample(3, 1), backend="compiled")
     with torch.autocast("cpu", torch.bfloat16):
-        lif(sample(3, 6, 80).requires_grad_(), threshold=0.7, decay=0.1, backend="compiled")
-    for size, threshold in ((3001, 1.0), (4096, 0.5), (77_777, 2.0)):
-        noisy_spike(sample(2, size), seed=1, threshold=threshold, noise=Noise(high=1 + size / 9e4), backend="compiled")
-    assert utils.counters["stats"]["unique_graphs"] == before
+        lif(sample(3, 6, 80), initial_state=sample(6, 80), threshold=0.7, decay=0.1, backend="compiled")
+    for size, threshold in ((1, 1.0), (2, 1.0), (3001, 1.0), (4096, 0.5), (77_777, 2.0)):
+        noise = Noise(high=1 + size / 9e4)
+        noisy_spike(sample(2, size), seed=1, threshold=threshold, noise=noise, backend="compiled")
+        noisy_lif(sample(3, 1, size)[:, :, :1000], seed=1, threshold=threshold, noise=noise, backend="compiled")
+    assert set(compiled._graphs) == before
 
 
 def test_huge_pages_are_asked_for_within_the_output(monkeypatch, fresh_compiler):
@@ -161,15 +162,12 @@ def test_parts_draw_what_the_whole_draws(monkeypatch):
     monkeypatch.setattr(compiled, "PART", 4096)
     for part, expected in zip(run(), whole):
         assert torch.equal(part, expected)
-    counters = [words for words, _ in compiled._parts(x)]
-    assert counters[0] is None and [words.tolist() for words in counters[1:]] == [[512, 0], [1024, 0], [1536, 0]]
+    assert [start for start, *_ in compiled._parts((len(x),), x)] == [0, 4096, 8192, 12288]
 
 
-def test_the_counter_of_a_part_has_64_bits(monkeypatch):
-    monkeypatch.setattr(compiled, "PART", 2**34)
-    flat = torch.empty(1).expand(2**36)
-    words = [words.tolist() for words, _ in compiled._parts(flat) if words is not None]
-    assert words == [[-(2**31), 0], [0, 1], [-(2**31), 1]]
+def test_the_counter_of_a_part_has_64_bits():
+    words = [compiled._counter(start, "cpu").tolist() for start in (0, 2**34, 2**35, 3 * 2**34)]
+    assert words == [[0, 0], [-(2**31), 0], [0, 1], [-(2**31), 1]]
 
 
 @pytest.mark.parametrize("first", ["small", "large"])
@@ -177,7 +175,7 @@ def test_small_work_has_one_thread_and_large_work_has_all(first, monkeypatch):
     """Whichever size came first, and however many threads there were then."""
     x = {"small": torch.rand(1, 4, 3), "large": torch.rand(1, 4, compiled.SERIAL)}
     code, spikes = {}, {}
-    compiled._compile.cache_clear()
+    monkeypatch.setattr(compiled, "_graphs", {})
     with torch._inductor.config.patch(force_disable_caches=True):
         for size in sorted(x, key=lambda size: size != first):
             spikes[size], code[size] = run_and_get_cpp_code(lif, x[size], backend="compiled")
