@@ -23,8 +23,11 @@ COLUMNS = (
     "has fewer of them. Traffic: the sectors of 32 bytes that warps ask for, over the different ones that a launch "
     "touches: what is above 1.00 must come from caches. Useful: the share of these sectors' bytes that a thread "
     "wanted. Bank conflicts: wavefronts of shared memory over the fewest possible. Accesses: of warps, by the bits of "
-    "a thread."
+    "a thread. H100: a prediction, not a measurement, of the microseconds that the launches take together, on 2^21 "
+    "elements a step: the different bytes that they touch over 3.0e12 B/s, or the instructions over 30e12 a second, "
+    "whichever is longer."
 )
+BYTES_PER_SECOND, INSTRUCTIONS_PER_SECOND = 3.0e12, 30e12
 ELEMENTS = 1 << 15  # of a step, about: as many blocks run as own them
 _SCAN = {"T": 10, "size": "odd"}
 CASES = [
@@ -75,12 +78,17 @@ def _row(case: Case, dtype: torch.dtype) -> dict[str, str]:
 
     written, sectors, touched, useful, widths = map(total, ("written", "sectors", "touched", "useful", "widths"))
     requests, wavefronts = (sum(getattr(x, f"shared_{name}") for x in launches) for name in ("requests", "wavefronts"))
-    instructions = 32 * sum(launch.warp_instructions for launch in launches)
+    elements = written["spikes_ptr"] + written["grad_x_ptr"]
+    instructions = 32 * sum(launch.warp_instructions for launch in launches) / elements
+    memory = 32 * touched.total() / elements / BYTES_PER_SECOND
+    arithmetic = instructions / INSTRUCTIONS_PER_SECOND
+    seconds = SIZES[case.size] * case.T * max(memory, arithmetic)
     row = {
         "kernel": case.launcher,
         "configuration": str(case),
         "launches": str(len(launches)),
-        "instructions": f"{instructions / (written['spikes_ptr'] + written['grad_x_ptr']):.1f}",
+        "instructions": f"{instructions:.1f}",
+        "H100": f"{1e6 * seconds:.1f}, {'memory' if memory > arithmetic else 'arithmetic'}",
     }
     for what, name in (("ld", "load"), ("st", "store")):
         row[f"{name} traffic"] = f"{sectors[what] / touched[what]:.2f}"
