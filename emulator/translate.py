@@ -106,9 +106,10 @@ def shift(a, by, left):
 
 def bit_field(a, position, length):
     """bfe: ``length`` bits, the last of which is the sign if a is signed."""
-    if not ((length > 0) & (position + length <= 32)).all():
+    bits = 8 * a.itemsize
+    if not ((length > 0) & (position + length <= bits)).all():
         raise Unsupported("bfe that does not lie within the number")
-    return shift(shift(a, 32 - length - position, True), 32 - length, False)
+    return shift(shift(a, bits - length - position, True), bits - length, False)
 
 
 def permute(a, b, selector):
@@ -213,7 +214,7 @@ def compute(name, mods, kind, read, number):
             return f"{read(0, kind)} {dict(zip(['and', 'or', 'xor'], '&|^'))[name]} {read(1, kind)}"
         case ["shl" | "shr"] if integer:
             return f"shift({read(0, kind)}, {read(1, 'u32')}, {name == 'shl'})"
-        case ["bfe"] if kind in ("u32", "s32"):
+        case ["bfe"] if integer:
             return f"bit_field({read(0, kind)}, {read(1, 'u32')}, {read(2, 'u32')})"
         case ["prmt"] if kind == "b32":
             return f"permute({read(0, kind)}, {read(1, kind)}, {read(2, kind)})"

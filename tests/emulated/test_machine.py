@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from emulator import driver, machine
-from emulator.translate import Approximate, Unsupported, divide, fma32, to_bf16, translate
+from emulator.translate import Approximate, Unsupported, bit_field, divide, fma32, to_bf16, translate
 
 
 @pytest.fixture
@@ -326,6 +326,9 @@ def test_integers():
     a = np.array([7, -7, 7, -7, -(2**31), 5], "i4")
     b = np.array([2, 2, -2, -2, 3, 0], "i4")
     assert divide(a, b).tolist()[:5] == [3, -3, -3, 3, -715827882]
+    position, length = np.array([25], "u4"), np.array([32], "u4")
+    assert bit_field(np.array([(5 << 57) + (3 << 25) + 7], "u8"), position, length).tolist() == [3]
+    assert bit_field(np.array([-3 << 25], "i8"), position, length).tolist() == [-3]
 
 
 def test_bfloat16():
