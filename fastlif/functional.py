@@ -254,6 +254,9 @@ def _seed(seed, chosen, input):
         seed = validation.check_seed(seed, input.device)
     if chosen.noise == "none":
         return None
-    if seed is None:
-        seed = torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=input.device)
-    return seed
+    return fresh_seed(input.device) if seed is None else seed
+
+
+def fresh_seed(device: torch.device) -> torch.Tensor:
+    """A seed, ``[1]`` int64, from torch's generator of that device."""
+    return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device)

@@ -680,8 +680,8 @@ def snapshot(thing):
     """A copy to compare with later: of a tensor, of all that a module is and holds, of the files below a folder."""
     if isinstance(thing, torch.Tensor):
         return str(thing.dtype), thing.shape, thing.requires_grad, thing.detach().numpy().tobytes()
-    if isinstance(thing, nn.Module):  # but for the last pass, which a failed one is too
-        return type(thing), snapshot({name: value for name, value in vars(thing).items() if name != "last"})
+    if isinstance(thing, nn.Module):  # but for the records of options, which are made when they are first needed
+        return type(thing), snapshot({name: value for name, value in vars(thing).items() if name != "_kept"})
     if isinstance(thing, dict):
         return {name: snapshot(value) for name, value in thing.items()}
     if isinstance(thing, Path):

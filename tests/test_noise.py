@@ -15,7 +15,7 @@ import torch
 from counts import COUNTS
 from helpers import DEVICE, SQRT2
 
-from fastlif import Noise, NoisyLIF, Surrogate, reference, validation
+from fastlif import Noise, NoisyLIF, Surrogate, functional, reference
 from fastlif.functional import noisy_lif, noisy_spike
 
 NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
@@ -174,7 +174,7 @@ def test_no_run_of_numbers_occurs_twice():
     2 million runs of 64 random bits: one sound generator in eight million has a repetition.
     """
     torch.manual_seed(0)
-    drawn = [int(validation.check_seed(None, torch.device(DEVICE))) for _ in range(8)]
+    drawn = [int(functional.fresh_seed(torch.device(DEVICE))) for _ in range(8)]
     seeds = [0, 1, 2, 3, -1, 2**32, 2**33, 2**63 - 1, *drawn]
     runs = []
     for seed, step in itertools.product(seeds, (0, 256)):
@@ -352,7 +352,7 @@ def test_seeds_are_independent():
 def test_seeds_from_the_generator():
     """Every one of their 64 bits is even, and none comes twice."""
     torch.manual_seed(24)
-    seeds = torch.cat([validation.check_seed(None, torch.device(DEVICE)) for _ in range(4000)])
+    seeds = torch.cat([functional.fresh_seed(torch.device(DEVICE)) for _ in range(4000)])
     assert len(torch.unique(seeds)) == len(seeds)
     for bit in range(64):
         check_proportion(seeds >> bit & 1, 0.5, f"bit {bit} of the seeds")
@@ -362,11 +362,11 @@ def test_layers_draw_different_noise(monkeypatch):
     """Two neurons, two calls of one of them, and the time steps of another, on one input."""
     seeds = []
 
-    def spy(*arguments, check_seed=validation.check_seed):
-        seeds.append(check_seed(*arguments))
+    def spy(device, fresh_seed=functional.fresh_seed):
+        seeds.append(fresh_seed(device))
         return seeds[-1]
 
-    monkeypatch.setattr(validation, "check_seed", spy)
+    monkeypatch.setattr(functional, "fresh_seed", spy)
     torch.manual_seed(25)
     x = torch.full((2, 100_000), 0.5, device=DEVICE)
     first, second = (NoisyLIF(backend="reference") for _ in range(2))
