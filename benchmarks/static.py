@@ -71,6 +71,8 @@ class Case:
     reset: str = "hard"  # or "soft"
     detach_reset: bool = False
     surrogate: str = "atan"
+    at: str = "membrane"  # or "mean": where the surrogate is taken
+    over_time: str = "independent"  # or "antithetic"
     state: bool = False  # with an initial and a final membrane, and their gradients
     batch_norm: str = "none"  # or "contiguous", "channels_last": the layout of images of 32 x 32 in 64 channels
     # "odd": 16 does not divide it, so accesses are narrow; "huge": 64-bit addresses; "one": one element in one channel,
@@ -87,7 +89,8 @@ class Case:
             words = [noise, f"per {self.statistics}", f"T = {self.T}", self.reset]
         words += [f"batch norm, {self.batch_norm}"] * (self.batch_norm != "none")
         words += ["detached"] * self.detach_reset + ["state"] * self.state
-        words += [self.surrogate] * self.launcher.endswith("backward")
+        words += [self.over_time] * (self.over_time != "independent")
+        words += [self.surrogate + " at the mean" * (self.at == "mean")] * self.launcher.endswith("backward")
         words += {"usual": [], "odd": ["odd size"], "huge": ["over 2^31 elements"], "one": ["one element"]}[self.size]
         return ", ".join(words)
 
@@ -123,6 +126,11 @@ DEFAULT_CASES = [
     *_vary(_GIVEN_BACKWARD, T=(1, 2, 4, 5, 10, 16, LONG)),
     *_vary(_GIVEN_BACKWARD, noise=("uniform", "none"), T=(10, LONG)),
     *_vary(_GIVEN_BACKWARD, statistics=("sample",), T=(1, 4, 10)),
+    *_vary(_GIVEN_BACKWARD, at=("mean",), T=(1, 4, 10, LONG)),
+    *_vary(_GIVEN_BACKWARD, at=("mean",), reset=("soft",)),
+    *_vary(_GIVEN_FORWARD, over_time=("antithetic",), noise=("gaussian", "uniform")),
+    *_vary(_GIVEN_BACKWARD, over_time=("antithetic",), T=(2, 4, 10, LONG)),
+    *_vary(_STEPS, over_time=("antithetic",), statistics=("layer", "sample")),
     *_vary(_STEPS, state=(False, True)),
     *_vary(_STEPS, statistics=("sample",)),
     *_vary(_STEPS, noise=("uniform", "none")),
@@ -147,6 +155,10 @@ def _all_cases() -> Iterator[Case]:
         yield from _vary(_LIF_BACKWARD, **scan, **_ANY, T=(1, 10, 16, LONG), detach_reset=(False, True))
         yield from _vary(_LIF_BACKWARD, **scan, T=(1, 10, 16, LONG), surrogate=SURROGATE_WIDTHS)
         yield from _vary(_LIF_BACKWARD, **scan, T=(1, 10, 16, LONG), size=("huge",))
+        if noise != "none":
+            yield from _vary(_LIF_FORWARD, **scan, **_ANY, T=(10,), over_time=("antithetic",))
+            yield from _vary(_LIF_BACKWARD, **scan, **_ANY, T=(*range(2, 17), LONG), over_time=("antithetic",))
+            yield from _vary(_LIF_BACKWARD, **scan, **_ANY, T=(*range(1, 17), LONG), at=("mean",))
     yield from _vary(_STEPS, noise=NOISE_KINDS, statistics=("layer", "sample"), **_ANY, size=SIZES)
 
 
@@ -182,7 +194,8 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
     chosen = options(
         threshold=1.0, noise=case.noise, noise_scalars=() if case.noise == "none" else (0.5,) * 9, decay=0.5,
         inv_alpha=0.25, beta=0.5, reset=0.0 if case.reset == "hard" else None, detach_reset=case.detach_reset,
-        surrogate=case.surrogate, surrogate_width=SURROGATE_WIDTHS[case.surrogate],
+        surrogate=case.surrogate, surrogate_width=SURROGATE_WIDTHS[case.surrogate], surrogate_at=case.at,
+        over_time=case.over_time,
     )  # fmt: skip
     state, other_state = (empty(*shape) if case.state else None for _ in range(2))
     mean, deviation = (None if case.statistics == "none" else empty(case.T, groups) for _ in range(2))

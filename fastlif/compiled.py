@@ -167,7 +167,7 @@ def _spike_backward(surrogate, x, grad_spikes, noise, scalars, norm):
 def _scan(soft_reset, firing, x, noise, v, mean, deviation, scalars, norm):
     """The spikes of each step, if ``firing``, and the last membrane."""
     steps = list(_steps(soft_reset, x, noise, v, mean, deviation, scalars, norm))
-    return [*(spiking for _, spiking, _ in steps if firing), steps[-1][2]]
+    return [*(spiking for _, _, spiking, _ in steps if firing), steps[-1][3]]
 
 
 def _scan_with_statistics(soft_reset, x, noise, v, scalars):
@@ -181,19 +181,20 @@ def _scan_with_statistics(soft_reset, x, noise, v, scalars):
     # decay >= 0 keeps the order, so v itself is reduced
     reduced = decay * (total / size), decay * v.amin(dim=-1), decay * v.amax(dim=-1)
     mean, deviation = reference.finish_statistics(*reduced)
-    ((_, *outputs),) = _steps(soft_reset, x, noise, v, mean[None], deviation[None], scalars, None)
+    ((_, _, *outputs),) = _steps(soft_reset, x, noise, v, mean[None], deviation[None], scalars, None)
     return [*outputs, mean, deviation]
 
 
-def _reverse_scan(soft_reset, surrogate, detach_reset, x, grad_spikes, noise, v, grad_v, mean, deviation, scalars,
+def _reverse_scan(soft_reset, surrogate, at, detach_reset, x, grad_spikes, noise, v, grad_v, mean, deviation, scalars,
                   norm):  # fmt: skip
     """The gradients of x at each step and of ``v``, back in time. The membranes are computed again from ``v``."""
     threshold, reset, width, *_ = scalars.unbind()
     grad_v = _zeros(x) if grad_v is None else grad_v
     steps = list(_steps(soft_reset, x, noise, v, mean, deviation, scalars, norm))
     grads = []
-    for i, (h, spiking, _) in reversed(list(enumerate(steps))):
-        derivative = reference.SURROGATES[surrogate](h - threshold, width)
+    for i, (still, h, spiking, _) in reversed(list(enumerate(steps))):
+        taken_at = h if at == "membrane" else still + scalars[6]
+        derivative = reference.SURROGATES[surrogate](taken_at - threshold, width)
         if soft_reset:
             kept = 1 - (0 if detach_reset else threshold * derivative)
         else:
@@ -204,15 +205,16 @@ def _reverse_scan(soft_reset, surrogate, detach_reset, x, grad_spikes, noise, v,
 
 
 def _steps(soft_reset, x, noise, v, mean, deviation, scalars, norm):
-    """Yields (membrane before the spike, spike, membrane after it) of each step."""
+    """Yields (membrane without noise, membrane before the spike, spike, membrane after it) of each step."""
     threshold, reset, *_ = scalars.unbind()
     v = _zeros(x) if v is None else v
     for i in range(x.shape[0]):
         a, b = _coefficients(i, mean, deviation, scalars)
-        h = _input(i, x, noise, norm, a * v + b)
+        still = _input(i, x, None, norm, a * v + b)
+        h = still if noise is None else still + noise[i]
         spiking = h > threshold
         v = torch.where(spiking, h - threshold if soft_reset else reset, h)
-        yield h, spiking, v
+        yield still, h, spiking, v
 
 
 def _zeros(x):
@@ -296,12 +298,12 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
 def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
     _in_huge_pages(spikes)
     sizes, T = _sizes(x, None, mean), x.shape[0]
-    v = _membrane(x).zero_() if initial_state is None else initial_state
+    v, noise = _membrane(x).zero_() if initial_state is None else initial_state, None
     steps = zip(x.split(1), spikes.unbind(), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
-        after = state if t == T - 1 else _membrane(x)
-        _run(_scan_with_statistics, (o.reset is None,), sizes, [spikes_t, after, *statistics], x=x_t,
-             noise=_noise(x_t, seed, o, t), v=v, scalars=_scalars(o, x.device))  # fmt: skip
+        after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
+        _run(_scan_with_statistics, (o.reset is None,), sizes, [spikes_t, after, *statistics], x=x_t, noise=noise, v=v,
+             scalars=_scalars(o, x.device))  # fmt: skip
         v = after
 
 
@@ -314,7 +316,8 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
         starts.append(_membrane(x))
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
         _run(_scan, (o.reset is None, False), sizes, starts[-1:], v=starts[-2], **inputs)
-    static, grad_v = (o.reset is None, o.surrogate, o.detach_reset), _first_membrane(x, grad_state, o)
+    static = o.reset is None, o.surrogate, o.surrogate_at, o.detach_reset
+    grad_v = _first_membrane(x, grad_state, o)
     for chunk, v in zip(reversed(chunks), reversed(starts)):
         before = _membrane(x) if chunk.start else _last_membrane(x, grad_initial_state, o)
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
@@ -324,9 +327,9 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
 
 
 def _chunks(x, o):
-    """The steps that one graph computes each. Noise of many steps or neurons is drawn for one step at a time."""
+    """The steps that one graph computes each. Noise of many steps or neurons is drawn once at a time."""
     T = x.shape[0]
-    length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1
+    length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1 if o.over_time == "independent" else 2
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
 
 
@@ -338,14 +341,23 @@ def _inputs(chunk, x, mean, deviation, seed, norm, o):
     return {**inputs, "scalars": _scalars(o, x.device)}
 
 
-def _noise(x, seed, o, t=0, start=0):
-    """The noise of the steps x ``[T, *]``, from step t and from neuron ``start``; None if there is none."""
+def _noise(x, seed, o, t=0, start=0, before=None):
+    """The noise of the steps x ``[T, *]``, from step t and from neuron ``start``; None if there is none.
+
+    ``before``: that of step t - 1, whose mirror image it begins with if t is odd and noise antithetic.
+    """
     if o.noise == "none":
         return None
     noise = torch.empty((x.shape[0], x.numel() // x.shape[0]), dtype=torch.float32, device=x.device)
-    for i, row in enumerate(noise.split(1)):
-        _run(_draw, (o.noise,), row.shape[1:], [row], x=row, first=_counter(start, x.device),
-             t=_constant(t + i, torch.int32, x.device), seed=seed, scalars=_scalars(o, x.device))  # fmt: skip
+    antithetic = o.over_time == "antithetic"
+    for i, row in enumerate(noise.split(1), t):
+        if antithetic and i % 2:
+            torch.sub(_constant(2 * o.noise_scalars[0], torch.float32, x.device), before, out=row)
+        else:
+            _run(_draw, (o.noise,), row.shape[1:], [row], x=row, first=_counter(start, x.device), seed=seed,
+                 t=_constant(i // 2 if antithetic else i, torch.int32, x.device),
+                 scalars=_scalars(o, x.device))  # fmt: skip
+        before = row
     return noise
 
 

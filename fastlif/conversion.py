@@ -217,7 +217,7 @@ class MultiStep(nn.Module):
     Args:
         model: a module with fastlif neurons that takes ``[N, *]`` as its first argument.
         timesteps: T, at least 1; 10 by default. Can be set to another value at any time.
-        alpha, beta, residual, statistics: if given, for every :class:`fastlif.NoisyLIF` in place of its own.
+        alpha, beta, residual, over_time, statistics: if given, for every :class:`fastlif.NoisyLIF` in place of its own.
         repeat_input: repeat the input T times at the start instead, for models in which a path bypasses the first
             neuron or a layer before it changes the batch.
 
@@ -236,6 +236,7 @@ class MultiStep(nn.Module):
         alpha: float | None = None,
         beta: float | None = None,
         residual: str | None = None,
+        over_time: str | None = None,
         statistics: str | None = None,
         repeat_input: bool = False,
     ):
@@ -252,7 +253,7 @@ class MultiStep(nn.Module):
             neuron.needs_pass = True
             neuron.running = self.running
             if isinstance(neuron, NoisyLIF):
-                neuron.convert(alpha=alpha, beta=beta, residual=residual, statistics=statistics)
+                neuron.convert(alpha=alpha, beta=beta, residual=residual, over_time=over_time, statistics=statistics)
         self.timesteps = timesteps
         self.training = model.training  # its own flag alone: the copy has kept those of its parts
 

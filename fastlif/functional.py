@@ -67,12 +67,17 @@ def noisy_spike(
 def noisy_spike_options(noise, threshold, surrogate, backend):
     validation.check_type("noise", noise, Noise)
     threshold = validation.check_number("threshold", threshold)
-    surrogate = Surrogate.of(surrogate)
     validation.check_choice("backend", backend, BACKENDS)
     return options(
-        threshold=threshold, noise=noise.kind, noise_scalars=noise.scalars(), surrogate=surrogate.name,
-        surrogate_width=surrogate.width, backend=backend,
+        threshold=threshold, noise=noise.kind, noise_scalars=noise.scalars(), backend=backend,
+        **_surrogate_values(surrogate, noise.kind),
     )  # fmt: skip
+
+
+def _surrogate_values(surrogate, noise="none"):
+    surrogate = Surrogate.of(surrogate)
+    at = "membrane" if noise == "none" else surrogate.at
+    return {"surrogate": surrogate.name, "surrogate_width": surrogate.width, "surrogate_at": at}
 
 
 def run_noisy_spike(input, seed, chosen):
@@ -137,11 +142,11 @@ def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend)
     decay = validation.check_decay(decay, tau)
     threshold = validation.check_number("threshold", threshold)
     reset, detach_reset = validation.check_reset(reset, threshold), validation.check_flag("detach_reset", detach_reset)
-    surrogate = Surrogate.of(surrogate)
+    surrogate = _surrogate_values(surrogate)
     validation.check_choice("backend", backend, BACKENDS)
     return {
-        "decay": decay, "threshold": threshold, "reset": reset, "detach_reset": detach_reset,
-        "surrogate": surrogate.name, "surrogate_width": surrogate.width, "backend": backend,
+        "decay": decay, "threshold": threshold, "reset": reset, "detach_reset": detach_reset, **surrogate,
+        "backend": backend,
     }  # fmt: skip
 
 
@@ -167,6 +172,7 @@ def noisy_lif(
     beta: float = 0.5,
     noise: Noise = Noise(),
     residual: str = "matched",
+    over_time: str = "independent",
     statistics: str | tuple[torch.Tensor, torch.Tensor] = "layer",
     surrogate: str | Surrogate = "atan",
     detach_reset: bool = False,
@@ -189,6 +195,10 @@ def noisy_lif(
             noise that it was trained with, as far as the smaller range allows (at most it is uniform). ``"range"``:
             the width of N_noise, so that the standard deviation shrinks with the range. For uniform noise the two
             are one.
+        over_time: what N'_noise of one step has to do with that of others. ``"independent"``: nothing, as in the paper.
+            ``"antithetic"``: at every second step it is the mirror image of the step before,
+            ``n_{t+1} = 2 E n - n_t`` for t = 0, 2, ... Each step keeps its distribution, the mean over two steps is
+            E n itself, and half of the random numbers need not be drawn.
         statistics: over what the membrane's mean and largest deviation are taken at each step. ``"layer"``: the whole
             tensor, batch included, as in the paper. ``"sample"``: each sample by itself, so that results do not
             depend on the rest of the batch. Or a pair (mean, deviation) of ``[T]`` tensors, of decay times the
@@ -205,7 +215,7 @@ def noisy_lif(
         RuntimeError: if an explicitly chosen backend cannot run here.
     """
     chosen = noisy_lif_options(
-        decay, tau, threshold, reset, alpha, beta, noise, residual, surrogate, detach_reset, backend
+        decay, tau, threshold, reset, alpha, beta, noise, residual, over_time, surrogate, detach_reset, backend
     )
     return_state = validation.check_flag("return_state", return_state)
     validation.check_sequence(input)
@@ -219,13 +229,21 @@ def noisy_lif(
 
 
 @once
-def noisy_lif_options(decay, tau, threshold, reset, alpha, beta, noise, residual, surrogate, detach_reset, backend):
+def noisy_lif_options(
+    decay, tau, threshold, reset, alpha, beta, noise, residual, over_time, surrogate, detach_reset, backend
+):
     values = _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend)
     validation.check_type("noise", noise, Noise)
     alpha, beta = validation.check_normalisation(alpha, beta, noise)
     validation.check_choice("residual", residual, validation.RESIDUALS)
+    validation.check_choice("over_time", over_time, validation.OVER_TIME)
     kind, scalars = reference.residual_noise(noise, alpha, beta, residual)
-    return options(**values, inv_alpha=1 / alpha, beta=beta, noise=kind, noise_scalars=scalars)
+    values |= _surrogate_values(surrogate, kind)
+    if kind == "none":
+        over_time = "independent"
+    return options(
+        **values, inv_alpha=1 / alpha, beta=beta, noise=kind, noise_scalars=scalars, over_time=over_time
+    )  # fmt: skip
 
 
 def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):

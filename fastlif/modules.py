@@ -361,7 +361,7 @@ class NoisyLIF(Neuron):
     Args:
         timesteps: T, the steps folded into the batch; 1 by default. With None the input and the spikes are
             ``[T, N, *]``, of any T. :class:`fastlif.MultiStep` sets it to a number, as its model's batch is folded.
-        alpha, beta, noise, residual: as in :func:`fastlif.functional.noisy_lif`.
+        alpha, beta, noise, residual, over_time: as in :func:`fastlif.functional.noisy_lif`.
         statistics: ``"layer"`` or ``"sample"``. What :meth:`fastlif.MultiStep.calibrate` froze takes precedence; it
             is kept in buffers.
         decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.noisy_lif`.
@@ -385,6 +385,7 @@ class NoisyLIF(Neuron):
         beta: float = 0.5,
         noise: Noise = Noise(),
         residual: str = "matched",
+        over_time: str = "independent",
         statistics: str = "layer",
         surrogate: str | Surrogate = "atan",
         detach_reset: bool = False,
@@ -395,6 +396,7 @@ class NoisyLIF(Neuron):
         self.noise = validation.check_type("noise", noise, Noise)
         self.alpha, self.beta = validation.check_normalisation(alpha, beta, noise)
         self.residual = validation.check_choice("residual", residual, validation.RESIDUALS)
+        self.over_time = validation.check_choice("over_time", over_time, validation.OVER_TIME)
         self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
         self.converted = False
         # Once calibrated, [calls, T]: a row for every call of the neuron in one pass, since a module can be shared.
@@ -431,7 +433,7 @@ class NoisyLIF(Neuron):
             return functional.noisy_spike_options(self.noise, self.threshold, self.surrogate, self.backend)
         return functional.noisy_lif_options(
             self.decay, None, self.threshold, self.reset_to, self.alpha, self.beta, self.noise, self.residual,
-            self.surrogate, self.detach_reset, self.backend,
+            self.over_time, self.surrogate, self.detach_reset, self.backend,
         )  # fmt: skip
 
     def _statistics(self, x, call):
@@ -461,15 +463,17 @@ class NoisyLIF(Neuron):
         now = call, slice(x.shape[0]), None
         return mean[now], deviation[now]
 
-    def convert(self, *, alpha=None, beta=None, residual=None, statistics=None) -> None:
+    def convert(self, *, alpha=None, beta=None, residual=None, over_time=None, statistics=None) -> None:
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""
         alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
         residual = self.residual if residual is None else residual
+        over_time = self.over_time if over_time is None else over_time
         statistics = self.statistics if statistics is None else statistics
-        self.residual = validation.check_choice("residual", residual, validation.RESIDUALS)
-        self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
+        validation.check_choice("residual", residual, validation.RESIDUALS)
+        validation.check_choice("over_time", over_time, validation.OVER_TIME)
+        validation.check_choice("statistics", statistics, validation.STATISTICS)
         self.alpha, self.beta = validation.check_normalisation(alpha, beta, self.noise)
-        self.converted = True
+        self.residual, self.over_time, self.statistics, self.converted = residual, over_time, statistics, True
 
     def set_calibration(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         """Freezes the statistics, ``[calls, T]`` float32 each; from then on they are in the state_dict."""
@@ -489,4 +493,4 @@ class NoisyLIF(Neuron):
             self.set_calibration(*map(torch.empty_like, loaded.values()))
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
-    _shown = ("alpha", "beta", "noise", "residual", "statistics", "converted")
+    _shown = ("alpha", "beta", "noise", "residual", "over_time", "statistics", "converted")

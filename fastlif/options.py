@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,8 +23,10 @@ class Options:
     threshold: float
     noise: str = "none"
     noise_scalars: tuple[float, ...] = ()  # what reference.noise_scalars gives
+    over_time: str = "independent"  # or "antithetic"
     surrogate: str = "atan"
     surrogate_width: float = 2.0
+    surrogate_at: str = "membrane"  # or "mean", with noise
     decay: float = 0.0
     inv_alpha: float = 0.0
     beta: float = 0.0
@@ -89,3 +91,14 @@ def options_of_text(text: str) -> Options:
     values = json.loads(text)
     values["noise_scalars"] = tuple(values["noise_scalars"])
     return Options(**values)
+
+
+@functools.cache
+def of_single_backward(options: Options) -> Options:
+    """The record that the backward of the single step is run with. With the surrogate at the membrane's mean no noise
+    is drawn: it is moved to the threshold, ``x - (threshold - E n)``."""
+    if options.surrogate_at == "membrane":
+        return options
+    threshold = options.threshold - options.noise_scalars[0]
+    return options_of_text(replace(options, threshold=threshold, noise="none", noise_scalars=(),
+                                   surrogate_at="membrane").text)  # fmt: skip

@@ -40,6 +40,9 @@ def constant_when_compiling(function):
 #     key     = the seed's low and high 32 bits
 #
 # A lane's 16 bits k give u = (2 k + 1) / 65536 - 1: symmetric, and never -1 or 1 itself.
+#
+# Antithetic over time, step 2 j has the noise that independent noise has at step j, word 2 is j; the noise of step
+# 2 j + 1 is its mirror image 2 E n - n, which belongs to -u. So a single step has the same noise either way.
 
 SUB_BLOCK = 256
 LANES = 8
@@ -227,6 +230,18 @@ def noise_like(
     return flat.as_strided(step.shape, torch.empty_like(step, device="meta").stride())
 
 
+def step_noise(step: torch.Tensor, seed: torch.Tensor, t: int, options) -> torch.Tensor:
+    """The noise of step ``t`` of a neuron with these options: :func:`noise_like`, or its mirror image."""
+    antithetic = options.over_time == "antithetic"
+    noise = noise_like(step, seed, t // 2 if antithetic else t, options.noise, options.noise_scalars)
+    return mirrored(noise, options.noise_scalars) if antithetic and t % 2 else noise
+
+
+def mirrored(noise, scalars):
+    """2 E n - n, noise of the same distribution."""
+    return 2 * scalars[0] - noise
+
+
 # --- The spike and its surrogate gradient, u = h - threshold ------------------------------------------------------
 
 # Constants are written out: torch.compile before 2.15 takes a number first met in an autograd function for a variable.
@@ -247,22 +262,25 @@ NO_SECOND_DERIVATIVE = (
 
 
 class _Spike(torch.autograd.Function):
-    """Heaviside forward, Eq. (2), the surrogate's derivative backward."""
+    """Heaviside forward, Eq. (2), the surrogate's derivative backward.
+
+    It is taken at h, or at the membrane ``at`` if there is one: another tensor, as the compiler allows none twice.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(h, threshold, width, surrogate):
+    def forward(h, at, threshold, width, surrogate):
         return (h > threshold).to(h.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        *tensors, ctx.surrogate = inputs
-        ctx.save_for_backward(*tensors)
+        h, at, *numbers, ctx.surrogate = inputs
+        ctx.save_for_backward(h if at is None else at, *numbers)
 
     @staticmethod
     def backward(ctx, grad):
-        return _SpikeGradient.apply(grad, *ctx.saved_tensors, ctx.surrogate), None, None, None
+        return _SpikeGradient.apply(grad, *ctx.saved_tensors, ctx.surrogate), None, None, None, None
 
 
 class _SpikeGradient(torch.autograd.Function):
@@ -271,8 +289,8 @@ class _SpikeGradient(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(grad, h, threshold, width, surrogate):
-        return grad * SURROGATES[surrogate](h - threshold, width)
+    def forward(grad, at, threshold, width, surrogate):
+        return grad * SURROGATES[surrogate](at - threshold, width)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -304,10 +322,8 @@ def unpack_bits(bits: torch.Tensor) -> list[torch.Tensor]:
 
 def noisy_spike(x, seed, options):
     """The single-step noisy neuron, Eq. (5): ``[N, *]`` to spikes ``[N, *]`` in the input's dtype."""
-    h = widen(x)
-    if options.noise != "none":
-        h = h + noise_like(x, seed, 0, options.noise, options.noise_scalars)
-    return _Spike.apply(h, *_spike_arguments(options)).to(x.dtype)
+    h, at = noisy(widen(x), x, seed, 0, options)
+    return _Spike.apply(h, at, *_spike_arguments(options)).to(x.dtype)
 
 
 def lif(x, initial_state, options):
@@ -317,7 +333,7 @@ def lif(x, initial_state, options):
     spikes = []
     for x_t in x.unbind(0):
         h = widen(x_t) + options.decay * v
-        s, v = fire(h, spike, options)
+        s, v = fire(h, None, spike, options)
         spikes.append(s.to(x.dtype))
     return _stack(spikes), v
 
@@ -338,10 +354,8 @@ def noisy_lif(x, initial_state, statistics, seed, options):
         else:
             mean, deviation = (value[t].reshape(1) for value in statistics)
         a, b = normalisation(mean, deviation, o.decay, o.inv_alpha, o.beta)
-        h = widen(x_t) + _per_group(a, v) * v + _per_group(b, v)
-        if o.noise != "none":
-            h = h + noise_like(x_t, seed, t, o.noise, o.noise_scalars)
-        s, v = fire(h, spike, o)
+        h, at = noisy(widen(x_t) + _per_group(a, v) * v + _per_group(b, v), x_t, seed, t, o)
+        s, v = fire(h, at, spike, o)
         spikes.append(s.to(x.dtype))
         means.append(mean)
         deviations.append(deviation)
@@ -377,9 +391,17 @@ def widen(x):
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def noisy(h, x, seed, t, options):
+    """The membrane with its noise, and where the surrogate is taken: None for there too, or at its mean."""
+    if options.noise == "none":
+        return h, None
+    mean = None if options.surrogate_at == "membrane" else h + options.noise_scalars[0]
+    return h + step_noise(x, seed, t, options), mean
+
+
 def _spike_arguments(options):
-    """What :class:`_Spike` takes beside h. Numbers are tensors without dimensions: ``torch.compile`` loses Python's
-    floats inside an autograd function."""
+    """What :class:`_Spike` takes beside membranes. Numbers are tensors without dimensions: ``torch.compile`` loses
+    Python's floats inside an autograd function."""
     numbers = options.threshold, options.surrogate_width
     return *(torch.scalar_tensor(value, dtype=torch.float64, device="cpu") for value in numbers), options.surrogate
 
@@ -403,9 +425,9 @@ def _per_group(value, v):
     return value.view(-1, *(1,) * (v.ndim - 1))
 
 
-def fire(h, spike, options):
-    """The spike, Eq. (2), and the membrane after it, Eq. (3). ``spike``: what :class:`_Spike` takes beside h."""
-    s = _Spike.apply(h, *spike)
+def fire(h, at, spike, options):
+    """The spike, Eq. (2), and the membrane after it, Eq. (3). ``at`` and ``spike``: see :class:`_Spike`."""
+    s = _Spike.apply(h, at, *spike)
     gate = s.detach() if options.detach_reset else s
     if options.reset is None:
         return s, h - options.threshold * gate

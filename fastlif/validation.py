@@ -12,6 +12,7 @@ import torch
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 STATISTICS = ("layer", "sample")
 RESIDUALS = ("matched", "range")
+OVER_TIME = ("independent", "antithetic")
 SMALLEST, LARGEST = 1e-18, 1e18  # their squares and inverses are float32 numbers
 LARGEST_TIMESTEPS = 2**31 - 1  # what the noise tells apart
 

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
 from fastlif.kernels.launch import launch
-from fastlif.kernels.noise import ask_first, draw_noise
+from fastlif.kernels.noise import ask_first, step_noise
 from fastlif.kernels.surrogate import surrogate_derivative
 from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, grid, noise_tile, span, tile, wide
 
@@ -73,15 +73,18 @@ def _load(x_ptr, t, stride_xt, place):
 
 
 @triton.jit
-def _membrane(x, v, t, a, b, place, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr, RUN: tl.constexpr):
-    """h_t of the tile."""
+def _membrane(x, v, t, a, b, place, before, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr,
+              OVER_TIME: tl.constexpr, RUN: tl.constexpr):  # fmt: skip
+    """h_t of the tile, the same without its noise, and the noise, given that of the step ``before``."""
     _, _, counter, counter_high, lane, norm = place
-    h = normalised(x, norm, RUN) + a * v
+    still = normalised(x, norm, RUN) + a * v
     if GIVEN:
-        h += b
-    if NOISE != "none":
-        h += draw_noise(seed, counter, counter_high, t, lane, noise_scalars, NOISE)
-    return h
+        still += b
+    if NOISE == "none":
+        return still, still, before
+    else:
+        n = step_noise(before, seed, counter, counter_high, t, lane, noise_scalars, NOISE, OVER_TIME)
+        return still + n, still, n
 
 
 @triton.jit
@@ -111,6 +114,7 @@ def _lif_forward_kernel(
     threshold,
     reset,
     NOISE: tl.constexpr,
+    OVER_TIME: tl.constexpr,
     GROUP: tl.constexpr,
     SOFT_RESET: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
@@ -129,11 +133,14 @@ def _lif_forward_kernel(
         v = tl.zeros([ROWS, COLS], tl.float32)
     else:
         v = tl.load(initial_state_ptr + offsets, mask=mask, other=0.0)
+    n = tl.zeros([ROWS, COLS], tl.float32)
     for t in range(T):
         a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
         x = _load(x_ptr, t, stride_xt, place)
         ask_first(NOISE)
-        h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE, RUN)
+        h, _, n = _membrane(
+            x, v, t, a, b, place, n, seed, noise_scalars, mean_ptr is not None, NOISE, OVER_TIME, RUN
+        )  # fmt: skip
         spiking, v = fire(h, threshold, reset, SOFT_RESET)
         spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
         tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
@@ -172,10 +179,12 @@ def _lif_backward_kernel(
     reset,
     surrogate_width,
     NOISE: tl.constexpr,
+    OVER_TIME: tl.constexpr,
     GROUP: tl.constexpr,
     SOFT_RESET: tl.constexpr,
     DETACH_RESET: tl.constexpr,
     SURROGATE: tl.constexpr,
+    AT_MEAN: tl.constexpr,  # the surrogate is taken at the membrane's mean over the noise
     CHUNK: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     RUN: tl.constexpr,
@@ -194,6 +203,7 @@ def _lif_backward_kernel(
     else:
         first_v = tl.load(initial_state_ptr + offsets, mask=mask, other=0.0)
 
+    SHARED: tl.constexpr = CHUNK % 2 == 0 or checkpoint_ptr is None  # no chunk begins at an odd step
     last = T - 1 if checkpoint_ptr is not None else CHUNK - 1
     # The membranes of CHUNK steps fit into registers. For a longer sequence a first walk puts aside the membrane
     # that each later chunk begins with.
@@ -201,12 +211,15 @@ def _lif_backward_kernel(
     chunks = 1
     if checkpoint_ptr is not None:
         chunks = tl.cdiv(T, CHUNK)
+        n = tl.zeros([ROWS, COLS], tl.float32)
         for chunk in range(chunks - 1):
             for i in range(CHUNK):
                 t = chunk * CHUNK + i
                 a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
                 x = _load(x_ptr, t, stride_xt, place)
-                h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE, RUN)
+                h, _, n = _membrane(
+                    x, v, t, a, b, place, n, seed, noise_scalars, mean_ptr is not None, NOISE, OVER_TIME, RUN
+                )  # fmt: skip
                 _, v = fire(h, threshold, reset, SOFT_RESET)
             tl.store(checkpoint_ptr + wide(chunk) * numel + offsets, v, mask=mask)
         tl.debug_barrier()
@@ -223,14 +236,21 @@ def _lif_backward_kernel(
             v = tl.where(first > 0, later_v, first_v)
 
         membranes = ()
+        means = ()  # the membranes without their noise, where the surrogate needs them
+        drawn = 0.0
         for i in tl.static_range(CHUNK):
             # Past the end, in the last chunk, the last step is computed again and not used.
             t = tl.minimum(first + i, last)
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
             x = _load(x_ptr, t, stride_xt, place)
-            h = _membrane(x, v, t, a, b, place, seed, noise_scalars, mean_ptr is not None, NOISE, RUN)
+            h, still, drawn = _membrane(
+                x, v, t, a, b, place, drawn, seed, noise_scalars, mean_ptr is not None, NOISE,
+                "independent" if OVER_TIME == "independent" else "mirrored" if SHARED and i % 2 == 1 else "alone", RUN,
+            )  # fmt: skip
             _, v = fire(h, threshold, reset, SOFT_RESET)
             membranes = membranes + (h,)
+            if AT_MEAN:
+                means = means + (still,)
 
         for i in tl.static_range(CHUNK):
             inside = first + (CHUNK - 1 - i) < T
@@ -238,7 +258,11 @@ def _lif_backward_kernel(
             t = tl.minimum(first + (CHUNK - 1 - i), last)
             at = wide(t) * numel + offsets
             h = membranes[CHUNK - 1 - i]
-            derivative = surrogate_derivative(h - threshold, surrogate_width, SURROGATE)
+            if AT_MEAN:
+                u = means[CHUNK - 1 - i] + (noise_scalars[0] - threshold)
+            else:
+                u = h - threshold
+            derivative = surrogate_derivative(u, surrogate_width, SURROGATE)
             if SOFT_RESET:
                 kept = 1.0 if DETACH_RESET else 1.0 - threshold * derivative
             else:
@@ -275,26 +299,29 @@ def _forward_tile(numel, group, noise):
     return Tile(8, 128, 2, 2) if even else noise_tile(numel)
 
 
-def _backward_tile(T, numel, group, noise):
+def _backward_tile(T, numel, group, o):
     """For T steps of ``numel`` elements and their ``group``.
 
     A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills. Few rows
     draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
-    return _backward_tile_of(T, numel % 16 == 0, group == "element", noise != "none")
+    return _backward_tile_of(T, numel % 16 == 0, group == "element", o)
 
 
 @functools.cache
-def _backward_tile_of(T, even, by_element, noisy):
+def _backward_tile_of(T, even, by_element, o):
     vector = 4 if even else 1
     if by_element:
         return BackwardTile(min(T, 4), 1, 128, vector, 4 // vector)
-    if not noisy:
+    if o.noise == "none":
         rows, chunk = 8 if T == 1 else 4 if T <= 3 else 2 if T <= 6 else 1, T if T <= 16 else 8
         return BackwardTile(chunk, rows, 128, vector, 4 // vector)
     if T == 1:
         return BackwardTile(1, 8, 128, vector, 4 // vector)
-    vector = min(vector, 2)
+    two = o.surrogate_at == "mean" and o.reset is not None  # numbers that are kept of each membrane
+    vector = min(vector, 1 if two and 8 < T <= 16 else 2)
+    if T > 16 and (two or o.over_time == "antithetic"):  # an even number of steps, of which two share a draw
+        return BackwardTile(4, 4, 128, vector, 4 // vector)
     if T <= 4 or T > 16:
         return BackwardTile(min(T, 3) if T > 16 else T, 8, 128, vector, 4 // vector)
     return BackwardTile(T, 4, 128, vector, 4 // vector)
@@ -336,7 +363,7 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
     """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given."""
     T, numel, groups = _counts(x, mean)
     group = _group(numel, groups)
-    tile = _backward_tile(T, numel, group, o.noise)
+    tile = _backward_tile(T, numel, group, o)
     checkpoint = None
     if T > tile.CHUNK:
         checkpoint = x.new_empty((triton.cdiv(T, tile.CHUNK) - 1, numel), dtype=torch.float32)
@@ -384,6 +411,7 @@ def _constants(o, tile, group, runs):
         "threshold": o.threshold,
         "reset": 0.0 if o.reset is None else o.reset,
         "NOISE": o.noise,
+        "OVER_TIME": "in turn" if o.over_time == "antithetic" else "independent",
         "GROUP": group,
         "SOFT_RESET": o.reset is None,
         **runs._asdict(),
@@ -393,4 +421,4 @@ def _constants(o, tile, group, runs):
 
 def _backward_constants(o, tile, group, runs):
     backward = {"surrogate_width": o.surrogate_width, "DETACH_RESET": o.detach_reset, "SURROGATE": o.surrogate}
-    return _constants(o, tile, group, runs) | backward
+    return _constants(o, tile, group, runs) | backward | {"AT_MEAN": o.surrogate_at == "mean"}

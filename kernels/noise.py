@@ -15,6 +15,29 @@ def ask_first(KIND: tl.constexpr):
 
 
 @triton.jit
+def step_noise(before, seed, counter, counter_high, t, lane, scalars, KIND: tl.constexpr, OVER_TIME: tl.constexpr):
+    """The noise of step t, given that of the step ``before``.
+
+    OVER_TIME is "independent", or how antithetic noise comes about: "mirrored", at an odd step; "alone", at any step,
+    whatever was before; "in turn", in a walk that begins at an even step: drawn at even steps and mirrored at odd ones.
+    """
+    if OVER_TIME == "independent":
+        return draw_noise(seed, counter, counter_high, t, lane, scalars, KIND)
+    elif OVER_TIME == "mirrored":
+        return 2.0 * scalars[0] - before
+    elif OVER_TIME == "alone":
+        n = draw_noise(seed, counter, counter_high, t // 2, lane, scalars, KIND)
+        return tl.where(t % 2 == 1, 2.0 * scalars[0] - n, n)
+    else:
+        tl.static_assert(OVER_TIME == "in turn", "unknown order of noise")
+        if t % 2 == 0:
+            n = draw_noise(seed, counter, counter_high, t // 2, lane, scalars, KIND)
+        else:
+            n = 2.0 * scalars[0] - before
+        return n
+
+
+@triton.jit
 def draw_noise(seed, counter, counter_high, step, lane, scalars, KIND: tl.constexpr):
     """Noise in units of the membrane, float32, of the elements at (counter, lane) and time ``step``.
 

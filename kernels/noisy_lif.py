@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from fastlif.kernels.launch import launch
 from fastlif.kernels.lif import fire, normalisation
-from fastlif.kernels.noise import ask_first, draw_noise
+from fastlif.kernels.noise import ask_first, step_noise
 from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, wide
 
 # Part of the result, since they fix the order of the sums: they follow from the group's size alone.
@@ -65,6 +65,7 @@ def _noisy_lif_steps_kernel(
     reset,
     HAS_STATE: tl.constexpr,
     NOISE: tl.constexpr,
+    OVER_TIME: tl.constexpr,  # "in turn" only where no group lies in two blocks
     PER_SAMPLE: tl.constexpr,
     SOFT_RESET: tl.constexpr,
     ALONE: tl.constexpr,  # a program owns its whole group
@@ -86,6 +87,7 @@ def _noisy_lif_steps_kernel(
     first = (begin // (ROWS * COLS) + program) * (ROWS * COLS)
     stride = wide(programs) * (ROWS * COLS)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
+    n = tl.zeros([ROWS, COLS], tl.float32)
     total, low, high = 0.0, 0.0, 0.0
     for t in range(first_step, last_step + 1):
         # The first block is asked for before the statistics are finished: both take the memory's time.
@@ -122,7 +124,8 @@ def _noisy_lif_steps_kernel(
                 if NOISE != "none":
                     counter = start // LANES + column
                     low_word, high_word = counter.to(tl.uint32), (counter >> 32).to(tl.uint32)
-                    h += draw_noise(seed, low_word, high_word, t, lane, noise_scalars, NOISE)
+                    n = step_noise(n, seed, low_word, high_word, t, lane, noise_scalars, NOISE, OVER_TIME)
+                    h += n
                 spiking, v = fire(h, threshold, reset, SOFT_RESET)
                 spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
                 tl.store(spikes_ptr + wide(t) * numel + start + place, spikes, mask=inside)
@@ -177,7 +180,9 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
     }
     sizes = {"numel": numel, "stride_xt": x.stride(0), "groups": groups, "group_size": group_size}
     tile = _tile(o.noise, group_size)
-    chosen = o, has_state, groups > 1, programs == 1, group_size % (tile.ROWS * tile.COLS) == 0, MAX_PROGRAMS, tile
+    block = tile.ROWS * tile.COLS
+    chosen = o, _over_time(o, groups, group_size, block), has_state, groups > 1, programs == 1, group_size % block == 0
+    chosen += MAX_PROGRAMS, tile
     launch(_noisy_lif_steps_kernel, (groups, programs, 1), tensors, sizes, _constants, *chosen, each=spans)
 
 
@@ -188,7 +193,14 @@ def _tile(noise, group_size):
     return Tile(LANES.value, SUB_BLOCK.value, 2 if group_size % 16 == 0 else 1, 4)
 
 
-def _constants(o, has_state, per_sample, alone, whole, max_programs, tile):
+def _over_time(o, groups, group_size, block):
+    """How noise comes about: see step_noise. A program whose group lies in one block keeps that of the step before."""
+    if o.over_time == "independent":
+        return "independent"
+    return "in turn" if group_size <= block and (groups == 1 or block % group_size == 0) else "alone"
+
+
+def _constants(o, over_time, has_state, per_sample, alone, whole, max_programs, tile):
     return {
         "noise_scalars": o.noise_scalars,
         "decay": o.decay,
@@ -198,6 +210,7 @@ def _constants(o, has_state, per_sample, alone, whole, max_programs, tile):
         "reset": 0.0 if o.reset is None else o.reset,
         "HAS_STATE": has_state,
         "NOISE": o.noise,
+        "OVER_TIME": over_time,
         "PER_SAMPLE": per_sample,
         "SOFT_RESET": o.reset is None,
         "ALONE": alone,

@@ -18,6 +18,15 @@ class Fault:
 
 
 REFERENCE = [
+    ("antithetic noise with the step as its word",
+     "t // 2 if antithetic else t",
+     "t", "test_noise.py::test_pairs_of_antithetic_steps_are_independent"),
+    ("mirrored at 0 and not at the mean",
+     "return 2 * scalars[0] - noise",
+     "return -noise", "test_noise.py::test_antithetic_noise_keeps_its_distribution"),
+    ("at the mean, the noise's mean is forgotten",
+     "else h + options.noise_scalars[0]",
+     "else h", "test_reference.py::test_scan_gradient_at_the_mean"),
     ("atan twice as steep", "(w / 2) / (1 + (1.57", "w / (1 + (1.57",
      "test_reference.py::test_surrogates_integrate_to_the_spike"),
     ("sigmoid not even", "torch.sigmoid(-w * u)", "torch.sigmoid(-u)",
@@ -81,8 +90,8 @@ REFERENCE = [
      "test_noise.py::test_noise_follows_the_memory_layout"),
     ("uniform noise without its range", "flat = u * scalars[1] + scalars[0]", "flat = u + scalars[0]",
      "test_noise.py::test_noise_never_leaves_its_range"),
-    ("noise of step 0 at every step", "noise_like(x_t, seed, t, o",
-     "noise_like(x_t, seed, 0, o",
+    ("noise of step 0 at every step", "t // 2 if antithetic else t, options.noise,",
+     "t // 2 if antithetic else 0, options.noise,",
      "test_reference.py::test_infinite_alpha_is_the_papers_second_step"),
     ("bits in another order", "2.0**j * widen(spikes[j])", "2.0 ** (8 - j) * widen(spikes[j])",
      "test_packing.py::test_restored_exactly[reference-convolution-False-dtype0]"),
@@ -136,6 +145,12 @@ BITS = [
 
 _TRITON_NOISE = "test_noise.py::test_backends_draw_the_same_noise[single step-triton]"
 NOISE = [
+    ("odd steps repeat the noise before",
+     "n = 2.0 * scalars[0] - before",
+     "n = before", "test_kernels.py::test_antithetic_noise[calibrated-5-303]"),
+    ("a step alone draws with itself as the word",
+     "t // 2, lane, scalars, KIND)\n        return tl.where",
+     "t, lane, scalars, KIND)\n        return tl.where", "test_kernels.py::test_antithetic_noise[sample-3-4096]"),
     ("six rounds of Philox", "tl.constexpr(7)", "tl.constexpr(6)", _TRITON_NOISE),
     ("the wrong word of a lane", "lane % 4 < 2", "lane % 4 < 1", _TRITON_NOISE),
     ("a bit of the mantissa lost", "word << 7, word >> 9", "word << 8, word >> 9", _TRITON_NOISE),
@@ -189,6 +204,12 @@ BATCH_NORM = [
 _CHUNKS = "test_kernels.py::test_lif_state[20-0.9]"
 _VARIANT = "test_kernels.py::test_noisy_lif_variants[none-{}-{}]".format
 LIF = [
+    ("at the mean, the kernel forgets the noise's mean",
+     "(noise_scalars[0] - threshold)",
+     "(-threshold)", "test_kernels.py::test_surrogate_at_the_mean[atan--0.25-False]"),
+    ("a chunk that begins at an odd step mirrors what is not its pair",
+     "SHARED: tl.constexpr = CHUNK % 2 == 0 or checkpoint_ptr is None",
+     "SHARED: tl.constexpr = True", "test_kernels.py::test_a_chunk_may_begin_at_an_odd_step"),
     ("an infinite membrane is normalised", '(deviation > 0.0) & (deviation < float("inf"))', "deviation > 0.0",
      "test_kernels.py::test_an_infinite_membrane_leaves_beta"),
     ("the mean stays in", "tl.where(usable, beta - mean * scale, beta)", "tl.where(usable, beta, beta)",
@@ -250,8 +271,8 @@ NOISY_LIF = [
     ("statistics before the decay", "mean = decay * total / group_size", "mean = total / group_size", _SAMPLES),
     ("eight rows draw at the elements' own counters", "counter = start // LANES + column", "counter = start + column",
      _PROGRAMS("sample-4096")),
-    ("no noise within a step", "draw_noise(seed, low_word, high_word, t, lane",
-     "draw_noise(seed, low_word, high_word, 0, lane",
+    ("no noise within a step", "step_noise(n, seed, low_word, high_word, t, lane",
+     "step_noise(n, seed, low_word, high_word, 0, lane",
      "test_noise.py::test_backends_draw_the_same_noise[layer-triton]"),
 ]
 
@@ -310,6 +331,10 @@ OF_BATCH_NORM = [
 ]
 
 OPTIONS = [
+    ("the backward at the mean keeps the threshold",
+     "options.threshold - options.noise_scalars[0]",
+     "options.threshold",
+     "test_operators.py::test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise"),
     ("True is 1", ", typed=True", "", "test_eager.py::test_equal_keys_are_not_equal_arguments"),
     ("a copy is another record", "return options_of_text, (self.text,)", "return Options, tuple(vars(self).values())",
      "test_eager.py::test_equal_records_are_one"),
@@ -400,6 +425,9 @@ MODULES = [
 
 _MEAN = "test_passes.py::test_calibration_is_the_mean_over_batches_of_each_step_and_call"
 CONVERSION = [
+    ("MultiStep's over_time is ignored",
+     "over_time=over_time, statistics",
+     "statistics", "test_conversion.py::test_antithetic_noise_of_a_converted_network"),
     ("convert changes the model", "model = _copy(model)\n    left", "left",
      "test_conversion.py::test_torchvision_models[resnet18-9]"),
     ("a neuron for each use of a shared ReLU", "if child not in swapped:", "if True:",
@@ -557,6 +585,9 @@ TIME_AXIS = [
 
 _GRADIENTS = "test_compiled.py::test_lif_gradients[{}]".format
 COMPILED = [
+    ("the compiled scan's surrogate stays at the membrane",
+     'h if at == "membrane" else still + scalars[6]',
+     "h", "test_compiled.py::test_antithetic_noise_and_gradients_at_the_mean"),
     ("soft reset's gradient forgets the threshold", "(0 if detach_reset else threshold * derivative)",
      "(0 if detach_reset else derivative)", _GRADIENTS("None-False-sigmoid-torch.float16")),
     ("soft reset's gradient is detached", "kept = 1 - (0 if detach_reset else threshold * derivative)", "kept = 1",

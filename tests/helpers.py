@@ -14,7 +14,7 @@ TIE = 2e-6
 
 
 def literal_membranes(x, *, decay=0.5, threshold=1.0, reset=0.0, alpha=None, beta=0.5, noise=Noise("none"),
-                      residual="matched", statistics="layer", seed=None, initial_state=None):
+                      residual="matched", over_time="independent", statistics="layer", seed=None, initial_state=None):
     """h_t in float64, Eq. (1)-(3); with alpha, Eq. (6)-(9) as printed, standard deviation and all. ``[T, N, *]``."""
     x = x.double()
     v = torch.zeros_like(x[0]) if initial_state is None else initial_state.double()
@@ -25,11 +25,19 @@ def literal_membranes(x, *, decay=0.5, threshold=1.0, reset=0.0, alpha=None, bet
             kind, scalars = noise.kind, noise.scalars()
             if alpha is not None:
                 kind, scalars = reference.residual_noise(noise, alpha, beta, residual)
-            h = h + reference.noise_like(x[t], torch.tensor([seed], device=x.device), t, kind, scalars)
+            h = h + step_noise(x[t], torch.tensor([seed], device=x.device), t, kind, scalars, over_time)
         spikes = (h > threshold).double()
         v = h - threshold * spikes if reset is None else h * (1 - spikes) + reset * spikes
         membranes.append(h)
     return torch.stack(membranes)
+
+
+def step_noise(step, seed, t, kind, scalars, over_time):
+    """n_t, as its format is published."""
+    if over_time == "independent":
+        return reference.noise_like(step, seed, t, kind, scalars)
+    n = reference.noise_like(step, seed, t // 2, kind, scalars)
+    return 2 * scalars[0] - n if t % 2 else n
 
 
 def normalised_membrane(A, alpha, beta, statistics, t):

@@ -148,8 +148,9 @@ def smallest_alpha(noise):
 
 
 surrogates = st.builds(
-    Surrogate, st.sampled_from(sorted(reference.SURROGATES)), st.none() | st.floats(0.0625, 30, width=16)
-)
+    Surrogate, st.sampled_from(sorted(reference.SURROGATES)), st.none() | st.floats(0.0625, 30, width=16),
+    st.sampled_from(("membrane", "mean")),
+)  # fmt: skip
 
 
 STEPS = st.sampled_from((1, 2, 3) * 12 + (4, 5, 8, 13, 17, 20))
@@ -182,6 +183,7 @@ def cases(
         keywords["alpha"] = draw(st.sampled_from([least * 2, least * 1.25, least, least * 30, math.inf]))
         keywords["beta"] = draw(numbers(0.5, 0.0, -1.0, low=-2, high=2)) * scale
         keywords["residual"] = draw(st.sampled_from(("matched", "range")))
+        keywords["over_time"] = draw(st.sampled_from(("independent", "antithetic")))
     return Case(
         neuron=neuron,
         shape=shape,

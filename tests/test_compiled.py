@@ -100,6 +100,13 @@ def test_noisy_lif_gradients(noise, statistics, reset, detach_reset, dtype):
     both(noisy_lif, x, state, seed=5, surrogate="sigmoid", decay=0.7, threshold=0.8, **keywords)
 
 
+def test_antithetic_noise_and_gradients_at_the_mean():
+    """Three steps: two that share a draw and one of its own."""
+    statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
+    both(noisy_lif, sample(3, 3, 700), sample(3, 700, seed=2) * 0.5, seed=5, surrogate=Surrogate("sigmoid", at="mean"),
+         noise=Noise("uniform", low=-0.5), beta=0.5, statistics=statistics, over_time="antithetic")  # fmt: skip
+
+
 def test_gradients_of_several_chunks():
     both(lif, sample(2 * compiled.MAX_UNROLL + 1, 2, 40), sample(2, 40, seed=2), decay=0.9)
 

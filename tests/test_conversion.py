@@ -399,6 +399,25 @@ def test_the_residual_noise_of_a_converted_network():
     assert torch.equal(MultiStep(given, 4)(x), outputs["matched"])
 
 
+def test_antithetic_noise_of_a_converted_network():
+    """Independent unless the neuron, or MultiStep in its place, says otherwise; a single step knows no difference."""
+    x = torch.rand(64, 30)
+    assert NoisyLIF().over_time == "independent"
+    for T in (1, 4):
+        outputs = {}
+        for over_time in ("independent", "antithetic"):
+            torch.manual_seed(0)
+            spikes = fastlif.functional.noisy_lif(x.expand(T, 64, 30), over_time=over_time, **REFERENCE)
+            outputs[over_time] = spikes.mean(0)
+            own, given = (nn.Sequential(NoisyLIF(over_time=name, **REFERENCE)) for name in (over_time, "independent"))
+            for multi in (MultiStep(own, T), MultiStep(given, T, over_time=over_time)):
+                torch.manual_seed(0)
+                assert torch.equal(multi(x), outputs[over_time])
+                assert ("over_time='antithetic'" in repr(multi)) == (over_time == "antithetic")
+                assert list(multi.state_dict()) == []
+        assert torch.equal(*outputs.values()) == (T == 1)
+
+
 def test_calibration_leaves_other_models_alone():
     """A data loader may run a calibrated model of its own between two batches."""
     first, second = (MultiStep(small(noise=Noise("none")), 3) for _ in range(2))

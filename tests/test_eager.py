@@ -188,7 +188,7 @@ def test_a_subclass_sees_operators(backend):
 def test_statistics_are_constants(backend):
     x = torch.randn(3, 4, 50, device=DEVICE).requires_grad_()
     chosen = functional.noisy_lif_options(
-        0.5, None, 1.0, 0.0, 4.0, 0.5, fastlif.Noise("none"), "matched", "atan", False, backend
+        0.5, None, 1.0, 0.0, 4.0, 0.5, fastlif.Noise("none"), "matched", "independent", "atan", False, backend
     )  # fmt: skip
     spikes, state, mean, deviation = functional.run_noisy_lif(x, None, "layer", None, True, chosen)
     assert spikes.requires_grad and state.requires_grad and not mean.requires_grad and not deviation.requires_grad

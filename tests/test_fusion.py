@@ -85,6 +85,15 @@ def test_fused_as_one_after_the_other(backend, shape, neuron):
         torch.testing.assert_close(buffer, other)
 
 
+def test_fused_with_the_surrogate_at_the_mean():
+    x, norm = example("vectors")
+    neuron = NoisyLIF(surrogate=Surrogate("triangular", at="mean"), backend="triton")
+    (spikes, grads, _), (expected, wanted, _) = both(norm, neuron, x)
+    assert torch.equal(spikes, expected)
+    for grad, other in zip(grads, wanted):
+        assert relative_error(grad, other) < 1e-4
+
+
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("shape", ["images", "channels_last"])
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -194,6 +194,52 @@ def test_noisy_lif_long(statistics):
     check_scan(noisy_lif, sample((18, 2, 300)), seed=5, statistics=statistics_of(statistics, 18))
 
 
+@pytest.mark.parametrize(
+    "statistics, T, size",
+    [("layer", 5, 303), ("sample", 5, 303), ("calibrated", 5, 303), ("sample", 3, 2048), ("sample", 3, 4096),
+     ("layer", 3, 4200), ("calibrated", 18, 150)],
+)  # fmt: skip
+def test_antithetic_noise(statistics, T, size):
+    """A program of 2,048 neurons keeps the noise of the step before, one of 4,096 draws it again; 18 steps have the
+    backward begin its chunks in the middle."""
+    check_scan(
+        noisy_lif, sample((T, 2, size)), sample((2, size), seed=2) * 0.5, seed=5, over_time="antithetic", beta=0.25,
+        statistics=statistics_of(statistics, T), noise=NOISES["shifted"],
+    )  # fmt: skip
+
+
+def test_a_chunk_may_begin_at_an_odd_step(monkeypatch):
+    from fastlif.kernels import lif as kernel
+
+    tile = kernel._backward_tile
+    monkeypatch.setattr(kernel, "_backward_tile", lambda *step: tile(*step)._replace(CHUNK=3))
+    check_scan(noisy_lif, sample((7, 1, 300)), seed=5, over_time="antithetic", noise=NOISES["shifted"],
+               statistics=statistics_of("calibrated", 7))  # fmt: skip
+
+
+RESETS = [(-0.25, False), (None, False), (None, True), (0.0, True)]
+
+
+@pytest.mark.parametrize(
+    "surrogate, reset, detach_reset",
+    [(name, *reset) for name, reset in zip(reference.SURROGATES, itertools.cycle(RESETS))],
+)
+def test_surrogate_at_the_mean(surrogate, reset, detach_reset):
+    """Of a membrane whose noise has a mean, and a mean that is left beside the membrane."""
+    keywords = {"noise": NOISES["shifted"], "surrogate": Surrogate(surrogate, at="mean")}
+    check_spike(sample((2, 700)), threshold=0.7, **keywords)
+    for T, statistics in ((1, "layer"), (5, "calibrated")):
+        check_scan(noisy_lif, sample((T, 2, 200)), sample((2, 200), seed=2) * 0.5, seed=5, beta=0.5, reset=reset,
+                   detach_reset=detach_reset, statistics=statistics_of(statistics, T), **keywords)  # fmt: skip
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_surrogate_at_the_mean_of_any_noise(noise):
+    keywords = {"noise": NOISES[noise], "surrogate": Surrogate("sigmoid", at="mean")}
+    check_spike(sample((2, 700)), **keywords)
+    check_scan(noisy_lif, sample((14, 1, 200)), seed=5, statistics=statistics_of("calibrated", 14), **keywords)
+
+
 @pytest.mark.parametrize("alpha", [2.0, 16.0, float("inf")])
 def test_noisy_lif_alpha(alpha):
     """alpha = 2 leaves N'_noise the constant m - beta."""

@@ -95,8 +95,9 @@ def test_half_keeps_the_membrane_in_float32():
 
 SETTINGS = {
     "timesteps": 4, "decay": 0.25, "threshold": 0.5, "reset": None, "alpha": 8.0, "beta": 0.25,
-    "noise": Noise("uniform", width=3), "residual": "range", "statistics": "sample",
-    "surrogate": fastlif.Surrogate("atan", 3.0), "detach_reset": True, "stateful": True, "backend": "reference",
+    "noise": Noise("uniform", width=3), "residual": "range", "over_time": "antithetic",
+    "statistics": "sample", "surrogate": fastlif.Surrogate("atan", 3.0, at="mean"), "detach_reset": True,
+    "stateful": True, "backend": "reference",
 }  # fmt: skip
 
 

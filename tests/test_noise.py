@@ -16,7 +16,7 @@ from counts import COUNTS
 from helpers import DEVICE, SQRT2
 
 from fastlif import Noise, NoisyLIF, Surrogate, functional, reference
-from fastlif.functional import noisy_lif, noisy_spike
+from fastlif.functional import noisy_lif, noisy_lif_options, noisy_spike
 
 NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 NEEDS_CPU = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
@@ -276,6 +276,18 @@ def test_noise_distribution(noise, monkeypatch):
         check_chi_squared(torch.bincount(bin, counts.double(), bins), f"{noise}, {bins} bins")
 
 
+@pytest.mark.parametrize("noise", [Noise(), Noise("uniform"), Noise(low=-0.5, high=0.25, width=1)], ids=name)
+def test_antithetic_noise_keeps_its_distribution(noise, monkeypatch):
+    """Its mirror image, of all 65,536 numbers, is the same set of values in the other order; the mean of the two is
+    the mean of the noise, but for the last bit."""
+    values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
+    mirrored = reference.mirrored(values, noise.scalars())
+    torch.testing.assert_close(mirrored.flip(0), values, rtol=0, atol=2.0**-23)
+    torch.testing.assert_close((values + mirrored) / 2, torch.full_like(values, noise.mean), rtol=0, atol=2.0**-25)
+    if noise.kind == "uniform":
+        assert torch.equal(mirrored.flip(0), values)
+
+
 RANGES = [  # low and high
     (0, 1), (-1, 1), (-0.5, 0.25), (0.1, 0.3), (-0.7, 0.1), (100, 101), (-101, -100), (1000, 1001), (0.1, 6.3),
     (5, 5), (0.1, 0.1), (-1e-3, 1e6), (0, 1e-30), (-3e-38, 0), (-1e18, 1e18),
@@ -295,6 +307,7 @@ def test_noise_never_leaves_its_range(low, high, monkeypatch):
         first, last = first.nextafter(-last.abs()), last.nextafter(2 * last.abs())
     for noise in noises:
         values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
+        values = torch.cat([values, reference.mirrored(values, noise.scalars())])
         assert float(first) <= float(values.min()) and float(values.max()) <= float(last), noise
 
 
@@ -336,6 +349,18 @@ def test_steps_are_independent():
         check_independent(base, lattice(23, STREAM, step), f"steps 5 and {step}")
     for step in range(100, 108):
         check_independent(lattice(23, STREAM, step), lattice(23, STREAM, step + 1), f"steps {step} and the next")
+
+
+def test_pairs_of_antithetic_steps_are_independent():
+    """Of one pair, the second is told by the first; of different pairs, nothing is told."""
+    noise, x, seed = Noise("uniform", -1, 1), torch.empty(STREAM, device=DEVICE), torch.tensor([23], device=DEVICE)
+    neuron = None, None, 1.0, 0.0, math.inf, 0.0, noise, "matched"
+    chosen = noisy_lif_options(*neuron, "antithetic", "atan", False, "auto")
+    steps = [reference.step_noise(x, seed, t, chosen) for t in range(8)]
+    for first, second in zip(steps[::2], steps[1::2]):
+        assert torch.equal(first, -second)
+    for a, b in itertools.combinations(steps[::2], 2):
+        check_independent(a, b, "two pairs of antithetic steps")
 
 
 def test_seeds_are_independent():
@@ -384,23 +409,25 @@ NEURONS = ["single step", "layer", "sample", "calibrated"]
 ROUNDING = 2.0**-17  # of noise on [-1, 1], in float32
 
 
-def only_noise(x, neuron, seed, backend, **keywords):
+def only_noise(x, neuron, seed, backend, over_time="independent", **keywords):
     """A neuron over T steps whose membrane is x + noise: the single step, or the converted one without its membrane."""
     keywords |= {"seed": seed, "backend": backend}
     if neuron == "single step":
         return noisy_spike(x[0], **keywords)[None]
     ones = torch.ones(len(x), device=x.device)
     statistics = (ones, ones) if neuron == "calibrated" else neuron
-    return noisy_lif(x, alpha=math.inf, beta=keywords["noise"].mean, statistics=statistics, **keywords)
+    keywords |= {"over_time": over_time, "beta": keywords["noise"].mean}
+    return noisy_lif(x, alpha=math.inf, statistics=statistics, **keywords)
 
 
-def assert_noise_is(expected, noise, width, neuron, seed, backend):
+def assert_noise_is(expected, noise, width, neuron, seed, backend, over_time="independent"):
     """Forward and backward draw ``expected`` ``[T, N, *]``, to less than half of ``width``.
 
     The input takes the expected noise away, so that the membrane is 0. Only there has this surrogate a gradient.
     """
     expected = expected[:1] if neuron == "single step" else expected
     keywords = {"noise": noise, "surrogate": Surrogate("rectangular", width), "neuron": neuron, "seed": seed}
+    keywords["over_time"] = over_time
     for shift, spike in ((-width / 2, 0), (0, None), (width / 2, 1)):
         x = (shift - expected).requires_grad_()
         spikes = only_noise(x, threshold=0.0, backend=backend, **keywords)
@@ -421,6 +448,22 @@ def assert_noise_is_the_references(neuron, seed, backend, shape=(14, 2, 2525)):
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_backends_draw_the_same_noise(neuron, backend):
     assert_noise_is_the_references(neuron, -(2**40) + 5, backend)
+
+
+ANTITHETIC = [
+    ("layer", "reference"),
+    *(pytest.param(neuron, "compiled", marks=NEEDS_CPU) for neuron in ("layer", "calibrated")),
+    *(pytest.param(neuron, "triton", marks=NEEDS_TRITON) for neuron in NEURONS[1:]),
+]
+
+
+@pytest.mark.parametrize("neuron, backend", ANTITHETIC)
+def test_backends_draw_the_same_antithetic_noise(neuron, backend):
+    """Uniform noise whose mean is not 0: step 2 j has the noise that independent noise has at step j."""
+    noise, shape, seed = Noise("uniform", -1, 3), (5, 2, 1025), 2**40 + 5
+    drawn = [draw(noise, math.prod(shape[1:]), seed, t).view(shape[1:]) for t in range(3)]
+    expected = torch.stack([drawn[0], 2 - drawn[0], drawn[1], 2 - drawn[1], drawn[2]])
+    assert_noise_is(expected, noise, 2.0**-15, neuron, seed, backend, "antithetic")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -5,7 +5,7 @@ import torch
 from helpers import DEVICE
 
 import fastlif
-from fastlif import reference
+from fastlif import functional, reference
 from fastlif.options import options
 
 pytest.importorskip("triton")
@@ -17,6 +17,12 @@ NOISY = options(
     threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.5, reset=None, noise="gaussian", noise_scalars=SCALARS,
     detach_reset=True, backend="triton",
 ).text  # fmt: skip
+
+ANTITHETIC = options(
+    threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.25, noise="gaussian", noise_scalars=SCALARS, backend="triton",
+    over_time="antithetic", surrogate_at="mean",
+).text  # fmt: skip
+AT_MEAN = options(threshold=1.0, noise="gaussian", noise_scalars=SCALARS, surrogate_at="mean", backend="triton").text
 
 
 def arguments(layout):
@@ -31,6 +37,8 @@ def arguments(layout):
     return {
         "noisy_spike": (ops.noisy_spike, (x[0], seed, None, SPIKE)),
         "noisy_spike_backward": (ops.noisy_spike_backward, (grad[0], x[0], seed, None, SPIKE)),
+        "noisy_spike, at the mean": (ops.noisy_spike, (x[0], seed, None, AT_MEAN)),
+        "noisy_lif, antithetic": (ops.noisy_lif, (x, state, seed, "layer", ANTITHETIC)),
         "lif": (ops.lif, (x, state, None, None, None, None, True, PLAIN)),
         "lif, no state": (ops.lif, (x, None, None, None, None, None, False, PLAIN)),
         "lif, given statistics": (ops.lif, (x, None, *statistics, seed, None, True, NOISY)),
@@ -63,6 +71,39 @@ def test_opcheck(name, layout):
     if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "sliced":
         values = tuple(v.contiguous() if isinstance(v, torch.Tensor) else v for v in values)
     torch.library.opcheck(operator.default, values)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise(normalised, monkeypatch):
+    """No kernel and no graph of its own: what is launched has the very record of another neuron, and no seed."""
+    from fastlif.operators import common, single_step
+
+    launched = []
+
+    class Launchers:
+        def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
+            launched.append((seed, o))
+            common.compiled.noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o)
+
+    monkeypatch.setattr(single_step, "launchers", lambda backend, x: Launchers)
+    x, grad, norm = torch.randn(4, 3, 5), torch.randn(4, 3, 5), torch.rand(4, 3) if normalised else None
+    chosen = functional.noisy_spike_options(
+        fastlif.Noise("uniform", -1, 2), 0.75, fastlif.Surrogate("sigmoid", at="mean"), "compiled"
+    )  # fmt: skip
+    still = functional.noisy_spike_options(fastlif.Noise("none"), 0.25, "sigmoid", "compiled")
+    mine = single_step.noisy_spike_backward(grad, x, torch.tensor([3]), norm, chosen)
+    assert torch.equal(mine, single_step.noisy_spike_backward(grad, x, None, norm, still))
+    assert launched == [(None, still), (None, still)]
+
+
+def test_without_noise_the_new_choices_are_none():
+    """So that a record, and what is compiled for it, is the same whatever they are."""
+    still = fastlif.Noise("none")
+    chosen = [(name, fastlif.Surrogate(at=at)) for name in ("independent", "antithetic") for at in ("membrane", "mean")]
+    assert len({functional.noisy_spike_options(still, 1.0, surrogate, "auto") for _, surrogate in chosen}) == 1
+    assert len({functional.lif_options(0.5, None, 1.0, 0.0, surrogate, False, "auto") for _, surrogate in chosen}) == 1
+    neuron = 0.5, None, 1.0, 0.0, 4.0, 0.5, still, "matched"
+    assert len({functional.noisy_lif_options(*neuron, *choices, False, "auto") for choices in chosen}) == 1
 
 
 def test_a_compiled_neuron_is_not_compiled_again_at_every_call(fresh_compiler):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from counts import COUNTS
-from helpers import DEVICE
+from helpers import DEVICE, step_noise
 
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_lif_options, noisy_spike, run_noisy_lif
@@ -118,8 +118,9 @@ def _expected_of(case):
         x = x.contiguous()
     state = case.initial_state()
     v = Bounded(np.zeros(x.shape[1:]) if state is None else numpy(state.float()))
-    noise = drawn_noise(x, keywords)
-    membranes, spikes, sure, factors = [], [], [], []
+    noise, mean = drawn_noise(x, keywords)
+    at_mean = noise is not None and keywords["surrogate"].at == "mean"
+    membranes, spikes, sure, factors, arguments = [], [], [], [], []
     for t, x_t in enumerate(numpy(x)):
         h, a = Bounded(x_t), bounded(keywords["decay"])
         if keywords["statistics"] is None:
@@ -127,13 +128,15 @@ def _expected_of(case):
         else:
             a, b = normalised(v, t, keywords)
             h = h + a * v + b
+        still = h
         if noise is not None:
             h = h + Bounded(noise.value[t], noise.error[t])
+        u = still + mean - rounded(threshold) if at_mean else h - threshold
         spiking = h.value > threshold
         certain = (np.abs(h.value - threshold) > h.error) | np.isnan(h.value) & (h.error == 0)
         v = choose(spiking, h - threshold if reset is None else reset, h)
         v = Bounded(v.value, np.where(certain, v.error, np.inf))
-        for kept, value in zip((membranes, spikes, sure, factors), (h, spiking, certain, a)):
+        for kept, value in zip((membranes, spikes, sure, factors, arguments), (h, spiking, certain, a, u)):
             kept.append(value)
 
     of_spikes, of_state = case.gradients()
@@ -142,7 +145,7 @@ def _expected_of(case):
     grads = []
     for t in reversed(range(len(x))):
         h = membranes[t]
-        slope = derivative(h - threshold, keywords["surrogate"])
+        slope = derivative(arguments[t], keywords["surrogate"])
         if reset is None:
             kept = 1.0 - threshold * slope if not keywords["detach_reset"] else bounded(1.0)
         else:
@@ -161,26 +164,31 @@ def _expected_of(case):
 
 
 def drawn_noise(x, keywords):
-    """``[T, N, *]``, or None: the published formula over the published random bits."""
+    """``[T, N, *]`` or None, and its mean: the published formula over the published random bits."""
     noise, seed = keywords["noise"], keywords["seed"]
     if noise.kind == "none":
-        return None
+        return None, None
     residual = keywords.get("residual", "matched")
     kind, scalars = reference.residual_noise(noise, keywords["alpha"], keywords["beta"], residual)
     strides = torch.empty_like(x[0]).stride()
     seed = torch.tensor([seed], device=x.device)
+    antithetic = keywords.get("over_time") == "antithetic"
     u = np.stack([
-        numpy(reference.uniform_lattice(seed, x[0].numel(), t).as_strided(x[0].shape, strides)) for t in range(len(x))
+        numpy(reference.uniform_lattice(seed, x[0].numel(), t // 2 if antithetic else t)
+              .as_strided(x[0].shape, strides)) for t in range(len(x))
     ])  # fmt: skip
-    if kind == "uniform":
-        return Bounded(u) * rounded(scalars[1]) + rounded(scalars[0])
+    odd = (np.arange(len(x)) % 2 == 1).reshape(-1, *(1,) * (u.ndim - 1)) & antithetic
     mean, e, *coefficients = map(rounded, scalars)
+    if kind == "uniform":
+        drawn = Bounded(u) * e + mean  # the second of its two numbers
+        return choose(odd, 2 * mean - drawn, drawn), mean
     x = Bounded(u) * e
     root = (1.0 - x * x).sqrt().sqrt().sqrt()
     polynomial = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         polynomial = polynomial * root + coefficient
-    return Bounded(u) * polynomial + mean
+    drawn = Bounded(u) * polynomial + mean
+    return choose(odd, 2 * mean - drawn, drawn), mean
 
 
 def rounded(number):
@@ -385,7 +393,8 @@ def test_within_rounding_of_the_equations(case):
 def test_compiled_within_rounding_of_the_equations(case):
     """One combination of what is compiled for, with sizes and numbers varied."""
     COUNTS["property examples"] += 1
-    fixed = {"surrogate": Surrogate("atan"), "detach_reset": False, "reset": case.keywords["reset"] or 0.0}
+    fixed = {"surrogate": Surrogate("atan"), "detach_reset": False, "reset": case.keywords["reset"] or 0.0,
+             "over_time": "independent"}  # fmt: skip
     shape = (*case.shape[:-1], case.shape[-1] + 1)  # a layer of one neuron would be another graph
     case = dataclasses.replace(case, shape=shape, keywords=case.keywords | fixed)
     check(run(case, "compiled"), expected_of(case), case)
@@ -501,7 +510,8 @@ def test_without_the_membrane_each_step_is_a_noisy_single_step(case, backend):
     spikes = noisy_lif(x, backend=backend, **keywords)
     noise, threshold = keywords["noise"], keywords["threshold"]
     seed = torch.tensor([case.seed], device=DEVICE)
-    n = torch.stack([reference.noise_like(x_t, seed, t, noise.kind, noise.scalars()) for t, x_t in enumerate(x)])
+    n = torch.stack([step_noise(x_t, seed, t, noise.kind, noise.scalars(), keywords["over_time"])
+                     for t, x_t in enumerate(x)])  # fmt: skip
     h = x.double() + n
     size = x.abs().double() + abs(noise.low) + abs(noise.high) + abs(keywords["beta"]) + noise.half_range
     sure = (h - threshold).abs() > 1e-4 * noise.half_range / noise.width + 8 * EPS * size
@@ -679,7 +689,9 @@ def test_lif_of_any_size(numel, room):
 def test_layer_statistics_of_any_size(numel, room):
     """Mean and largest deviation of the second step against a sum in float64, and its spikes given these."""
     x = large_input(numel)
-    chosen = noisy_lif_options(0.5, None, 1.0, 0.0, 4.0, 0.25, Noise("none"), "matched", "atan", False, "triton")
+    chosen = noisy_lif_options(
+        0.5, None, 1.0, 0.0, 4.0, 0.25, Noise("none"), "matched", "independent", "atan", False, "triton"
+    )  # fmt: skip
     spikes, v, mean, deviation = run_noisy_lif(x.expand(2, 1, numel), None, "layer", None, True, chosen)
     total, low, high = 0.0, math.inf, -math.inf
     for part, fired in zip(x.split(CHUNK), spikes[0, 0].split(CHUNK)):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from helpers import assert_spikes_agree, literal_membranes
+from helpers import assert_spikes_agree, literal_membranes, step_noise
 
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
@@ -58,6 +58,54 @@ def test_gradient_is_the_surrogates():
         (grad,) = torch.autograd.grad(spikes.sum(), x)
         expected = reference.SURROGATES[name](x.detach() - 1, Surrogate(name).width)
         torch.testing.assert_close(grad, expected)
+
+
+@pytest.mark.parametrize("noise, width", [(Noise("uniform", -0.5, 1.0), 1.5), (Noise(width=6), 1 / 12)], ids=str)
+def test_the_gradient_at_the_mean_is_that_of_the_firing_probability(noise, width):
+    """The surrogate that has the noise's density gives the derivative of P(x + n > threshold), which is that of its
+    distribution; whatever was drawn."""
+    x = torch.linspace(-0.5, 1.5, 201, dtype=torch.float64, requires_grad=True)
+    surrogate = Surrogate("rectangular" if noise.kind == "uniform" else "gaussian", width, at="mean")
+    keywords = {"noise": noise, "surrogate": surrogate, "threshold": 0.8, "backend": "reference"}
+    grad, other = (
+        torch.autograd.grad(noisy_spike(x, seed=seed, **keywords).sum(), x)[0] for seed in (1, 2)
+    )
+    assert torch.equal(grad, other)
+    spikes = noisy_spike(x.detach()[:, None].expand(-1, 20_000), seed=1, **keywords)
+    steps = slice(None, None, 10)
+    difference = spikes.mean(dim=1)[steps].diff() / 0.1  # over a tenth
+    expected = torch.stack([part.mean() for part in grad[:-1].split(10)])
+    assert float((difference - expected).abs().max()) < 0.15 and float(expected.max()) > 0.6
+
+
+@pytest.mark.parametrize("T", [1, 6])
+@pytest.mark.parametrize("reset", [-0.3, None])
+@pytest.mark.parametrize("detach_reset", [False, True])
+def test_scan_gradient_at_the_mean(detach_reset, reset, T):
+    """By autograd alone: a spike that is 0 or 1 forward, and in the backward arctan of the membrane without noise."""
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.randn(T, 3, 40, generator=generator, dtype=torch.float64) * 0.6 + 0.4).requires_grad_()
+    weights = torch.randn(T + 1, 3, 40, generator=generator, dtype=torch.float64)
+    statistics = mean, deviation = torch.rand(T), torch.rand(T) + 0.5
+    noise, surrogate = Noise(low=-0.25, high=1.0), Surrogate("atan", 3.0, at="mean")
+    keywords = dict(decay=0.7, surrogate=surrogate, reset=reset, detach_reset=detach_reset, noise=noise, beta=0.25,
+                    statistics=statistics, over_time="antithetic", seed=3)  # fmt: skip
+    spikes, v = noisy_lif(x, return_state=True, backend="reference", **keywords)
+    (actual,) = torch.autograd.grad((torch.cat([spikes, v[None]]) * weights).sum(), x)
+
+    kind, scalars = reference.residual_noise(noise, 4.0, 0.25, "matched")
+    v, loss = torch.zeros_like(x[0]), 0.0
+    for t, (x_t, weight) in enumerate(zip(x, weights)):
+        scale = 0.25 / deviation[t]
+        still = x_t + 0.7 * scale * v + 0.25 - mean[t] * scale
+        h = still + step_noise(x_t, torch.tensor([3]), t, kind, scalars, "antithetic")
+        smooth = torch.atan(math.pi / 2 * surrogate.width * (still + noise.mean - 0.25 - 1)) / math.pi
+        s = (h > 1).double() + smooth - smooth.detach()
+        gate = s.detach() if detach_reset else s
+        v = h - gate if reset is None else h * (1 - gate) + reset * gate
+        loss = loss + (s * weight).sum()
+    (expected,) = torch.autograd.grad(loss + (v * weights[T]).sum(), x)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("reset", [0.0, -0.3, None])

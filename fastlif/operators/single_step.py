@@ -7,6 +7,7 @@ import torch
 from fastlif import reference
 from fastlif.layout import dense, lying_like
 from fastlif.operators.common import inlined, launchers, operator
+from fastlif.options import of_single_backward
 
 
 def _forward(x, seed, norm, options):
@@ -21,6 +22,8 @@ def _backward(grad_spikes, x, seed, norm, options):
     x = dense(x)
     grad_x = torch.empty_like(x)
     if x.numel():
+        options = of_single_backward(options)
+        seed = None if options.noise == "none" else seed
         launchers(options.backend, x).noisy_spike_backward(lying_like(x, grad_spikes), x, grad_x, seed, norm, options)
     return grad_x
 
