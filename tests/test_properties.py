@@ -303,7 +303,10 @@ def check(result, expected, case):
     wrong = (spikes != expected.spikes) & still_sure(expected)
     assert not wrong.any(), f"{wrong.sum()} wrong spikes, the first at {np.argwhere(wrong)[0]}"
     COUNTS["spikes compared by properties"] += wrong.size
-    COUNTS["spikes left out by properties: ties"] += int((~still_sure(expected)).sum())
+    left_out = ~still_sure(expected)
+    COUNTS["spikes left out by properties: ties"] += int(left_out.sum())
+    COUNTS["examples compared by properties"] += 1
+    COUNTS["examples of which a tenth or more is left out: ties"] += int(10 * left_out.sum() >= max(left_out.size, 1))
     within(result.grad_x, expected.grad_x, x.dtype)
     if result.state is not None:
         assert result.state.shape == x.shape[1:]
@@ -582,8 +585,8 @@ def test_few_spikes_are_left_out():
     Hypothesis draws other examples whenever a constant of the library changes: luck was needed in up to 2 % of them.
     """
     assert COUNTS["errors over twice PyTorch's by luck"] <= 1 + 0.05 * COUNTS["errors compared with PyTorch's"]
-    compared, left_out = COUNTS["spikes compared by properties"], COUNTS["spikes left out by properties: ties"]
-    assert left_out <= 0.1 * compared
+    left_out = COUNTS["examples of which a tenth or more is left out: ties"]  # a single one may be most of the spikes
+    assert left_out <= 0.1 * COUNTS["examples compared by properties"]
 
 
 # --- Not drawn: an average, the smallest layer and the largest -----------------------------------------------------
