@@ -42,7 +42,7 @@ figures: $(STAMP)  ## measure the paper's figures and tables again: make figures
 lint: $(STAMP)  ## check the code's style
 	$(RUN) -m ruff check .
 
-test: $(STAMP)  ## run the tests, seven minutes on two cores: make test [ARGS="-k kernels"]
+test: $(STAMP)  ## run the tests, five to seven minutes on two cores: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	@echo "Tested $(CURDIR) with $(RUN); durations and failures are above."
 

@@ -31,7 +31,9 @@ else:
 LONG_CASES = re.compile(
     r"""test_noise.py::test_backends_draw_the_same_noise\[sample-
     |test_noise.py::test_two_calls_in_a_compiled_graph_draw_twice\[(reference|triton)
-    |test_fusion.py::test_16_bits\[compiled-.*-dtype1
+    |test_fusion.py::test_16_bits\[compiled-(.*-dtype1|LIF)
+    |test_fusion.py::test_fused_as_one_after_the_other\[compiled-(images-LIF|one[ ]channel-LIF)
+    |test_fusion.py::test_a_mean_of_many_deviations\[training-compiled-bfloat16
     |test_fusion.py::test_a_fused_network_trains_and_runs_as_before\[MultiStep
     |test_fusion.py::test_compiled\[False
     |test_pytorch.py::test_(distributed_data_parallel|compile_whole_for_every_batch_size)\[resnet18

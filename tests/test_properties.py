@@ -374,7 +374,7 @@ def test_reference_within_rounding_of_the_equations(case):
     check(run(case, "reference"), expected_of(case), case)
 
 
-@examples(400)
+@examples(250)
 @given(cases())
 def test_within_rounding_of_the_equations(case):
     """Spikes, membrane and gradients of kernels and reference are the equations', but for float32's rounding."""
