@@ -25,7 +25,7 @@ def _inside(start, begin, end, PER_SAMPLE: tl.constexpr, WHOLE: tl.constexpr, RO
     """Which elements of the block of memory that begins at ``start`` are between ``begin`` and ``end``: all of them or
     none where groups are whole blocks."""
     if WHOLE:
-        return tl.broadcast_to(start < end, [ROWS, COLS])
+        return tl.full([ROWS, COLS], True, tl.int1) & (start < end)
     else:  # the differences are those of scalars: a thread's column is compared with each row's
         row = tl.arange(0, ROWS)[:, None] * COLS
         column = tl.arange(0, COLS)[None, :]

@@ -72,7 +72,7 @@ CHOICES = [
     ({"launcher": "noisy_lif_forward", **ANTITHETIC}, 42, 32, 12),
     ({"launcher": "lif_backward", **ANTITHETIC, "T": 4}, 42, 24, 12),
     ({"launcher": "lif_backward", **ANTITHETIC}, 49, 16, 12),
-    ({**MEAN, "T": 4}, 52.5, 16, 12),
+    ({**MEAN, "T": 4}, 52.5, 12, 12),
     ({**MEAN, "T": 10}, 78, 8, 12),  # two numbers are kept of each membrane
     ({**MEAN, "T": 10, "reset": "soft"}, 58.5, 12, 12),
     ({"launcher": "noisy_spike_backward", "noise": "none"}, 13, 32, 12),  # what the single step at the mean launches
