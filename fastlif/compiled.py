@@ -14,12 +14,13 @@ import functools
 import math
 import os
 import sys
+import threading
 
 import torch
 
 from fastlif import reference
 
-MAX_UNROLL = 16  # time steps in one compiled graph; with noise, one: the graph of a step is large already
+MAX_UNROLL = 16  # time steps in one compiled graph
 
 # Elements of x up to which one thread computes a graph. A second one would save about 0.1 ms, by an estimate. Where
 # other processes keep its core busy it costs 20 to 100 ms: each loop ends when all threads have had their turn.
@@ -37,6 +38,7 @@ SHARED = 1 << 15
 EXPECTED = {1: ((1 << 30) + 3,), 2: (5, (1 << 28) + 7), 3: (5, 7, (1 << 25) + 9)}
 
 _graphs = {}
+_compiling = threading.RLock()
 
 
 def _run(function, static, sizes, outputs, x=None, **inputs):
@@ -54,7 +56,9 @@ def _run(function, static, sizes, outputs, x=None, **inputs):
     kind = function, static, serial, steps, len(sizes), len(outputs), output.dtype, output.device, dtypes
     graph = _graphs.get(kind)
     if graph is None:
-        graph = _graphs[kind] = _compile(function, static, serial, len(sizes), outputs, inputs)
+        with _compiling:  # another thread may have been first
+            graph = _graphs.get(kind) or _compile(function, static, serial, len(sizes), outputs, inputs)
+            _graphs[kind] = graph
     graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
 
 
@@ -327,7 +331,8 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
 
 
 def _chunks(x, o):
-    """The steps that one graph computes each. Noise of many steps or neurons is drawn once at a time."""
+    """The steps that one graph computes each. In large work with noise that is one step, or the two that share a draw:
+    their noise is read again before it leaves the cache."""
     T = x.shape[0]
     length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1 if o.over_time == "independent" else 2
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]

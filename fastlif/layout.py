@@ -55,12 +55,6 @@ def batch_outermost(x: torch.Tensor) -> bool:
     return x.shape[1] <= 1 or _dense_strides(x)[1] * x.shape[1] == x[0].numel()
 
 
-def flat_steps(x: torch.Tensor, groups: int) -> torch.Tensor:
-    """A dense ``[T, N, *]`` as it lies in memory, ``[T, groups, features]``; for N groups :func:`batch_outermost`."""
-    features = x.numel() // (x.shape[0] * groups)
-    return x.as_strided((x.shape[0], groups, features), (x.stride(0), features, 1))
-
-
 def _lie_alike(shape: tuple[int, ...], strides: tuple[int, ...], others: tuple[int, ...]) -> bool:
     """Whether two tensors of that shape lie in memory alike: the stride of a single element does not matter."""
     return all(size == 1 or stride == other for size, stride, other in zip(shape, strides, others))

@@ -175,6 +175,9 @@ class Neuron(nn.Module):
         super().__setattr__(name, value)
         vars(self)["_kept"] = {}  # whatever was set, the records may be others now
 
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
+
     def options(self, single: bool = False) -> Options:
         """The record of what this neuron computes, checked and made once; for a NoisyLIF there is a ``single`` one."""
         if torch.compiler.is_dynamo_compiling():

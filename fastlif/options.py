@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -37,7 +37,7 @@ class Options:
     @functools.cached_property
     def text(self) -> str:
         """The record as JSON, from which it can be made again to the last bit."""
-        return json.dumps(vars(self))
+        return json.dumps({field.name: getattr(self, field.name) for field in fields(self)})
 
     def __reduce__(self):  # a copy is the record itself
         return options_of_text, (self.text,)
@@ -52,9 +52,10 @@ def once(function):
         if torch.compiler.is_dynamo_compiling():  # which sees through no cache
             return function(*arguments)
         try:
-            return kept(*arguments)
-        except TypeError:  # an argument that is no key is no right one either, and is told in words
+            hash(arguments)
+        except TypeError:  # then one of them is wrong, such as a list, and the function says so
             return function(*arguments)
+        return kept(*arguments)
 
     return known
 

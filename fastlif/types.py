@@ -70,8 +70,8 @@ class Surrogate:
 
     It is a bump, highest at the threshold. With ``at="membrane"`` it is taken at the membrane as it was drawn, with its
     noise n. With ``at="mean"`` it is taken where the membrane is on average over the noise,
-    ``u = h - n + E n - threshold``. Then the gradient does not depend on what was drawn, and the backward of the single
-    step, Eq. (5), draws nothing: it costs little more than that of ReLU.
+    ``u = h - n + E n - threshold``. Then the gradient of the single step, Eq. (5), does not depend on what was drawn,
+    and its backward draws nothing.
 
     Why that is a gradient: noise that is symmetric about its mean, with density g about it, fires with probability
     G(u), G the integral of g. The derivative of this probability is g(u). So the surrogate at the mean is the

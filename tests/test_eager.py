@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from helpers import DEVICE
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
@@ -192,3 +193,49 @@ def test_statistics_are_constants(backend):
     )  # fmt: skip
     spikes, state, mean, deviation = functional.run_noisy_lif(x, None, "layer", None, True, chosen)
     assert spikes.requires_grad and state.requires_grad and not mean.requires_grad and not deviation.requires_grad
+
+
+@pytest.mark.parametrize("name", ["noisy_spike", "lif"])
+def test_forward_mode_is_an_error(name, backend):
+    x = torch.randn(3, 4, 50, device=DEVICE)
+    with forward_ad.dual_level():
+        CALLS[name](x, backend)  # no tangent, no error
+        with pytest.raises(NotImplementedError, match="no forward-mode derivative: take the surrogate's"):
+            CALLS[name](forward_ad.make_dual(x, torch.ones_like(x)), backend)
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own: it falls back to a loop
+@pytest.mark.parametrize("name", ["noisy_spike", "lif"])
+def test_batched_gradients(name, backend):
+    x = torch.randn(3, 4, 5, device=DEVICE).requires_grad_()
+    spikes, weights = CALLS[name](x, backend), torch.randn(6, 3, 4, 5, device=DEVICE)
+    (together,) = torch.autograd.grad(spikes, x, weights, is_grads_batched=True, retain_graph=True)
+    for gradient, weight in zip(together, weights):
+        torch.testing.assert_close(gradient, torch.autograd.grad(spikes, x, weight, retain_graph=True)[0])
+
+
+@pytest.mark.parametrize("neuron", [fastlif.NoisyLIF(), fastlif.LIF(1)], ids=["NoisyLIF", "LIF"])
+@pytest.mark.parametrize("wants", ["x and weight", "weight"])
+def test_a_second_derivative_of_a_fused_layer_is_an_error(neuron, wants):
+    norm = torch.nn.BatchNorm1d(5).to(DEVICE)
+    x = torch.randn(8, 5, device=DEVICE, requires_grad=wants != "weight")
+    spikes = fastlif.batch_norm_neuron(norm, neuron, x)
+    (gradient,) = torch.autograd.grad(spikes.sum(), norm.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
+        gradient.square().sum().backward()
+
+
+def test_a_record_s_text_holds_its_fields_alone():
+    record = functional.lif_options(0.5, None, 1.0, 0.0, "atan", False, "auto")
+    assert record.text == type(record).text.func(record)
+
+
+def test_large_work_of_a_compiled_caller_stays_the_operator_s(fresh_compiler):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(str(graph.code))
+        return graph
+
+    torch.compile(fastlif.LIF(2, backend="compiled"), backend=backend, fullgraph=True)(torch.zeros(2, 2**14))
+    assert "fastlif" in graphs[-1]

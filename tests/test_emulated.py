@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("triton")
+triton = pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[1]
 LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
@@ -60,7 +60,9 @@ def test_command(tmp_path):
     rows = list(csv.DictReader(out.open()))
     assert len(rows) > 5 and out.with_suffix(".md").read_text().startswith("Compiled for sm_90, fp32 in and out")
     by_noise = {row["configuration"].split(",")[0]: float(row["instructions"]) for row in rows}
+    version = tuple(map(int, triton.__version__.split(".")[:2]))
+    twice = 1 if version >= (3, 8) else 2  # before, two stores share a sector
     for row in rows:
         assert 10 < float(row["instructions"]) < 150 and row["launches"] == "1"
-        assert 1 <= float(row["load traffic"]) < 4 and float(row["store traffic"]) == 1
+        assert 1 <= float(row["load traffic"]) < 4 and 1 <= float(row["store traffic"]) <= twice
     assert by_noise["no noise"] < by_noise["uniform"] < by_noise["gaussian"]

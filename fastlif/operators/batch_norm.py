@@ -7,6 +7,7 @@ import torch
 
 from fastlif.operators.scan import lif, lif_backward
 from fastlif.operators.single_step import noisy_spike, noisy_spike_backward
+from fastlif.reference import NO_SECOND_DERIVATIVE
 
 torch.library.define(
     "fastlif::batch_statistics",  # of x [N, C, *]: mean and inverse standard deviation, [C]; moves the running ones
@@ -36,6 +37,18 @@ def normalised_neuron(x, norm, seed, timesteps, options):
         return noisy_spike(x, seed, norm, options)
     spikes, _ = lif(x.unflatten(0, (timesteps, -1)), None, None, None, seed, norm, False, options)
     return spikes.flatten(0, 1)
+
+
+class _Gradient(torch.autograd.Function):
+    """A gradient that cannot be differentiated again, whichever of its sources it depends on."""
+
+    @staticmethod
+    def forward(ctx, gradient, *sources):
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
 
 
 class BatchNormNeuron(torch.autograd.Function):
@@ -68,5 +81,8 @@ class BatchNormNeuron(torch.autograd.Function):
         grads = torch.ops.aten.native_batch_norm_backward(
             grad, x, weight, None, None, mean, invstd, True, 0.0, wanted
         )  # fmt: skip
-        grads = (None if grad is None else grad.to(tensor.dtype) for grad, tensor in zip(grads, saved))
+        grads = [None if grad is None else grad.to(tensor.dtype) for grad, tensor in zip(grads, saved)]
+        if torch.is_grad_enabled():  # whoever wants a second derivative is told that there is none
+            sources = grad_spikes, x, weight, bias
+            grads = [None if grad is None else _Gradient.apply(grad, *sources) for grad in grads]
         return *grads, None, None, None, None, None

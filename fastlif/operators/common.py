@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.autograd import forward_ad
 
 from fastlif import compiled
 from fastlif.backends import kernels
@@ -12,7 +13,13 @@ from fastlif.reference import NO_SECOND_DERIVATIVE
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _transforms = torch._C._are_functorch_transforms_active
 _tracing = torch._C._get_tracing_state
+_old_vmap = torch._C._functorch.is_legacy_batchedtensor
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+# Elements up to which a compiled caller gains by a neuron of its own graph: beyond, it keeps more for the backward, or
+# computes it in fewer loops than our own.
+INLINED, INLINED_SCAN = 1 << 20, 1 << 14
 
 
 def watched(tensors) -> bool:
@@ -20,7 +27,9 @@ def watched(tensors) -> bool:
     if torch.compiler.is_dynamo_compiling() or _dispatch_modes() or _transforms() or _tracing() is not None:
         return True
     for tensor in tensors:
-        if type(tensor) not in _PLAIN or tensor.is_meta or tensor.is_neg() or tensor._is_zerotensor():
+        if type(tensor) not in _PLAIN or tensor.is_meta or _old_vmap(tensor):
+            return True
+        if tensor.is_neg() or tensor._is_zerotensor():
             return True
     return False
 
@@ -39,7 +48,17 @@ def inlined(x: torch.Tensor, steps: int, options) -> bool:
         return False
     if options.backend not in ("auto", "compiled"):
         return False
-    return torch.fx.experimental.symbolic_shapes.has_static_value(steps) and steps <= compiled.MAX_UNROLL
+    if not torch.fx.experimental.symbolic_shapes.has_static_value(steps) or steps > compiled.MAX_UNROLL:
+        return False
+    return x.numel() <= (INLINED if steps == 1 else INLINED_SCAN)
+
+
+def _no_forward_mode(tensors):
+    if any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors):
+        raise NotImplementedError(
+            "fastlif's neurons have no forward-mode derivative: take the surrogate's gradient in reverse mode, with "
+            "backward() or torch.autograd.grad"
+        )
 
 
 def _no_second_derivative(ctx, *gradients):
@@ -93,6 +112,10 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
             if isinstance(argument, torch.Tensor):
                 tensors.append(argument)
                 wanted |= argument.requires_grad
+            elif type(argument) in (tuple, list):  # batch normalisation's
+                tensors.extend(argument)
+        if forward_ad._current_level >= 0:
+            _no_forward_mode(tensors)
         if watched(tensors):
             if inline and torch.compiler.is_dynamo_compiling() and (result := inline(*arguments)) is not None:
                 return result
