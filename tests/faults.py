@@ -357,6 +357,11 @@ LAYOUT = [
      "test_kernels.py::test_lif_steps[2-bfloat16]"),
     ("samples inside are taken for outermost", "_dense_strides(x)[1] * x.shape[1] == x[0].numel()", "True",
      _LAYOUTS("noisy_lif-sample-batch-inside")),
+]
+
+_AGAIN = "test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass"
+_ROWS = "test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps"
+MODULES = [
     ("all calls in a pass are the first", "return len(calls) - 1", "return 0",
      "test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]"),
     ("a call that is computed again is the last", "return self.again[neuron] % len(calls)", "return len(calls) - 1",
