@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import threading
+from typing import NamedTuple
 
 import torch
 
@@ -31,6 +32,7 @@ BLOCK = 1 << 16  # membranes that one thread adds up, so that their mean does no
 HUGE_PAGE = 1 << 21  # bytes
 MAPPED = 1 << 25  # bytes from which on glibc maps memory anew each time; what is smaller it gives again
 MADV_HUGEPAGE = 14  # Linux's number
+NOISE = 7  # where the noise's begin among the scalars
 
 # The sizes that the compiler goes by where it weighs one loop against another; any others are computed as well. A loop
 # of fewer than SHARED turns is not shared out to threads: here the sum over the blocks of a mean, and over their rest.
@@ -120,6 +122,8 @@ def _example(name, tensor, sizes, stride):
         shape = tensor.shape[0], *sizes[:-1]
     elif name == "norm":
         shape = 3, sizes[1], *(1,) * len(sizes[2:])
+    elif name in ("gain", "decay", "threshold"):  # one value for all, or one a channel
+        shape = (1,) if len(sizes) == 1 else (sizes[1], *(1,) * len(sizes[2:]))
     else:
         shape = tensor.shape
     example = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
@@ -151,12 +155,13 @@ def _madvise():
 # x, noise, grad_spikes: [T, *sizes]    v, grad_v: [*sizes]    mean, deviation: [T], or [T, groups]
 #
 # sizes is (neurons,); (groups, features) for the statistics of several groups; (outer, channels, inner), or
-# (outer, channels), where x is normalised by channel. scalars are those of _scalars.
+# (outer, channels), where x is normalised by channel, or gain, decay or threshold are tensors with a value a channel.
+# scalars are those of _scalars. variant: see _variant.
 
 
 def _draw(kind, x, first, t, seed, scalars):
     """The noise of step t for x ``[1, neurons]``, of which only the size counts; ``first``: its first counter."""
-    return [reference.noise_like(x[0], seed, t, kind, scalars.unbind()[6:], first)]
+    return [reference.noise_like(x[0], seed, t, kind, scalars.unbind()[NOISE:], first)]
 
 
 def _spike(x, noise, scalars, norm):
@@ -168,13 +173,13 @@ def _spike_backward(surrogate, x, grad_spikes, noise, scalars, norm):
     return [grad_spikes[0] * reference.SURROGATES[surrogate](u, scalars[2])]
 
 
-def _scan(soft_reset, firing, x, noise, v, mean, deviation, scalars, norm):
+def _scan(variant, firing, x, noise, v, mean, deviation, scalars, norm, gain, decay, threshold):
     """The spikes of each step, if ``firing``, and the last membrane."""
-    steps = list(_steps(soft_reset, x, noise, v, mean, deviation, scalars, norm))
+    steps = list(_steps(variant, x, noise, v, mean, deviation, scalars, norm, gain, decay, threshold))
     return [*(spiking for _, _, spiking, _ in steps if firing), steps[-1][3]]
 
 
-def _scan_with_statistics(soft_reset, x, noise, v, scalars):
+def _scan_with_statistics(variant, x, noise, v, scalars):
     """A single step, of which mean and deviation are taken first: spikes, membrane, mean, deviation."""
     size, decay = v.shape[-1], scalars[3]
     if v.ndim > 1:
@@ -185,60 +190,109 @@ def _scan_with_statistics(soft_reset, x, noise, v, scalars):
     # decay >= 0 keeps the order, so v itself is reduced
     reduced = decay * (total / size), decay * v.amin(dim=-1), decay * v.amax(dim=-1)
     mean, deviation = reference.finish_statistics(*reduced)
-    ((_, _, *outputs),) = _steps(soft_reset, x, noise, v, mean[None], deviation[None], scalars, None)
+    ((_, _, *outputs),) = _steps(variant, x, noise, v, mean[None], deviation[None], scalars)
     return [*outputs, mean, deviation]
 
 
-def _reverse_scan(soft_reset, surrogate, at, detach_reset, x, grad_spikes, noise, v, grad_v, mean, deviation, scalars,
-                  norm):  # fmt: skip
-    """The gradients of x at each step and of ``v``, back in time. The membranes are computed again from ``v``."""
-    threshold, reset, width, *_ = scalars.unbind()
+def _reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, noise, v, grad_v, mean, deviation, scalars,
+                  norm, gain, decay, threshold):  # fmt: skip
+    """Back in time: the gradients of x at each step; of those of gain, decay and threshold that are wanted, each
+    neuron's share; and of ``v``. The membranes are computed again from ``v``."""
+    _, reset, width, *_ = scalars.unbind()
     grad_v = _zeros(x) if grad_v is None else grad_v
-    steps = list(_steps(soft_reset, x, noise, v, mean, deviation, scalars, norm))
-    grads = []
+    v = _zeros(x) if v is None else v
+    steps = list(_steps(variant, x, noise, v, mean, deviation, scalars, norm, gain, decay, threshold))
+    gain, decay, threshold = _numbers(scalars, gain, decay, threshold)
+    grads, shares = [], [0, 0, 0]
     for i, (still, h, spiking, _) in reversed(list(enumerate(steps))):
-        taken_at = h if at == "membrane" else still + scalars[6]
-        derivative = reference.SURROGATES[surrogate](taken_at - threshold, width)
-        if soft_reset:
-            kept = 1 - (0 if detach_reset else threshold * derivative)
+        before = steps[i - 1][3] if i else v
+
+        def derivative(membrane):
+            return reference.SURROGATES[surrogate](membrane - threshold, width)
+
+        grad = grad_spikes[i]
+        if not variant.reset_delay and not detach_reset:
+            grad = grad + (-threshold if variant.soft_reset else reset - h) * grad_v
+        grad = grad * derivative(h if at == "membrane" else still + scalars[NOISE])
+        spikes = spiking.to(h.dtype)
+        if variant.reset_delay:
+            grad_h = grad + grad_v
+            taken = _spiking(variant, before, threshold).to(h.dtype)
+            moved = 0 if detach_reset else threshold * derivative(before)
+            grad_v = (decay - moved) * grad_h
+            shares[2] = shares[2] - grad - (taken - moved) * grad_h
         else:
-            kept = 1 - spiking.to(h.dtype) + (0 if detach_reset else (reset - h) * derivative)
-        grads.append(grad_spikes[i] * derivative + grad_v * kept)
-        grad_v = _coefficients(i, mean, deviation, scalars)[0] * grads[-1]
-    return [*reversed(grads), grad_v]
+            grad_h = grad + (grad_v if variant.soft_reset else grad_v * (1 - spikes))
+            shares[2] = shares[2] - grad - (spikes * grad_v if variant.soft_reset else 0)
+            grad_v = _coefficients(i, mean, deviation, scalars, decay)[0] * grad_h
+        shares[0] = shares[0] + grad_h * reference.widen(x[i])
+        shares[1] = shares[1] + grad_h * before
+        grads.append(grad_h * gain if variant.scaled else grad_h)
+    return [*reversed(grads), *(share for share, want in zip(shares, wanted) if want), grad_v]
 
 
-def _steps(soft_reset, x, noise, v, mean, deviation, scalars, norm):
+def _steps(variant, x, noise, v, mean, deviation, scalars, norm=None, gain=None, decay=None, threshold=None):
     """Yields (membrane without noise, membrane before the spike, spike, membrane after it) of each step."""
-    threshold, reset, *_ = scalars.unbind()
+    gain, decay, threshold = _numbers(scalars, gain, decay, threshold)
+    reset = scalars[1]
     v = _zeros(x) if v is None else v
     for i in range(x.shape[0]):
-        a, b = _coefficients(i, mean, deviation, scalars)
-        still = _input(i, x, None, norm, a * v + b)
+        a, b = _coefficients(i, mean, deviation, scalars, decay)
+        still = _input(i, x, None, norm, a * v + b, gain if variant.scaled else None)
+        if variant.reset_delay:
+            still = still - torch.where(_spiking(variant, v, threshold), threshold, 0)
         h = still if noise is None else still + noise[i]
-        spiking = h > threshold
-        v = torch.where(spiking, h - threshold if soft_reset else reset, h)
+        spiking = _spiking(variant, h, threshold)
+        if variant.reset_delay:
+            v = h
+        else:
+            v = torch.where(spiking, h - threshold if variant.soft_reset else reset, h)
         yield still, h, spiking, v
+
+
+class _Variant(NamedTuple):
+    """What the options choose of a step's arithmetic."""
+
+    soft_reset: bool
+    inclusive: bool
+    reset_delay: bool
+    scaled: bool  # there is a gain
+
+
+def _variant(o, parameters=None):
+    scaled = o.gain != 1 or (parameters is not None and parameters.gain is not None)
+    return _Variant(o.reset is None, o.inclusive, o.reset_delay, scaled)
+
+
+def _spiking(variant, membrane, threshold):
+    return membrane >= threshold if variant.inclusive else membrane > threshold
+
+
+def _numbers(scalars, gain, decay, threshold):
+    """These, or the numbers in place of those that are no tensors."""
+    gain, decay = scalars[6] if gain is None else gain, scalars[3] if decay is None else decay
+    return gain, decay, scalars[0] if threshold is None else threshold
 
 
 def _zeros(x):
     return torch.zeros_like(reference.widen(x[0]))
 
 
-def _coefficients(i, mean, deviation, scalars):
+def _coefficients(i, mean, deviation, scalars, decay):
     """a and b of step i, to be broadcast over a membrane."""
-    _, _, _, decay, inv_alpha, beta, *_ = scalars.unbind()
     if mean is None:
         return decay, 0
-    a, b = reference.normalisation(mean[i], deviation[i], decay, inv_alpha, beta)
+    a, b = reference.normalisation(mean[i], deviation[i], decay, scalars[4], scalars[5])
     return a.unsqueeze(-1), b.unsqueeze(-1)
 
 
-def _input(i, x, noise, norm, membrane=None):
+def _input(i, x, noise, norm, membrane=None, gain=None):
     """The membrane of step i before its spike: x, normalised, what is left of the last membrane, and noise."""
     h = reference.widen(x[i])
     if norm is not None:
         h = (h - norm[0]) * norm[1] + norm[2]
+    if gain is not None:
+        h = gain * h
     if membrane is not None:
         h = h + membrane
     return h if noise is None else h + noise[i]
@@ -287,15 +341,15 @@ def _parts(sizes, *tensors):
         yield start, (part // row, *sizes[1:]), *flat
 
 
-def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, o):
+def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
     _in_huge_pages(spikes)
     norm = _factors(norm)
-    sizes, rows = _sizes(x, norm, mean), spikes.unbind()
+    sizes, rows = _sizes(x, norm, mean, parameters), spikes.unbind()
     v = _first_membrane(x, initial_state, o)
     for chunk in _chunks(x, o):
         after = _last_membrane(x, final_state, o) if chunk.stop == len(rows) else _membrane(x)
-        inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
-        _run(_scan, (o.reset is None, True), sizes, [*rows[chunk], after], v=v, **inputs)
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        _run(_scan, (_variant(o, parameters), True), sizes, [*rows[chunk], after], v=v, **inputs)
         v = after
 
 
@@ -306,28 +360,41 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
     steps = zip(x.split(1), spikes.unbind(), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
         after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
-        _run(_scan_with_statistics, (o.reset is None,), sizes, [spikes_t, after, *statistics], x=x_t, noise=noise, v=v,
+        _run(_scan_with_statistics, (_variant(o),), sizes, [spikes_t, after, *statistics], x=x_t, noise=noise, v=v,
              scalars=_scalars(o, x.device))  # fmt: skip
         v = after
 
 
-def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm, o):
+def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
+                 parameters, wanted, o):  # fmt: skip
     _in_huge_pages(grad_x)
-    norm = _factors(norm)
-    sizes, rows, chunks = _sizes(x, norm, mean), grad_x.unbind(), _chunks(x, o)
+    norm, variant = _factors(norm), _variant(o, parameters)
+    sizes, rows, chunks = _sizes(x, norm, mean, parameters), grad_x.unbind(), _chunks(x, o)
     starts = [_first_membrane(x, initial_state, o)]
     for chunk in chunks[:-1]:
         starts.append(_membrane(x))
-        inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
-        _run(_scan, (o.reset is None, False), sizes, starts[-1:], v=starts[-2], **inputs)
-    static = o.reset is None, o.surrogate, o.surrogate_at, o.detach_reset
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        _run(_scan, (variant, False), sizes, starts[-1:], v=starts[-2], **inputs)
+    static = variant, o.surrogate, o.surrogate_at, o.detach_reset, wanted
     grad_v = _first_membrane(x, grad_state, o)
+    totals = [0 if want else None for want in wanted]
     for chunk, v in zip(reversed(chunks), reversed(starts)):
         before = _membrane(x) if chunk.start else _last_membrane(x, grad_initial_state, o)
-        inputs = _inputs(chunk, x, mean, deviation, seed, norm, o)
-        _run(_reverse_scan, static, sizes, [*rows[chunk], before], grad_spikes=grad_spikes[chunk], v=v, grad_v=grad_v,
-             **inputs)  # fmt: skip
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        shares = [_membrane(x) for want in wanted if want]
+        _run(_reverse_scan, static, sizes, [*rows[chunk], *shares, before], grad_spikes=grad_spikes[chunk], v=v,
+             grad_v=grad_v, **inputs)  # fmt: skip
+        for i, want in enumerate(wanted):
+            if want:
+                totals[i] = totals[i] + _of_channels(shares.pop(0), sizes)
         grad_v = before
+    return totals
+
+
+def _of_channels(share, sizes):
+    """The sum of each channel's elements; of all of them, where there are no channels."""
+    outer, channels, *inner = sizes if len(sizes) > 1 else (1, 1, *sizes)
+    return share.view(outer, channels, *inner or (1,)).sum((0, 2))
 
 
 def _chunks(x, o):
@@ -338,11 +405,13 @@ def _chunks(x, o):
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
 
 
-def _inputs(chunk, x, mean, deviation, seed, norm, o):
+def _inputs(chunk, x, mean, deviation, seed, norm, parameters, o):
     """What both scans read of some steps beside membranes."""
     if chunk.stop - chunk.start < x.shape[0]:
         x, mean, deviation = (None if tensor is None else tensor[chunk] for tensor in (x, mean, deviation))
     inputs = {"x": x, "noise": _noise(x, seed, o, chunk.start), "mean": mean, "deviation": deviation, "norm": norm}
+    for name in ("gain", "decay", "threshold"):
+        inputs[name] = None if parameters is None else getattr(parameters, name)
     return {**inputs, "scalars": _scalars(o, x.device)}
 
 
@@ -393,9 +462,12 @@ def _membrane(x):
     return torch.empty(x.numel() // x.shape[0], dtype=torch.float32, device=x.device)
 
 
-def _sizes(x, norm, mean=None):
+def _sizes(x, norm, mean=None, parameters=None):
     """The variable sizes of a graph over x ``[T, N, *]``, as they lie in memory: see above."""
     neurons = x.numel() // x.shape[0]
+    if parameters is not None and parameters.count > 1:
+        channels, inner = parameters.count, parameters.stride
+        return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
     if norm is not None:
         channels = norm.shape[1]
         inner = x.stride(2) if channels > 1 else neurons
@@ -430,6 +502,6 @@ def _counter(start, device):
 
 @functools.cache
 def _scalars(o, device):
-    """threshold, reset, the surrogate's width, decay, 1 / alpha, beta, and the noise's."""
-    numbers = o.threshold, o.reset or 0.0, o.surrogate_width, o.decay, o.inv_alpha, o.beta, *o.noise_scalars
+    """threshold, reset, the surrogate's width, decay, 1 / alpha, beta, gain, and the noise's."""
+    numbers = o.threshold, o.reset or 0.0, o.surrogate_width, o.decay, o.inv_alpha, o.beta, o.gain, *o.noise_scalars
     return _constant(numbers, torch.float32, device)

@@ -93,25 +93,40 @@ def run_noisy_spike(input, seed, chosen):
 def lif(
     input: torch.Tensor,
     *,
-    decay: float | None = None,
+    decay: float | torch.Tensor | None = None,
     tau: float | None = None,
-    threshold: float = 1.0,
+    threshold: float | torch.Tensor = 1.0,
     reset: float | None = 0.0,
+    gain: float | torch.Tensor = 1.0,
+    rest: float = 0.0,
+    inclusive: bool = False,
+    reset_delay: bool = False,
     surrogate: str | Surrogate = "atan",
     detach_reset: bool = False,
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
 ):
-    """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3).
+    """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3), with what other libraries' neurons have beside::
+
+        h_t = gain x_t + rest + decay (v_{t-1} - rest)        the membrane before the spike
+        s_t = 1 if h_t > threshold else 0
+        v_t = reset if s_t else h_t                           or, for reset=None: h_t - (threshold - rest) s_t
 
     Args:
         input: ``[T, N, *]``, the weighted input at each step; a tensor expanded over time is read in place.
-        decay: lambda of Eq. (1), in [0, 1]; 0.5 by default.
+        decay: lambda of Eq. (1), in [0, 1]; 0.5 by default. Like threshold and gain it may be a tensor that
+            broadcasts against one time step ``[N, *]``: ``[C, 1, 1]`` for a decay of each channel of images. Tensors
+            have gradients; their values are looked at on a CPU alone.
         tau: the membrane's time constant in steps, instead of decay: decay = 1 - 1/tau.
         threshold: V_th, in units of the membrane potential.
         reset: V_reset, the membrane after a spike; None subtracts the threshold, which must be finite, instead (soft
             reset).
+        gain: a factor of the input; 1 by default.
+        rest: where the membrane leaks to and starts; 0 by default.
+        inclusive: spike at the threshold too, ``h_t >= threshold``.
+        reset_delay: with reset=None, take the threshold off in the next step, after the decay:
+            ``h_t = ... - (threshold - rest) s_{t-1}`` and ``v_t = h_t``. s_0 is what the initial state gives.
         surrogate: a name or a :class:`fastlif.Surrogate`, the derivative used in the backward pass.
         detach_reset: take no gradient through the spike inside the reset.
         initial_state: the membrane before the first step, ``[N, *]``; zeros by default. Differentiable.
@@ -125,23 +140,41 @@ def lif(
         TypeError, ValueError: for wrong arguments.
         RuntimeError: if an explicitly chosen backend cannot run here.
     """
-    chosen = lif_options(decay, tau, threshold, reset, surrogate, detach_reset, backend)
+    number = validation.number_or_given
+    chosen = lif_options(
+        number(decay), tau, number(threshold), reset, number(gain), rest, inclusive, reset_delay, surrogate,
+        detach_reset, backend,
+    )  # fmt: skip
     return_state = validation.check_flag("return_state", return_state)
     validation.check_sequence(input)
     validation.check_initial_state(initial_state, input)
-    spikes, state = run_lif(input, initial_state, return_state, chosen)
+    tensors = {}
+    for name, value in (("gain", gain), ("decay", decay), ("threshold", threshold)):
+        if isinstance(value, torch.Tensor):
+            validation.check_parameter(name, value, input)
+            tensors[name] = value
+    spikes, state = run_lif(input, initial_state, return_state, chosen, **tensors)
     return (spikes, state) if return_state else spikes
 
 
 @once
-def lif_options(decay, tau, threshold, reset, surrogate, detach_reset, backend):
-    return options(**_scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend))
+def lif_options(decay, tau, threshold, reset, gain, rest, inclusive, reset_delay, surrogate, detach_reset, backend):
+    reset_delay = validation.check_flag("reset_delay", reset_delay)
+    values = _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend, reset_delay)
+    rest = validation.check_number("rest", rest, finite=True)
+    values["threshold"] -= rest
+    if values["reset"] is not None:
+        values["reset"] -= rest
+    inclusive = validation.check_flag("inclusive", inclusive)
+    gain = validation.check_gain(gain)
+    return options(**values, gain=gain, rest=rest, inclusive=inclusive, reset_delay=reset_delay)
 
 
-def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend):
+def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend, reset_delay=False):
     decay = validation.check_decay(decay, tau)
-    threshold = validation.check_number("threshold", threshold)
-    reset, detach_reset = validation.check_reset(reset, threshold), validation.check_flag("detach_reset", detach_reset)
+    threshold = validation.check_threshold(threshold)
+    reset = validation.check_reset(reset, threshold, reset_delay)
+    detach_reset = validation.check_flag("detach_reset", detach_reset)
     surrogate = _surrogate_values(surrogate)
     validation.check_choice("backend", backend, BACKENDS)
     return {
@@ -150,13 +183,20 @@ def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend)
     }  # fmt: skip
 
 
-def run_lif(input, initial_state, return_state, chosen):
-    """:func:`lif` with its record of options: (spikes, membrane)."""
+def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, threshold=None):
+    """:func:`lif` with its record of options, and the parameters that are tensors: (spikes, membrane)."""
     backend = choose_backend(chosen.backend, input)
+    if chosen.rest:  # from there the membrane counts
+        initial_state = None if initial_state is None else initial_state - chosen.rest
+        threshold = None if threshold is None else threshold - chosen.rest
     if backend == "reference":
-        spikes, state = reference.lif(input, initial_state, chosen)
+        spikes, state = reference.lif(input, initial_state, chosen, gain, decay, threshold)
     else:
-        spikes, state = scan.lif(input, initial_state, None, None, None, None, return_state, chosen)
+        spikes, state = scan.lif(
+            input, initial_state, None, None, None, None, gain, decay, threshold, return_state, chosen
+        )
+    if chosen.rest and return_state:
+        state = state + chosen.rest
     return mark(spikes, backend), state
 
 
@@ -185,7 +225,7 @@ def noisy_lif(
 
     Args:
         input: ``[T, N, *]``, the weighted input at each step; a tensor expanded over time is read in place.
-        decay, tau, threshold, reset, surrogate, detach_reset, initial_state, return_state: as in :func:`lif`.
+        decay, tau, threshold, reset, surrogate, detach_reset, initial_state, return_state: as in :func:`lif`; numbers.
         alpha: the normalised membrane lies within 1/alpha of beta; ``math.inf`` leaves the membrane out. 1/alpha must
             not exceed the noise's half-range.
         beta: the mean of the normalised membrane.
@@ -261,7 +301,9 @@ def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
         spikes, *others = scan.noisy_lif(input, initial_state, seed, statistics, chosen)
     else:
         mean, deviation = statistics
-        spikes, state = scan.lif(input, initial_state, mean, deviation, seed, None, return_state, chosen)
+        spikes, state = scan.lif(
+            input, initial_state, mean, deviation, seed, None, None, None, None, return_state, chosen
+        )
         others = state, mean, deviation
     return mark(spikes, backend), *others
 

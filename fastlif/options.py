@@ -18,7 +18,11 @@ from fastlif.reference import constant_when_compiling
 
 @dataclass(frozen=True, eq=False)
 class Options:
-    """What a neuron is beside its tensors; the equations' numbers are in units of the membrane potential."""
+    """What a neuron is beside its tensors; the equations' numbers are in units of the membrane potential.
+
+    The threshold and the reset count from the resting potential, as the membrane does where it is computed. A gain, decay
+    or threshold that is a tensor has no number here.
+    """
 
     threshold: float
     noise: str = "none"
@@ -27,10 +31,14 @@ class Options:
     surrogate: str = "atan"
     surrogate_width: float = 2.0
     surrogate_at: str = "membrane"  # or "mean", with noise
+    gain: float = 1.0
     decay: float = 0.0
     inv_alpha: float = 0.0
     beta: float = 0.0
     reset: float | None = 0.0
+    rest: float = 0.0
+    inclusive: bool = False  # a spike at the threshold too
+    reset_delay: bool = False  # the soft reset is taken off a step later, after the decay
     detach_reset: bool = False
     backend: str = "auto"  # on what device: see launchers
 
@@ -80,7 +88,7 @@ def _options(*pairs):
 @functools.lru_cache(maxsize=4096)
 def _kept_options(pairs):
     values = dict(zip(pairs[::2], pairs[1::2]))
-    for name in values.keys() & {"threshold", "surrogate_width", "decay", "inv_alpha", "beta", "reset"}:
+    for name in values.keys() & {"threshold", "surrogate_width", "gain", "decay", "inv_alpha", "beta", "reset", "rest"}:
         values[name] = None if values[name] is None else float.fromhex(values[name])
     values["noise_scalars"] = tuple(map(float.fromhex, values.get("noise_scalars", ())))
     return options_of_text(Options(**values).text)

@@ -10,6 +10,11 @@ One recurrence serves every use, for each neuron and t = 1..T:
 Plain LIF has a_t = decay, b_t = n_t = 0. The single-step neuron has T = 1 and a_t = b_t = 0. The converted neuron
 takes a_t and b_t from the membrane's own statistics, Eq. (6)-(9).
 
+Plain LIF knows more: a gain on x_t; gain, decay and threshold as tensors; "inclusive", a spike at h_t = threshold too;
+and "reset_delay", a soft reset that is taken off a step later, after the decay:
+
+    h_t = gain x_t + decay v_{t-1} - threshold s_{t-1}        v_t = h_t, and s_0 is what v_0 gives
+
 Inputs are ``[T, N, *]`` in any memory layout, ``[N, *]`` for :func:`noisy_spike`. Half precision is widened to
 float32; float64 stays float64. Autograd through these functions defines the gradients; mean and maximum of the
 membrane count as constants there.
@@ -265,22 +270,24 @@ class _Spike(torch.autograd.Function):
     """Heaviside forward, Eq. (2), the surrogate's derivative backward.
 
     It is taken at h, or at the membrane ``at`` if there is one: another tensor, as the compiler allows none twice.
+    A threshold that has a gradient is of h's shape.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(h, at, threshold, width, surrogate):
-        return (h > threshold).to(h.dtype)
+    def forward(h, at, threshold, width, surrogate, inclusive):
+        return (h >= threshold if inclusive else h > threshold).to(h.dtype)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        h, at, *numbers, ctx.surrogate = inputs
+        h, at, *numbers, ctx.surrogate, _ = inputs
         ctx.save_for_backward(h if at is None else at, *numbers)
 
     @staticmethod
     def backward(ctx, grad):
-        return _SpikeGradient.apply(grad, *ctx.saved_tensors, ctx.surrogate), None, None, None, None
+        grad_h = _SpikeGradient.apply(grad, *ctx.saved_tensors, ctx.surrogate)
+        return grad_h, None, -grad_h if ctx.needs_input_grad[2] else None, None, None, None
 
 
 class _SpikeGradient(torch.autograd.Function):
@@ -326,14 +333,31 @@ def noisy_spike(x, seed, options):
     return _Spike.apply(h, at, *_spike_arguments(options)).to(x.dtype)
 
 
-def lif(x, initial_state, options):
-    """Plain LIF, Eq. (1)-(3): ``[T, N, *]`` to (spikes ``[T, N, *]``, last membrane ``[N, *]``)."""
+def lif(x, initial_state, options, gain=None, decay=None, threshold=None):
+    """Plain LIF, Eq. (1)-(3): ``[T, N, *]`` to (spikes ``[T, N, *]``, last membrane ``[N, *]``).
+
+    ``gain``, ``decay`` and ``threshold``, where given, are tensors in place of the options' numbers.
+    """
     v = _first_membrane(x, initial_state)
+    gain, decay = (number if tensor is None else tensor.to(v.dtype)
+                   for tensor, number in ((gain, options.gain), (decay, options.decay)))  # fmt: skip
     spike = _spike_arguments(options)
+    if threshold is None:
+        threshold = options.threshold
+    else:
+        threshold = threshold.to(v.dtype).expand_as(v)
+        spike = threshold, *spike[1:]
     spikes = []
     for x_t in x.unbind(0):
-        h = widen(x_t) + options.decay * v
-        s, v = fire(h, None, spike, options)
+        h = widen(x_t)
+        if not isinstance(gain, float) or gain != 1:
+            h = gain * h
+        h = h + decay * v
+        if options.reset_delay:
+            h = h - threshold * _gate(_Spike.apply(v, None, *spike), options)
+            s, v = _Spike.apply(h, None, *spike), h
+        else:
+            s, v = fire(h, None, spike, options, threshold)
         spikes.append(s.to(x.dtype))
     return _stack(spikes), v
 
@@ -355,7 +379,7 @@ def noisy_lif(x, initial_state, statistics, seed, options):
             mean, deviation = (value[t].reshape(1) for value in statistics)
         a, b = normalisation(mean, deviation, o.decay, o.inv_alpha, o.beta)
         h, at = noisy(widen(x_t) + _per_group(a, v) * v + _per_group(b, v), x_t, seed, t, o)
-        s, v = fire(h, at, spike, o)
+        s, v = fire(h, at, spike, o, o.threshold)
         spikes.append(s.to(x.dtype))
         means.append(mean)
         deviations.append(deviation)
@@ -403,7 +427,8 @@ def _spike_arguments(options):
     """What :class:`_Spike` takes beside membranes. Numbers are tensors without dimensions: ``torch.compile`` loses
     Python's floats inside an autograd function."""
     numbers = options.threshold, options.surrogate_width
-    return *(torch.scalar_tensor(value, dtype=torch.float64, device="cpu") for value in numbers), options.surrogate
+    numbers = (torch.scalar_tensor(value, dtype=torch.float64, device="cpu") for value in numbers)
+    return *numbers, options.surrogate, options.inclusive
 
 
 def _first_membrane(x, initial_state):
@@ -425,13 +450,18 @@ def _per_group(value, v):
     return value.view(-1, *(1,) * (v.ndim - 1))
 
 
-def fire(h, at, spike, options):
+def fire(h, at, spike, options, threshold):
     """The spike, Eq. (2), and the membrane after it, Eq. (3). ``at`` and ``spike``: see :class:`_Spike`."""
     s = _Spike.apply(h, at, *spike)
-    gate = s.detach() if options.detach_reset else s
+    gate = _gate(s, options)
     if options.reset is None:
-        return s, h - options.threshold * gate
+        return s, h - threshold * gate
     return s, _HardReset.apply(h, gate, options.reset)
+
+
+def _gate(s, options):
+    """The spike as the reset sees it."""
+    return s.detach() if options.detach_reset else s
 
 
 class _HardReset(torch.autograd.Function):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 import math
@@ -108,8 +109,20 @@ def check_timesteps(timesteps) -> int:
     return int(timesteps)
 
 
+class Given(enum.Enum):
+    """What stands for a parameter where numbers are checked, if it is a tensor."""
+
+    TENSOR = "a tensor"
+
+
+def number_or_given(value):
+    return Given.TENSOR if isinstance(value, torch.Tensor) else value
+
+
 def check_decay(decay, tau) -> float:
-    """The decay, from whichever of decay and tau was given; 0.5 if neither was."""
+    """The decay, from whichever of decay and tau was given; 0.5 if neither was. 0 stands for a tensor."""
+    if decay is Given.TENSOR and tau is None:
+        return 0.0
     if tau is None:
         decay = check_number("decay", 0.5 if decay is None else decay)
     elif decay is not None:
@@ -124,8 +137,54 @@ def check_decay(decay, tau) -> float:
     return decay
 
 
-def check_reset(reset, threshold: float = 1.0) -> float | None:
+def check_threshold(threshold) -> float:
+    """1 stands for a tensor."""
+    return 1.0 if threshold is Given.TENSOR else check_number("threshold", threshold)
+
+
+def check_gain(gain) -> float:
+    """1 stands for a tensor."""
+    return 1.0 if gain is Given.TENSOR else check_number("gain", gain, finite=True)
+
+
+def check_parameter(name: str, tensor: torch.Tensor, x: torch.Tensor) -> None:
+    """A gain, decay or threshold that is a tensor, for the input x ``[T, N, *]``."""
+    check_dense(name, tensor)
+    check_floating(name, tensor)
+    step = x.shape[1:]
+    sizes = zip(reversed(tensor.shape), reversed(step))
+    if tensor.ndim > len(step) or any(size not in (1, of_step) for size, of_step in sizes):
+        raise ValueError(
+            f"{name} must be a number or a tensor that broadcasts against one time step, {tuple(step)}, got shape "
+            f"{tuple(tensor.shape)}"
+        )
+    check_device(name, tensor, x.device)
+    check_parameter_values(name, tensor)
+
+
+def check_parameter_values(name: str, tensor: torch.Tensor) -> None:
+    """Refuses values that no neuron has: outside of compiled code on a CPU, where looking costs next to nothing."""
+    if torch.compiler.is_compiling() or tensor.device.type != "cpu":
+        return
+    try:
+        with torch.no_grad():
+            low, high = (value.item() for value in tensor.aminmax()) if tensor.numel() else (0.0, 0.0)
+    except RuntimeError:  # under torch.vmap, or without values
+        return
+    if low != low:
+        raise ValueError(f"{name} must hold numbers, and there is NaN in it")
+    if name == "decay" and not 0 <= low <= high <= 1:
+        raise ValueError(f"decay must lie in [0, 1], got values from {low:g} to {high:g}: clamp it")
+    if name == "gain" and not -math.inf < low <= high < math.inf:
+        raise ValueError(f"gain must be finite, got values from {low:g} to {high:g}")
+
+
+def check_reset(reset, threshold: float = 1.0, reset_delay: bool = False) -> float | None:
     """The membrane after a spike; None, which subtracts the threshold, needs a finite one."""
+    if reset_delay and reset is not None:
+        raise ValueError(
+            f"reset_delay subtracts the threshold one step later: give reset=None with it, got reset={reset}"
+        )
     if reset is not None:
         return check_number("reset", reset, finite=True)
     if threshold - threshold != 0:

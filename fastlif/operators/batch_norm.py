@@ -35,7 +35,7 @@ def normalised_neuron(x, norm, seed, timesteps, options):
     """
     if timesteps is None:
         return noisy_spike(x, seed, norm, options)
-    spikes, _ = lif(x.unflatten(0, (timesteps, -1)), None, None, None, seed, norm, False, options)
+    spikes, _ = lif(x.unflatten(0, (timesteps, -1)), None, None, None, seed, norm, None, None, None, False, options)
     return spikes.flatten(0, 1)
 
 
@@ -73,7 +73,9 @@ class BatchNormNeuron(torch.autograd.Function):
             grad = noisy_spike_backward(grad_spikes, x, seed, norm, ctx.options)
         else:
             grad_steps, steps = (tensor.unflatten(0, (ctx.timesteps, -1)) for tensor in (grad_spikes, x))
-            grad, _ = lif_backward(grad_steps, None, steps, None, None, None, seed, norm, ctx.options)
+            grad, *_ = lif_backward(
+                grad_steps, None, steps, None, None, None, seed, norm, None, None, None, 0, ctx.options
+            )
             grad = grad.flatten(0, 1)
         wanted = ctx.needs_input_grad[:3]
         if x.device.type == "cpu" and x.dtype != torch.float32:  # there PyTorch wants all of it in one type

@@ -4,9 +4,14 @@ launches.
 ``mean`` and ``deviation`` are the membrane's statistics, ``[T, groups]``, constants for the gradient; plain LIF has
 none. The converted neuron is ``lif`` where they are given, and ``noisy_lif`` where they are taken as it runs. The
 backward is the same for all: it keeps x, the seed and the statistics, and computes everything else again.
+
+``gain``, ``decay`` and ``threshold`` are tensors in place of the options' numbers, or None; plain LIF alone takes them.
 """
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import torch
 
@@ -26,47 +31,121 @@ def _step_as(state, x):
     return None if state is None else step_as(state, x)
 
 
+# --- Parameters that are tensors ----------------------------------------------------------------------------------
+
+
+class Parameters(NamedTuple):
+    """Tensors that broadcast against a time step, as the launchers take them: ``[count]`` float32 each, or None.
+
+    Element i of a dense time step has the value ``i // stride % count``.
+    """
+
+    gain: torch.Tensor | None
+    decay: torch.Tensor | None
+    threshold: torch.Tensor | None
+    count: int
+    stride: int
+
+
+def _parameters(x, *tensors):
+    """:class:`Parameters` from gain, decay and threshold, for dense steps x; None if all of them are None."""
+    if all(tensor is None for tensor in tensors):
+        return None
+    order, shape, count, stride = _common_layout(x, tensors)
+    flat = (
+        None if tensor is None else tensor.expand(shape).permute(order).reshape(count).float() for tensor in tensors
+    )
+    return Parameters(*flat, count, stride)
+
+
+def _common_layout(x, tensors):
+    """The dimensions of a step in the order of its memory, and the shape that all of the tensors are expanded to: that
+    of the step from the first dimension in which one of them varies to the last, and 1 in the others. Also how many
+    values that is, and how far in memory one lies from the next."""
+    step = x.shape[1:]
+    strides = torch.empty_like(x[0], device="meta").stride()
+    order = sorted(range(len(step)), key=lambda dim: -strides[dim])
+    varies = torch.broadcast_shapes(*(tensor.shape for tensor in tensors if tensor is not None), (1,) * len(step))
+    places = [place for place, dim in enumerate(order) if varies[dim] != 1]
+    inside = order[places[0] : places[-1] + 1] if places else []
+    shape = [step[dim] if dim in inside else 1 for dim in range(len(step))]
+    stride = math.prod(step[dim] for dim in order[places[-1] + 1 :]) if places else 1
+    return order, shape, math.prod(shape), stride
+
+
+def _parameter_gradient(total, x, tensor, tensors):
+    """The gradient of one of the tensors from that of its expanded values, ``[count]``."""
+    order, shape, _, _ = _common_layout(x, tensors)
+    inverse = sorted(range(len(order)), key=lambda place: order[place])
+    expanded = total.view([shape[dim] for dim in order]).permute(inverse)
+    return expanded.sum_to_size((1,) * (expanded.ndim - tensor.ndim) + tensor.shape).reshape(tensor.shape).to(tensor)
+
+
 # --- Backward -----------------------------------------------------------------------------------------------------
 
 
-def _backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, options):
+def _backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, wanted,
+              options):  # fmt: skip
     x = dense_steps(x)
-    grad_x, grad_initial_state = empty_steps(x), _empty_state(x, initial_state is not None)
+    tensors = gain, decay, threshold
+    grad_x, grad_initial_state, *grads = _empty_gradients(x, initial_state, tensors, wanted)
     if x.numel():
-        launchers(options.backend, x).lif_backward(
+        totals = launchers(options.backend, x).lif_backward(
             steps_as(grad_spikes, x), _step_as(grad_state, x), x, _step_as(initial_state, x), grad_x,
-            None if initial_state is None else grad_initial_state, mean, deviation, seed, norm, options,
+            None if initial_state is None else grad_initial_state, mean, deviation, seed, norm,
+            _parameters(x, *tensors), _flags(wanted), options,
         )  # fmt: skip
-    return grad_x, grad_initial_state
+        for i, total in enumerate(totals or ()):
+            if total is not None:
+                grads[i] = _parameter_gradient(total, x, tensors[i], tensors)
+    else:
+        grads = [grad.zero_() for grad in grads]
+    return grad_x, grad_initial_state, *grads
 
 
-def _fake_backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, options):
-    return empty_steps(x), _empty_state(x, initial_state is not None)
+def _empty_gradients(x, initial_state, tensors, wanted):
+    """Of x, the initial membrane and the three tensors; empty where none is wanted."""
+    grads = (torch.empty_like(tensor) if want else x.new_empty(0) for tensor, want in zip(tensors, _flags(wanted)))
+    return empty_steps(x), _empty_state(x, initial_state is not None), *grads
+
+
+def _flags(wanted):
+    """Whether the gradients of gain, decay and threshold are wanted: the bits of a number."""
+    return tuple([bool(wanted >> i & 1) for i in range(3)])
+
+
+def _fake_backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, wanted,
+                   options):  # fmt: skip
+    return _empty_gradients(x, initial_state, (gain, decay, threshold), wanted)
 
 
 lif_backward = operator(
     "lif_backward(Tensor grad_spikes, Tensor? grad_state, Tensor x, Tensor? initial_state, Tensor? mean, "
-    "Tensor? deviation, Tensor? seed, Tensor[]? norm, str options) -> (Tensor, Tensor)",
+    "Tensor? deviation, Tensor? seed, Tensor[]? norm, Tensor? gain, Tensor? decay, Tensor? threshold, int wanted, "
+    "str options) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _backward,
     _fake_backward,
 )
 
 
-def _gradients(ctx, grad_spikes, grad_state):
-    """Those of x and the initial membrane."""
-    x, initial_state, mean, deviation, seed, *norm = ctx.saved_tensors
+def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
+    """Those of x, the initial membrane, gain, decay and threshold."""
+    x, initial_state, mean, deviation, seed, gain, decay, threshold, *norm = ctx.saved_tensors
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(x)
-    grad_x, grad_initial_state = lif_backward(
-        grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm or None, ctx.options
-    )
-    return grad_x, None if initial_state is None else grad_initial_state.to(initial_state.dtype)
+    grad_x, grad_initial_state, *grads = lif_backward(
+        grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm or None, gain, decay, threshold,
+        sum(want << i for i, want in enumerate(wanted)), ctx.options,
+    )  # fmt: skip
+    if initial_state is not None:
+        initial_state = grad_initial_state.to(initial_state.dtype)
+    return grad_x, initial_state, *(grad if want else None for grad, want in zip(grads, wanted))
 
 
 # --- Given statistics, or none ------------------------------------------------------------------------------------
 
 
-def _forward(x, initial_state, mean, deviation, seed, norm, return_state, options):
+def _forward(x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     x = dense_steps(x)
     spikes = torch.empty_like(x) if x.is_contiguous() else empty_steps(x)
     state = _empty_state(x) if return_state else x.new_empty(0)
@@ -74,39 +153,45 @@ def _forward(x, initial_state, mean, deviation, seed, norm, return_state, option
         initial_state = step_as(initial_state, x)
     if x.numel():
         launchers(options.backend, x).lif_forward(
-            x, spikes, initial_state, state if return_state else None, mean, deviation, seed, norm, options
+            x, spikes, initial_state, state if return_state else None, mean, deviation, seed, norm,
+            _parameters(x, gain, decay, threshold), options,
         )  # fmt: skip
     return spikes, state
 
 
-def _fake(x, initial_state, mean, deviation, seed, norm, return_state, options):
+def _fake(x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     return empty_steps(x), _empty_state(x, return_state)
 
 
 def _setup_context(ctx, inputs, output):
-    x, initial_state, mean, deviation, seed, norm, ctx.return_state, ctx.options = inputs
+    x, initial_state, mean, deviation, seed, norm, *tensors, ctx.return_state, ctx.options = inputs
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, initial_state, mean, deviation, seed, *(norm or ()))
+    ctx.save_for_backward(x, initial_state, mean, deviation, seed, *tensors, *(norm or ()))
 
 
-def _inline(x, initial_state, mean, deviation, seed, norm, return_state, options):
+def _lif_gradients(ctx, grad_spikes, grad_state):
+    grad_x, grad_initial_state, *grads = _gradients(
+        ctx, grad_spikes, grad_state if ctx.return_state else None, ctx.needs_input_grad[6:9]
+    )
+    return grad_x, grad_initial_state, *(None,) * 4, *grads, None, None
+
+
+def _inline(x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     if mean is None and norm is None and inlined(x, x.shape[0], options):
-        return reference.lif(x, initial_state, options)
+        return reference.lif(x, initial_state, options, gain, decay, threshold)
 
 
 # (spikes [T, N, *], last membrane [N, *]) of x [T, N, *]; the membrane is empty if it is not wanted. seed is [1] int64,
 # absent without noise; norm is that of operators/batch_norm.py.
 lif = operator(
-    "lif(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, Tensor[]? norm, "
-    "bool return_state, str options) -> (Tensor, Tensor)",
+    "lif(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, Tensor[]? norm, Tensor? gain, "
+    "Tensor? decay, Tensor? threshold, bool return_state, str options) -> (Tensor, Tensor)",
     _forward,
     _fake,
     _setup_context,
-    lambda ctx, grad_spikes, grad_state: (
-        *_gradients(ctx, grad_spikes, grad_state if ctx.return_state else None), *(None,) * 6
-    ),
+    _lif_gradients,
     _inline,
-)  # fmt: skip
+)
 
 
 # --- Statistics taken as the neuron runs --------------------------------------------------------------------------
@@ -136,7 +221,7 @@ def _noisy_setup_context(ctx, inputs, output):
     _, _, mean, deviation = output
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(mean, deviation)
-    ctx.save_for_backward(x, initial_state, mean, deviation, seed)
+    ctx.save_for_backward(x, initial_state, mean, deviation, seed, None, None, None)
 
 
 # (spikes, last membrane, mean, deviation) of x [T, N, *]; statistics is "layer" or "sample".
@@ -146,5 +231,5 @@ noisy_lif = operator(
     _noisy_forward,
     lambda x, initial_state, seed, statistics, options: _empty_outputs(x, statistics),
     _noisy_setup_context,
-    lambda ctx, grad_spikes, grad_state, *_: (*_gradients(ctx, grad_spikes, grad_state), None, None, None),
+    lambda ctx, grad_spikes, grad_state, *_: (*_gradients(ctx, grad_spikes, grad_state)[:2], None, None, None),
 )
