@@ -6,15 +6,16 @@ import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional
 from fastlif.conversion import MultiStep, convert
 from fastlif.fusion import batch_norm_neuron, fuse
-from fastlif.modules import LIF, NoisyLIF, reset
+from fastlif.modules import LIF, NoisyLIF, detach, reset
 from fastlif.packing import packed_spikes
 from fastlif.time_axis import check_time_axis
 from fastlif.types import Noise, Surrogate
+from fastlif.variants import IF, LI, ParametricLIF
 
 # In a checkout the kernels lie beside this folder. A program that is run there finds it before any installed package.
 if not os.path.isdir(os.path.join(__path__[0], "kernels")):
     __path__.append(os.path.dirname(__path__[0]))
 
 __version__ = "0.1.0"
-__all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "check_time_axis", "convert",
-           "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip
+__all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "batch_norm_neuron",
+           "check_time_axis", "convert", "detach", "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip

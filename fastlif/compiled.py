@@ -194,8 +194,8 @@ def _scan_with_statistics(variant, x, noise, v, scalars):
     return [*outputs, mean, deviation]
 
 
-def _reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, noise, v, grad_v, mean, deviation, scalars,
-                  norm, gain, decay, threshold):  # fmt: skip
+def _reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, noise, v, grad_v, mean, deviation,
+                  scalars, norm, gain, decay, threshold):  # fmt: skip
     """Back in time: the gradients of x at each step; of those of gain, decay and threshold that are wanted, each
     neuron's share; and of ``v``. The membranes are computed again from ``v``."""
     _, reset, width, *_ = scalars.unbind()

@@ -122,6 +122,8 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if neuron.stateful or neuron.timesteps is None:
         return False
+    if isinstance(neuron, LIF) and (neuron._parameters or neuron._buffers):  # a gain, decay or threshold
+        return False
     if isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1):
         return False
     if not isinstance(x, torch.Tensor) or x.ndim < 2 or x.shape[1] != batch_norm.num_features or not x.numel():

@@ -22,7 +22,7 @@ from fastlif.backends import BACKENDS
 from fastlif.options import Options
 from fastlif.types import Noise, Surrogate
 
-__all__ = ["LIF", "NoisyLIF", "reset"]
+__all__ = ["LIF", "NoisyLIF", "detach", "reset"]
 
 CALIBRATED = ("calibrated_mean", "calibrated_deviation")
 
@@ -32,6 +32,14 @@ def reset(model: nn.Module) -> None:
     validation.check_module("model", model)
     for neuron in neurons(model):
         neuron.reset()
+
+
+def detach(model: nn.Module) -> None:
+    """Cuts the graph at the membrane of every neuron in ``model`` that keeps it from call to call
+    (``detach_state=False``): gradients reach back to here and no further (truncated backpropagation through time)."""
+    validation.check_module("model", model)
+    for neuron in neurons(model):
+        neuron.states = {call: state.detach() for call, state in neuron.states.items()}
 
 
 def neurons(model: nn.Module) -> list[Neuron]:
@@ -143,18 +151,20 @@ def _end_pass(model, arguments, output):
 class Neuron(nn.Module):
     """What LIF and NoisyLIF share: the time axis, and the membrane carried between calls."""
 
-    def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend):
+    def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
+                 reset_delay=False, detach_state=True):  # fmt: skip
         super().__init__()
         self.timesteps = None if timesteps is None else validation.check_timesteps(timesteps)
         self.decay = validation.check_decay(decay, tau)
-        self.threshold = validation.check_number("threshold", threshold)
-        self.reset_to = validation.check_reset(reset, self.threshold)
+        self.threshold = validation.check_threshold(threshold)
+        self.reset_to = validation.check_reset(reset, self.threshold, reset_delay)
         self.surrogate = Surrogate.of(surrogate)
         self.detach_reset = validation.check_flag("detach_reset", detach_reset)
         self.stateful = validation.check_flag("stateful", stateful)
+        self.detach_state = validation.check_flag("detach_state", detach_state)
         self.backend = validation.check_choice("backend", backend, BACKENDS)
-        # The membrane of each call in a pass, by its number. Detached, in a plain attribute: it never enters the
-        # state_dict, and copies and pickles like any tensor.
+        # The membrane of each call in a pass, by its number. In a plain attribute: it never enters the state_dict,
+        # and copies and pickles like any tensor, without its graph.
         self.states: dict[int, torch.Tensor] = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
         self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
@@ -176,7 +186,8 @@ class Neuron(nn.Module):
         vars(self)["_kept"] = {}  # whatever was set, the records may be others now
 
     def __getstate__(self):
-        return {name: value for name, value in vars(self).items() if name != "_kept"}
+        states = {call: state.detach() for call, state in self.states.items()}
+        return {name: value for name, value in vars(self).items() if name != "_kept"} | {"states": states}
 
     def options(self, single: bool = False) -> Options:
         """The record of what this neuron computes, checked and made once; for a NoisyLIF there is a ``single`` one."""
@@ -298,12 +309,19 @@ class Neuron(nn.Module):
         """The whole neuron in its constructor's words; beyond the equation's numbers, what differs from the default."""
         shown = {"timesteps": self.timesteps, "decay": self.decay, "threshold": self.threshold, "reset": self.reset_to}
         default = NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
-        for name in (*self._shown, "surrogate", "detach_reset", "stateful", "backend"):
-            if getattr(self, name) != getattr(default, name):
-                shown[name] = getattr(self, name)
-        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        for name in (*self._shown, "surrogate", "detach_reset", "stateful", "detach_state", "backend"):
+            value = getattr(self, name)
+            if isinstance(value, torch.Tensor) or value != getattr(default, name):
+                shown[name] = value
+        return ", ".join(f"{name}={_in_words(value)}" for name, value in shown.items())
 
     _shown: tuple[str, ...] = ()
+
+
+def _in_words(value) -> str:
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    return f"{'learned' if value.requires_grad else 'tensor'} {list(value.shape)}"
 
 
 class LIF(Neuron):
@@ -312,12 +330,15 @@ class LIF(Neuron):
     Args:
         timesteps: T, the steps folded into the batch; 1 by default. With None the input and the spikes are
             ``[T, N, *]``, of any T. :class:`fastlif.MultiStep` sets it to a number, as its model's batch is folded.
-        decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.lif`.
-        stateful: begin each call with the membrane that the last one ended with, instead of zero. It is carried
-            detached, so gradients reach back to the start of the call; :func:`fastlif.reset` forgets it. In a model
-            that :func:`fastlif.convert` made or :class:`fastlif.MultiStep` holds, each call of a neuron in a pass of
-            the model has a membrane of its own, as a ReLU may be called for several layers. In other models a neuron
-            has one membrane, for all its calls: give each layer its own neuron.
+        decay, tau, threshold, reset, gain, rest, inclusive, reset_delay, surrogate, detach_reset, backend: as in
+            :func:`fastlif.functional.lif`. An ``nn.Parameter`` given as decay, threshold or gain is learned: a learned
+            decay is clamped to [0, 1], without gradient outside. Any other tensor becomes a buffer.
+        stateful: begin each call with the membrane that the last one ended with, instead of rest; :func:`fastlif.reset`
+            forgets it. In a model that :func:`fastlif.convert` made or :class:`fastlif.MultiStep` holds, each call of
+            a neuron in a pass of the model has a membrane of its own, as a ReLU may be called for several layers. In
+            other models a neuron has one membrane, for all its calls: give each layer its own neuron.
+        detach_state: carry the membrane detached, so that gradients reach back to the start of the call. With False
+            they reach back through all calls, to the last :func:`fastlif.detach` or :func:`fastlif.reset`.
 
     Raises:
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
@@ -327,31 +348,70 @@ class LIF(Neuron):
     @validation.knows_other_names
     def __init__(
         self,
-        timesteps: int = 1,
+        timesteps: int | None = 1,
         *,
-        decay: float | None = None,
+        decay: float | torch.Tensor | None = None,
         tau: float | None = None,
-        threshold: float = 1.0,
+        threshold: float | torch.Tensor = 1.0,
         reset: float | None = 0.0,
+        gain: float | torch.Tensor = 1.0,
+        rest: float = 0.0,
+        inclusive: bool = False,
+        reset_delay: bool = False,
         surrogate: str | Surrogate = "atan",
         detach_reset: bool = False,
         stateful: bool = False,
+        detach_state: bool = True,
         backend: str = "auto",
     ):
-        super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend)
+        number = validation.number_or_given
+        super().__init__(timesteps, number(decay), tau, number(threshold), reset, surrogate, detach_reset, stateful,
+                         backend, reset_delay, detach_state)  # fmt: skip
+        self.gain = validation.check_gain(number(gain))
+        self.rest = validation.check_number("rest", rest, finite=True)
+        self.inclusive = validation.check_flag("inclusive", inclusive)
+        self.reset_delay = validation.check_flag("reset_delay", reset_delay)
+        for name, value in (("gain", gain), ("decay", decay), ("threshold", threshold)):
+            if isinstance(value, torch.Tensor):
+                validation.check_floating(name, value)
+                validation.check_parameter_values(name, value)
+                delattr(self, name)
+                if isinstance(value, nn.Parameter):
+                    self.register_parameter(name, value)
+                else:
+                    self.register_buffer(name, value)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call = self._unfold(input)
         initial_state = self._initial_state(x, call) if self.stateful else None
-        spikes, state = functional.run_lif(x, initial_state, self.stateful, self.options())
+        tensors = self.tensors(x)
+        for name, tensor in tensors.items():
+            validation.check_parameter(name, tensor, x)
+        spikes, state = functional.run_lif(x, initial_state, self.stateful, self.options(), **tensors)
         if self.stateful:
-            self.states[call] = state.detach()
+            self.states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
+    def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Those of gain, decay and threshold that are tensors, as they are used for x ``[T, N, *]``."""
+        if not self._parameters and not self._buffers:
+            return {}
+        tensors = {}
+        for name in ("gain", "decay", "threshold"):
+            tensor = self._parameters.get(name, self._buffers.get(name))
+            if tensor is not None:
+                learned = name == "decay" and name in self._parameters
+                tensors[name] = tensor.clamp(0, 1) if learned else tensor
+        return tensors
+
     def _make_options(self, single):
+        number = validation.number_or_given
         return functional.lif_options(
-            self.decay, None, self.threshold, self.reset_to, self.surrogate, self.detach_reset, self.backend
-        )
+            number(self.decay), None, number(self.threshold), self.reset_to, number(self.gain), self.rest,
+            self.inclusive, self.reset_delay, self.surrogate, self.detach_reset, self.backend,
+        )  # fmt: skip
+
+    _shown = ("gain", "rest", "inclusive", "reset_delay")
 
 
 class NoisyLIF(Neuron):
@@ -368,7 +428,7 @@ class NoisyLIF(Neuron):
         statistics: ``"layer"`` or ``"sample"``. What :meth:`fastlif.MultiStep.calibrate` froze takes precedence; it
             is kept in buffers.
         decay, tau, threshold, reset, surrogate, detach_reset, backend: as in :func:`fastlif.functional.noisy_lif`.
-        stateful: as in :class:`fastlif.LIF`, for the converted neuron.
+        stateful, detach_state: as in :class:`fastlif.LIF`, for the converted neuron.
 
     Raises:
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
@@ -393,9 +453,12 @@ class NoisyLIF(Neuron):
         surrogate: str | Surrogate = "atan",
         detach_reset: bool = False,
         stateful: bool = False,
+        detach_state: bool = True,
         backend: str = "auto",
     ):
-        super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend)
+        super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
+                         detach_state=detach_state)  # fmt: skip
+        self.threshold = validation.check_number("threshold", threshold)
         self.noise = validation.check_type("noise", noise, Noise)
         self.alpha, self.beta = validation.check_normalisation(alpha, beta, noise)
         self.residual = validation.check_choice("residual", residual, validation.RESIDUALS)
@@ -418,7 +481,7 @@ class NoisyLIF(Neuron):
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
         if self.stateful:
-            self.states[call] = state.detach()
+            self.states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
     def _single(self, input) -> bool:

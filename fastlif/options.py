@@ -20,8 +20,8 @@ from fastlif.reference import constant_when_compiling
 class Options:
     """What a neuron is beside its tensors; the equations' numbers are in units of the membrane potential.
 
-    The threshold and the reset count from the resting potential, as the membrane does where it is computed. A gain, decay
-    or threshold that is a tensor has no number here.
+    The threshold and the reset count from the resting potential, as the membrane does where it is computed. A gain,
+    decay or threshold that is a tensor has no number here.
     """
 
     threshold: float

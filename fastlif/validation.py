@@ -99,11 +99,16 @@ def check_module(name: str, value) -> None:
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(value).__name__}")
 
 
+def check_count(name: str, value) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return int(value)
+
+
 def check_timesteps(timesteps) -> int:
-    if isinstance(timesteps, bool) or not isinstance(timesteps, numbers.Integral):
-        raise TypeError(f"timesteps must be an integer, got {type(timesteps).__name__}")
-    if timesteps < 1:
-        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    check_count("timesteps", timesteps)
     if timesteps > LARGEST_TIMESTEPS:
         raise ValueError(f"timesteps must be at most {LARGEST_TIMESTEPS}, got {timesteps}")
     return int(timesteps)

@@ -153,7 +153,7 @@ def test_a_changed_attribute_counts(change):
 
 
 def test_equal_records_are_one():
-    first, second, other = (functional.lif_options(0.5, None, threshold, None, "atan", False, "auto")
+    first, second, other = (functional.lif_options(0.5, None, threshold, None, 1.0, 0.0, False, False, "atan", False, "auto")
                             for threshold in (1.0, 1, 2.0))  # fmt: skip
     assert first is second and other is not first
     assert copy.deepcopy(first) is first and pickle.loads(pickle.dumps(first)) is first
@@ -226,7 +226,7 @@ def test_a_second_derivative_of_a_fused_layer_is_an_error(neuron, wants):
 
 
 def test_a_record_s_text_holds_its_fields_alone():
-    record = functional.lif_options(0.5, None, 1.0, 0.0, "atan", False, "auto")
+    record = functional.lif_options(0.5, None, 1.0, 0.0, 1.0, 0.0, False, False, "atan", False, "auto")
     assert record.text == type(record).text.func(record)
 
 

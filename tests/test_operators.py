@@ -101,7 +101,7 @@ def test_without_noise_the_new_choices_are_none():
     still = fastlif.Noise("none")
     chosen = [(name, fastlif.Surrogate(at=at)) for name in ("independent", "antithetic") for at in ("membrane", "mean")]
     assert len({functional.noisy_spike_options(still, 1.0, surrogate, "auto") for _, surrogate in chosen}) == 1
-    assert len({functional.lif_options(0.5, None, 1.0, 0.0, surrogate, False, "auto") for _, surrogate in chosen}) == 1
+    assert len({functional.lif_options(0.5, None, 1.0, 0.0, 1.0, 0.0, False, False, surrogate, False, "auto") for _, surrogate in chosen}) == 1
     neuron = 0.5, None, 1.0, 0.0, 4.0, 0.5, still, "matched"
     assert len({functional.noisy_lif_options(*neuron, *choices, False, "auto") for choices in chosen}) == 1
 

@@ -114,8 +114,8 @@ def _flags(wanted):
     return tuple([bool(wanted >> i & 1) for i in range(3)])
 
 
-def _fake_backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, wanted,
-                   options):  # fmt: skip
+def _fake_backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold,
+                   wanted, options):  # fmt: skip
     return _empty_gradients(x, initial_state, (gain, decay, threshold), wanted)
 
 

@@ -1,0 +1,141 @@
+"""Neurons that others know by a name: what is special in them, over LIF."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from fastlif import validation
+from fastlif.layout import membrane_dtype
+from fastlif.modules import LIF, Neuron, _in_words
+
+__all__ = ["IF", "LI", "ParametricLIF"]
+
+
+class IF(LIF):
+    """The integrate-and-fire neuron: :class:`fastlif.LIF` without a leak, of decay 1.
+
+    Args:
+        timesteps: as in LIF.
+        keywords: the other arguments of LIF, but for decay and tau.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+    """
+
+    def __init__(self, timesteps: int | None = 1, **keywords):
+        _refuse(keywords, ("decay", "tau"), "IF does not leak and takes no {}: use fastlif.LIF")
+        super().__init__(timesteps, decay=1.0, **keywords)
+
+
+class ParametricLIF(LIF):
+    """:class:`fastlif.LIF` that learns its time constant: with a learned w, decay = 1 - sigmoid(w) and
+    gain = sigmoid(w).
+
+    Args:
+        timesteps: as in LIF.
+        init_tau: the time constant in steps to begin with, more than 1; 2 by default: ``sigmoid(w) = 1 / init_tau``.
+        channels: learn one w for each channel of ``[N, channels, *]``; by default one for the layer.
+        decay_input: with False the gain is 1.
+        keywords: the other arguments of LIF, but for decay, tau and gain.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+    """
+
+    def __init__(
+        self,
+        timesteps: int | None = 1,
+        *,
+        init_tau: float = 2.0,
+        channels: int | None = None,
+        decay_input: bool = True,
+        **keywords,
+    ):
+        _refuse(keywords, ("decay", "tau", "gain"), "ParametricLIF learns it and takes no {}: give init_tau")
+        super().__init__(timesteps, **keywords)
+        init_tau = validation.check_number("init_tau", init_tau, finite=True)
+        if init_tau <= 1:
+            raise ValueError(f"init_tau must be more than 1 step, got {init_tau}")
+        self.decay_input = validation.check_flag("decay_input", decay_input)
+        shape = () if channels is None else (validation.check_count("channels", channels),)
+        self.w = nn.Parameter(torch.full(shape, -math.log(init_tau - 1)))
+
+    @property
+    def decay(self) -> torch.Tensor:
+        """1 - sigmoid(w)."""
+        return 1 - self.w.sigmoid()
+
+    @decay.setter
+    def decay(self, value) -> None:
+        if "w" in self._parameters:
+            raise AttributeError("the decay is learned, 1 - sigmoid(w): set w instead")
+
+    def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        w = self.w.view(-1, *(1,) * (x.ndim - 3)) if self.w.ndim else self.w
+        tensors = super().tensors(x) | {"decay": 1 - w.sigmoid()}
+        return tensors | {"gain": w.sigmoid()} if self.decay_input else tensors
+
+
+class LI(Neuron):
+    """A leaky integrator, to read out a network: the membrane that never spikes, ``v_t = gain x_t + decay v_{t-1}``.
+
+    Takes ``[T*N, *]`` and gives the membrane at every step, ``[T*N, *]`` in the input's dtype.
+
+    Args:
+        timesteps: as in :class:`fastlif.LIF`.
+        decay: in [0, 1], a number or a one-element ``nn.Parameter``, which is learned and clamped; 0.5 by default.
+        tau: the time constant in steps, instead of decay: decay = 1 - 1/tau.
+        gain: a factor of the input; 1 by default.
+        stateful, detach_state: as in LIF.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+    """
+
+    def __init__(
+        self,
+        timesteps: int | None = 1,
+        *,
+        decay: float | nn.Parameter | None = None,
+        tau: float | None = None,
+        gain: float = 1.0,
+        stateful: bool = False,
+        detach_state: bool = True,
+    ):
+        number = validation.number_or_given(decay)
+        super().__init__(timesteps, number, tau, math.inf, 0.0, "atan", False, stateful, "reference",
+                         detach_state=detach_state)  # fmt: skip
+        self.gain = validation.check_number("gain", gain, finite=True)
+        if isinstance(decay, torch.Tensor):
+            if decay.numel() != 1:
+                raise ValueError(f"decay must be a number or have one element, got shape {tuple(decay.shape)}")
+            validation.check_parameter_values("decay", decay)
+            self.decay = decay
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        x, call = self._unfold(input)
+        T, device, dtype = x.shape[0], x.device, membrane_dtype(x)
+        decay = torch.as_tensor(self.decay, dtype=dtype, device=device).reshape(()).clamp(0, 1)
+        t = torch.arange(T, device=device)
+        past = t[:, None] - t  # [T, T]: how many steps ago
+        weights = torch.where(past < 0, 0, decay ** past.clamp(min=0)) * self.gain
+        membranes = (weights @ x.flatten(1).to(dtype)).view(x.shape)
+        state = self._initial_state(x, call) if self.stateful else None
+        if state is not None:
+            membranes = membranes + (decay ** (t + 1)).view(T, *(1,) * (x.ndim - 1)) * state
+        if self.stateful:
+            self.states[call] = membranes[-1].detach() if self.detach_state else membranes[-1]
+        membranes = membranes.to(x.dtype)
+        return membranes if self.timesteps is None else membranes.flatten(0, 1)
+
+    def extra_repr(self) -> str:
+        return f"timesteps={self.timesteps}, decay={_in_words(self.decay)}, gain={self.gain}"
+
+
+def _refuse(keywords, names, sentence) -> None:
+    for name in names:
+        if name in keywords:
+            raise TypeError(sentence.format(name))
