@@ -3,7 +3,8 @@ channel.
 
 Not scale x + shift: where the mean is many times the deviation, the digits of x - mean would be lost in both.
 
-Element i of a dense tensor belongs to channel ``i // channel_stride % channels``. To find that out costs two divisions:
+The parameters of :mod:`fastlif.kernels.lif` that are tensors are found in the same way, a "channel" being whatever has
+one value. Element i of a dense tensor belongs to channel ``i // channel_stride % channels``. To find that out costs two divisions:
 it is done once for each run of neighbours that lie in one channel, or in as many channels one after the other.
 """
 
@@ -22,25 +23,32 @@ def channel_factors(weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, chan
     if RUN == 0:
         return 0.0, 0.0, 0.0
     else:
-        _, start, lane = corner(ROWS, COLS)
-        offsets = start + (along(tl.arange(0, COLS // RUN)[None, :] * RUN) + lane * SUB_BLOCK)
-        # A division of 64 bits takes several times as long. The sum has a type even where numel is 1, a constant.
-        if (tl.program_id(0) + numel).dtype == tl.int32:
-            offsets = offsets.to(tl.int32)
-        # Of each run its channels, or the one that all share.
-        channel = (offsets // channel_stride % channels)[:, :, None]
-        if CHANNELS_LAST:
-            channel = tl.multiple_of(channel + tl.arange(0, RUN)[None, None, :], (1, 1, RUN))
+        channel = channels_of_runs(channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
         scale = tl.load(weight_ptr + channel).to(tl.float32) * tl.load(invstd_ptr + channel)
         return (
-            _of_elements(tl.load(center_ptr + channel), RUN, ROWS, COLS),
-            _of_elements(scale, RUN, ROWS, COLS),
-            _of_elements(tl.load(bias_ptr + channel).to(tl.float32), RUN, ROWS, COLS),
+            of_elements(tl.load(center_ptr + channel), RUN, ROWS, COLS),
+            of_elements(scale, RUN, ROWS, COLS),
+            of_elements(tl.load(bias_ptr + channel).to(tl.float32), RUN, ROWS, COLS),
         )
 
 
 @triton.jit
-def _of_elements(factor, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+def channels_of_runs(channels, channel_stride, numel, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr,
+                     ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Of each run of the tile its channels [ROWS, COLS // RUN, RUN], or the one that all share [.., .., 1]."""
+    _, start, lane = corner(ROWS, COLS)
+    offsets = start + (along(tl.arange(0, COLS // RUN)[None, :] * RUN) + lane * SUB_BLOCK)
+    # A division of 64 bits takes several times as long. The sum has a type even where numel is 1, a constant.
+    if (tl.program_id(0) + numel).dtype == tl.int32:
+        offsets = offsets.to(tl.int32)
+    channel = (offsets // channel_stride % channels)[:, :, None]
+    if CHANNELS_LAST:
+        channel = tl.multiple_of(channel + tl.arange(0, RUN)[None, None, :], (1, 1, RUN))
+    return channel
+
+
+@triton.jit
+def of_elements(factor, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
     """A factor of each run of the tile, or of its elements, as [ROWS, COLS]."""
     return tl.reshape(tl.broadcast_to(factor, [ROWS, COLS // RUN, RUN]), [ROWS, COLS])
 
@@ -70,8 +78,11 @@ def channels_of(norm, x, dim, vector):
         return NO_NORM, {"channels": 1, "channel_stride": 1}, Runs(True, 0)
     channels = len(norm[0])
     stride = channel_stride(x, dim) if channels > 1 else 1
-    runs = Runs(stride == 1, math.gcd(vector, channels if stride == 1 else stride))
-    return dict(zip(NO_NORM, norm)), {"channels": channels, "channel_stride": stride}, runs
+    return dict(zip(NO_NORM, norm)), {"channels": channels, "channel_stride": stride}, runs_of(channels, stride, vector)
+
+
+def runs_of(channels, stride, vector):
+    return Runs(stride == 1, math.gcd(vector, channels if stride == 1 else stride))
 
 
 NO_NORM = dict.fromkeys(("weight_ptr", "bias_ptr", "center_ptr", "invstd_ptr"))

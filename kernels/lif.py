@@ -11,7 +11,14 @@ from typing import NamedTuple
 import torch
 import triton
 import triton.language as tl
-from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
+from fastlif.kernels.batch_norm import (
+    channel_factors,
+    channels_of,
+    channels_of_runs,
+    normalised,
+    of_elements,
+    runs_of,
+)
 from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import ask_first, step_noise
 from fastlif.kernels.surrogate import surrogate_derivative
@@ -27,13 +34,25 @@ def normalisation(mean, deviation, decay, inv_alpha, beta):
 
 
 @triton.jit
-def fire(h, threshold, reset, SOFT_RESET: tl.constexpr):
-    """Whether the neuron spikes, Eq. (2), and its membrane afterwards, Eq. (3)."""
-    spiking = h > threshold
-    if SOFT_RESET:
-        return spiking, h - tl.where(spiking, threshold, 0.0)
+def spikes_at(membrane, threshold, INCLUSIVE: tl.constexpr):
+    """Eq. (2)"""
+    if INCLUSIVE:
+        return membrane >= threshold
     else:
+        return membrane > threshold
+
+
+@triton.jit
+def fire(h, threshold, reset, RESET: tl.constexpr, INCLUSIVE: tl.constexpr = False):
+    """Whether the neuron spikes, Eq. (2), and its membrane afterwards, Eq. (3). RESET is "hard" or "soft"; or
+    "delayed": then the next step takes the threshold off."""
+    spiking = spikes_at(h, threshold, INCLUSIVE)
+    if RESET == "soft":
+        return spiking, h - tl.where(spiking, threshold, 0.0)
+    elif RESET == "hard":
         return spiking, tl.where(spiking, reset, h)
+    else:
+        return spiking, h
 
 
 @triton.jit
@@ -73,13 +92,57 @@ def _load(x_ptr, t, stride_xt, place):
 
 
 @triton.jit
-def _membrane(x, v, t, a, b, place, before, seed, noise_scalars, GIVEN: tl.constexpr, NOISE: tl.constexpr,
+def _parameters(gain_ptr, decay_ptr, threshold_ptr, gain, decay, threshold, channels, channel_stride, numel,
+                CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):  # fmt: skip
+    """Gain, decay and threshold of the tile: the numbers, or what the tensors hold for its elements, [ROWS, COLS].
+    Without runs (RUN = 0) a tensor holds one value."""
+    if gain_ptr is None and decay_ptr is None and threshold_ptr is None:
+        return gain, decay, threshold
+    else:
+        runs = 0
+        if RUN > 0:
+            runs = channels_of_runs(channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+        return (
+            _parameter(gain_ptr, gain, runs, RUN, ROWS, COLS),
+            _parameter(decay_ptr, decay, runs, RUN, ROWS, COLS),
+            _parameter(threshold_ptr, threshold, runs, RUN, ROWS, COLS),
+        )
+
+
+@triton.jit
+def _parameter(ptr, number, runs, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    if ptr is None:
+        return number
+    elif RUN == 0:
+        return tl.load(ptr)
+    else:
+        return of_elements(tl.load(ptr + runs), RUN, ROWS, COLS)
+
+
+@triton.jit
+def _store_share(ptr, share, offsets, mask, RUN: tl.constexpr):
+    """The tile's part of a parameter's gradient: every element's, or their sum where all share one value."""
+    if ptr is not None:
+        if RUN == 0:
+            tl.store(ptr + tl.program_id(0), tl.sum(share))
+        else:
+            tl.store(ptr + offsets, share, mask=mask)
+
+
+@triton.jit
+def _membrane(x, v, t, a, b, gain, threshold, place, before, seed, noise_scalars, GIVEN: tl.constexpr,
+              SCALED: tl.constexpr, RESET: tl.constexpr, INCLUSIVE: tl.constexpr, NOISE: tl.constexpr,
               OVER_TIME: tl.constexpr, RUN: tl.constexpr):  # fmt: skip
     """h_t of the tile, the same without its noise, and the noise, given that of the step ``before``."""
     _, _, counter, counter_high, lane, norm = place
-    still = normalised(x, norm, RUN) + a * v
+    still = normalised(x, norm, RUN)
+    if SCALED:
+        still *= gain
+    still += a * v
     if GIVEN:
         still += b
+    if RESET == "delayed":
+        still -= tl.where(spikes_at(v, threshold, INCLUSIVE), threshold, 0.0)
     if NOISE == "none":
         return still, still, before
     else:
@@ -99,6 +162,9 @@ def _lif_forward_kernel(
     bias_ptr,  # [channels]
     center_ptr,  # [channels] float32, the means
     invstd_ptr,  # [channels] float32
+    gain_ptr,  # [channels] float32, or None: the number; so the next two
+    decay_ptr,
+    threshold_ptr,
     seed_ptr,  # [1] int64, or None without noise
     channels,
     channel_stride,
@@ -108,6 +174,7 @@ def _lif_forward_kernel(
     groups,
     group_size,
     noise_scalars,
+    gain,
     decay,
     inv_alpha,
     beta,
@@ -116,7 +183,9 @@ def _lif_forward_kernel(
     NOISE: tl.constexpr,
     OVER_TIME: tl.constexpr,
     GROUP: tl.constexpr,
-    SOFT_RESET: tl.constexpr,
+    SCALED: tl.constexpr,  # the number is a gain other than 1
+    RESET: tl.constexpr,
+    INCLUSIVE: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
     RUN: tl.constexpr,
     ROWS: tl.constexpr,
@@ -124,9 +193,15 @@ def _lif_forward_kernel(
     VECTOR: tl.constexpr,
 ):
     offsets, counter, counter_high, lane, mask, group = _own_tile(numel, groups, group_size, GROUP, ROWS, COLS, VECTOR)
+    NORM: tl.constexpr = RUN if weight_ptr is not None else 0
     norm = channel_factors(
-        weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
+        weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, NORM, ROWS, COLS
     )  # fmt: skip
+    gain, decay, threshold = _parameters(
+        gain_ptr, decay_ptr, threshold_ptr, gain, decay, threshold, channels, channel_stride, numel, CHANNELS_LAST,
+        RUN, ROWS, COLS,
+    )  # fmt: skip
+    WITH_GAIN: tl.constexpr = SCALED or gain_ptr is not None
     place = (offsets, mask, counter, counter_high, lane, norm)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
@@ -139,9 +214,10 @@ def _lif_forward_kernel(
         x = _load(x_ptr, t, stride_xt, place)
         ask_first(NOISE)
         h, _, n = _membrane(
-            x, v, t, a, b, place, n, seed, noise_scalars, mean_ptr is not None, NOISE, OVER_TIME, RUN
+            x, v, t, a, b, gain, threshold, place, n, seed, noise_scalars, mean_ptr is not None, WITH_GAIN, RESET,
+            INCLUSIVE, NOISE, OVER_TIME, NORM,
         )  # fmt: skip
-        spiking, v = fire(h, threshold, reset, SOFT_RESET)
+        spiking, v = fire(h, threshold, reset, RESET, INCLUSIVE)
         spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
         tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
     if final_state_ptr is not None:
@@ -156,6 +232,9 @@ def _lif_backward_kernel(
     initial_state_ptr,  # [numel] float32, or None for zeros
     grad_x_ptr,  # [T, numel]
     grad_initial_state_ptr,  # [numel] float32, or None
+    grad_gain_ptr,  # of each element [numel], or of each program where RUN is 0, float32; or None; so the next two
+    grad_decay_ptr,
+    grad_threshold_ptr,
     checkpoint_ptr,  # [chunks - 1, numel] float32 scratch, or None where CHUNK is T
     mean_ptr,  # [T, groups] float32, or None for plain LIF
     deviation_ptr,  # [T, groups] float32, or None for plain LIF
@@ -163,6 +242,9 @@ def _lif_backward_kernel(
     bias_ptr,  # [channels]
     center_ptr,  # [channels] float32, the means
     invstd_ptr,  # [channels] float32
+    gain_ptr,  # [channels] float32, or None: the number; so the next two
+    decay_ptr,
+    threshold_ptr,
     seed_ptr,  # [1] int64, or None without noise
     channels,
     channel_stride,
@@ -172,6 +254,7 @@ def _lif_backward_kernel(
     groups,
     group_size,
     noise_scalars,
+    gain,
     decay,
     inv_alpha,
     beta,
@@ -181,7 +264,9 @@ def _lif_backward_kernel(
     NOISE: tl.constexpr,
     OVER_TIME: tl.constexpr,
     GROUP: tl.constexpr,
-    SOFT_RESET: tl.constexpr,
+    SCALED: tl.constexpr,  # the number is a gain other than 1
+    RESET: tl.constexpr,
+    INCLUSIVE: tl.constexpr,
     DETACH_RESET: tl.constexpr,
     SURROGATE: tl.constexpr,
     AT_MEAN: tl.constexpr,  # the surrogate is taken at the membrane's mean over the noise
@@ -193,9 +278,15 @@ def _lif_backward_kernel(
     VECTOR: tl.constexpr,
 ):
     offsets, counter, counter_high, lane, mask, group = _own_tile(numel, groups, group_size, GROUP, ROWS, COLS, VECTOR)
+    NORM: tl.constexpr = RUN if weight_ptr is not None else 0
     norm = channel_factors(
-        weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
+        weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, NORM, ROWS, COLS
     )  # fmt: skip
+    gain, decay, threshold = _parameters(
+        gain_ptr, decay_ptr, threshold_ptr, gain, decay, threshold, channels, channel_stride, numel, CHANNELS_LAST,
+        RUN, ROWS, COLS,
+    )  # fmt: skip
+    WITH_GAIN: tl.constexpr = SCALED or gain_ptr is not None
     place = (offsets, mask, counter, counter_high, lane, norm)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
@@ -218,12 +309,17 @@ def _lif_backward_kernel(
                 a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
                 x = _load(x_ptr, t, stride_xt, place)
                 h, _, n = _membrane(
-                    x, v, t, a, b, place, n, seed, noise_scalars, mean_ptr is not None, NOISE, OVER_TIME, RUN
+                    x, v, t, a, b, gain, threshold, place, n, seed, noise_scalars, mean_ptr is not None, WITH_GAIN,
+                    RESET, INCLUSIVE, NOISE, OVER_TIME, NORM,
                 )  # fmt: skip
-                _, v = fire(h, threshold, reset, SOFT_RESET)
+                _, v = fire(h, threshold, reset, RESET, INCLUSIVE)
             tl.store(checkpoint_ptr + wide(chunk) * numel + offsets, v, mask=mask)
         tl.debug_barrier()
 
+    BEFORE: tl.constexpr = RESET == "delayed" or grad_decay_ptr is not None
+    grad_gain = tl.zeros([ROWS, COLS], tl.float32)
+    grad_decay = tl.zeros([ROWS, COLS], tl.float32)
+    grad_threshold = tl.zeros([ROWS, COLS], tl.float32)
     if grad_state_ptr is None:
         grad_v = tl.zeros([ROWS, COLS], tl.float32)
     else:
@@ -237,6 +333,7 @@ def _lif_backward_kernel(
 
         membranes = ()
         means = ()  # the membranes without their noise, where the surrogate needs them
+        befores = ()  # the membranes after the step before, where a gradient needs them
         drawn = 0.0
         for i in tl.static_range(CHUNK):
             # Past the end, in the last chunk, the last step is computed again and not used.
@@ -244,10 +341,13 @@ def _lif_backward_kernel(
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
             x = _load(x_ptr, t, stride_xt, place)
             h, still, drawn = _membrane(
-                x, v, t, a, b, place, drawn, seed, noise_scalars, mean_ptr is not None, NOISE,
-                "independent" if OVER_TIME == "independent" else "mirrored" if SHARED and i % 2 == 1 else "alone", RUN,
+                x, v, t, a, b, gain, threshold, place, drawn, seed, noise_scalars, mean_ptr is not None, WITH_GAIN,
+                RESET, INCLUSIVE, NOISE,
+                "independent" if OVER_TIME == "independent" else "mirrored" if SHARED and i % 2 == 1 else "alone", NORM,
             )  # fmt: skip
-            _, v = fire(h, threshold, reset, SOFT_RESET)
+            if BEFORE:
+                befores = befores + (v,)
+            _, v = fire(h, threshold, reset, RESET, INCLUSIVE)
             membranes = membranes + (h,)
             if AT_MEAN:
                 means = means + (still,)
@@ -263,17 +363,47 @@ def _lif_backward_kernel(
             else:
                 u = h - threshold
             derivative = surrogate_derivative(u, surrogate_width, SURROGATE)
-            if SOFT_RESET:
-                kept = 1.0 if DETACH_RESET else 1.0 - threshold * derivative
-            else:
-                kept = tl.where(h > threshold, 0.0, 1.0)
-                if not DETACH_RESET:
-                    kept += (reset - h) * derivative
-            grad_spikes = tl.load(grad_spikes_ptr + at, mask=step_mask, other=0.0).to(tl.float32)
-            grad_h = grad_spikes * derivative + grad_v * kept
-            tl.store(grad_x_ptr + at, grad_h.to(grad_x_ptr.dtype.element_ty), mask=step_mask)
+            grad = tl.load(grad_spikes_ptr + at, mask=step_mask, other=0.0).to(tl.float32)
+            if not DETACH_RESET:
+                if RESET == "soft":
+                    grad -= threshold * grad_v
+                elif RESET == "hard":
+                    grad += (reset - h) * grad_v
+            grad *= derivative
+            spiking = tl.where(spikes_at(h, threshold, INCLUSIVE), 1.0, 0.0)
+            grad_h = grad + (grad_v * (1.0 - spiking) if RESET == "hard" else grad_v)
+            grad_x = grad_h * gain if WITH_GAIN else grad_h
+            tl.store(grad_x_ptr + at, grad_x.to(grad_x_ptr.dtype.element_ty), mask=step_mask)
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
-            grad_v = a * grad_h if checkpoint_ptr is None else tl.where(inside, a * grad_h, grad_v)
+            grad_before = a * grad_h
+            if RESET == "delayed":
+                before = befores[CHUNK - 1 - i]
+                taken = tl.where(spikes_at(before, threshold, INCLUSIVE), 1.0, 0.0)
+                if not DETACH_RESET:
+                    moved = threshold * surrogate_derivative(before - threshold, surrogate_width, SURROGATE)
+                    grad_before -= moved * grad_h
+                    taken -= moved
+                of_threshold = grad + taken * grad_h
+            elif RESET == "soft":
+                of_threshold = grad + spiking * grad_v
+            else:
+                of_threshold = grad
+            if checkpoint_ptr is None:
+                counted = grad_h
+                grad_v = grad_before
+            else:  # steps past the end do not count
+                counted = tl.where(inside, grad_h, 0.0)
+                of_threshold = tl.where(inside, of_threshold, 0.0)
+                grad_v = tl.where(inside, grad_before, grad_v)
+            if grad_gain_ptr is not None:
+                grad_gain += counted * _load(x_ptr, t, stride_xt, place).to(tl.float32)
+            if grad_decay_ptr is not None:
+                grad_decay += counted * befores[CHUNK - 1 - i]
+            if grad_threshold_ptr is not None:
+                grad_threshold -= of_threshold
+    _store_share(grad_gain_ptr, grad_gain, offsets, mask, RUN)
+    _store_share(grad_decay_ptr, grad_decay, offsets, mask, RUN)
+    _store_share(grad_threshold_ptr, grad_threshold, offsets, mask, RUN)
     if grad_initial_state_ptr is not None:
         tl.store(grad_initial_state_ptr + offsets, grad_v, mask=mask)
 
@@ -299,13 +429,20 @@ def _forward_tile(numel, group, noise):
     return Tile(8, 128, 2, 2) if even else noise_tile(numel)
 
 
-def _backward_tile(T, numel, group, o):
+def _backward_tile(T, numel, group, o, parameters=None):
     """For T steps of ``numel`` elements and their ``group``.
 
     A thread keeps ROWS * VECTOR membranes of each step of a chunk in its registers: too many, and it spills. Few rows
     draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
-    return _backward_tile_of(T, numel % 16 == 0, group == "element", o)
+    tile = _backward_tile_of(T, numel % 16 == 0, group == "element", o)
+    return tile if parameters is None else _with_parameters(tile)
+
+
+@functools.cache
+def _with_parameters(tile):
+    """Their values, their gradients and the membranes of the steps before need registers too."""
+    return tile._replace(CHUNK=min(tile.CHUNK, 4), ROWS=1, VECTOR=min(tile.VECTOR, 2))
 
 
 @functools.cache
@@ -340,10 +477,11 @@ def _grid(numel, groups, group, tile):
     return groups * tiles * (-(-group_size // elements) + (group_size % elements > 0)), 1, 1
 
 
-def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, o):
+def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
     """Launches the scan over x ``[T, *]``, dense within a step; writes ``spikes``, and ``final_state`` if it is given.
 
     ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. States are ``[*]`` float32 or None.
+    ``parameters`` are those of :mod:`fastlif.operators.scan`, or None.
     """
     T, numel, groups = _counts(x, mean)
     group = _group(numel, groups)
@@ -354,19 +492,29 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
         "initial_state_ptr": initial_state,
         "final_state_ptr": final_state,
     }
-    others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile)
+    others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile)
     tensors.update(others)
     launch(_lif_forward_kernel, _grid(numel, groups, group, tile), tensors, sizes, _constants, o, tile, group, runs)
 
 
-def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm, o):
-    """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given."""
+def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
+                 parameters, wanted, o):  # fmt: skip
+    """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given.
+
+    Returns the gradients of the parameters' gain, decay and threshold, ``[count]`` float32, None where not ``wanted``.
+    """
     T, numel, groups = _counts(x, mean)
     group = _group(numel, groups)
-    tile = _backward_tile(T, numel, group, o)
+    tile = _backward_tile(T, numel, group, o, parameters)
+    programs = _grid(numel, groups, group, tile)
     checkpoint = None
     if T > tile.CHUNK:
         checkpoint = x.new_empty((triton.cdiv(T, tile.CHUNK) - 1, numel), dtype=torch.float32)
+    shares = NO_SHARES
+    if any(wanted):  # one partial sum a program, or an element where there are many values
+        size = numel if parameters.count > 1 else programs[0]
+        shares = {name: x.new_empty(size, dtype=torch.float32) if want else None
+                  for name, want in zip(NO_SHARES, wanted)}  # fmt: skip
     tensors = {
         "grad_spikes_ptr": grad_spikes,
         "grad_state_ptr": grad_state,
@@ -374,12 +522,19 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
         "initial_state_ptr": initial_state,
         "grad_x_ptr": grad_x,
         "grad_initial_state_ptr": grad_initial_state,
+        **shares,
         "checkpoint_ptr": checkpoint,
     }
-    others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile)
+    others, sizes, runs = _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile)
     tensors.update(others)
-    programs = _grid(numel, groups, group, tile)
     launch(_lif_backward_kernel, programs, tensors, sizes, _backward_constants, o, tile, group, runs)
+    if any(wanted):
+        count, stride = (parameters.count, parameters.stride) if parameters.count > 1 else (1, 1)
+        return [None if share is None else share.view(-1, count, stride).sum((0, 2)) for share in shares.values()]
+
+
+NO_SHARES = dict.fromkeys(("grad_gain_ptr", "grad_decay_ptr", "grad_threshold_ptr"))
+NO_PARAMETERS = dict.fromkeys(("gain_ptr", "decay_ptr", "threshold_ptr"))
 
 
 def _counts(x, mean):
@@ -388,10 +543,16 @@ def _counts(x, mean):
     return T, x.numel() // T, 1 if mean is None else mean.shape[1]
 
 
-def _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile):
+def _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile):
     """What both directions take: tensors, sizes, runs of channels."""
     norm, channels, runs = channels_of(norm, x, 2, tile.VECTOR)
-    tensors = {"mean_ptr": mean, "deviation_ptr": deviation, **norm, "seed_ptr": seed}
+    values = NO_PARAMETERS
+    if parameters is not None:
+        *values, count, stride = parameters
+        values = dict(zip(NO_PARAMETERS, values))
+        if count > 1:
+            channels, runs = {"channels": count, "channel_stride": stride}, runs_of(count, stride, tile.VECTOR)
+    tensors = {"mean_ptr": mean, "deviation_ptr": deviation, **norm, **values, "seed_ptr": seed}
     return tensors, {
         **channels,
         "T": T,
@@ -405,6 +566,7 @@ def _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, tile):
 def _constants(o, tile, group, runs):
     return {
         "noise_scalars": o.noise_scalars,
+        "gain": o.gain,
         "decay": o.decay,
         "inv_alpha": o.inv_alpha,
         "beta": o.beta,
@@ -413,7 +575,9 @@ def _constants(o, tile, group, runs):
         "NOISE": o.noise,
         "OVER_TIME": "in turn" if o.over_time == "antithetic" else "independent",
         "GROUP": group,
-        "SOFT_RESET": o.reset is None,
+        "SCALED": o.gain != 1,
+        "RESET": "delayed" if o.reset_delay else "soft" if o.reset is None else "hard",
+        "INCLUSIVE": o.inclusive,
         **runs._asdict(),
         **tile._asdict(),
     }

@@ -67,7 +67,7 @@ def _noisy_lif_steps_kernel(
     NOISE: tl.constexpr,
     OVER_TIME: tl.constexpr,  # "in turn" only where no group lies in two blocks
     PER_SAMPLE: tl.constexpr,
-    SOFT_RESET: tl.constexpr,
+    RESET: tl.constexpr,
     ALONE: tl.constexpr,  # a program owns its whole group
     WHOLE: tl.constexpr,  # groups are whole blocks of memory
     MAX_PROGRAMS: tl.constexpr,
@@ -126,7 +126,7 @@ def _noisy_lif_steps_kernel(
                     low_word, high_word = counter.to(tl.uint32), (counter >> 32).to(tl.uint32)
                     n = step_noise(n, seed, low_word, high_word, t, lane, noise_scalars, NOISE, OVER_TIME)
                     h += n
-                spiking, v = fire(h, threshold, reset, SOFT_RESET)
+                spiking, v = fire(h, threshold, reset, RESET)
                 spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
                 tl.store(spikes_ptr + wide(t) * numel + start + place, spikes, mask=inside)
                 tl.store(state_ptr + start + place, v, mask=inside)
@@ -212,7 +212,7 @@ def _constants(o, over_time, has_state, per_sample, alone, whole, max_programs, 
         "NOISE": o.noise,
         "OVER_TIME": over_time,
         "PER_SAMPLE": per_sample,
-        "SOFT_RESET": o.reset is None,
+        "RESET": "soft" if o.reset is None else "hard",
         "ALONE": alone,
         "WHOLE": whole,
         "MAX_PROGRAMS": max_programs,
