@@ -39,6 +39,7 @@ import torch
 
 from benchmarks.files import write_whole
 from benchmarks.options import UsageError, file_or_folder, make_folder
+from fastlif.operators.scan import Parameters
 from fastlif.options import options
 from fastlif.types import NOISE_KINDS, SURROGATE_WIDTHS
 
@@ -68,7 +69,9 @@ class Case:
     noise: str = "gaussian"
     statistics: str = "layer"  # or "sample", or "none": plain LIF
     T: int = 1
-    reset: str = "hard"  # or "soft"
+    reset: str = "hard"  # or "soft", or "delayed"
+    # "one", "contiguous", "channels_last": decay and threshold are tensors, of one value or as for batch_norm
+    learned: str = "none"
     detach_reset: bool = False
     surrogate: str = "atan"
     at: str = "membrane"  # or "mean": where the surrogate is taken
@@ -88,6 +91,7 @@ class Case:
         else:
             words = [noise, f"per {self.statistics}", f"T = {self.T}", self.reset]
         words += [f"batch norm, {self.batch_norm}"] * (self.batch_norm != "none")
+        words += [f"learned decay and threshold, {self.learned}"] * (self.learned != "none")
         words += ["detached"] * self.detach_reset + ["state"] * self.state
         words += [self.over_time] * (self.over_time != "independent")
         words += [self.surrogate + " at the mean" * (self.at == "mean")] * self.launcher.endswith("backward")
@@ -116,6 +120,10 @@ DEFAULT_CASES = [
     *_vary(_LIF_FORWARD, T=(1, 10)),
     *_vary(_LIF_FORWARD, batch_norm=("contiguous", "channels_last")),
     *_vary(_LIF_BACKWARD, batch_norm=("contiguous", "channels_last")),
+    *_vary(_LIF_FORWARD, learned=("one", "contiguous", "channels_last")),
+    *_vary(_LIF_BACKWARD, learned=("one", "contiguous", "channels_last")),
+    *_vary(_LIF_FORWARD, reset=("delayed",)),
+    *_vary(_LIF_BACKWARD, reset=("delayed",), detach_reset=(False, True)),
     *_vary(_LIF_FORWARD, reset=("soft",), state=(False, True)),
     *_vary(_LIF_BACKWARD, T=(1, 4, 10, 16, LONG)),
     *_vary(_LIF_BACKWARD, detach_reset=(True,), reset=("hard", "soft")),
@@ -146,6 +154,9 @@ def _all_cases() -> Iterator[Case]:
     yield from _vary(_SPIKE_BACKWARD, noise=NOISE_KINDS, batch_norm=norms, size=("usual", "odd"))
     yield from _vary(_LIF_FORWARD, T=(1, 10), batch_norm=norms, size=SIZES)
     yield from _vary(_LIF_BACKWARD, T=(1, 4, 10, 16, LONG), batch_norm=norms, size=("usual", "odd"))
+    learned = {"learned": ("one", *norms), "reset": ("hard", "soft", "delayed")}
+    yield from _vary(_LIF_FORWARD, **learned, T=(1, 10), size=SIZES)
+    yield from _vary(_LIF_BACKWARD, **learned, T=(1, 4, 10, 16, LONG), size=("usual", "odd"))
     yield from _vary(_SPIKE_FORWARD, noise=NOISE_KINDS, size=SIZES)
     yield from _vary(_SPIKE_BACKWARD, noise=NOISE_KINDS, surrogate=SURROGATE_WIDTHS, size=SIZES)
     for noise, statistics in _SCANS:
@@ -179,12 +190,18 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
     size = SIZES[case.size]
     groups = 50 if case.statistics == "sample" else 1
     norm, shape = None, (groups, size // groups // 16 * 16 + size % 2)
+    channels, pixels = {"one": (1, 1), "odd": (43, 5419)}.get(case.size, (64, 32 * 32))  # an odd size's divisors
     if case.batch_norm != "none":
-        channels, pixels = {"one": (1, 1), "odd": (43, 5419)}.get(case.size, (64, 32 * 32))  # an odd size's divisors
-        norm, shape = [empty(channels)] * 4, (size // channels // pixels, channels, pixels)
+        norm = [empty(channels)] * 4
+    if case.batch_norm != "none" or case.learned != "none":
+        shape = size // channels // pixels, channels, pixels
+    parameters = None
+    if case.learned != "none":
+        count, stride = {"one": (1, 1), "contiguous": (channels, pixels), "channels_last": (channels, 1)}[case.learned]
+        parameters = Parameters(None, empty(count), empty(count), count, stride)
 
     def layer(*steps):  # [N, C, *], or [N, *]
-        if case.batch_norm == "channels_last":
+        if "channels_last" in (case.batch_norm, case.learned):
             return empty(*steps, shape[0], shape[2], shape[1], dtype=dtype).transpose(-1, -2)
         return empty(*steps, *shape, dtype=dtype)
 
@@ -193,7 +210,8 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
     seed = None if case.noise == "none" else empty(1, dtype=torch.int64)
     chosen = options(
         threshold=1.0, noise=case.noise, noise_scalars=() if case.noise == "none" else (0.5,) * 9, decay=0.5,
-        inv_alpha=0.25, beta=0.5, reset=0.0 if case.reset == "hard" else None, detach_reset=case.detach_reset,
+        inv_alpha=0.25, beta=0.5, reset=0.0 if case.reset == "hard" else None,
+        reset_delay=case.reset == "delayed", detach_reset=case.detach_reset,
         surrogate=case.surrogate, surrogate_width=SURROGATE_WIDTHS[case.surrogate], surrogate_at=case.at,
         over_time=case.over_time,
     )  # fmt: skip
@@ -206,9 +224,12 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
     elif case.launcher == "noisy_lif_forward":
         launcher(x, spikes, state, empty(*shape), mean, deviation, seed, chosen)
     elif case.launcher == "lif_forward":
-        launcher(x, spikes, state, other_state, mean, deviation, seed, norm, chosen)
+        launcher(x, spikes, state, other_state, mean, deviation, seed, norm, parameters, chosen)
     else:
-        launcher(spikes, other_state, x, state, grad_x, state, mean, deviation, seed, norm, chosen)
+        wanted = (False,) + (parameters is not None,) * 2
+        launcher(
+            spikes, other_state, x, state, grad_x, state, mean, deviation, seed, norm, parameters, wanted, chosen
+        )  # fmt: skip
 
 
 def _capture(case: Case, dtype: torch.dtype):

@@ -3,9 +3,9 @@ channel.
 
 Not scale x + shift: where the mean is many times the deviation, the digits of x - mean would be lost in both.
 
-The parameters of :mod:`fastlif.kernels.lif` that are tensors are found in the same way, a "channel" being whatever has
-one value. Element i of a dense tensor belongs to channel ``i // channel_stride % channels``. To find that out costs two divisions:
-it is done once for each run of neighbours that lie in one channel, or in as many channels one after the other.
+Element i of a dense tensor belongs to channel ``i // channel_stride % channels``. To find that out costs two divisions:
+it is done once for each run of neighbours that lie in one channel, or in as many channels one after the other. The
+parameters of LIF that are tensors are found in the same way: there a channel is whatever has a value of its own.
 """
 
 import math

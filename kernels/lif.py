@@ -316,7 +316,6 @@ def _lif_backward_kernel(
             tl.store(checkpoint_ptr + wide(chunk) * numel + offsets, v, mask=mask)
         tl.debug_barrier()
 
-    BEFORE: tl.constexpr = RESET == "delayed" or grad_decay_ptr is not None
     grad_gain = tl.zeros([ROWS, COLS], tl.float32)
     grad_decay = tl.zeros([ROWS, COLS], tl.float32)
     grad_threshold = tl.zeros([ROWS, COLS], tl.float32)
@@ -331,9 +330,9 @@ def _lif_backward_kernel(
             later_v = tl.load(before, mask=offsets < tl.where(first > 0, numel, 0), other=0.0)
             v = tl.where(first > 0, later_v, first_v)
 
+        begin = v
         membranes = ()
         means = ()  # the membranes without their noise, where the surrogate needs them
-        befores = ()  # the membranes after the step before, where a gradient needs them
         drawn = 0.0
         for i in tl.static_range(CHUNK):
             # Past the end, in the last chunk, the last step is computed again and not used.
@@ -345,8 +344,6 @@ def _lif_backward_kernel(
                 RESET, INCLUSIVE, NOISE,
                 "independent" if OVER_TIME == "independent" else "mirrored" if SHARED and i % 2 == 1 else "alone", NORM,
             )  # fmt: skip
-            if BEFORE:
-                befores = befores + (v,)
             _, v = fire(h, threshold, reset, RESET, INCLUSIVE)
             membranes = membranes + (h,)
             if AT_MEAN:
@@ -376,8 +373,12 @@ def _lif_backward_kernel(
             tl.store(grad_x_ptr + at, grad_x.to(grad_x_ptr.dtype.element_ty), mask=step_mask)
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
             grad_before = a * grad_h
+            if RESET == "delayed" or grad_decay_ptr is not None:  # the membrane after the step before
+                if i < CHUNK - 1:
+                    _, before = fire(membranes[CHUNK - 2 - i], threshold, reset, RESET, INCLUSIVE)
+                else:
+                    before = begin
             if RESET == "delayed":
-                before = befores[CHUNK - 1 - i]
                 taken = tl.where(spikes_at(before, threshold, INCLUSIVE), 1.0, 0.0)
                 if not DETACH_RESET:
                     moved = threshold * surrogate_derivative(before - threshold, surrogate_width, SURROGATE)
@@ -398,7 +399,7 @@ def _lif_backward_kernel(
             if grad_gain_ptr is not None:
                 grad_gain += counted * _load(x_ptr, t, stride_xt, place).to(tl.float32)
             if grad_decay_ptr is not None:
-                grad_decay += counted * befores[CHUNK - 1 - i]
+                grad_decay += counted * before
             if grad_threshold_ptr is not None:
                 grad_threshold -= of_threshold
     _store_share(grad_gain_ptr, grad_gain, offsets, mask, RUN)
@@ -436,13 +437,13 @@ def _backward_tile(T, numel, group, o, parameters=None):
     draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
     tile = _backward_tile_of(T, numel % 16 == 0, group == "element", o)
-    return tile if parameters is None else _with_parameters(tile)
+    return tile if parameters is None else _with_parameters(tile, T)
 
 
 @functools.cache
-def _with_parameters(tile):
-    """Their values, their gradients and the membranes of the steps before need registers too."""
-    return tile._replace(CHUNK=min(tile.CHUNK, 4), ROWS=1, VECTOR=min(tile.VECTOR, 2))
+def _with_parameters(tile, T):
+    """Their values and their gradients need registers too."""
+    return tile._replace(CHUNK=T if tile.CHUNK == T else 4, ROWS=1, VECTOR=min(tile.VECTOR, 2))
 
 
 @functools.cache

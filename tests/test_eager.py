@@ -153,8 +153,8 @@ def test_a_changed_attribute_counts(change):
 
 
 def test_equal_records_are_one():
-    first, second, other = (functional.lif_options(0.5, None, threshold, None, 1.0, 0.0, False, False, "atan", False, "auto")
-                            for threshold in (1.0, 1, 2.0))  # fmt: skip
+    others = 1.0, 0.0, False, False, "atan", False, "auto"
+    first, second, other = (functional.lif_options(0.5, None, threshold, None, *others) for threshold in (1.0, 1, 2.0))
     assert first is second and other is not first
     assert copy.deepcopy(first) is first and pickle.loads(pickle.dumps(first)) is first
     assert options_of_text(first.text) is first

@@ -13,6 +13,7 @@ pytest.importorskip("triton")
 SCALARS = reference.noise_scalars("gaussian", 0.5, 0.5, 4.0)
 SPIKE = options(threshold=1.0, noise="gaussian", noise_scalars=SCALARS, backend="triton").text
 PLAIN = options(threshold=1.0, decay=0.5, backend="triton").text
+DELAYED = options(threshold=1.0, decay=0.5, reset=None, reset_delay=True, inclusive=True, backend="triton").text
 NOISY = options(
     threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.5, reset=None, noise="gaussian", noise_scalars=SCALARS,
     detach_reset=True, backend="triton",
@@ -33,26 +34,33 @@ def arguments(layout):
     statistics = torch.rand(4, 5, device=DEVICE), torch.rand(4, 5, device=DEVICE)
     norm = list(torch.rand(4, 3, device=DEVICE))
     running = torch.rand(3, device=DEVICE), torch.rand(3, device=DEVICE)
+    parameters = [torch.rand(size, 1, 1, device=DEVICE) for size in (1, 3, 3)]
+    learned = [parameter.clone().requires_grad_() for parameter in parameters]
     ops = torch.ops.fastlif
     return {
         "noisy_spike": (ops.noisy_spike, (x[0], seed, None, SPIKE)),
         "noisy_spike_backward": (ops.noisy_spike_backward, (grad[0], x[0], seed, None, SPIKE)),
         "noisy_spike, at the mean": (ops.noisy_spike, (x[0], seed, None, AT_MEAN)),
         "noisy_lif, antithetic": (ops.noisy_lif, (x, state, seed, "layer", ANTITHETIC)),
-        "lif": (ops.lif, (x, state, None, None, None, None, True, PLAIN)),
-        "lif, no state": (ops.lif, (x, None, None, None, None, None, False, PLAIN)),
-        "lif, given statistics": (ops.lif, (x, None, *statistics, seed, None, True, NOISY)),
+        "lif": (ops.lif, (x, state, *(None,) * 7, True, PLAIN)),
+        "lif, no state": (ops.lif, (x, *(None,) * 8, False, PLAIN)),
+        "lif, given statistics": (ops.lif, (x, None, *statistics, seed, *(None,) * 4, True, NOISY)),
         "noisy_spike, normalised": (ops.noisy_spike, (x[0], seed, norm, SPIKE)),
         "noisy_spike_backward, normalised": (ops.noisy_spike_backward, (grad[0], x[0], seed, norm, SPIKE)),
-        "lif, normalised": (ops.lif, (x, None, None, None, None, norm, False, PLAIN)),
+        "lif, normalised": (ops.lif, (x, None, None, None, None, norm, None, None, None, False, PLAIN)),
         "lif_backward, normalised": (
-            ops.lif_backward, (grad, None, x, None, None, None, None, norm, PLAIN),
+            ops.lif_backward, (grad, None, x, None, None, None, None, norm, None, None, None, 0, PLAIN),
         ),
         "batch_statistics": (ops.batch_statistics, (x[0], *running, 0.1, 1e-5)),
         "noisy_lif": (ops.noisy_lif, (x, state, seed, "layer", NOISY)),
         "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", NOISY)),
-        "lif_backward": (ops.lif_backward, (grad, state, x, state, None, None, None, None, PLAIN)),
-        "lif_backward, sample": (ops.lif_backward, (grad, None, x, None, *statistics, seed, None, NOISY)),
+        "lif_backward": (ops.lif_backward, (grad, state, x, state, *(None,) * 7, 0, PLAIN)),
+        "lif, parameters": (ops.lif, (x, state, *(None,) * 4, *learned, True, DELAYED)),
+        "lif, a learned decay": (ops.lif, (x, *(None,) * 6, learned[1], None, False, PLAIN)),
+        "lif_backward, parameters": (
+            ops.lif_backward, (grad, state, x, state, *(None,) * 4, *parameters, 7, DELAYED),
+        ),
+        "lif_backward, sample": (ops.lif_backward, (grad, None, x, None, *statistics, seed, *(None,) * 4, 0, NOISY)),
     }  # fmt: skip
 
 
@@ -101,7 +109,8 @@ def test_without_noise_the_new_choices_are_none():
     still = fastlif.Noise("none")
     chosen = [(name, fastlif.Surrogate(at=at)) for name in ("independent", "antithetic") for at in ("membrane", "mean")]
     assert len({functional.noisy_spike_options(still, 1.0, surrogate, "auto") for _, surrogate in chosen}) == 1
-    assert len({functional.lif_options(0.5, None, 1.0, 0.0, 1.0, 0.0, False, False, surrogate, False, "auto") for _, surrogate in chosen}) == 1
+    assert len({functional.lif_options(0.5, None, 1.0, 0.0, 1.0, 0.0, False, False, surrogate, False, "auto")
+                for _, surrogate in chosen}) == 1  # fmt: skip
     neuron = 0.5, None, 1.0, 0.0, 4.0, 0.5, still, "matched"
     assert len({functional.noisy_lif_options(*neuron, *choices, False, "auto") for choices in chosen}) == 1
 

@@ -42,6 +42,10 @@ FORWARD = [
     ({"launcher": "noisy_lif_forward", "T": 10, "size": "odd"}, 55.5, 40, 12),
     ({"launcher": "noisy_spike_forward", "batch_norm": "contiguous"}, 38.5, 32, 12),
     ({"launcher": "noisy_spike_forward", "batch_norm": "channels_last"}, 38, 96, 24),
+    ({"launcher": "lif_forward", "T": 10, **PLAIN, "learned": "one"}, 8, 32, 64),
+    ({"launcher": "lif_forward", "T": 10, **PLAIN, "learned": "contiguous"}, 8, 32, 48),
+    ({"launcher": "lif_forward", "T": 10, **PLAIN, "learned": "channels_last"}, 8, 32, 32),
+    ({"launcher": "lif_forward", "T": 10, **PLAIN, "reset": "delayed"}, 9.5, 32, 48),
     ({"launcher": "lif_forward", "T": 10, **PLAIN, "batch_norm": "contiguous"}, 10, 24, 48),
     ({"launcher": "lif_forward", "T": 10, **PLAIN, "batch_norm": "channels_last"}, 10, 32, 24),
 ]
@@ -52,6 +56,11 @@ BACKWARD = [
                                   ("fast_sigmoid", 35.5), ("gaussian", 36))
     ),
     ({"launcher": "lif_backward", "T": 1, **PLAIN}, 20, 64, 32),
+    ({"launcher": "lif_backward", "T": 4, **PLAIN, "learned": "one"}, 34, 32, 24),  # 8 more than without
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "one"}, 31, 32, 16),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "contiguous"}, 31.5, 32, 16),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "channels_last"}, 31, 32, 16),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "reset": "delayed"}, 24.5, 64, 32),
     ({"launcher": "lif_backward", "T": 10, **PLAIN}, 25.5, 64, 32),
     ({"launcher": "lif_backward", "T": 32, **PLAIN}, 38, 64, 32),
     ({"launcher": "noisy_spike_backward", "batch_norm": "contiguous"}, 41.5, 32, 12),
@@ -88,6 +97,9 @@ ELSEWHERE = [
     ("sm_90", "fp16", {**MEAN, "T": 16, "state": True}),
     ("sm_80", "fp16", {**MEAN, "T": 4, "state": True}),
     ("sm_90", "bf16", {"launcher": "noisy_spike_backward", "size": "odd"}),
+    ("sm_90", "fp16", {"launcher": "lif_backward", "T": 32, **PLAIN, "learned": "channels_last"}),
+    ("sm_90", "fp32", {"launcher": "lif_backward", "T": 16, **PLAIN, "learned": "contiguous", "reset": "delayed"}),
+    ("sm_80", "fp16", {"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "channels_last"}),
     *(
         (target, "fp16", case)
         for target in ("sm_80", "sm_100", "gfx942")

@@ -154,9 +154,9 @@ def test_scan(T, kind, static, numel):
     chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
     last, grad_initial = (sparse(1, numel, dtype=torch.float32) for _ in range(2))
     with only_owners(parts, numel):
-        kernels.lif_forward(x, spikes, state, last, mean, deviation, seed, None, chosen)
+        kernels.lif_forward(x, spikes, state, last, mean, deviation, seed, None, None, chosen)
         kernels.lif_backward(
-            grad, grad_state, x, state, grad_x, grad_initial, mean, deviation, seed, None, chosen
+            grad, grad_state, x, state, grad_x, grad_initial, mean, deviation, seed, None, None, (False,) * 3, chosen
         )  # fmt: skip
     for part in parts:
         h, v = membranes_of(x[:, 0, part], state[0, part].double(), a, b, part, kind, scalars)
