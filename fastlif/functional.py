@@ -18,6 +18,8 @@ Common to all of them:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from fastlif import reference, validation
@@ -26,7 +28,7 @@ from fastlif.layout import batch_outermost
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
 from fastlif.packing import mark
-from fastlif.types import Noise, Surrogate
+from fastlif.types import OWN, Noise, Surrogate
 
 __all__ = ["lif", "noisy_lif", "noisy_spike"]
 
@@ -37,7 +39,7 @@ def noisy_spike(
     *,
     noise: Noise = Noise(),
     threshold: float = 1.0,
-    surrogate: str | Surrogate = "atan",
+    surrogate: str | Callable | Surrogate = "atan",
     seed: int | torch.Tensor | None = None,
     backend: str = "auto",
 ) -> torch.Tensor:
@@ -47,7 +49,8 @@ def noisy_spike(
         input: ``[N, *]``, the weighted input of each neuron.
         noise: N_noise, by default a truncated Gaussian on [0, 1].
         threshold: V_th, in units of the membrane potential.
-        surrogate: a name or a :class:`fastlif.Surrogate`, the derivative used in the backward pass.
+        surrogate: a name, a :class:`fastlif.Surrogate` or a function of your own, the derivative used in the backward
+            pass.
         seed: an int or a one-element int64 tensor on the input's device; by default drawn from torch's generator.
         backend: see the module.
 
@@ -77,12 +80,14 @@ def noisy_spike_options(noise, threshold, surrogate, backend):
 def _surrogate_values(surrogate, noise="none"):
     surrogate = Surrogate.of(surrogate)
     at = "membrane" if noise == "none" else surrogate.at
-    return {"surrogate": surrogate.name, "surrogate_width": surrogate.width, "surrogate_at": at}
+    return {"surrogate": surrogate.key, "surrogate_width": surrogate.width, "surrogate_at": at}
 
 
 def run_noisy_spike(input, seed, chosen):
     """:func:`noisy_spike` with its record of options."""
     backend = choose_backend(chosen.backend, input)
+    if backend == "triton" and chosen.surrogate in OWN:
+        OWN[chosen.surrogate].triton_function()
     seed = _seed(seed, chosen, input)
     if backend == "reference":
         return mark(reference.noisy_spike(input, seed, chosen), backend)
@@ -101,7 +106,7 @@ def lif(
     rest: float = 0.0,
     inclusive: bool = False,
     reset_delay: bool = False,
-    surrogate: str | Surrogate = "atan",
+    surrogate: str | Callable | Surrogate = "atan",
     detach_reset: bool = False,
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
@@ -127,7 +132,8 @@ def lif(
         inclusive: spike at the threshold too, ``h_t >= threshold``.
         reset_delay: with reset=None, take the threshold off in the next step, after the decay:
             ``h_t = ... - (threshold - rest) s_{t-1}`` and ``v_t = h_t``. s_0 is what the initial state gives.
-        surrogate: a name or a :class:`fastlif.Surrogate`, the derivative used in the backward pass.
+        surrogate: a name, a :class:`fastlif.Surrogate` or a function of your own, the derivative used in the backward
+            pass.
         detach_reset: take no gradient through the spike inside the reset.
         initial_state: the membrane before the first step, ``[N, *]``; zeros by default. Differentiable.
         return_state: also return the membrane after the last step.
@@ -186,6 +192,8 @@ def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend,
 def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, threshold=None):
     """:func:`lif` with its record of options, and the parameters that are tensors: (spikes, membrane)."""
     backend = choose_backend(chosen.backend, input)
+    if backend == "triton" and chosen.surrogate in OWN:
+        OWN[chosen.surrogate].triton_function()
     if chosen.rest:  # from there the membrane counts
         initial_state = None if initial_state is None else initial_state - chosen.rest
         threshold = None if threshold is None else threshold - chosen.rest
@@ -214,7 +222,7 @@ def noisy_lif(
     residual: str = "matched",
     over_time: str = "independent",
     statistics: str | tuple[torch.Tensor, torch.Tensor] = "layer",
-    surrogate: str | Surrogate = "atan",
+    surrogate: str | Callable | Surrogate = "atan",
     detach_reset: bool = False,
     seed: int | torch.Tensor | None = None,
     initial_state: torch.Tensor | None = None,
@@ -292,6 +300,8 @@ def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
     G is 1, or N for ``statistics="sample"``. Given statistics are ``[T, 1]``.
     """
     backend = choose_backend(chosen.backend, input)
+    if backend == "triton" and chosen.surrogate in OWN:
+        OWN[chosen.surrogate].triton_function()
     if statistics == "sample" and not batch_outermost(input):
         input = input.contiguous()  # each sample must be one run of memory
     seed = _seed(seed, chosen, input)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastlif.reference import noise_scalars
+from fastlif.reference import SURROGATES, noise_scalars
 from fastlif.validation import LARGEST, check_choice, check_number, check_positive
 
 NOISE_KINDS = ("gaussian", "uniform", "none")
@@ -17,6 +18,7 @@ SURROGATE_WIDTHS = {
     "gaussian": 0.5,
 }
 SURROGATE_PLACES = ("membrane", "mean")
+OWN: dict[str, Surrogate] = {}  # surrogates that are a user's functions, by the name that records have for them
 
 
 @dataclass(frozen=True)
@@ -87,29 +89,62 @@ class Surrogate:
 
     Args:
         name: ``"atan"`` (default), ``"sigmoid"``, ``"rectangular"``, ``"triangular"``, ``"fast_sigmoid"`` or
-            ``"gaussian"``; the formulas are in :mod:`fastlif.reference`.
-        width: its parameter w; by default 2, 4, 1, 1, 25 and 0.5, in that order.
+            ``"gaussian"``; the formulas are in :mod:`fastlif.reference`. Or a function ``(u, width) -> derivative`` of
+            your own, in PyTorch's operations: it gets u of a membrane's shape, and width as a tensor without
+            dimensions. Define it once, outside of loops: each function is compiled for, and kept.
+        width: its parameter w; by default 2, 4, 1, 1, 25 and 0.5, in that order, and 1 for a function.
         at: ``"membrane"`` (default) or ``"mean"``; without noise the two are one.
+        triton: for a function of your own, the same as a ``triton.jit`` function of (u, width), which the backend
+            "triton" needs.
 
     Raises:
         ValueError: for an unknown name or place, or ``width <= 0``.
     """
 
-    name: str = "atan"
+    name: str | Callable = "atan"
     width: float | None = None
     at: str = "membrane"
+    triton: Callable | None = None
 
     def __post_init__(self):
-        check_choice("surrogate", self.name, tuple(SURROGATE_WIDTHS))
-        width = SURROGATE_WIDTHS[self.name] if self.width is None else self.width
+        own = callable(self.name)
+        if not own:
+            check_choice("surrogate", self.name, tuple(SURROGATE_WIDTHS))
+            if self.triton is not None:
+                raise ValueError(f"triton belongs to a surrogate of your own, got it with the name {self.name!r}")
+        width = SURROGATE_WIDTHS.get(self.name, 1.0) if self.width is None else self.width
         object.__setattr__(self, "width", check_positive("surrogate width", width))
         check_choice("surrogate at", self.at, SURROGATE_PLACES)
+        object.__setattr__(self, "key", _own_key(self) if own else self.name)
+
+    def __reduce__(self):  # a function is known in the process that it comes to as well
+        return type(self), (self.name, self.width, self.at, self.triton)
 
     @classmethod
-    def of(cls, value: Surrogate | str) -> Surrogate:
-        """``value`` itself, or the surrogate of that name with its default width."""
+    def of(cls, value: Surrogate | Callable | str) -> Surrogate:
+        """``value`` itself, or the surrogate of that name or function with its default width."""
         if isinstance(value, cls):
             return value
-        if isinstance(value, str):
+        if isinstance(value, str) or (callable(value) and not isinstance(value, type)):
             return cls(value)
-        raise TypeError(f"surrogate must be a name or a fastlif.Surrogate, got {type(value).__name__}")
+        raise TypeError(f"surrogate must be a name, a function or a fastlif.Surrogate, got {type(value).__name__}")
+
+    def triton_function(self) -> Callable:
+        """What the kernels call for a function of a user's own."""
+        if self.triton is None:
+            raise RuntimeError(
+                f"the surrogate {self.key!r} is a function of PyTorch, which Triton's kernels cannot call: give the "
+                "same as a Triton function, Surrogate(function, triton=...), or choose backend=\"compiled\" or "
+                "\"reference\""
+            )
+        return self.triton
+
+
+def _own_key(surrogate: Surrogate) -> str:
+    """The name that records have for a function: always the same for the same function."""
+    for key, known in OWN.items():
+        if known.name is surrogate.name and known.triton is surrogate.triton:
+            return key
+    key = f"{getattr(surrogate.name, '__qualname__', type(surrogate.name).__name__)} ({len(OWN)})"
+    OWN[key], SURROGATES[key] = surrogate, surrogate.name
+    return key

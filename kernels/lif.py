@@ -21,7 +21,7 @@ from fastlif.kernels.batch_norm import (
 )
 from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import ask_first, step_noise
-from fastlif.kernels.surrogate import surrogate_derivative
+from fastlif.kernels.surrogate import in_triton, surrogate_derivative
 from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, grid, noise_tile, span, tile, wide
 
 
@@ -585,5 +585,6 @@ def _constants(o, tile, group, runs):
 
 
 def _backward_constants(o, tile, group, runs):
-    backward = {"surrogate_width": o.surrogate_width, "DETACH_RESET": o.detach_reset, "SURROGATE": o.surrogate}
+    surrogate = in_triton(o.surrogate)
+    backward = {"surrogate_width": o.surrogate_width, "DETACH_RESET": o.detach_reset, "SURROGATE": surrogate}
     return _constants(o, tile, group, runs) | backward | {"AT_MEAN": o.surrogate_at == "mean"}

@@ -8,7 +8,7 @@ import triton.language as tl
 from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
 from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import ask_first, draw_noise
-from fastlif.kernels.surrogate import surrogate_derivative
+from fastlif.kernels.surrogate import in_triton, surrogate_derivative
 from fastlif.kernels.tile import grid, noise_tile, tile
 
 
@@ -119,4 +119,4 @@ def _constants(o, tile, runs):
 
 
 def _backward_constants(o, tile, runs):
-    return {**_constants(o, tile, runs), "surrogate_width": o.surrogate_width, "SURROGATE": o.surrogate}
+    return {**_constants(o, tile, runs), "surrogate_width": o.surrogate_width, "SURROGATE": in_triton(o.surrogate)}
