@@ -1,0 +1,299 @@
+"""LIF with what other libraries' neurons have: gain, decay and threshold as tensors, rest, inclusive firing, a delayed
+reset, surrogates of a user's own. Every backend against the equations in float64."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from helpers import DEVICE, relative_error, weighted_gradients
+from torch import nn
+
+import fastlif
+from fastlif import compiled
+from fastlif.functional import lif, noisy_spike
+
+BACKENDS = ["reference", "compiled", "triton"]
+STEP = (2, 6, 5, 7)  # [N, C, H, W]
+SHAPES = {"one": (), "channels": (6, 1, 1), "neurons": (6, 5, 7), "rows": (1, 5, 1), "samples": (2, 1, 1, 1)}
+NEURONS = {
+    "hard": {"reset": 0.2},
+    "hard, rest": {"reset": -0.1, "rest": 0.3},
+    "soft": {"reset": None},
+    "soft, detached": {"reset": None, "detach_reset": True, "inclusive": True},
+    "delayed": {"reset": None, "reset_delay": True},
+    "delayed, detached": {"reset": None, "reset_delay": True, "detach_reset": True},
+}
+
+
+@pytest.fixture(autouse=True)
+def needs_triton(request):
+    if "triton" in request.node.name:
+        pytest.importorskip("triton")
+
+
+def literal(x, state, gain, decay, threshold, reset, rest=0.0, inclusive=False, reset_delay=False, detach_reset=False):
+    """The docstring of functional.lif. A spike's derivative is that of a sigmoid of four times its argument."""
+
+    def spike(h):
+        smooth = torch.sigmoid(4 * (h - threshold))
+        return (h >= threshold if inclusive else h > threshold).double() + smooth - smooth.detach()
+
+    x, v = x.double(), rest + torch.zeros_like(x[0]).double() if state is None else state.double()
+    gain, decay, threshold = (value.double() for value in (gain, decay, threshold))
+    spikes, membranes = [], []
+    for x_t in x:
+        h = gain * x_t + rest + decay * (v - rest)
+        if reset_delay:
+            s = spike(v)
+            h = h - (threshold - rest) * (s.detach() if detach_reset else s)
+        s = spike(h)
+        kept = s.detach() if detach_reset else s
+        v = h if reset_delay else h - (threshold - rest) * kept if reset is None else h * (1 - kept) + reset * kept
+        spikes.append(s)
+        membranes.append(h.detach())
+    return torch.stack(spikes), v, torch.stack(membranes)
+
+
+def drawn(T, shape, layout="contiguous", seed=0):
+    """x, the initial membrane, and gain, decay and threshold of that shape."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rand(*shape):
+        return torch.rand(shape, generator=generator).to(DEVICE)
+
+    x = 3 * rand(T, *STEP) - 0.8
+    if layout == "channels_last":
+        x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    return [x, 2 * rand(*STEP) - 0.5, 0.5 + rand(*shape), rand(*shape), 0.6 + 0.6 * rand(*shape)]
+
+
+def check(backend, T, shape, layout="contiguous", **neuron):
+    tensors = drawn(T, shape, layout)
+    leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+    x, state, gain, decay, threshold = leaves
+    spikes, v = lif(x, initial_state=state, gain=gain, decay=decay, threshold=threshold, surrogate="sigmoid",
+                    return_state=True, backend=backend, **neuron)  # fmt: skip
+    gradients = weighted_gradients([spikes, v], leaves)
+    others = [tensor.clone().requires_grad_() for tensor in tensors]
+    expected, last, membranes = literal(*others, **neuron)
+    assert ((membranes - tensors[4]).abs() > 2e-6).all(), "no membrane is at the threshold, where rounding decides"
+    assert torch.equal(spikes, expected.float()) and 0.1 < spikes.mean() < 0.9
+    torch.testing.assert_close(v.double(), last, rtol=1e-5, atol=1e-5)
+    for name, mine, theirs in zip(("x", "state", "gain", "decay", "threshold"), gradients,
+                                  weighted_gradients([expected, last], others)):  # fmt: skip
+        assert mine.shape == theirs.shape and relative_error(mine, theirs) < 1e-5, name
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_neurons(backend, neuron):
+    check(backend, 3, SHAPES["channels"], **NEURONS[neuron])
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_shapes(backend, shape, layout):
+    check(backend, 3, SHAPES[shape], layout, **NEURONS["soft"])
+
+
+@pytest.mark.parametrize("neuron", ["hard", "delayed"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_long_sequences(backend, neuron, monkeypatch):
+    """Walked through in parts, of which the last is not full."""
+    monkeypatch.setattr(compiled, "MAX_UNROLL", 3)
+    check(backend, 5 if backend == "compiled" else 21, SHAPES["channels"], **NEURONS[neuron])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_of_them(backend):
+    """The others are numbers, and only the wanted gradients are made."""
+    x, _, _, decay, _ = drawn(4, ())
+    decay.requires_grad_()
+    spikes = lif(x, decay=decay, threshold=0.8, gain=1.5, backend=backend, surrogate="sigmoid")
+    expected, _, _ = literal(x, None, torch.tensor(1.5), decay, torch.tensor(0.8), 0.0)
+    assert torch.equal(spikes, expected.float())
+    (mine,), (theirs,) = (weighted_gradients([each], [decay]) for each in (spikes, expected))
+    assert relative_error(mine, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inclusive(backend, inclusive):
+    x = torch.full((1, 2, 3), 1.0, device=DEVICE)
+    assert bool(lif(x, inclusive=inclusive, backend=backend).all()) == inclusive
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_numbers_are_as_their_tensors(backend):
+    x = drawn(4, ())[0]
+    numbers = {"decay": 0.75, "threshold": 0.5, "gain": 1.25}
+    tensors = {name: torch.tensor(value, device=DEVICE) for name, value in numbers.items()}
+    spikes, state = lif(x, return_state=True, backend=backend, **numbers)
+    others, other = lif(x, return_state=True, backend=backend, **tensors)
+    assert torch.equal(spikes, others) and torch.equal(state, other)
+
+
+def test_the_same_gradients_from_run_to_run():
+    leaves = [tensor.requires_grad_() for tensor in drawn(3, (6, 1, 1))]
+
+    def run():
+        x, state, gain, decay, threshold = leaves
+        spikes = lif(x, initial_state=state, gain=gain, decay=decay, threshold=threshold)
+        return weighted_gradients([spikes], leaves)
+
+    assert all(torch.equal(first, second) for first, second in zip(run(), run()))
+
+
+# --- Surrogates of a user's own -----------------------------------------------------------------------------------
+
+
+def exponential(u, width):
+    return torch.exp(-width * u.abs())
+
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:
+    in_triton = None
+else:
+
+    @triton.jit
+    def in_triton(u, width):
+        return tl.exp(-width * tl.abs(u))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_own_surrogate(backend):
+    x = torch.linspace(-1, 3, 200, device=DEVICE).view(1, 4, 50).requires_grad_()
+    surrogate = fastlif.Surrogate(exponential, 2.0, triton=in_triton)
+    for spikes in (lif(x, surrogate=surrogate, backend=backend),
+                   noisy_spike(x, surrogate=surrogate, backend=backend, noise=fastlif.Noise("none"))):  # fmt: skip
+        (grad,) = torch.autograd.grad(spikes.sum(), x)
+        torch.testing.assert_close(grad, torch.exp(-2 * (x - 1).abs()))
+
+
+def test_own_surrogate_without_triton_s():
+    pytest.importorskip("triton")
+    x = torch.zeros(1, 2, device=DEVICE)
+    for function in (lif, noisy_spike):
+        with pytest.raises(RuntimeError, match="exponential.*Triton's kernels cannot call.*triton="):
+            function(x, surrogate=exponential, backend="triton")
+
+
+def test_own_surrogates_are_known_by_their_function():
+    mine = fastlif.Surrogate(exponential)
+    assert mine.width == 1.0 and fastlif.Surrogate.of(exponential) == mine
+    assert mine.key == fastlif.Surrogate(exponential, 3.0).key != fastlif.Surrogate(exponential, triton=in_triton).key
+    for again in (copy.deepcopy(mine), pickle.loads(pickle.dumps(mine))):
+        assert again == mine and again.key == mine.key
+
+
+# --- Modules ------------------------------------------------------------------------------------------------------
+
+
+def test_learned_parameters_are_the_module_s():
+    neuron = fastlif.LIF(3, decay=nn.Parameter(torch.full((6, 1, 1), 0.5)), threshold=torch.full((6, 1, 1), 0.7))
+    assert list(dict(neuron.named_parameters())) == ["decay"] and list(neuron.state_dict()) == ["decay", "threshold"]
+    x, *_ = drawn(3, ())
+    neuron.to(DEVICE)(x.flatten(0, 1)).sum().backward()
+    assert neuron.decay.grad.abs().sum() > 0
+    assert "decay=learned [6, 1, 1], threshold=tensor [6, 1, 1]" in repr(neuron)
+    assert neuron.half().threshold.dtype == torch.float32
+
+
+@pytest.mark.parametrize("value, used", [(-0.25, 0.0), (1.5, 1.0)])
+def test_a_learned_decay_is_clamped(value, used):
+    x, *_ = drawn(3, ())
+    neuron = fastlif.LIF(None, decay=nn.Parameter(torch.tensor(0.5, device=DEVICE)), backend="reference")
+    with torch.no_grad():
+        neuron.decay.fill_(value)
+    spikes = neuron(x)
+    assert torch.equal(spikes, lif(x, decay=used, backend="reference"))
+    spikes.sum().backward()
+    assert neuron.decay.grad == 0
+
+
+def test_integrate_and_fire():
+    x, *_ = drawn(3, ())
+    assert torch.equal(fastlif.IF(None)(x), lif(x, decay=1.0))
+
+
+@pytest.mark.parametrize("channels", [None, 6])
+@pytest.mark.parametrize("decay_input", [True, False])
+def test_parametric_lif(channels, decay_input):
+    x, *_ = drawn(4, ())
+    neuron = fastlif.ParametricLIF(None, init_tau=4.0, channels=channels, decay_input=decay_input, threshold=0.4)
+    spikes = neuron.to(DEVICE)(x)
+    assert torch.equal(spikes, lif(x, tau=4.0, gain=0.25 if decay_input else 1.0, threshold=0.4))
+    w = neuron.w.detach().clone().requires_grad_()
+    rate = w.sigmoid() if channels is None else w.sigmoid().view(-1, 1, 1)
+    others = lif(x, decay=1 - rate, gain=rate if decay_input else 1.0, threshold=0.4)
+    (mine,), (theirs,) = weighted_gradients([spikes], [neuron.w]), weighted_gradients([others], [w])
+    assert mine.shape == w.shape and mine.abs().sum() > 0
+    torch.testing.assert_close(mine, theirs)
+    with pytest.raises(AttributeError, match="set w instead"):
+        neuron.decay = 0.5
+
+
+@pytest.mark.parametrize("timesteps", [None, 4])
+@pytest.mark.parametrize("decay", [0.0, 0.75, 1.0])
+def test_leaky_integrator(decay, timesteps):
+    x, *_ = drawn(8, ())
+    neuron = fastlif.LI(timesteps, decay=decay, gain=0.5, stateful=True)
+    v, expected = torch.zeros(STEP, device=DEVICE), []
+    for x_t in x:
+        v = 0.5 * x_t + decay * v
+        expected.append(v)
+    parts = [part if timesteps is None else part.flatten(0, 1) for part in x.split(4)]
+    membranes = torch.cat([neuron(part) for part in parts])
+    torch.testing.assert_close(membranes.view(x.shape), torch.stack(expected))
+
+
+def test_leaky_integrator_learns_its_decay():
+    x, *_ = drawn(5, ())
+    neuron = fastlif.LI(None, decay=nn.Parameter(torch.tensor(0.6))).to(DEVICE)
+    (mine,) = weighted_gradients([neuron(x)], [neuron.decay])
+    v, expected, decay = torch.zeros(STEP, device=DEVICE), [], torch.tensor(0.6, device=DEVICE, requires_grad=True)
+    for x_t in x:
+        v = x_t + decay * v
+        expected.append(v)
+    (theirs,) = weighted_gradients([torch.stack(expected)], [decay])
+    torch.testing.assert_close(mine, theirs)
+
+
+# --- Truncated backpropagation ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [fastlif.LIF, fastlif.LI, fastlif.ParametricLIF], ids=lambda make: make.__name__)
+def test_the_graph_is_kept_from_call_to_call(make):
+    """A loop of single steps has the gradients of one call; detach cuts it, and by default every call does."""
+    x = drawn(4, ())[0].requires_grad_()
+    backend = {} if make is fastlif.LI else {"backend": "reference", "threshold": 0.6}
+    whole = make(None, **backend)(x)
+    (expected,) = weighted_gradients([whole], [x])
+    looped = make(None, stateful=True, detach_state=False, **backend)
+    spikes = torch.cat([looped(x_t[None]) for x_t in x])
+    torch.testing.assert_close(spikes, whole)
+    torch.testing.assert_close(weighted_gradients([spikes], [x])[0], expected)
+
+    fastlif.reset(looped)
+    parts = [looped(x[:2])]
+    fastlif.detach(looped)
+    parts.append(looped(x[2:]))
+    (cut,) = torch.autograd.grad(parts[1].sum(), x)
+    assert cut[:2].abs().sum() == 0 < cut[2:].abs().sum()
+    by_default = make(None, stateful=True, **backend)
+    by_default(x[:2])
+    (other,) = torch.autograd.grad(by_default(x[2:]).sum(), x)
+    assert torch.equal(other, cut)
+
+
+def test_a_neuron_with_a_graph_is_copied_and_pickled():
+    neuron = fastlif.LIF(stateful=True, detach_state=False, backend="reference")
+    neuron(torch.rand(3, 4, requires_grad=True))
+    assert neuron.states[0].requires_grad
+    for again in (copy.deepcopy(neuron), pickle.loads(pickle.dumps(neuron))):
+        assert torch.equal(again.states[0], neuron.states[0]) and not again.states[0].requires_grad
