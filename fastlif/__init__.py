@@ -4,9 +4,10 @@ import os
 
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional
-from fastlif.conversion import MultiStep, convert
+from fastlif.conversion import convert
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, reset
+from fastlif.multistep import MultiStep
 from fastlif.packing import packed_spikes
 from fastlif.time_axis import check_time_axis
 from fastlif.types import Noise, Surrogate

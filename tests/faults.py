@@ -425,11 +425,7 @@ MODULES = [
      "test_bad_inputs.py::test_a_bad_call_is_refused"),
 ]
 
-_MEAN = "test_passes.py::test_calibration_is_the_mean_over_batches_of_each_step_and_call"
 CONVERSION = [
-    ("MultiStep's over_time is ignored",
-     "over_time=over_time, statistics",
-     "statistics", "test_conversion.py::test_antithetic_noise_of_a_converted_network"),
     ("convert changes the model", "model = _copy(model)\n    left", "left",
      "test_conversion.py::test_torchvision_models[resnet18-9]"),
     ("a neuron for each use of a shared ReLU", "if child not in swapped:", "if True:",
@@ -441,6 +437,13 @@ CONVERSION = [
      "test_conversion.py::test_what_could_not_be_swapped_is_said"),
     ("passes are not marked", "    mark_passes(holder.model)\n", "",
      "test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]"),
+]
+
+_MEAN = "test_passes.py::test_calibration_is_the_mean_over_batches_of_each_step_and_call"
+MULTISTEP = [
+    ("MultiStep's over_time is ignored",
+     "over_time=over_time, statistics",
+     "statistics", "test_conversion.py::test_antithetic_noise_of_a_converted_network"),
     ("MultiStep runs the model itself", "self.model = _copy(model)", "self.model = model",
      "test_conversion.py::test_the_residual_noise_of_a_converted_network"),
     ("MultiStep's alpha is ignored", "neuron.convert(alpha=alpha, beta=beta,", "neuron.convert(beta=beta,",
@@ -739,6 +742,7 @@ BY_FILE = {
     "fastlif/fusion.py": FUSION,
     "fastlif/layout.py": LAYOUT,
     "fastlif/modules.py": MODULES,
+    "fastlif/multistep.py": MULTISTEP,
     "fastlif/operators/batch_norm.py": OF_BATCH_NORM,
     "fastlif/operators/common.py": COMMON,
     "fastlif/operators/scan.py": SCAN,
