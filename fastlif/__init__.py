@@ -10,6 +10,7 @@ from fastlif.modules import LIF, NoisyLIF, reset
 from fastlif.multistep import MultiStep
 from fastlif.packing import packed_spikes
 from fastlif.time_axis import check_time_axis
+from fastlif.timesteps import recommend_timesteps
 from fastlif.types import Noise, Surrogate
 
 # In a checkout the kernels lie beside this folder. A program that is run there finds it before any installed package.
@@ -18,4 +19,4 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
 
 __version__ = "0.1.0"
 __all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "check_time_axis", "convert",
-           "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip
+           "functional", "fuse", "packed_spikes", "recommend_timesteps", "reset"]  # fmt: skip

@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 import numbers
+from collections.abc import Iterable
 
 import torch
 
@@ -98,13 +99,13 @@ def check_module(name: str, value) -> None:
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(value).__name__}")
 
 
-def check_timesteps(timesteps) -> int:
+def check_timesteps(timesteps, name: str = "timesteps") -> int:
     if isinstance(timesteps, bool) or not isinstance(timesteps, numbers.Integral):
-        raise TypeError(f"timesteps must be an integer, got {type(timesteps).__name__}")
+        raise TypeError(f"{name} must be an integer, got {type(timesteps).__name__}")
     if timesteps < 1:
-        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+        raise ValueError(f"{name} must be at least 1, got {timesteps}")
     if timesteps > LARGEST_TIMESTEPS:
-        raise ValueError(f"timesteps must be at most {LARGEST_TIMESTEPS}, got {timesteps}")
+        raise ValueError(f"{name} must be at most {LARGEST_TIMESTEPS}, got {timesteps}")
     return int(timesteps)
 
 
@@ -201,6 +202,14 @@ def wrong_calibration(values: list) -> str | None:
     if mean.is_meta or bool((mean.isfinite() & deviation.isfinite() & (deviation >= 0)).all()):
         return None
     return "must hold finite values, the deviation at least 0"
+
+
+def check_batches(name: str, batches) -> None:
+    if isinstance(batches, (torch.Tensor, dict, str)) or not isinstance(batches, Iterable):
+        raise TypeError(
+            f"{name} must be an iterable of batches, such as a data loader or a list of tensors, got "
+            f"{type(batches).__name__}"
+        )
 
 
 def check_input(x, *, dimensions: str, minimum: int) -> None:
