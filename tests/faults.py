@@ -439,6 +439,29 @@ CONVERSION = [
      "test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]"),
 ]
 
+_SAMPLES = "test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps"
+EARLY_EXIT = [
+    ("each step is the first", "first=done, states", "first=0, states", f"{_SAMPLES}[calibrated-6]"),
+    ("each step begins without a membrane", "first=done, states=states", "first=done, states={}",
+     f"{_SAMPLES}[LIF-6]"),
+    ("the membranes of those who stopped go on", "{call: state[rest] for", "{call: state[: len(left)] for",
+     f"{_SAMPLES}[sample-6]"),
+    ("sure by the last step alone", "mean.softmax(dim=1)", "added.softmax(dim=1)", f"{_SAMPLES}[sample-6]"),
+    ("antithetic steps one by one", 'over_time == "antithetic" for', 'over_time == "pairs" for',
+     "test_early_exit.py::test_antithetic_steps_stay_in_pairs"),
+    ("the first layers at every step", "count = next(i for", "count = 0 * next(i for",
+     "test_early_exit.py::test_the_layers_before_the_first_neuron_run_once"),
+]
+
+TIMESTEPS = [
+    ("the accuracy of each step alone", "steps.cumsum(dim=0, dtype", "steps.to(dtype",
+     "test_timesteps.py::test_one_pass_is_a_run_for_every_T[sample]"),
+    ("the loss in samples", "<= loss * count for", "<= 100 * loss for",
+     "test_timesteps.py::test_the_loss_decides"),
+    ("a membrane goes on to the next batch", "                neuron.reset()\n", "                pass\n",
+     "test_timesteps.py::test_the_model_is_left_as_it_is"),
+]
+
 _MEAN = "test_passes.py::test_calibration_is_the_mean_over_batches_of_each_step_and_call"
 MULTISTEP = [
     ("MultiStep's over_time is ignored",
@@ -471,6 +494,13 @@ MULTISTEP = [
      "test_conversion.py::test_calibration_leaves_the_carried_membrane_alone"),
     ("calibration goes on recording", "                    thread.recording = None\n", "                    pass\n",
      "test_conversion.py::test_calibration_freezes_what_the_neurons_saw"),
+    ("images go in as a sequence", "input, static = input.flatten(0, 1), None",
+     "input, static = input.transpose(0, 1).flatten(0, 1), None",
+     "test_multistep.py::test_a_sequence_goes_in_step_by_step[3]"),
+    ("a sequence of too many steps begins", 'self.check_calibrated("the input\'s T", T)', "pass",
+     "test_multistep.py::test_too_long_a_sequence_is_refused_before_anything_runs"),
+    ("what no neuron reached has no steps", 'output.expand(timesteps, *output.shape) if how == "steps" else output',
+     "output", "test_multistep.py::test_every_step_of_outputs_of_any_structure"),
     ("NaN is calibrated", "if not all(bool(statistics.isfinite().all()) for statistics in frozen.values()):",
      "if False:",
      "test_bad_inputs.py::test_a_bad_call_is_refused"),
@@ -739,6 +769,7 @@ BY_FILE = {
     "fastlif/compiled.py": COMPILED,
     "fastlif/conversion.py": CONVERSION,
     "fastlif/functional.py": FUNCTIONAL,
+    "fastlif/early_exit.py": EARLY_EXIT,
     "fastlif/fusion.py": FUSION,
     "fastlif/layout.py": LAYOUT,
     "fastlif/modules.py": MODULES,
@@ -751,6 +782,7 @@ BY_FILE = {
     "fastlif/packing.py": PACKING,
     "fastlif/reference.py": REFERENCE,
     "fastlif/time_axis.py": TIME_AXIS,
+    "fastlif/timesteps.py": TIMESTEPS,
     "fastlif/types.py": TYPES,
     "fastlif/validation.py": VALIDATION,
     "benchmarks/experiments/end_to_end.py": END_TO_END,
