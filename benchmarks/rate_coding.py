@@ -37,8 +37,8 @@ class IntegrateAndFire(fastlif.LIF):
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input) * self.threshold
 
-    def _initial_state(self, x: Tensor, call: int) -> Tensor | None:
-        state = super()._initial_state(x, call)
+    def _initial_state(self, x: Tensor, state: Tensor | None) -> Tensor | None:
+        state = super()._initial_state(x, state)
         if state is None and self.half_charged:
             return torch.full_like(x[0], self.threshold / 2, dtype=torch.promote_types(x.dtype, torch.float32))
         return state

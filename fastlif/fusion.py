@@ -9,7 +9,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from fastlif import functional, validation
 from fastlif.backends import choose_backend
 from fastlif.conversion import _copy
-from fastlif.modules import LIF, Neuron, NoisyLIF
+from fastlif.modules import LIF, Neuron, NoisyLIF, thread
 from fastlif.operators import batch_norm as operators
 from fastlif.packing import mark
 
@@ -89,7 +89,7 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         return neuron(batch_norm(input))
     timesteps = None
     if isinstance(neuron, LIF):
-        steps, _ = neuron._unfold(input)
+        steps, *_ = neuron._unfold(input)
         if steps.shape[0] > 1 and steps.stride(0) == 0:  # the same input at every step: normalised once
             return neuron(batch_norm(input))
         timesteps = steps.shape[0]
@@ -123,6 +123,8 @@ def _fusable(batch_norm, neuron, x) -> bool:
     if neuron.stateful or neuron.timesteps is None:
         return False
     if isinstance(neuron, LIF) and (neuron._parameters or neuron._buffers):  # a gain, decay or threshold
+        return False
+    if thread.current is not None and thread.current.states is not None:  # its membrane goes on to the next pass
         return False
     if isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1):
         return False

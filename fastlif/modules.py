@@ -60,9 +60,12 @@ class Pass:
     backward comes to it from a node of that pass's graph, so these nodes keep the pass.
     """
 
-    timesteps: int | None = None  # of the MultiStep, if there is one
+    timesteps: int | None = None  # T of this pass, if it is one of a MultiStep
+    of_neurons: int | None = None  # what the MultiStep has set the timesteps of its neurons to
     static_batch: int | None = None  # the batch size of inputs that are the same at every step, if there are any
     root: nn.Module | None = None  # the model, where convert marked it
+    first: int = 0  # the number of its first step, where a run over T is cut into several passes
+    states: dict[Neuron, dict[int, torch.Tensor]] | None = None  # and the membranes that go from one to the next
     reached: bool = False  # whether a neuron was called yet: the first one must see the static batch
     calls: dict[Neuron, list] = field(default_factory=dict)  # for each call the checkpoint that it was in
     backward: int = -1  # the one that computes parts again, and the calls in it
@@ -222,18 +225,18 @@ class Neuron(nn.Module):
             )
         return None
 
-    def _unfold(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None]:
-        """The input as ``[T, N, *]`` without a copy, and the number of this call in its pass.
+    def _unfold(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None, dict[int, torch.Tensor] | None]:
+        """The input as ``[T, N, *]`` without a copy, the number of this call in its pass, and the membranes by number.
 
-        It comes as ``[T*N, *]``, or as ``[N, *]`` in the static part of a MultiStep model; as it is with
-        ``timesteps=None``.
+        The membranes are None if this neuron carries none on. The input comes as ``[T*N, *]``, or as ``[N, *]`` in the
+        static part of a MultiStep model; as it is with ``timesteps=None``.
         """
         if self.stateful and _in_backward():
             raise RuntimeError(
                 "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its "
                 "membrane has moved on since: leave it out of the checkpoint, or use stateful=False"
             )
-        current, T, call = self._pass(), self.timesteps, 0
+        current, T, call, states = self._pass(), self.timesteps, 0, self.states if self.stateful else None
         if current is None:
             if self.stateful and self.needs_pass:
                 raise RuntimeError(
@@ -243,38 +246,41 @@ class Neuron(nn.Module):
                 )
         elif current is thread.current:
             call = current.call(self)
-            if current.timesteps not in (None, T):
+            if current.of_neurons not in (None, T):
                 raise ValueError(
-                    f"a neuron with timesteps={T} was called in a MultiStep model with timesteps={current.timesteps}: "
+                    f"a neuron with timesteps={T} was called in a MultiStep model with timesteps={current.of_neurons}: "
                     "set the timesteps of the model, which sets that of all its neurons"
                 )
+            if current.timesteps is not None:
+                T = current.timesteps
+            if current.states is not None:
+                states = current.states.setdefault(self, {})
         else:
             call, T = current.call_again(self), current.timesteps
         if T is None:
             validation.check_sequence(x)
-            return x, call
+            return x, call, states
         if current is not None and current.static_batch is not None:
             validation.check_input(x, dimensions="[T*N, *]", minimum=1)
             static, reached = current.static_batch, current.reached
             current.reached = True
             if x.shape[0] == static:
-                return x.expand(T, *x.shape), call
+                return x.expand(T, *x.shape), call, states
             if not reached or (static and x.shape[0] % (T * static)):
                 raise ValueError(
                     f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {static} and "
                     f"timesteps={T}: a layer before it changes the batch; try MultiStep(..., repeat_input=True)"
                 )
         validation.check_folded_batch(x, T)
-        return x.view(T, x.shape[0] // T, *x.shape[1:]), call
+        return x.view(T, x.shape[0] // T, *x.shape[1:]), call, states
 
-    def _initial_state(self, x: torch.Tensor, call: int) -> torch.Tensor | None:
+    def _initial_state(self, x: torch.Tensor, state: torch.Tensor | None) -> torch.Tensor | None:
         if torch.compiler._is_exporting_flag:  # is_exporting() is true in whatever torch 2.11 compiles
             raise RuntimeError(
                 "a stateful neuron cannot be exported, as the exported program would forget its membrane: export with "
                 "stateful=False, or carry the membrane yourself, through initial_state and return_state of "
                 "fastlif.functional"
             )
-        state = self.states.get(call)
         if state is None:
             return None
         if state.shape != x.shape[1:]:
@@ -382,14 +388,15 @@ class LIF(Neuron):
                     self.register_buffer(name, value)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        x, call = self._unfold(input)
-        initial_state = self._initial_state(x, call) if self.stateful else None
+        x, call, states = self._unfold(input)
+        carries = states is not None
+        initial_state = self._initial_state(x, states.get(call)) if carries else None
         tensors = self.tensors(x)
         for name, tensor in tensors.items():
             validation.check_parameter(name, tensor, x)
-        spikes, state = functional.run_lif(x, initial_state, self.stateful, self.options(), **tensors)
-        if self.stateful:
-            self.states[call] = state.detach() if self.detach_state else state
+        spikes, state = functional.run_lif(x, initial_state, carries, self.options(), **tensors)
+        if carries:
+            states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -473,15 +480,16 @@ class NoisyLIF(Neuron):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.converted and self._single(input):
             return functional.run_noisy_spike(input, None, self.options(single=True))
-        x, call = self._unfold(input)
-        initial_state = self._initial_state(x, call) if self.stateful else None
+        x, call, states = self._unfold(input)
+        carries = states is not None
+        initial_state = self._initial_state(x, states.get(call)) if carries else None
         spikes, state, mean, deviation = functional.run_noisy_lif(
-            x, initial_state, self._statistics(x, call), None, self.stateful, self.options()
+            x, initial_state, self._statistics(x, call), None, carries, self.options()
         )
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
-        if self.stateful:
-            self.states[call] = state.detach() if self.detach_state else state
+        if carries:
+            states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
     def _single(self, input) -> bool:
@@ -509,8 +517,10 @@ class NoisyLIF(Neuron):
         calls, T = mean.shape
         if calls == 0:
             return self.statistics
-        if x.shape[0] > T:
-            raise ValueError(f"timesteps={x.shape[0]} exceeds the {T} steps that were calibrated: calibrate again")
+        first = 0 if thread.current is None else thread.current.first
+        end = first + x.shape[0]
+        if end > T:
+            raise ValueError(f"timesteps={end} exceeds the {T} steps that were calibrated: calibrate again")
         if call is None:
             raise RuntimeError(
                 "a calibrated neuron that is called several times in a pass is computed again in the backward "
@@ -526,7 +536,7 @@ class NoisyLIF(Neuron):
             validation.check_device("calibrated_mean", mean, x.device)
         if calls == 1 and T == x.shape[0]:  # the usual case, and the quicker view
             return mean.view(T, 1), deviation.view(T, 1)
-        now = call, slice(x.shape[0]), None
+        now = call, slice(first, end), None
         return mean[now], deviation[now]
 
     def convert(self, *, alpha=None, beta=None, residual=None, over_time=None, statistics=None) -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.conversion import MultiStep, _copy
+from fastlif.conversion import _copy
 from fastlif.modules import Neuron, neurons, reset
+from fastlif.multistep import MultiStep
 
 __all__ = ["check_time_axis"]
 

@@ -7,6 +7,7 @@ import functools
 import inspect
 import math
 import numbers
+from collections.abc import Iterable
 
 import torch
 
@@ -107,10 +108,10 @@ def check_count(name: str, value) -> int:
     return int(value)
 
 
-def check_timesteps(timesteps) -> int:
-    check_count("timesteps", timesteps)
+def check_timesteps(timesteps, name: str = "timesteps") -> int:
+    check_count(name, timesteps)
     if timesteps > LARGEST_TIMESTEPS:
-        raise ValueError(f"timesteps must be at most {LARGEST_TIMESTEPS}, got {timesteps}")
+        raise ValueError(f"{name} must be at most {LARGEST_TIMESTEPS}, got {timesteps}")
     return int(timesteps)
 
 
@@ -265,6 +266,14 @@ def wrong_calibration(values: list) -> str | None:
     if mean.is_meta or bool((mean.isfinite() & deviation.isfinite() & (deviation >= 0)).all()):
         return None
     return "must hold finite values, the deviation at least 0"
+
+
+def check_batches(name: str, batches) -> None:
+    if isinstance(batches, (torch.Tensor, dict, str)) or not isinstance(batches, Iterable):
+        raise TypeError(
+            f"{name} must be an iterable of batches, such as a data loader or a list of tensors, got "
+            f"{type(batches).__name__}"
+        )
 
 
 def check_input(x, *, dimensions: str, minimum: int) -> None:

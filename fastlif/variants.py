@@ -116,18 +116,18 @@ class LI(Neuron):
             self.decay = decay
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        x, call = self._unfold(input)
+        x, call, states = self._unfold(input)
         T, device, dtype = x.shape[0], x.device, membrane_dtype(x)
         decay = torch.as_tensor(self.decay, dtype=dtype, device=device).reshape(()).clamp(0, 1)
         t = torch.arange(T, device=device)
         past = t[:, None] - t  # [T, T]: how many steps ago
         weights = torch.where(past < 0, 0, decay ** past.clamp(min=0)) * self.gain
         membranes = (weights @ x.flatten(1).to(dtype)).view(x.shape)
-        state = self._initial_state(x, call) if self.stateful else None
+        state = None if states is None else self._initial_state(x, states.get(call))
         if state is not None:
             membranes = membranes + (decay ** (t + 1)).view(T, *(1,) * (x.ndim - 1)) * state
-        if self.stateful:
-            self.states[call] = membranes[-1].detach() if self.detach_state else membranes[-1]
+        if states is not None:
+            states[call] = membranes[-1].detach() if self.detach_state else membranes[-1]
         membranes = membranes.to(x.dtype)
         return membranes if self.timesteps is None else membranes.flatten(0, 1)
 

@@ -1,0 +1,288 @@
+"""From a single-step spiking network to T steps: the second and the third of the paper's three steps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from fastlif import early_exit, validation
+from fastlif.conversion import _copy
+from fastlif.modules import NoisyLIF, Pass, neurons, thread
+
+__all__ = ["MultiStep"]
+
+OUTPUTS = ("mean", "steps")
+
+
+class MultiStep(nn.Module):
+    """A single-step network run over T steps without retraining, Eq. (6)-(9): the mean over T of its outputs.
+
+    Holds a copy of ``model``, its neurons converted. ``multi(images)`` gives it the same input ``[N, *]`` at every
+    step, so the layers before the first neuron are computed once; what follows sees the batch T times, ``[T*N, *]``
+    time-major. ``multi(events, sequence=True)`` takes ``[T, N, *]``, an input for each step: then T is that of the
+    input, whatever ``timesteps`` is, and every layer sees ``[T*N, *]``. Further arguments go to the model as they are.
+
+    Args:
+        model: a module with fastlif neurons that takes ``[N, *]`` as its first argument.
+        timesteps: T, at least 1; 10 by default. Can be set to another value at any time.
+        alpha, beta, residual, over_time, statistics: if given, for every :class:`fastlif.NoisyLIF` in place of its own.
+        repeat_input: repeat the input T times at the start instead, for models in which a path bypasses the first
+            neuron or a layer before it changes the batch.
+        output: ``"mean"`` (default) averages over T; ``"steps"`` gives every step. Can be set at any time.
+
+    Output:
+        What ``model`` returns for ``[N, *]``, every tensor in it (in tuples, lists and dicts too) averaged over T; with
+        ``output="steps"`` every tensor is ``[T, N, *]``.
+
+    Raises:
+        TypeError, ValueError: for wrong arguments, or a model without fastlif neurons; in a call, for more steps than
+            were calibrated.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        timesteps: int = 10,
+        *,
+        alpha: float | None = None,
+        beta: float | None = None,
+        residual: str | None = None,
+        over_time: str | None = None,
+        statistics: str | None = None,
+        repeat_input: bool = False,
+        output: str = "mean",
+    ):
+        super().__init__()
+        validation.check_module("model", model)
+        if any(isinstance(module, MultiStep) for module in model.modules()):
+            raise ValueError("model has time steps already, as it is or holds a MultiStep: set its timesteps instead")
+        if not neurons(model):
+            raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
+        self.model = _copy(model)
+        self.repeat_input = validation.check_flag("repeat_input", repeat_input)
+        self.output = output
+        self.running: list[Pass] = []
+        for neuron in neurons(self.model):
+            neuron.needs_pass = True
+            neuron.running = self.running
+            if isinstance(neuron, NoisyLIF):
+                neuron.convert(alpha=alpha, beta=beta, residual=residual, over_time=over_time, statistics=statistics)
+        self.timesteps = timesteps
+        self.training = model.training  # its own flag alone: the copy has kept those of its parts
+
+    @property
+    def timesteps(self) -> int:
+        """T: setting it sets that of every neuron."""
+        return self._timesteps
+
+    @timesteps.setter
+    def timesteps(self, timesteps: int) -> None:
+        self._timesteps = validation.check_timesteps(timesteps)
+        for neuron in neurons(self.model):
+            neuron.timesteps = self._timesteps
+
+    @property
+    def output(self) -> str:
+        """``"mean"`` or ``"steps"``."""
+        return self._output
+
+    @output.setter
+    def output(self, output: str) -> None:
+        self._output = validation.check_choice("output", output, OUTPUTS)
+
+    def forward(self, input: torch.Tensor, *args, sequence: bool = False, **keywords):
+        return self.over(self._timesteps, self._output, input, *args, sequence=sequence, **keywords)
+
+    def over(self, T: int, how: str, input: torch.Tensor, *args, sequence: bool = False, **keywords):
+        """``forward`` over T steps that need not be ``timesteps``, and with an ``output`` that need not be its own."""
+        if validation.check_flag("sequence", sequence):
+            validation.check_sequence(input)
+            T, batch = input.shape[:2]
+            self.check_calibrated("the input's T", T)
+            input, static = input.flatten(0, 1), None
+        else:
+            validation.check_input(input, dimensions="[N, *]", minimum=1)
+            batch = static = input.shape[0]
+            if self.repeat_input:
+                input, static = input.expand(T, *input.shape).flatten(0, 1), None
+        current = Pass(T, self._timesteps, static)
+        output = over_time(self.run(current, self.model, input, *args, **keywords), T, batch, how)
+        if not torch.compiler.is_compiling():
+            current.keep(output)
+        return output
+
+    def run(self, current: Pass, model: nn.Module, input: torch.Tensor, *args, **keywords):
+        """The output of ``model``, the own one or its last layers, over the steps of a pass: ``[T*N, *]``."""
+        around = thread.current
+        thread.current = current
+        if not torch.compiler.is_compiling():
+            self.running.append(current)
+        try:
+            return model(input, *args, **keywords)
+        finally:
+            thread.current = around
+            if not torch.compiler.is_compiling():
+                self.running.remove(current)
+
+    def check_calibrated(self, name: str, timesteps: int) -> None:
+        """Refuses more steps than the neurons were calibrated for, before any of them has run."""
+        if thread.recording is not None:  # which replaces what was calibrated
+            return
+        for neuron in neurons(self.model):
+            if isinstance(neuron, NoisyLIF) and 0 < neuron.calibrated_mean.shape[1] < timesteps:
+                raise ValueError(
+                    f"{name} is {timesteps} and exceeds the {neuron.calibrated_mean.shape[1]} steps that were "
+                    "calibrated: calibrate again"
+                )
+
+    def until_confident(
+        self, images: torch.Tensor, confidence: float = 0.9, max_timesteps: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class scores that stop early: a sample takes steps until the softmax of its mean score says that it is sure.
+
+        The model is run step by step. After each step the samples whose largest probability, the softmax of the mean
+        of their outputs so far, exceeds ``confidence`` are dropped, and the rest goes on with the membranes that it
+        has. So a sample's result does not depend on when others stop. Each step draws its noise with a seed of its own:
+        a sample that takes all T steps gets what ``multi(images)`` gives, with other noise of the same distribution,
+        and exactly that without noise. With ``over_time="antithetic"`` two steps are run at a time, a step and its
+        mirror image, so that samples stop after an even number of them, or at the end.
+
+        The layers of an ``nn.Sequential`` that come before the first with a neuron are computed once. In other models
+        what comes before the first neuron is computed at each step again.
+
+        The scores should be a linear output's. An output of spikes, which are between 0 and 1, cannot get far from
+        equal probabilities: of ten classes the largest is at most 0.23.
+
+        Args:
+            images: ``[N, *]``, the same at every step.
+            confidence: the probability to exceed, between 0 and 1; 0.9 by default.
+            max_timesteps: T, the most steps that a sample takes; by default ``timesteps``.
+
+        Returns:
+            The mean scores ``[N, classes]``, and the steps that each sample took, ``[N]`` int64. Without gradients.
+
+        Raises:
+            TypeError, ValueError: for wrong arguments; for more steps than were calibrated; for neurons with statistics
+                of the layer, which is the batch that is left, or stateful ones; for an output that is not scores
+                ``[N, classes]``, or a model that mixes samples.
+            RuntimeError: in training mode.
+        """
+        return early_exit.run(self, images, confidence, max_timesteps)
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable, *, sequence: bool = False) -> MultiStep:
+        """Freezes the membrane's mean and largest deviation of every NoisyLIF and step, averaged over ``batches``.
+
+        From then on a neuron is one elementwise pass, and a sample's result does not depend on its batch. The frozen
+        values are buffers of the neurons and travel in the state_dict; they hold for any T up to the present one.
+
+        Args:
+            batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader gives them.
+            sequence: whether they are ``[T, N, *]``, all of one T, which is then the largest that the values hold for.
+
+        Returns:
+            The module itself.
+
+        Raises:
+            TypeError: if ``batches`` is not an iterable of these.
+            ValueError: if there are no batches, or an empty one, if a membrane does not stay finite or a neuron is not
+                called equally often for each batch, if sequences differ in T, or if the model has no NoisyLIF.
+
+        After an error the neurons are as before: nothing is frozen until all batches have passed.
+        """
+        validation.check_batches("batches", batches)
+        validation.check_flag("sequence", sequence)
+        converted = [neuron for neuron in neurons(self.model) if isinstance(neuron, NoisyLIF)]
+        if not converted:
+            raise ValueError("the model has no fastlif.NoisyLIF, so there is nothing to calibrate")
+        recordings: dict[NoisyLIF, list] = {neuron: [] for neuron in converted}
+        timesteps = None
+        with evaluating(self) as carried:
+            for batch in batches:
+                input = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+                if not isinstance(input, torch.Tensor):
+                    shown = _shown(batch)
+                    raise TypeError(f"each batch must be a tensor, or a tuple that begins with one, got {shown}")
+                if input.numel() == 0:
+                    raise ValueError(f"each batch must hold something, got one of shape {tuple(input.shape)}")
+                if sequence and timesteps not in (None, input.shape[0]):
+                    raise ValueError(f"sequences must all have one T, got {timesteps} and {input.shape[0]} steps")
+                timesteps = input.shape[0]
+                for neuron in carried:
+                    neuron.reset()
+                recording = thread.recording = {}
+                try:
+                    self(input, sequence=sequence)
+                finally:
+                    thread.recording = None
+                for neuron in converted:
+                    calls = [torch.stack(pair) for pair in recording.get(neuron, [])]  # each [2, T]
+                    recordings[neuron].append(torch.stack(calls, dim=1) if calls else None)
+        frozen = {}
+        for neuron, passes in recordings.items():
+            if not passes:
+                raise ValueError("batches must hold at least one batch to calibrate with, got none")
+            shapes = {None if calls is None else calls.shape for calls in passes}
+            if len(shapes) > 1:
+                raise ValueError(
+                    "a neuron is called more often for one batch than for another: it cannot be calibrated"
+                )
+            if shapes != {None}:  # a neuron that the forward never reaches has nothing to freeze
+                frozen[neuron] = torch.stack(passes).mean(dim=0)
+        if not all(bool(statistics.isfinite().all()) for statistics in frozen.values()):
+            raise ValueError(
+                "batches must leave every membrane finite: there is NaN or infinity in them, or in the weights"
+            )
+        for neuron, statistics in frozen.items():
+            neuron.set_calibration(*statistics)
+        return self
+
+    def extra_repr(self) -> str:
+        return f"timesteps={self._timesteps}, repeat_input={self.repeat_input}, output={self._output!r}"
+
+
+@contextlib.contextmanager
+def evaluating(multi: MultiStep):
+    """``multi`` in evaluation mode, and its neurons; at the end all modes and carried membranes are as they were."""
+    modes = {module: module.training for module in multi.modules()}
+    carried = {neuron: neuron.states for neuron in neurons(multi.model)}
+    multi.eval()
+    try:
+        yield carried.keys()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for neuron, state in carried.items():
+            neuron.states = state
+
+
+def _shown(batch) -> str:
+    name = type(batch).__name__
+    return f"{name} of {type(batch[0]).__name__}" if isinstance(batch, (tuple, list)) and batch else name
+
+
+def over_time(output, timesteps: int, batch: int, how: str):
+    """Each tensor ``[T*N, *]`` in ``output`` averaged over T, or as ``[T, N, *]``.
+
+    One that no neuron reached, ``[N, *]``, is the same at every step.
+    """
+    if isinstance(output, torch.Tensor):
+        if output.ndim and output.shape[0] == timesteps * batch:
+            steps = output.unflatten(0, (timesteps, batch))
+            return steps if how == "steps" else steps.mean(dim=0)
+        if output.ndim and output.shape[0] == batch:
+            return output.expand(timesteps, *output.shape) if how == "steps" else output
+        raise ValueError(
+            f"the model's output must hold its batch in the first dimension, {timesteps * batch} = timesteps * batch, "
+            f"to be averaged over time, got shape {tuple(output.shape)}"
+        )
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return type(output)(*(over_time(value, timesteps, batch, how) for value in output))
+    if isinstance(output, (tuple, list)):
+        return type(output)(over_time(value, timesteps, batch, how) for value in output)
+    if isinstance(output, dict):
+        return {key: over_time(value, timesteps, batch, how) for key, value in output.items()}
+    return output

@@ -1,0 +1,168 @@
+"""A MultiStep model given sequences, and asked for every step. What it does with images is in test_conversion.py."""
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import fastlif
+from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
+
+REFERENCE = {"backend": "reference"}
+QUIET = {"noise": Noise("none"), **REFERENCE}
+
+
+def network(**keywords):
+    torch.manual_seed(0)
+    layers = nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 4)
+    return fastlif.convert(nn.Sequential(*layers), **(QUIET | keywords))
+
+
+def events(T, batch=5):
+    return 2 * torch.rand(T, batch, 6, generator=torch.Generator().manual_seed(T))
+
+
+# --- Sequences ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("T", [1, 3, 7])
+def test_a_sequence_goes_in_step_by_step(T):
+    model, x = network(), events(T)
+    multi = MultiStep(model, 4)
+    spikes = functional.noisy_lif(model[0](x), **QUIET)
+    expected = model[4](functional.noisy_lif(model[2](spikes), **QUIET))
+    torch.testing.assert_close(multi(x, sequence=True), expected.mean(0))
+    assert spikes.any()
+    assert multi.timesteps == 4 and {neuron.timesteps for neuron in fastlif.modules.neurons(multi)} == {4}
+
+
+def test_a_sequence_of_one_image_is_that_image():
+    x = events(1)[0]
+    for repeat_input in (False, True):
+        multi = MultiStep(network(), 3, repeat_input=repeat_input)
+        torch.testing.assert_close(multi(x.expand(3, *x.shape), sequence=True), multi(x))
+
+
+def test_stateful_neurons_carry_on_from_sequence_to_sequence():
+    whole, parts = (MultiStep(network(stateful=stateful), 2, output="steps") for stateful in (False, True))
+    x = events(7)
+    actual = torch.cat([parts(part, sequence=True) for part in x.split([2, 4, 1])])
+    torch.testing.assert_close(actual, whole(x, sequence=True))
+
+
+def test_a_failed_sequence_leaves_nothing_behind():
+    multi = MultiStep(network(), 2)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        multi(torch.rand(5, 4, 3), sequence=True)
+    assert fastlif.modules.thread.current is None and not multi.running
+    assert multi(events(1)[0]).shape == (5, 4)
+
+
+def test_calibrated_by_sequences_for_sequences():
+    multi = MultiStep(network(), 2)
+    assert multi.calibrate([events(5), (events(5)[:, :2] / 2, torch.zeros(2))], sequence=True) is multi
+    rows = multi.model[1].calibrated_deviation
+    assert rows.shape == (1, 5) and multi.timesteps == 2
+    fed, x = [], events(3)
+    multi.model[1].register_forward_hook(lambda module, arguments, output: fed.append(output))
+    multi(x, sequence=True)
+    statistics = multi.model[1].calibrated_mean[0, :3], rows[0, :3]
+    expected = functional.noisy_lif(multi.model[0](x), statistics=statistics, **QUIET)
+    assert torch.equal(fed[0].unflatten(0, (3, 5)), expected)
+    multi.calibrate([events(8)], sequence=True)  # more steps than before
+    assert multi.model[1].calibrated_mean.shape == (1, 8)
+
+
+def test_too_long_a_sequence_is_refused_before_anything_runs():
+    model = network()
+    multi = MultiStep(nn.Sequential(LIF(stateful=True, **REFERENCE), *model), 3).calibrate([events(1)[0]])
+    with pytest.raises(ValueError, match="the input's T is 4 and exceeds the 3 steps that were calibrated: calibrate"):
+        multi(events(4), sequence=True)
+    assert not multi.model[0].states
+
+
+def test_sequences_of_several_lengths_in_several_threads():
+    """Each is in the middle of its pass when the others are, in one model."""
+    barrier = threading.Barrier(3, timeout=20)
+
+    class Meeting(nn.Module):
+        def forward(self, x):
+            barrier.wait()
+            return x
+
+    multi = MultiStep(nn.Sequential(*network()[:2], Meeting(), *network()[2:]), 2)
+    barrier = threading.Barrier(1)
+    wanted = {T: multi(events(T), sequence=True) for T in (2, 3, 6)}
+    barrier, results = threading.Barrier(3, timeout=20), {}
+    work = [threading.Thread(target=lambda T=T: results.update({T: multi(events(T), sequence=True)})) for T in wanted]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert all(torch.equal(results[T], wanted[T]) for T in wanted)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_sequence_is_computed_again_with_its_own_length(reentrant):
+    class Checkpointed(nn.Sequential):
+        def forward(self, x):
+            return checkpoint(super().forward, x, use_reentrant=reentrant)
+
+    layers = network()
+    whole, split = MultiStep(layers, 2), MultiStep(nn.Sequential(Checkpointed(*layers[:4]), layers[4]), 2)
+    x = events(5).requires_grad_()
+    expected = torch.autograd.grad(whole(x, sequence=True).square().sum(), [*whole.parameters(), x])
+    y = split(x, sequence=True)
+    split(events(3), sequence=True)
+    y.square().sum().backward()
+    actual = [*(parameter.grad for parameter in split.parameters()), x.grad]
+    assert all(map(torch.equal, actual, expected)) and all(bool(grad.any()) for grad in actual)
+
+
+def test_compiled_and_exported(fresh_compiler):
+    multi = MultiStep(network(), 2).eval()
+    compiled = torch.compile(multi, backend="aot_eager", fullgraph=True)
+    for T in (3, 5, 4):
+        torch.testing.assert_close(compiled(events(T), sequence=True), multi(events(T), sequence=True))
+    program = torch.export.export(multi, (events(3),), {"sequence": True})
+    assert torch.equal(program.module()(events(3), sequence=True), multi(events(3), sequence=True))
+
+
+def test_the_time_axis_of_a_sequence():
+    multi = MultiStep(network(statistics="sample"), 2)
+    for multi.output in ("mean", "steps"):
+        fastlif.check_time_axis(multi, events(3), batch_dim=1, call=lambda model, x: model(x, sequence=True))
+    with pytest.raises(ValueError, match="takes samples for time steps"):
+        fastlif.check_time_axis(multi, events(3), call=lambda model, x: model(x, sequence=True))
+
+
+# --- Every step ---------------------------------------------------------------------------------------------------
+
+
+def test_every_step_comes_out():
+    x = events(1)[0]
+    mean, steps = MultiStep(network(), 3), MultiStep(network(), 3, output="steps")
+    assert steps(x).shape == (3, 5, 4) and "output='steps'" in repr(steps)
+    torch.testing.assert_close(steps(x).mean(0), mean(x))
+    mean.output = "steps"
+    assert torch.equal(mean(x), steps(x)) and not torch.equal(steps(x)[0], steps(x)[1])
+    mean.output = "mean"
+    assert mean(x).shape == (5, 4)
+    assert torch.equal(steps(events(6), sequence=True)[:4], steps(events(6)[:4], sequence=True))
+
+
+def test_every_step_of_outputs_of_any_structure():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.neuron = NoisyLIF(**QUIET)
+
+        def forward(self, x):
+            return {"spikes": self.neuron(x), "pair": (x, [self.neuron(x), None])}
+
+    x = events(1)[0]
+    out = MultiStep(Two(), 3, output="steps")(x)
+    assert out["spikes"].shape == out["pair"][1][0].shape == (3, 5, 6) and out["pair"][1][1] is None
+    assert torch.equal(out["pair"][0], x.expand(3, 5, 6))  # what no neuron reached is the same at every step
