@@ -3,11 +3,13 @@
 import os
 
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
-from fastlif import functional
+from fastlif import functional, plot
 from fastlif.conversion import MultiStep, convert
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, reset
+from fastlif.operations import energy
 from fastlif.packing import packed_spikes
+from fastlif.recording import record
 from fastlif.time_axis import check_time_axis
 from fastlif.types import Noise, Surrogate
 
@@ -17,4 +19,4 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
 
 __version__ = "0.1.0"
 __all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "check_time_axis", "convert",
-           "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip
+           "energy", "functional", "fuse", "packed_spikes", "plot", "record", "reset"]  # fmt: skip
