@@ -204,8 +204,8 @@ def _chosen(units, shown: Tensor, spikes: Tensor | None) -> list[int]:
 
 
 def _named(name: str, shown: int, of: int) -> str:
-    count = f"{shown} of {of:,}" if shown < of else f"{of:,}"
-    return f"{name}\n{count}" if name else f"{count}"
+    count = f"{shown} of {of:,} units" if shown < of else f"{of:,} units"
+    return f"{name}\n{count}" if name else count
 
 
 def _axes(ax):
@@ -222,7 +222,7 @@ def _show_steps(ax, steps: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.set_xlim(0.5, steps + 0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.set_xlabel("time step")
 
 

@@ -34,8 +34,10 @@ def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None
 
     An entry is a neuron by its name in the model. A neuron that is called several times in a forward has the entries
     ``"name"``, ``"name#1"``, ``"name#2"``. Several forwards follow one another in time, as on a tape: two of T = 5
-    give ``[10, N, *]``. So all need the same batch, unless only rates and the table are asked for. A part that is called
-    by itself, and not in a forward of ``model``, goes on with the next number.
+    give ``[10, N, *]``. So all need the same batch, unless only rates and the table are asked for. A part that is
+    called by itself, and not in a forward of ``model``, goes on with the next number.
+
+    Not recorded: the functions of ``fastlif.functional``, copies of the model, and what ``torch.compile`` made before.
 
     Args:
         model: a module with fastlif neurons, such as a :class:`fastlif.MultiStep`.
@@ -104,20 +106,17 @@ class Table:
 
         headers = ("neuron", "rate", "units", "silent", "saturated", "operations", "spikes, kB", "membrane, kB")
         rows = [
-            (row.name, shown(row.rate, ".4f"), *(shown(value, ",") for value in row[2:5]), shown(row.operations, ",.0f"),
-             *(shown(None if value is None else value / 1e3, ",.1f") for value in row[6:]))
+            (row.name, shown(row.rate, ".4f"), *(shown(value, ",") for value in row[2:5]),
+             shown(row.operations, ",.0f"), *(shown(value and value / 1e3, ",.1f") for value in row[6:]))
             for row in self.rows
         ]  # fmt: skip
-        return "\n".join(
-            [
-                *lines_of(headers, rows),
-                "",
-                "rate: spikes per neuron and step. silent, saturated: units that never fired, or at every step. "
-                "operations: synaptic ones",
-                "on the way to the neuron, per sample of a forward. kB: of one forward's spikes; of the membrane that is "
-                "carried over time.",
-            ]
+        legend = (
+            "",
+            "rate: spikes per neuron and step. silent, saturated: units that never fired, or at every step.",
+            "operations: synaptic ones on the way to the neuron, per sample of a forward.",
+            "kB: of the spikes of one forward; of the membrane that is carried from step to step.",
         )
+        return "\n".join((*lines_of(headers, rows), *legend))
 
 
 class Tape(Mapping):
@@ -155,6 +154,7 @@ class Log:
     def __init__(self, model: nn.Module, spikes: bool, membrane: str | None):
         self._model, self.keeps_spikes, self.which = model, spikes, membrane
         self._entries: dict[str, Entry] = {}
+        self._neurons: list[Neuron] = []
         self._handles: list | None = None
         self._counts: dict[str, int] = {}  # of the calls of each neuron, in this forward
         self._before: dict[Neuron, tuple] = {}  # what a call's membranes depend on, from before it
@@ -166,18 +166,19 @@ class Log:
     def __enter__(self) -> Log:
         if self._handles is not None:
             raise RuntimeError("a log records one `with`: call fastlif.record(model) again for another one")
-        own = neurons(self._model)
         for name, module in self._model.named_modules():
             if module in _recorded:
                 raise RuntimeError(
                     f"{name or 'the model'} is being recorded already, by a `with fastlif.record(...)` around this "
                     "one: record the outermost model alone, its log holds the neurons of all its parts"
                 )
-        _recorded.update(own)
+        self._neurons = neurons(self._model)
+        _recorded.update(self._neurons)
         self._handles = [self._model.register_forward_pre_hook(self._hook_of_begin())]
         if self.which is not None:
             self._handles += [
-                neuron.register_forward_pre_hook(_hook_before(neuron, self._before), with_kwargs=True) for neuron in own
+                neuron.register_forward_pre_hook(_hook_before(neuron, self._before), with_kwargs=True)
+                for neuron in self._neurons
             ]
         if self.keeps_spikes:
             self._handles += watch(self._model, COUNTED, self._note_layer)
@@ -187,7 +188,7 @@ class Log:
     def __exit__(self, *error) -> None:
         for handle in self._handles:
             handle.remove()
-        _recorded.difference_update(neurons(self._model))
+        _recorded.difference_update(self._neurons)
         self._end_forward()
         self._before.clear()
 
@@ -226,11 +227,11 @@ class Log:
             self._samples += spikes.shape[1]
         self._reached = True
         entry.calls += 1
-        entry.total = entry.total + spikes.sum(dtype=torch.promote_types(spikes.dtype, torch.float32))
+        entry.total = entry.total + spikes.sum(dtype=membrane_dtype(spikes))
         entry.chances += spikes.numel()
         entry.shape, entry.spike_bytes = spikes.shape, spikes.nbytes
         carries = not isinstance(neuron, NoisyLIF) or neuron.converted or spikes.shape[0] > 1
-        entry.membrane_bytes = spikes[0].numel() * membrane_dtype(spikes).itemsize if carries else 0
+        entry.membrane_bytes = spikes.shape[1:].numel() * membrane_dtype(spikes).itemsize if carries else 0
         entry.layers += self._layers
         self._layers = []
         if self.keeps_spikes:
