@@ -180,8 +180,8 @@ class Energy:
         lines += [
             "",
             f"Per sample, T = {self.timesteps}" + (f": {compared}." if compared else "."),
-            f"An addition takes {self.add_pj:g} pJ, a multiplication {self.multiply_pj:g} pJ. The defaults are those of "
-            "32-bit floats in 45 nm (Horowitz, ISSCC 2014).",
+            f"An addition takes {self.add_pj:g} pJ, a multiplication {self.multiply_pj:g} pJ. The defaults are those "
+            "of 32-bit floats in 45 nm (Horowitz, ISSCC 2014).",
             "Memory access is not counted: in hardware it often takes more than the arithmetic.",
         ]
         if self.uncounted:

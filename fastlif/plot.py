@@ -36,12 +36,12 @@ def raster(recorded: Log | Tensor, *, layer: str | None = None, sample: int = 0,
     """
     validation.check_index("units", units, minimum=1)
     layers = _layers(recorded, "spikes", layer)
+    layers = {name: _sample(spikes, sample) for name, spikes in layers.items()}  # [T, units] each
     ax = _axes(ax)
     from matplotlib.collections import PolyCollection
 
     start, ticks, bars = 0, {}, []
-    for name, spikes in layers.items():
-        shown = _sample(spikes, sample)  # [T, units]
+    for name, shown in layers.items():
         chosen = _spaced(shown.shape[1], units)
         steps, rows = shown[:, chosen].nonzero(as_tuple=True)
         for step, row in zip(steps.tolist(), rows.tolist()):
@@ -92,7 +92,10 @@ def membrane(
     spikes = None
     if isinstance(recorded, Log):
         spikes = _sample(recorded.spikes[name], sample) if recorded.keeps_spikes else None
-        threshold = recorded.thresholds[name] if threshold is None else threshold
+    if threshold is not None:
+        threshold = validation.check_number("threshold", threshold)
+    elif isinstance(recorded, Log):
+        threshold = recorded.thresholds[name]
     chosen = _chosen(units, shown, spikes)
     limits = None
     if threshold is not None:
