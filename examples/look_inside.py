@@ -5,6 +5,7 @@ present one by default.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,15 +20,16 @@ digits = load_digits()
 images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16  # [1797, 1, 8, 8]
 labels = torch.tensor(digits.target)
 
+neuron = partial(fastlif.NoisyLIF, backend="reference")  # for so few seconds of work compiling does not pay
 model = nn.Sequential()
 model.add_module("conv", nn.Conv2d(1, 16, 3, padding=1))
-model.add_module("neuron 1", fastlif.NoisyLIF())
+model.add_module("neuron 1", neuron())
 model.add_module("pool", nn.MaxPool2d(2))
 model.add_module("conv 2", nn.Conv2d(16, 32, 3, padding=1))
-model.add_module("neuron 2", fastlif.NoisyLIF())
+model.add_module("neuron 2", neuron())
 model.add_module("flatten", nn.Flatten())
 model.add_module("hidden", nn.Linear(512, 64))
-model.add_module("neuron 3", fastlif.NoisyLIF())
+model.add_module("neuron 3", neuron())
 model.add_module("scores", nn.Linear(64, 10))
 
 optimizer = torch.optim.Adam(model.parameters(), 5e-3)

@@ -745,7 +745,7 @@ RECORDING = [
      "test_recording.py::test_a_part_and_another_model_in_one_with"),
     ("it is recorded for ever", "        _recorded.difference_update(self._neurons)\n", "",
      "test_recording.py::test_nothing_is_left_behind"),
-    ("units that fire once are silent", "int(_all(spikes == 0 for", "int(_all(spikes[:1] == 0 for",
+    ("a unit without a spike at one step is silent", "step.flatten(0, 1).all(dim=0)", "step.flatten(0, 1).any(dim=0)",
      "test_recording.py::test_rates_and_the_table_by_hand"),
 ]
 

@@ -34,7 +34,7 @@ CASES = {
     "any T": (NoisyLIF, {"timesteps": None}, {}),
 }
 COMPILED = ("LIF", "LIF, reset below 0", "single step", "layer", "sample", "antithetic", "calibrated")
-RUNS = [*((name, "reference") for name in CASES), *((name, "compiled") for name in COMPILED)]
+RUNS = [*((name, "reference") for name in CASES), *((name, "compiled") for name in COMPILED), ("calibrated", "triton")]
 
 
 def weighted_input(steps=T, seed=0):
