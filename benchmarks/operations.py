@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from fastlif.modules import neurons
+from fastlif.operations import weights_met
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def synaptic_operations(model: nn.Module, images: Tensor) -> SynapticOperations:
 
     def count(layer, inputs, _):
         if reached:
-            accumulates.append(_weights_met(layer, inputs[0] != 0))
+            accumulates.append(weights_met(layer, inputs[0] != 0))
         else:
-            multiplies.append(_weights_met(layer, torch.ones_like(inputs[0])))
+            multiplies.append(weights_met(layer, torch.ones_like(inputs[0])))
 
     hooks = [neuron.register_forward_hook(lambda *_: reached.append(True)) for neuron in neurons(model)]
     try:
@@ -63,7 +63,7 @@ def synaptic_operations(model: nn.Module, images: Tensor) -> SynapticOperations:
 def dense_operations(model: nn.Module, images: Tensor) -> float:
     """Multiply-accumulates per image of a network without spikes, for ``images`` ``[N, C, H, W]`` float."""
     counts = []
-    with _observed(model, lambda layer, inputs, _: counts.append(_weights_met(layer, torch.ones_like(inputs[0])))):
+    with _observed(model, lambda layer, inputs, _: counts.append(weights_met(layer, torch.ones_like(inputs[0])))):
         model(images)
     return sum(counts) / len(images)
 
@@ -81,21 +81,3 @@ def _observed(model: nn.Module, hook) -> Iterator[None]:
         model.train(training)
         for handle in handles:
             handle.remove()
-
-
-def _weights_met(layer: nn.Conv2d | nn.Linear, events: Tensor) -> int:
-    """The sum over ``events``, ones and zeros in the shape of the layer's input, of the weights that each meets."""
-    if isinstance(layer, nn.Linear):
-        return int(events.count_nonzero()) * layer.out_features
-    # All channels are alike in where the kernel meets them, so that one channel with their sum will do.
-    events = events.sum(dim=(0, 1), dtype=torch.float64)[None, None]
-    taps = skip_init(  # an initialisation would draw from torch's generator
-        nn.Conv2d,
-        *(1, 1, layer.kernel_size, layer.stride, layer.padding, layer.dilation),
-        bias=False,
-        padding_mode=layer.padding_mode,
-        device=events.device,
-        dtype=events.dtype,
-    )
-    nn.init.ones_(taps.weight)
-    return round(taps(events).sum().item()) * (layer.out_channels // layer.groups)

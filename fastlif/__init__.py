@@ -3,12 +3,14 @@
 import os
 
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
-from fastlif import functional
+from fastlif import functional, plot
 from fastlif.conversion import convert
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, detach, reset
 from fastlif.multistep import MultiStep
+from fastlif.operations import energy
 from fastlif.packing import packed_spikes
+from fastlif.recording import record
 from fastlif.time_axis import check_time_axis
 from fastlif.timesteps import recommend_timesteps
 from fastlif.types import Noise, Surrogate
@@ -20,5 +22,5 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
 
 __version__ = "0.1.0"
 __all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "batch_norm_neuron",
-           "check_time_axis", "convert", "detach", "functional", "fuse", "packed_spikes", "recommend_timesteps",
-           "reset"]  # fmt: skip
+           "check_time_axis", "convert", "detach", "energy", "functional", "fuse", "packed_spikes", "plot",
+           "recommend_timesteps", "record", "reset"]  # fmt: skip

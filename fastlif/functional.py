@@ -327,6 +327,6 @@ def _seed(seed, chosen, input):
     return fresh_seed(input.device) if seed is None else seed
 
 
-def fresh_seed(device: torch.device) -> torch.Tensor:
-    """A seed, ``[1]`` int64, from torch's generator of that device."""
-    return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device)
+def fresh_seed(device: torch.device, generator: torch.Generator | None = None) -> torch.Tensor:
+    """A seed, ``[1]`` int64, from torch's generator of that device, or from another one."""
+    return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device, generator=generator)

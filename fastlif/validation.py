@@ -100,16 +100,28 @@ def check_module(name: str, value) -> None:
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(value).__name__}")
 
 
-def check_count(name: str, value) -> int:
+def check_watchable(model, neurons) -> None:
+    """A model that is watched through its hooks must have neurons, and no part that torch.compile runs without them."""
+    if not neurons:
+        raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
+    for name, module in model.named_modules():
+        if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+            raise RuntimeError(
+                f"model must not be compiled, and {name or 'it'} is, by torch.compile, which leaves out the hooks that "
+                "this needs: give the model as it was before"
+            )
+
+
+def check_index(name: str, value, *, minimum: int, end: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)
+    if value < minimum or (end is not None and value >= end):
+        allowed = f"at least {minimum}" if end is None else f"from {minimum} to {end - 1}"
+        raise ValueError(f"{name} must be {allowed}, got {value}")
 
 
 def check_timesteps(timesteps, name: str = "timesteps") -> int:
-    check_count(name, timesteps)
+    check_index(name, timesteps, minimum=1)
     if timesteps > LARGEST_TIMESTEPS:
         raise ValueError(f"{name} must be at most {LARGEST_TIMESTEPS}, got {timesteps}")
     return int(timesteps)

@@ -60,7 +60,9 @@ class ParametricLIF(LIF):
         if init_tau <= 1:
             raise ValueError(f"init_tau must be more than 1 step, got {init_tau}")
         self.decay_input = validation.check_flag("decay_input", decay_input)
-        shape = () if channels is None else (validation.check_count("channels", channels),)
+        if channels is not None:
+            validation.check_index("channels", channels, minimum=1)
+        shape = () if channels is None else (channels,)
         self.w = nn.Parameter(torch.full(shape, -math.log(init_tau - 1)))
 
     @property

@@ -764,6 +764,55 @@ STATIC = [
      "return self.local_accesses > 0", "test_measure.py::test_what_spills_is_told"),
 ]
 
+_MEMBRANES = "test_recording.py::test_membranes_are_those_of_the_spikes[{}-reference]".format
+RECORDING = [
+    ("what follows in place changes the log", "spikes.append(spikes.clone())", "spikes.append(spikes)",
+     "test_recording.py::test_a_change_in_place_after_the_neuron"),
+    ("hooks stay behind", "        for handle in self._handles:\n            handle.remove()\n", "",
+     "test_recording.py::test_nothing_is_left_behind"),
+    ("what a checkpoint computes again is recorded again", "        if _in_backward():\n            return", "",
+     "test_recording.py::test_what_a_checkpoint_computes_again_is_not_recorded_again"),
+    ("a second forward gets further entries", "self._layers, self._counts, self._reached = [], {}, False",
+     "self._layers, self._reached = [], False", "test_recording.py::test_forwards_follow_one_another_in_time"),
+    ("a part may be recorded twice", "if module in _recorded:", "if False:",
+     "test_recording.py::test_a_part_and_another_model_in_one_with"),
+    ("it is recorded for ever", "        _recorded.difference_update(self._neurons)\n", "",
+     "test_recording.py::test_nothing_is_left_behind"),
+    ("a unit without a spike at one step is silent", "step.flatten(0, 1).all(dim=0)", "step.flatten(0, 1).any(dim=0)",
+     "test_recording.py::test_rates_and_the_table_by_hand"),
+]
+
+MEMBRANES = [
+    ("the noise of another seed", "    generator.set_state(state)\n", "", _MEMBRANES("single step")),
+    ("the state is forgotten", "v = states.get(call) if neuron.stateful else None", "v = None", _MEMBRANES("stateful")),
+    ("every call has the first one's statistics", "len(current.calls[neuron]) - 1 if", "0 if",
+     "test_recording.py::test_calls_of_a_shared_neuron_and_static_input"),
+    ("the noise of another layout", "        x = x.contiguous()  # as", "        pass  # as",
+     "test_recording.py::test_membranes_of_a_batch_that_is_not_outermost"),
+    ("a soft reset of 1", "return h - threshold * s if reset is None", "return h - s if reset is None",
+     _MEMBRANES("LIF, soft reset")),
+]
+
+OPERATIONS = [
+    ("no spike costs too", "torch.ones_like(input) if analogue else input != 0", "torch.ones_like(input)",
+     "test_operations.py::test_energy_by_hand"),
+    ("averages of spikes are spikes", "binary = ((input == 0) | (input == 1)).all()", "binary = (input >= 0).all()",
+     "test_operations.py::test_static_input_is_counted_once_and_the_twin_runs_once"),
+    ("the ReLU twin runs T times", "    return (1, *call.shape[1:])", "    return tuple(call.shape)",
+     "test_operations.py::test_energy_by_hand"),
+    ("groups are forgotten", " * (layer.out_channels // layer.groups)", " * layer.out_channels",
+     "test_operations.py::test_weights_met_as_by_force"),
+    ("the model stays in evaluation", "            module.training = mode", "            pass",
+     "test_operations.py::test_energy_leaves_the_model_as_it_was"),
+]
+
+PLOT = [
+    ("spikes one step early", "x, y = step + 1, row + start", "x, y = step, row + start",
+     "test_plot.py::test_raster_of_a_tensor"),
+    ("the first sample whatever was asked for", "steps[:, sample].detach()", "steps[:, 0].detach()",
+     "test_plot.py::test_raster_of_a_tensor"),
+]
+
 BY_FILE = {
     "fastlif/backends.py": BACKENDS,
     "fastlif/compiled.py": COMPILED,
@@ -772,14 +821,18 @@ BY_FILE = {
     "fastlif/early_exit.py": EARLY_EXIT,
     "fastlif/fusion.py": FUSION,
     "fastlif/layout.py": LAYOUT,
+    "fastlif/membranes.py": MEMBRANES,
     "fastlif/modules.py": MODULES,
     "fastlif/multistep.py": MULTISTEP,
+    "fastlif/operations.py": OPERATIONS,
     "fastlif/operators/batch_norm.py": OF_BATCH_NORM,
     "fastlif/operators/common.py": COMMON,
     "fastlif/operators/scan.py": SCAN,
     "fastlif/operators/single_step.py": SINGLE_STEP,
     "fastlif/options.py": OPTIONS,
     "fastlif/packing.py": PACKING,
+    "fastlif/plot.py": PLOT,
+    "fastlif/recording.py": RECORDING,
     "fastlif/reference.py": REFERENCE,
     "fastlif/time_axis.py": TIME_AXIS,
     "fastlif/timesteps.py": TIMESTEPS,

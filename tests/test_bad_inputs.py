@@ -475,6 +475,84 @@ def converted():
     return nn.ModuleDict({"relu": relu, "net": net, **models})
 
 
+# --- Looking inside: m as for the conversion; LOG holds spikes and no membranes, RATES rates alone ------------------
+
+
+def logged(**keywords):
+    model = nn.Sequential(nn.Linear(3, 5), LIF(2, **REFERENCE))
+    with torch.no_grad(), fastlif.record(model, **keywords) as log:
+        model(torch.ones(4, 3))
+    return log
+
+
+@contextlib.contextmanager
+def recording(*models):
+    """All of them, one inside the other."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(fastlif.record(model)) for model in models]
+
+
+def recorded_again(log):
+    with log:
+        pass
+
+
+LOG, RATES, EMPTY = logged(), logged(spikes=False), fastlif.record(LIF())
+CLOSED, SPIKES = logged(membrane="after"), torch.ones(4, 2, 3)
+INSIDE = [
+    (TypeError, "model must be a torch.nn.Module, got type", lambda m: fastlif.record(LIF)),
+    (TypeError, "takes 1 positional argument but 2 were given", lambda m: fastlif.record(m.net, True)),
+    (ValueError, "Sequential has no fastlif neuron: convert it first", lambda m: fastlif.record(m.relu)),
+    (TypeError, "spikes must be True or False, got str", lambda m: fastlif.record(m.net, spikes="all")),
+    (ValueError, "membrane must be None, 'before' or 'after', got True", lambda m: fastlif.record(m.net, membrane=True)),
+    (ValueError, "membrane must be None, 'before' or 'after', got 'h'", lambda m: fastlif.record(m.net, membrane="h")),
+    (RuntimeError, "model must not be compiled, and it is, by torch.compile",
+     lambda m: fastlif.record(torch.compile(LIF(), backend="eager"))),
+    (RuntimeError, "model must not be compiled, and model is",
+     lambda m: fastlif.record(changed(m.multi, model=torch.compile(LIF(), backend="eager")))),
+    (RuntimeError, "1 is being recorded already", lambda m: recorded_again(recording(m.net, m.net))),
+    (RuntimeError, "the model is being recorded already", lambda m: recorded_again(recording(m.net, m.net[1]))),
+    (RuntimeError, "0.1 is being recorded already", lambda m: recorded_again(recording(m.net, nn.Sequential(m.net)))),
+    (RuntimeError, "a log records one `with`: call fastlif.record(model) again", lambda m: recorded_again(LOG)),
+    (RuntimeError, "nothing was recorded: call the model itself", lambda m: EMPTY.rates()),
+    (RuntimeError, "nothing was recorded: call the model itself", lambda m: EMPTY.table()),
+    (RuntimeError, "spikes were not recorded: use fastlif.record(model, spikes=True)", lambda m: RATES.spikes),
+    (RuntimeError, "spikes were not recorded", lambda m: RATES.rates(per="unit")),
+    (RuntimeError, "the membrane was not recorded: use fastlif.record(model, membrane='before')", lambda m: LOG.membrane),
+    (ValueError, "per must be one of layer, unit, got 'neuron'", lambda m: LOG.rates(per="neuron")),
+    (KeyError, "'0' was not recorded; there are 1", lambda m: LOG.spikes["0"]),
+    (KeyError, "there are none, as no neuron was called", lambda m: EMPTY.spikes["0"]),
+    (TypeError, "model must be a torch.nn.Module, got str", lambda m: fastlif.energy("net", BATCH)),
+    (ValueError, "Sequential has no fastlif neuron", lambda m: fastlif.energy(m.relu, BATCH)),
+    (RuntimeError, "model must not be compiled", lambda m: fastlif.energy(torch.compile(LIF(), backend="eager"), BATCH)),
+    (TypeError, "input must be a torch.Tensor, got ndarray", lambda m: fastlif.energy(m.net, BATCH.numpy())),
+    (ValueError, "input must hold at least one sample, got shape (0, 6)", lambda m: fastlif.energy(m.net, BATCH[:0])),
+    (ValueError, "add_pj must be greater than 0, got -1", lambda m: fastlif.energy(m.net, BATCH, add_pj=-1)),
+    (ValueError, "multiply_pj must be a finite number", lambda m: fastlif.energy(m.net, BATCH, multiply_pj=NAN)),
+    (TypeError, "multiply_pj must be a number, got str", lambda m: fastlif.energy(m.net, BATCH, multiply_pj="4")),
+    (RuntimeError, "shapes cannot be multiplied", lambda m: fastlif.energy(m.net, BATCH[:, :2])),
+    (TypeError, "recorded must be a fastlif log or a tensor [T, N, *], got dict", lambda m: fastlif.plot.raster({})),
+    (ValueError, "recorded must be [T, N, *] and hold something, got shape (4,)", lambda m: fastlif.plot.raster(SPIKES[:, 0, 0])),
+    (ValueError, "sample must be from 0 to 1, got 2", lambda m: fastlif.plot.raster(SPIKES, sample=2)),
+    (TypeError, "sample must be an integer, got float", lambda m: fastlif.plot.raster(SPIKES, sample=0.0)),
+    (ValueError, "units must be at least 1, got 0", lambda m: fastlif.plot.raster(SPIKES, units=0)),
+    (ValueError, "layer chooses an entry of a log, and recorded is a tensor",
+     lambda m: fastlif.plot.raster(SPIKES, layer="1")),
+    (KeyError, "'2' was not recorded; there are 1", lambda m: fastlif.plot.raster(LOG, layer="2")),
+    (RuntimeError, "spikes were not recorded", lambda m: fastlif.plot.raster(RATES)),
+    (RuntimeError, "the membrane was not recorded", lambda m: fastlif.plot.membrane(LOG)),
+    (ValueError, "units must be from 0 to 4, got 5", lambda m: fastlif.plot.membrane(CLOSED, units=[0, 5])),
+    (TypeError, "units must be an integer, got str", lambda m: fastlif.plot.membrane(CLOSED, units="all")),
+    (TypeError, "units must be an integer, got list", lambda m: fastlif.plot.membrane(CLOSED, units=[])),
+    (TypeError, "threshold must be a number, got str", lambda m: fastlif.plot.membrane(CLOSED, threshold="1")),
+    (TypeError, "recorded must be a fastlif log or its rates(), got Tensor", lambda m: fastlif.plot.rates(SPIKES)),
+    (TypeError, "recorded must be a fastlif log or its rates(), got dict",
+     lambda m: fastlif.plot.rates(LOG.rates(per="unit"))),
+    (ValueError, "recorded must hold at least one rate, got none", lambda m: fastlif.plot.rates({})),
+    (RuntimeError, "nothing was recorded", lambda m: fastlif.plot.rates(EMPTY)),
+]  # fmt: skip
+
+
 # --- State dicts: the own one of m.multi with these entries changed, None for one that is left out ------------------
 
 MEAN, DEVIATION = (f"model.1.calibrated_{name}" for name in ("mean", "deviation"))
@@ -774,6 +852,7 @@ GROUPS = [
     (FUNCTIONAL, lambda: torch.linspace(-1, 2, 24).view(2, 3, 4)),
     (MODULES, carried),
     (CONVERSION, converted),
+    (INSIDE, converted),
     (LOADING, converted),
 ]
 
