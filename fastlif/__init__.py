@@ -5,6 +5,7 @@ import os
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional
 from fastlif.conversion import MultiStep, convert
+from fastlif.exchange import from_nir, to_nir
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, detach, reset
 from fastlif.packing import packed_spikes
@@ -18,4 +19,5 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
 
 __version__ = "0.1.0"
 __all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "batch_norm_neuron",
-           "check_time_axis", "convert", "detach", "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip
+           "check_time_axis", "convert", "detach", "from_nir", "functional", "fuse", "packed_spikes", "reset",
+           "to_nir"]  # fmt: skip
