@@ -94,7 +94,7 @@ def from_nir(graph, dt: float | None = None, *, discretisation: str | None = Non
     Returns:
         An ``nn.Sequential`` if the graph is a chain, or else a ``torch.fx.GraphModule`` that sums what comes together
         at a node, with the graph's names. The weights have torch's default dtype. Parameters that are equal for all
-        neurons become numbers, rounded to 12 digits; others become tensors.
+        neurons become numbers, rounded to 14 digits; others become tensors.
 
     Raises:
         ImportError: without the package nir: ``pip install 'fastlif[nir]'``.

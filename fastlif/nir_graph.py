@@ -17,7 +17,7 @@ from fastlif import nir_layers, nir_neurons
 from fastlif.exchange import PerStep
 from fastlif.modules import Neuron
 
-ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+ADDITIONS = (operator.add, operator.iadd, torch.add, "add")
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 FLATTENINGS = (torch.flatten, "flatten")
 
@@ -56,6 +56,9 @@ class Exporter:
         except Exception as error:  # whatever the model's own code raises where it meets no tensor
             name = type(self.root[0]).__name__
             raise ValueError(f"model must be one that torch.fx can trace, and {name} is not: {error}") from error
+        for node in reversed(traced.nodes):
+            if node.op == "call_module" and not node.users:
+                traced.erase_node(node)
         first, *nodes, last = traced.nodes
         self.values[first] = self._add("input", nir.Input(np.array(input_shape)), (), input_shape, input_shape)
         for node in nodes:
@@ -192,11 +195,12 @@ def _structure(graph) -> tuple[list[str], dict[str, list], str]:
 def _names(order: list[str]) -> dict[str, str]:
     """For each node a name that a module may have."""
     names: dict[str, str] = {}
+    taken = {*keyword.kwlist, *dir(nn.Sequential()), *dir(torch.fx.GraphModule(nn.Module(), torch.fx.Graph())), ""}
     for name in order:
-        ours = name.replace(".", "_")
-        while not ours or keyword.iskeyword(ours) or hasattr(torch.fx.GraphModule, ours) or ours in names.values():
-            ours += "_"
-        names[name] = ours
+        names[name] = name.replace(".", "_")
+        while names[name] in taken:
+            names[name] += "_"
+        taken.add(names[name])
     return names
 
 

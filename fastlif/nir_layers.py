@@ -61,7 +61,9 @@ def _flatten(layer, input_shape, where, leading):
             f"model: {where} must begin after {'time and ' if leading == 2 else ''}batch, at dimension {leading}, got "
             f"start_dim={layer.start_dim}"
         )
-    return nir.Flatten(np.array(input_shape), first - leading, last - leading) if first < last else None
+    if first >= last:
+        return None
+    return nir.Flatten(np.array(input_shape), first - leading, -1 if last == dimensions - 1 else last - leading)
 
 
 def _pool(layer, input_shape, output_shape, where):

@@ -97,5 +97,5 @@ def _value(values: np.ndarray):
         if np.allclose(values, first, rtol=1e-12, atol=0):
             values = first
     if values.size == 1:
-        return float(f"{values.item():.12g}")
+        return float(f"{values.item():.14g}")
     return torch.tensor(values, dtype=torch.get_default_dtype())
