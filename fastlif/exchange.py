@@ -36,21 +36,23 @@ def to_nir(
 ):
     """``model`` as a ``nir.NIRGraph``, which ``nir.write(path, graph)`` puts into a file.
 
-    Our neuron is ``h = x + d v``, NIR's is ``tau v' = v_leak - v + r I``. A forward Euler step of dt makes
-    ``d v + (1 - d) r I`` of it, with tau = dt / (1 - d) and v_leak = 0. So r = 1 gives our membrane times 1 - d. A
-    decay of 1 becomes ``nir.IF`` with r = 1/dt. A batch normalisation is folded into the layer before it, with its
-    running statistics.
+    Our neuron is ``h = g x + d v``, counted from rest, with gain g and decay d. NIR's is
+    ``tau v' = v_leak - v + r I``. A forward Euler step of dt makes ``d v + (1 - d) r I`` of it, with
+    tau = dt / (1 - d) and v_leak = 0. So r = 1 gives our membrane times (1 - d) / g. A decay of 1 becomes ``nir.IF``
+    with r = 1/dt. A :class:`fastlif.LI` becomes ``nir.LI`` or ``nir.I``, and its membrane keeps its scale. A batch
+    normalisation is folded into the layer before it, with its running statistics.
 
     Args:
-        model: layers and :class:`fastlif.LIF` neurons, such as :func:`fastlif.convert` and :func:`fastlif.from_nir`
-            make, that torch.fx can trace: ``nn.Linear``, ``Conv1d``, ``Conv2d``, ``AvgPool2d``, ``AdaptiveAvgPool2d``,
-            ``Flatten``, batch normalisation, and sums. Of a :class:`fastlif.MultiStep` its model is taken; the mean
-            over time is left to the reader. It is left as it is.
+        model: layers and :class:`fastlif.LIF`, ``IF``, ``ParametricLIF`` and ``LI`` neurons that torch.fx can trace,
+            as :func:`fastlif.convert` and :func:`fastlif.from_nir` make: ``nn.Linear``, ``Conv1d``, ``Conv2d``,
+            ``AvgPool2d``, ``AdaptiveAvgPool2d``, ``Flatten``, batch normalisation, and sums. Of a
+            :class:`fastlif.MultiStep` its model is taken; the mean over time is left to the reader. It is left as it
+            is.
         input_shape: the shape of one sample at one time step, without batch and time: ``(C, H, W)``, ``(features,)``.
         dt: the time step in seconds, to give time constants their unit; 1e-4 by default.
         scale: what keeps its scale. ``"weights"`` (default): r = 1, the weights are as in ``model``, and threshold and
-            reset are multiplied by 1 - d. SpikingJelly, snnTorch and Norse all read it. ``"membrane"``: threshold and
-            reset are as in ``model``, and r = 1 / (1 - d), which Norse ignores.
+            reset are multiplied by (1 - d) / g. SpikingJelly, snnTorch and Norse all read it. ``"membrane"``:
+            threshold and reset are as in ``model``, and r = g / (1 - d), which Norse ignores.
         discretisation: of the tool that will run the graph. ``"euler"`` (default): as above. ``"exponential"``:
             tau = -dt / ln d, with -ln d in the place of 1 - d. sinabs takes time constants in steps and no r: give it
             dt=1.0 and scale="membrane".
@@ -60,8 +62,9 @@ def to_nir(
 
     Raises:
         ImportError: without the package nir: ``pip install 'fastlif[nir]'``.
-        TypeError, ValueError: for wrong arguments, and for what NIR cannot say: a soft reset, noise, statistics taken
-            as it runs, calibrated ones that vary, or a layer or function without a node, by its name.
+        TypeError, ValueError: for wrong arguments, and for what NIR cannot say: a soft reset, spikes at the threshold
+            itself, noise, statistics taken as it runs, calibrated ones that vary, or a layer or function without a
+            node, by its name.
     """
     _package()
     validation.check_module("model", model)
@@ -89,7 +92,8 @@ def from_nir(graph, dt: float | None = None, *, discretisation: str | None = Non
         discretisation: ``"euler"``: d = 1 - dt/tau and g = r dt/tau, as in SpikingJelly, snnTorch and Norse.
             ``"exponential"``: d = exp(-dt/tau) and g = r dt/tau, as in sinabs. By default what the graph says, or else
             ``"euler"``. A graph gives the spikes of the tool that wrote it in that tool's own form only.
-        keywords: passed to each :class:`fastlif.LIF`: surrogate, detach_reset, stateful, backend.
+        keywords: passed to each :class:`fastlif.LIF`: surrogate, detach_reset, stateful, detach_state, backend; the
+            two on state to each :class:`fastlif.LI` too.
 
     Returns:
         An ``nn.Sequential`` if the graph is a chain, or else a ``torch.fx.GraphModule`` that sums what comes together

@@ -154,7 +154,7 @@ def module(graph: nir.NIRGraph, dt: float, discretisation: str, keywords: dict) 
     names, layers = _names(order), OrderedDict()
     for name in order:
         node = graph.nodes[name]
-        if isinstance(node, (nir.LIF, nir.IF)):
+        if isinstance(node, (nir.LIF, nir.IF, nir.LI, nir.I)):
             layers[names[name]] = nir_neurons.from_node(node, name, dt, discretisation, keywords)
         else:
             layers[names[name]] = nir_layers.from_node(node, name)

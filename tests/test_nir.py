@@ -56,6 +56,14 @@ def networks():
         "integrate": (nn.Sequential(
             nn.Linear(6, 20), neuron(decay=1.0), nn.Identity(), nn.Linear(20, 4), neuron()), (6,)),
         "branches": (Branches(), (2, 5, 4)),
+        "tensors": (nn.Sequential(
+            nn.Conv2d(2, 3, 3), neuron(decay=torch.tensor([0.9, 0.5, 0.3]).view(3, 1, 1)), nn.Conv2d(3, 4, 1),
+            neuron(threshold=nn.Parameter(torch.linspace(0.1, 0.5, 9).view(3, 3))), nn.Flatten(), nn.Linear(36, 5),
+            neuron(threshold=0.1, gain=torch.tensor([0.5, 0.25, 0.5, 1, 2]))), (2, 5, 5)),
+        "others": (nn.Sequential(
+            nn.Linear(6, 20), fastlif.ParametricLIF(T, **REFERENCE), nn.Linear(20, 20),
+            fastlif.IF(T, gain=0.5, **REFERENCE), nn.Linear(20, 9),
+            neuron(rest=-0.5, reset=-0.5, threshold=0.0, gain=2.0)), (6,)),
     }  # fmt: skip
 
 
@@ -150,6 +158,29 @@ def test_a_converted_resnet():
     assert isinstance(back, torch.fx.GraphModule) and "layer1_0_conv1" in dict(back.named_children())
 
 
+def test_a_reset_of_neurons_whose_inputs_differ_keeps_their_gain():
+    model = neuron(gain=torch.tensor([0.5, 2.0]), reset=0.125)
+    for scale in ("weights", "membrane"):
+        graph = fastlif.to_nir(model, (2,), scale=scale)
+        if scale == "weights":
+            with pytest.raises(ValueError, match="v_reset - v_leak of 'lif' must be the same for all neurons"):
+                fastlif.from_nir(graph)
+        else:
+            back = fastlif.from_nir(graph, **REFERENCE)
+            assert torch.equal(back[0].gain, model.gain)
+            assert torch.equal(back(inputs((2,))), spikes(model, inputs((2,))))
+
+
+@pytest.mark.parametrize(("scale", "discretisation"), ROUND_TRIPS)
+@pytest.mark.parametrize("decay", [0.8, 1.0])
+def test_a_read_out_keeps_its_scale(decay, scale, discretisation):
+    model = nn.Sequential(nn.Linear(6, 4), fastlif.LI(T, decay=decay, gain=0.5))
+    graph = fastlif.to_nir(model, (6,), 1e-3, scale, discretisation)
+    back = fastlif.from_nir(graph, stateful=True, surrogate="sigmoid")
+    assert isinstance(graph.nodes["1"], nir.I if decay == 1 else nir.LI) and back[1].stateful
+    torch.testing.assert_close(back(inputs((6,))), spikes(model, inputs((6,))))
+
+
 def test_a_multistep_model_is_its_model():
     torch.manual_seed(0)
     model = fastlif.convert(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), neuron=LIF, **REFERENCE)
@@ -164,6 +195,13 @@ def test_a_noisy_neuron_without_noise_whose_statistics_do_not_vary():
     x = torch.rand(3, N, 5)
     back = fastlif.from_nir(fastlif.to_nir(quiet, (5,)), **REFERENCE)
     assert back[0].decay == 0.5 and torch.equal(back(x), spikes(quiet, x))
+
+
+def test_the_sum_of_a_window():
+    graph = nir.NIRGraph.from_list(
+        nir.Input(np.array([1, 4, 4])), nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+    )
+    assert torch.equal(fastlif.from_nir(graph)(torch.ones(1, 1, 1, 4, 4)), torch.full((1, 1, 1, 2, 2), 4.0))
 
 
 def test_what_is_imported_is_a_chain_if_it_can_be_and_trains():
