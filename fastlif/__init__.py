@@ -5,6 +5,7 @@ import os
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional, plot
 from fastlif.conversion import convert
+from fastlif.exchange import from_nir, to_nir
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, detach, reset
 from fastlif.multistep import MultiStep
@@ -22,5 +23,5 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
 
 __version__ = "0.1.0"
 __all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "batch_norm_neuron",
-           "check_time_axis", "convert", "detach", "energy", "functional", "fuse", "packed_spikes", "plot",
-           "recommend_timesteps", "record", "reset"]  # fmt: skip
+           "check_time_axis", "convert", "detach", "energy", "from_nir", "functional", "fuse", "packed_spikes", "plot",
+           "recommend_timesteps", "record", "reset", "to_nir"]  # fmt: skip

@@ -120,6 +120,16 @@ def check_index(name: str, value, *, minimum: int, end: int | None = None) -> No
         raise ValueError(f"{name} must be {allowed}, got {value}")
 
 
+def check_sizes(name: str, sizes) -> tuple[int, ...]:
+    """A shape whose sizes are all at least 1."""
+    if not isinstance(sizes, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple of integers, got {type(sizes).__name__}")
+    wrong = [size for size in sizes if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1]
+    if wrong or not sizes:
+        raise ValueError(f"{name} must hold integers of at least 1, such as (3, 32, 32), got {sizes!r}")
+    return tuple(map(int, sizes))
+
+
 def check_timesteps(timesteps, name: str = "timesteps") -> int:
     check_index(name, timesteps, minimum=1)
     if timesteps > LARGEST_TIMESTEPS:

@@ -813,6 +813,35 @@ PLOT = [
      "test_plot.py::test_raster_of_a_tensor"),
 ]
 
+NIR_NEURONS = [
+    ("thresholds keep their scale where r is 1", "threshold * factor, reset * factor", "threshold, reset * factor",
+     "test_nir.py::test_what_a_node_says"),
+    ("the reset keeps its scale where r is 1", "threshold * factor, reset * factor", "threshold * factor, reset",
+     "test_nir.py::test_what_a_node_says"),
+    ("an exponential step in the place of Euler's", "lead = 1 - decay", "lead = -np.log(decay)",
+     "test_nir.py::test_what_a_node_says"),
+    ("Euler's step in the place of an exponential one", "else np.exp(-dt / tau)", "else 1 - dt / tau",
+     "test_nir.py::test_the_paper_s_neuron"),
+    ("v_leak is forgotten", "np.float64) - leak for value", "np.float64) for value",
+     "test_nir.py::test_a_neuron_that_leaks_elsewhere_and_is_reset_there"),
+    ("the input's gain is forgotten", "unit = gain  #", "unit = np.ones_like(gain)  #",
+     "test_nir.py::test_the_paper_s_neuron"),
+]
+
+NIR_LAYERS = [
+    ("batch normalisation without eps", "running_var.double() + batch_norm.eps", "running_var.double()",
+     "test_nir.py::test_batch_normalisation_is_folded"),
+    ("batch normalisation forgets the layer's bias", "((0 if bias is None else bias) - batch", "(0 - batch",
+     "test_nir.py::test_batch_normalisation_is_folded"),
+    ("a sum is a mean", "divisor_override=1 if", "divisor_override=None if",
+     "test_nir.py::test_the_sum_of_a_window"),
+]
+
+NIR_GRAPH = [
+    ("of a sum only the first branch", "Value(one.sources + other.sources, one.shape)", "Value(one.sources, one.shape)",
+     "test_nir.py::test_there_and_back[branches-weights-euler]"),
+]
+
 BY_FILE = {
     "fastlif/backends.py": BACKENDS,
     "fastlif/compiled.py": COMPILED,
@@ -825,6 +854,9 @@ BY_FILE = {
     "fastlif/modules.py": MODULES,
     "fastlif/multistep.py": MULTISTEP,
     "fastlif/operations.py": OPERATIONS,
+    "fastlif/nir_graph.py": NIR_GRAPH,
+    "fastlif/nir_layers.py": NIR_LAYERS,
+    "fastlif/nir_neurons.py": NIR_NEURONS,
     "fastlif/operators/batch_norm.py": OF_BATCH_NORM,
     "fastlif/operators/common.py": COMMON,
     "fastlif/operators/scan.py": SCAN,

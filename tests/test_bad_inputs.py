@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import errno
 import gzip
+import importlib
 import io
 import json
 import math
@@ -553,6 +554,130 @@ INSIDE = [
 ]  # fmt: skip
 
 
+# --- NIR: m holds networks that it cannot say, chain(...) is a graph of the nodes given ------------------------------
+
+NIR = [
+    (TypeError, "model must be a torch.nn.Module, got OrderedDict", lambda m: fastlif.to_nir(m.state_dict(), (2,))),
+    (TypeError, "input_shape must be a tuple of integers, got int", lambda m: fastlif.to_nir(LIF(), 2)),
+    (TypeError, "input_shape must be a tuple of integers, got Tensor", lambda m: fastlif.to_nir(LIF(), torch.ones(1, 2))),
+    (ValueError, "input_shape must hold integers of at least 1, such as (3, 32, 32), got ()", lambda m: fastlif.to_nir(LIF(), ())),
+    (ValueError, "input_shape must hold integers of at least 1", lambda m: fastlif.to_nir(LIF(), (2, 0))),
+    (ValueError, "input_shape must hold integers of at least 1", lambda m: fastlif.to_nir(LIF(), (2.0,))),
+    (ValueError, "input_shape does not fit: Linear (0) gets (3,)", lambda m: fastlif.to_nir(m.mlp, (3,))),
+    (ValueError, "input_shape does not fit: a parameter of LIF (lif) has shape (3,), and it gets (2,)",
+     lambda m: fastlif.to_nir(LIF(threshold=torch.ones(3)), (2,))),
+    (ValueError, "dt must be greater than 0, got 0", lambda m: fastlif.to_nir(m.mlp, (2,), dt=0)),
+    (ValueError, "dt must be greater than 0, got -0.001", lambda m: fastlif.to_nir(m.mlp, (2,), -1e-3)),
+    (TypeError, "dt must be a number, got str", lambda m: fastlif.to_nir(m.mlp, (2,), dt="1ms")),
+    (ValueError, "scale must be one of weights, membrane, got 'r'", lambda m: fastlif.to_nir(m.mlp, (2,), scale="r")),
+    (ValueError, "discretisation must be one of euler, exponential, got None",
+     lambda m: fastlif.to_nir(m.mlp, (2,), discretisation=None)),
+    (ValueError, "NIR has no soft reset, as LIF (lif) has with reset=None", lambda m: fastlif.to_nir(LIF(reset=None), (2,))),
+    (ValueError, "NIR has no soft reset, as IF (1) has",
+     lambda m: fastlif.to_nir(nn.Sequential(LIF(), fastlif.IF(reset=None, reset_delay=True)), (2,))),
+    (ValueError, "NIR spikes above the threshold and not at it, as LIF (lif) does: set inclusive=False",
+     lambda m: fastlif.to_nir(LIF(inclusive=True), (2,))),
+    (ValueError, "NIR has no noise, which NoisyLIF (noisylif) draws", lambda m: fastlif.to_nir(NoisyLIF(), (2,))),
+    (ValueError, "NIR has no noise", lambda m: fastlif.to_nir(m.noisy, (2,))),
+    (ValueError, "NIR has no statistics taken as it runs, as NoisyLIF (noisylif)",
+     lambda m: fastlif.to_nir(NoisyLIF(noise=Noise("none")), (2,))),
+    (ValueError, "NIR has no calibrated statistics that vary from step to step", lambda m: fastlif.to_nir(m.calibrated, (2,))),
+    (ValueError, "must be 1 for all neurons (NIR's IF) or for none", lambda m: fastlif.to_nir(LIF(decay=torch.tensor([1, 0.5])), (2,))),
+    (ValueError, 'must be greater than 0 for discretisation="exponential"',
+     lambda m: fastlif.to_nir(LIF(decay=0.0), (2,), discretisation="exponential")),
+    (ValueError, 'the gain of LIF (lif) must be greater than 0, unless scale="membrane"', lambda m: fastlif.to_nir(LIF(gain=-1.0), (2,))),
+    (ValueError, "NIR has no node for MaxPool2d (0); use nn.AvgPool2d", lambda m: fastlif.to_nir(nn.Sequential(nn.MaxPool2d(2)), (1, 4, 4))),
+    (ValueError, "NIR has no node for ReLU (1)", lambda m: fastlif.to_nir(nn.Sequential(LIF(), nn.ReLU()), (2,))),
+    (ValueError, "NIR has no node for the call of relu", lambda m: fastlif.to_nir(Forward(torch.relu), (2,))),
+    (ValueError, "the call of mul", lambda m: fastlif.to_nir(Forward(lambda x: x * 2), (2,))),
+    (ValueError, "the call of add takes what no layer or neuron gave (1.0)", lambda m: fastlif.to_nir(Forward(lambda x: x + 1.0), (2,))),
+    (ValueError, "must sum different tensors of one shape", lambda m: fastlif.to_nir(Forward(lambda x: x + x), (2,))),
+    (ValueError, "the call of flatten must begin after batch, at dimension 1, got start_dim=0",
+     lambda m: fastlif.to_nir(Forward(torch.flatten), (2, 3))),
+    (ValueError, "model must return one tensor", lambda m: fastlif.to_nir(Forward(lambda x: (x, x)), (2,))),
+    (ValueError, "model must be one that torch.fx can trace, and Forward is not",
+     lambda m: fastlif.to_nir(Forward(lambda x: x if x.sum() > 0 else -x), (2,))),
+    (ValueError, "BatchNorm1d (0) must follow an nn.Linear", lambda m: fastlif.to_nir(nn.Sequential(nn.BatchNorm1d(2)), (2,))),
+    (ValueError, "the BatchNorm1d after Linear (0) must be in evaluation: call model.eval() first",
+     lambda m: fastlif.to_nir(m.normalised, (2,))),
+    (ValueError, "as the BatchNorm1d after Linear (0) takes them",
+     lambda m: fastlif.to_nir(m.running, (2,))),
+    (ValueError, "Dropout (dropout) must be in evaluation", lambda m: fastlif.to_nir(nn.Dropout(), (2,))),
+    (ValueError, "Linear (0) must get 1 dimensions a sample", lambda m: fastlif.to_nir(m.mlp, (4, 2))),
+    (ValueError, "has padding_mode='circular'", lambda m: fastlif.to_nir(m.circular, (1, 4))),
+    (ValueError, 'padding="same" of Conv1d (conv1d)', lambda m: fastlif.to_nir(m.same, (1, 4))),
+    (ValueError, "AdaptiveAvgPool2d (adaptiveavgpool2d) must divide its input evenly",
+     lambda m: fastlif.to_nir(nn.AdaptiveAvgPool2d(2), (1, 5, 4))),
+    (ValueError, "no ceil_mode and counts its padding", lambda m: fastlif.to_nir(nn.AvgPool2d(2, ceil_mode=True), (1, 5, 4))),
+    (ValueError, "no ceil_mode and counts its padding",
+     lambda m: fastlif.to_nir(nn.AvgPool2d(2, padding=1, count_include_pad=False), (1, 4, 4))),
+    (ValueError, "has no divisor_override", lambda m: fastlif.to_nir(nn.AvgPool2d(2, divisor_override=3), (1, 4, 4))),
+    # and back
+    (TypeError, "graph must be a nir.NIRGraph or the path of a file with one, got ModuleDict", lambda m: fastlif.from_nir(m)),
+    (OSError, "nowhere.nir", lambda m: fastlif.from_nir("nowhere.nir")),
+    (ValueError, "dt must be greater than 0, got 0", lambda m: fastlif.from_nir(chain(lif_node()), dt=0.0)),
+    (ValueError, "dt must be a finite number, got nan", lambda m: fastlif.from_nir(chain(lif_node()), dt=NAN)),
+    (ValueError, "dt must be the graph's own, 0.0001, or be left out, got 0.001",
+     lambda m: fastlif.from_nir(fastlif.to_nir(m.mlp, (2,)), dt=1e-3)),
+    (ValueError, "dt must not exceed the time constants, and 0.1 does exceed tau = 0.01 of 'lif'",
+     lambda m: fastlif.from_nir(chain(lif_node()), dt=0.1)),
+    (ValueError, "discretisation must be one of euler, exponential", lambda m: fastlif.from_nir(chain(lif_node()), discretisation="exact")),
+    (ValueError, "tau of 'lif' must be greater than 0, got -0.01", lambda m: fastlif.from_nir(chain(lif_node(tau=-0.01)))),
+    (ValueError, "tau of 'lif' must be greater than 0, got nan", lambda m: fastlif.from_nir(chain(lif_node(tau=NAN)))),
+    (ValueError, "r of 'lif' must be greater than 0, got 0", lambda m: fastlif.from_nir(chain(lif_node(r=0.0)))),
+    (ValueError, "threshold must hold numbers, and there is NaN in it", lambda m: fastlif.from_nir(chain(lif_node(v_threshold=NAN)))),
+    (TypeError, "unexpected keyword argument 'treshold'", lambda m: fastlif.from_nir(chain(lif_node()), treshold=1)),
+    (ValueError, "fastlif has no counterpart for nir.Scale, the node 'scale'",
+     lambda m: fastlif.from_nir(chain(importlib.import_module("nir").Scale(np.ones(2))))),
+    (ValueError, "no recurrent edges, got lif -> linear -> lif",
+     lambda m: fastlif.from_nir(chain(lif_node(), edges=[("lif", "linear"), ("linear", "lif")]))),
+    (ValueError, "graph must lead its input to every node, and none leads to 'linear'",
+     lambda m: fastlif.from_nir(chain(lif_node(), edges=[("linear", "output")]))),
+    (ValueError, "graph has an edge of the node 'nobody'", lambda m: fastlif.from_nir(chain(lif_node(), edges=[("nobody", "lif")]))),
+    (ValueError, "graph must have one nir.Output node, got 0", lambda m: fastlif.from_nir(importlib.import_module("nir").NIRGraph(
+        {"input": importlib.import_module("nir").Input(np.array([2]))}, [], type_check=False))),
+]  # fmt: skip
+
+
+class Forward(nn.Module):
+    """A neuron, and a function of its spikes."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.neuron, self.function = LIF(), function
+
+    def forward(self, x):
+        return self.function(self.neuron(x))
+
+
+def lif_node(**values):
+    values = {"tau": 0.01, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0, **values}
+    return importlib.import_module("nir").LIF(**{name: np.full(2, value) for name, value in values.items()})
+
+
+def chain(node, edges=()):
+    """A graph of one node; with more edges also of a linear layer, which they lead to or from."""
+    nir = importlib.import_module("nir")
+    graph = nir.NIRGraph.from_list(node)
+    if edges:
+        graph.nodes["linear"] = nir.Linear(np.eye(2))
+    graph.edges.extend(edges)
+    return graph
+
+
+def unsayable():
+    pytest.importorskip("nir")
+    torch.manual_seed(0)
+    relu = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    calibrated = MultiStep(fastlif.convert(relu, **QUIET), STEPS).calibrate([BATCH.view(-1, 2)])
+    return nn.ModuleDict({
+        "mlp": fastlif.convert(relu, LIF), "noisy": fastlif.convert(relu), "calibrated": calibrated,
+        "normalised": nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)),
+        "running": nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3, track_running_stats=False)),
+        "circular": nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular"), "same": nn.Conv1d(1, 1, 2, padding="same"),
+    })  # fmt: skip
+
+
 # --- State dicts: the own one of m.multi with these entries changed, None for one that is left out ------------------
 
 MEAN, DEVIATION = (f"model.1.calibrated_{name}" for name in ("mean", "deviation"))
@@ -854,6 +979,7 @@ GROUPS = [
     (CONVERSION, converted),
     (INSIDE, converted),
     (LOADING, converted),
+    (NIR, unsayable),
 ]
 
 

@@ -1,0 +1,137 @@
+"""NIR, the exchange format of spiking networks, both ways: SpikingJelly, snnTorch, Norse, sinabs and others read it."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import torch
+from torch import nn
+
+from fastlif import validation
+from fastlif.conversion import MultiStep
+
+__all__ = ["from_nir", "to_nir"]
+
+DT = 1e-4  # seconds, what NIR's tools use where nothing is said
+SCALES = ("weights", "membrane")
+DISCRETISATIONS = ("euler", "exponential")
+
+
+def _package():
+    """The package nir, which nothing else here needs."""
+    try:
+        import nir
+    except ImportError as error:
+        raise ImportError(f"NIR needs the package nir: pip install 'fastlif[nir]' ({error})") from None
+    return nir
+
+
+def to_nir(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    dt: float = DT,
+    scale: str = "weights",
+    discretisation: str = "euler",
+):
+    """``model`` as a ``nir.NIRGraph``, which ``nir.write(path, graph)`` puts into a file.
+
+    Our neuron is ``h = g x + d v``, counted from rest, with gain g and decay d. NIR's is
+    ``tau v' = v_leak - v + r I``. A forward Euler step of dt makes ``d v + (1 - d) r I`` of it, with
+    tau = dt / (1 - d) and v_leak = 0. So r = 1 gives our membrane times (1 - d) / g. A decay of 1 becomes ``nir.IF``
+    with r = 1/dt. A :class:`fastlif.LI` becomes ``nir.LI`` or ``nir.I``, and its membrane keeps its scale. A batch
+    normalisation is folded into the layer before it, with its running statistics.
+
+    Args:
+        model: layers and :class:`fastlif.LIF`, ``IF``, ``ParametricLIF`` and ``LI`` neurons that torch.fx can trace,
+            as :func:`fastlif.convert` and :func:`fastlif.from_nir` make: ``nn.Linear``, ``Conv1d``, ``Conv2d``,
+            ``AvgPool2d``, ``AdaptiveAvgPool2d``, ``Flatten``, batch normalisation, and sums. Of a
+            :class:`fastlif.MultiStep` its model is taken; the mean over time is left to the reader. It is left as it
+            is.
+        input_shape: the shape of one sample at one time step, without batch and time: ``(C, H, W)``, ``(features,)``.
+        dt: the time step in seconds, to give time constants their unit; 1e-4 by default.
+        scale: what keeps its scale. ``"weights"`` (default): r = 1, the weights are as in ``model``, and threshold and
+            reset are multiplied by (1 - d) / g. SpikingJelly, snnTorch and Norse all read it. ``"membrane"``:
+            threshold and reset are as in ``model``, and r = g / (1 - d), which Norse ignores.
+        discretisation: of the tool that will run the graph. ``"euler"`` (default): as above. ``"exponential"``:
+            tau = -dt / ln d, with -ln d in the place of 1 - d. sinabs takes time constants in steps and no r: give it
+            dt=1.0 and scale="membrane".
+
+    Returns:
+        The graph, with dt and discretisation in its metadata.
+
+    Raises:
+        ImportError: without the package nir: ``pip install 'fastlif[nir]'``.
+        TypeError, ValueError: for wrong arguments, and for what NIR cannot say: a soft reset, spikes at the threshold
+            itself, noise, statistics taken as it runs, calibrated ones that vary, or a layer or function without a
+            node, by its name.
+    """
+    _package()
+    validation.check_module("model", model)
+    input_shape = validation.check_sizes("input_shape", input_shape)
+    dt = validation.check_positive("dt", dt)
+    validation.check_choice("scale", scale, SCALES)
+    validation.check_choice("discretisation", discretisation, DISCRETISATIONS)
+    model = model.model if isinstance(model, MultiStep) else model
+    from fastlif import nir_graph  # which imports nir and numpy
+
+    return nir_graph.Exporter(model, dt, scale, discretisation).graph(input_shape)
+
+
+def from_nir(graph, dt: float | None = None, *, discretisation: str | None = None, **keywords) -> nn.Module:
+    """A module that computes what a NIR graph says: ``[T, N, *]`` to ``[T, N, *]``, any T.
+
+    NIR's neuron is ``tau v' = v_leak - v + r I``; it spikes where v exceeds v_threshold, and is then set to v_reset. A
+    step of dt makes ``h = d v + g (v_leak / r + I)`` of it, with d and g as ``discretisation`` says. Our neuron's
+    membrane is ``(v - v_leak) / g``, so that its input needs no factor. It starts at v_leak.
+
+    Args:
+        graph: a ``nir.NIRGraph``, or the path of a file that holds one.
+        dt: the time step in seconds, the unit of the graph's time constants. By default the one that the graph says,
+            as those of :func:`fastlif.to_nir` do, or else 1e-4, as in most of NIR's tools.
+        discretisation: ``"euler"``: d = 1 - dt/tau and g = r dt/tau, as in SpikingJelly, snnTorch and Norse.
+            ``"exponential"``: d = exp(-dt/tau) and g = r dt/tau, as in sinabs. By default what the graph says, or else
+            ``"euler"``. A graph gives the spikes of the tool that wrote it in that tool's own form only.
+        keywords: passed to each :class:`fastlif.LIF`: surrogate, detach_reset, stateful, detach_state, backend; the
+            two on state to each :class:`fastlif.LI` too.
+
+    Returns:
+        An ``nn.Sequential`` if the graph is a chain, or else a ``torch.fx.GraphModule`` that sums what comes together
+        at a node, with the graph's names. The weights have torch's default dtype. Parameters that are equal for all
+        neurons become numbers, rounded to 14 digits; others become tensors.
+
+    Raises:
+        ImportError: without the package nir: ``pip install 'fastlif[nir]'``.
+        TypeError: if ``graph`` is neither a graph nor a path.
+        ValueError: for a node that fastlif has no counterpart for, recurrent edges, several inputs or outputs, or a dt
+            that is not positive, exceeds a time constant, or is not the one that the graph says.
+        OSError: if the file cannot be read.
+    """
+    nir = _package()
+    if isinstance(graph, (str, os.PathLike)):
+        graph = nir.read(graph, type_check=False)
+    if not isinstance(graph, nir.NIRGraph):
+        raise TypeError(f"graph must be a nir.NIRGraph or the path of a file with one, got {type(graph).__name__}")
+    said = graph.metadata if isinstance(graph.metadata, dict) else {}
+    if dt is None:
+        dt = float(said.get("dt", DT))
+    dt = validation.check_positive("dt", dt)
+    if not math.isclose(dt, said.get("dt", dt), rel_tol=1e-6):
+        raise ValueError(f"dt must be the graph's own, {float(said['dt']):g}, or be left out, got {dt:g}")
+    if discretisation is None:
+        discretisation = said.get("discretisation", "euler")
+    validation.check_choice("discretisation", discretisation, DISCRETISATIONS)
+    from fastlif import nir_graph
+
+    return nir_graph.module(graph, dt, discretisation, keywords)
+
+
+class PerStep(nn.Module):
+    """Runs a layer that takes ``[N, *]`` on each time step of ``[T, N, *]``, all in one call."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return self.layer(input.flatten(0, 1)).unflatten(0, input.shape[:2])
