@@ -98,6 +98,40 @@ def check_module(name: str, value) -> None:
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(value).__name__}")
 
 
+def check_makers(neuron) -> dict:
+    """What makes the neurons of a conversion, by the pattern of the names that it is for; None makes none."""
+    if not isinstance(neuron, dict):
+        if not callable(neuron) or isinstance(neuron, torch.nn.Module):
+            raise TypeError(
+                "neuron must be a class or a function that makes modules, or a dict from patterns to these, got "
+                f"{type(neuron).__name__}"
+            )
+        return {"*": neuron}
+    for pattern, maker in neuron.items():
+        if not isinstance(pattern, str):
+            raise TypeError(f"neuron's patterns must be strings such as 'layer1.*', got {type(pattern).__name__}")
+        if maker is not None and (not callable(maker) or isinstance(maker, torch.nn.Module)):
+            raise TypeError(
+                f"neuron[{pattern!r}] must be a class or a function that makes modules, or None, got "
+                f"{type(maker).__name__}"
+            )
+    if all(maker is None for maker in neuron.values()):
+        raise ValueError(f"neuron must have a pattern with something that makes neurons, got {neuron}")
+    return neuron
+
+
+def check_activations(activations) -> tuple:
+    """The types of the modules that a conversion swaps, as a tuple."""
+    kinds = activations if isinstance(activations, (tuple, list)) else (activations,)
+    for kind in kinds:
+        if not isinstance(kind, type) or not issubclass(kind, torch.nn.Module):
+            shown = kind.__name__ if isinstance(kind, type) else type(kind).__name__
+            raise TypeError(f"activations must be types of modules, such as (nn.ReLU, nn.ReLU6), got {shown}")
+    if not kinds:
+        raise ValueError("activations must name at least one type of module, such as nn.ReLU, got none")
+    return tuple(kinds)
+
+
 def check_timesteps(timesteps) -> int:
     if isinstance(timesteps, bool) or not isinstance(timesteps, numbers.Integral):
         raise TypeError(f"timesteps must be an integer, got {type(timesteps).__name__}")
