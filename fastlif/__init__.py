@@ -8,6 +8,7 @@ from fastlif.conversion import MultiStep, convert
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, reset
 from fastlif.packing import packed_spikes
+from fastlif.scaling import scale_thresholds
 from fastlif.time_axis import check_time_axis
 from fastlif.types import Noise, Surrogate
 
@@ -17,4 +18,4 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
 
 __version__ = "0.1.0"
 __all__ = ["LIF", "MultiStep", "Noise", "NoisyLIF", "Surrogate", "batch_norm_neuron", "check_time_axis", "convert",
-           "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip
+           "functional", "fuse", "packed_spikes", "reset", "scale_thresholds"]  # fmt: skip

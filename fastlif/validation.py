@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 import numbers
+from collections.abc import Iterable
 
 import torch
 
@@ -96,6 +97,26 @@ def check_type(name: str, value, expected: type):
 def check_module(name: str, value) -> None:
     if not isinstance(value, torch.nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(value).__name__}")
+
+
+def check_batches(batches) -> None:
+    if isinstance(batches, (torch.Tensor, dict, str)) or not isinstance(batches, Iterable):
+        raise TypeError(
+            "batches must be an iterable of batches, such as a data loader or a list of tensors, got "
+            f"{type(batches).__name__}"
+        )
+
+
+def check_batch(batch) -> torch.Tensor:
+    """The input of a batch, which is a tensor or a tuple that begins with one."""
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if not isinstance(first, torch.Tensor):
+        name = type(batch).__name__
+        shown = name if first is batch else f"{name} of {type(first).__name__}"
+        raise TypeError(f"each batch must be a tensor, or a tuple that begins with one, got {shown}")
+    if first.numel() == 0:
+        raise ValueError(f"each batch must hold something, got one of shape {tuple(first.shape)}")
+    return first
 
 
 def check_makers(neuron) -> dict:

@@ -439,6 +439,17 @@ CONVERSION = [
     ("nobody is told of functional activations", "    if left:\n        warnings.warn(",
      "    if False:\n        warnings.warn(",
      "test_conversion.py::test_what_could_not_be_swapped_is_said"),
+    ("the last pattern decides", "(pattern for pattern in makers if", "(pattern for pattern in reversed(makers) if",
+     "test_conversion.py::test_another_neuron_by_name"),
+    ("a shared part has one name", "[f\"{path}.{name}\".strip(\".\").removeprefix(\"model\").lstrip(\".\") for path in parent_paths]",
+     "[f\"{path}.{name}\".strip(\".\").removeprefix(\"model\").lstrip(\".\") for path in parent_paths[:1]]",
+     "test_conversion.py::test_a_shared_relu_in_the_places_of_two_patterns"),
+    ("two patterns share a neuron", "swapped[child, pattern] = made.train", "swapped[child, \"*\"] = made.train",
+     "test_conversion.py::test_other_activations"),
+    ("what a pattern leaves is warned of", "if pattern is not None and makers[pattern] is not None:\n            found",
+     "if True:\n            found", "test_conversion.py::test_what_the_patterns_leave_is_not_warned_of"),
+    ("the code of what a pattern leaves is warned of", "path, inside=\".\")", "path)",
+     "test_conversion.py::test_what_the_patterns_leave_is_not_warned_of"),
     ("passes are not marked", "    mark_passes(holder.model)\n", "",
      "test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]"),
     ("MultiStep runs the model itself", "self.model = _copy(model)", "self.model = model",
@@ -731,6 +742,18 @@ STATIC = [
      "return self.local_accesses > 0", "test_measure.py::test_what_spills_is_told"),
 ]
 
+SCALING = [
+    ("spikes are not scaled", "return self.neuron(input / self.scale) * self.scale",
+     "return self.neuron(input / self.scale)", "test_scaling.py::test_a_scale_is_the_best_single_level"),
+    ("the scale of one step for many", ".expand(T, -1))", ".expand(1, -1).expand(T, -1) * 0)",
+     "test_scaling.py::test_over_more_steps_the_scale_is_larger"),
+    ("what went in is read when it is overwritten", "chosen, x.reshape(-1)[chosen].float()))  # before",
+     "chosen, x.reshape(-1)[chosen].float().relu()))  # before", "test_scaling.py::test_gelu"),
+    ("the trained network stays in evaluation", "            module.training = mode", "            pass",
+     "test_scaling.py::test_nothing_else_changes"),
+    ("its hooks stay", "            hook.remove()", "            pass", "test_scaling.py::test_nothing_else_changes"),
+]
+
 BY_FILE = {
     "fastlif/backends.py": BACKENDS,
     "fastlif/compiled.py": COMPILED,
@@ -746,6 +769,7 @@ BY_FILE = {
     "fastlif/options.py": OPTIONS,
     "fastlif/packing.py": PACKING,
     "fastlif/reference.py": REFERENCE,
+    "fastlif/scaling.py": SCALING,
     "fastlif/time_axis.py": TIME_AXIS,
     "fastlif/types.py": TYPES,
     "fastlif/validation.py": VALIDATION,
