@@ -41,6 +41,12 @@ def scale_thresholds(
     output, averaged over its time steps, differs least from the trained network's activations, in the mean square over
     ``batches``. The weights stay. A neuron that stands for several activations gets one scale for them all.
 
+    What it gave in a trial (scikit-learn's digits, a small network of three convolutions without batch normalisation,
+    95.7 % with ReLU; single step, mean of three seeds): before any fine-tuning 78 % in place of 58 %, over 10 steps 87 in
+    place of 65; after three epochs of it in a single step both had about 91 %. The same network with the weights of its
+    first layer a tenth and those of its second ten times as large, one function for ReLU, gave 78 and 91 % with scales,
+    10 and 58 % without.
+
     Args:
         model: what :func:`fastlif.convert` made of ``trained``, before :class:`fastlif.MultiStep`.
         trained: the trained network. It runs over ``batches`` in evaluation mode, and is then as it was.
@@ -92,10 +98,11 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
         if name not in modules:
             raise ValueError(f"trained must be the network that model was converted from, and has no module {name!r}")
     seen: dict[Neuron, list] = {neuron: [] for neuron in names}
+    generator = torch.Generator().manual_seed(0)  # of its own, so that the same activations are drawn every time
 
     def before(neuron, module, arguments):
         x = arguments[0]
-        chosen = torch.randint(x.numel(), (SAMPLES,), device=x.device)
+        chosen = torch.randint(x.numel(), (SAMPLES,), generator=generator).to(x.device)
         seen[neuron].append((x.shape, chosen, x.reshape(-1)[chosen].float()))  # before it is overwritten in place
 
     def after(neuron, module, arguments, output):
@@ -141,8 +148,8 @@ def _fit(neuron: Neuron, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
     largest = float(outputs.max())
     if largest <= 0:  # a layer that is silent on all batches
         return 1.0
-    chosen = torch.randperm(len(inputs), device=inputs.device)[:LARGEST]
-    inputs, outputs, T = inputs[chosen], outputs[chosen], neuron.timesteps
+    chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))[:LARGEST].to(inputs.device)
+    inputs, outputs, T = inputs[chosen], outputs[chosen], neuron.timesteps or 1
     trial = copy.deepcopy(neuron)
     trial.stateful, trial.backend = False, "reference"
 

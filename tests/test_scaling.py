@@ -55,10 +55,10 @@ def test_threshold_noise_and_spikes_are_scaled():
 def test_it_comes_nearer_to_the_trained_network():
     model = trained()
     x = batches(1)[0]
-    expected = model(x)
+    expected = model(x).detach()
     errors = []
     for spiking in (fastlif.convert(model, **REFERENCE), scaled(model, batches())):
-        mean = torch.stack([spiking(x) for _ in range(50)]).mean(dim=0)
+        mean = torch.stack([spiking(x).detach() for _ in range(10)]).mean(dim=0)
         errors.append(float((mean - expected).norm() / expected.norm()))
     assert errors[1] < 0.5 * errors[0], errors
 
@@ -69,8 +69,8 @@ def test_over_more_steps_the_scale_is_larger():
     one, many = (scaled(model, batches(), LIF, timesteps=T, decay=1.0, reset=None) for T in (1, 32))
     assert float(many[1].scale) > 1.5 * float(one[1].scale)
     x = batches(1)[0]
-    run = MultiStep(many, 32)(x)
-    assert float((run - model(x)).norm() / model(x).norm()) < 0.1
+    with torch.no_grad():
+        assert float((MultiStep(many, 32)(x) - model(x)).norm() / model(x).norm()) < 0.1
 
 
 def test_nothing_else_changes():
