@@ -12,6 +12,7 @@ from fastlif.multistep import MultiStep
 from fastlif.operations import energy
 from fastlif.packing import packed_spikes
 from fastlif.recording import record
+from fastlif.scaling import scale_thresholds
 from fastlif.time_axis import check_time_axis
 from fastlif.timesteps import recommend_timesteps
 from fastlif.types import Noise, Surrogate
@@ -24,4 +25,4 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
 __version__ = "0.1.0"
 __all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "batch_norm_neuron",
            "check_time_axis", "convert", "detach", "energy", "from_nir", "functional", "fuse", "packed_spikes", "plot",
-           "recommend_timesteps", "record", "reset", "to_nir"]  # fmt: skip
+           "recommend_timesteps", "record", "reset", "scale_thresholds", "to_nir"]  # fmt: skip

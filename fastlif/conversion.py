@@ -9,6 +9,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from types import CodeType, FunctionType
 
 import torch
@@ -19,9 +20,9 @@ from fastlif.modules import NoisyLIF, mark_passes, neurons
 
 __all__ = ["convert"]
 
-# Hidden activations that are not nn.ReLU. Gates and output layers (sigmoid, tanh, softmax) are not activations to swap.
-_ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.RReLU,
-                       nn.SELU, nn.SiLU, nn.Softplus, nn.Threshold)  # fmt: skip
+# Hidden activations. Gates and output layers (sigmoid, tanh, softmax) are not activations to swap.
+_ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.ReLU,
+                       nn.RReLU, nn.SELU, nn.SiLU, nn.Softplus, nn.Threshold)  # fmt: skip
 _ACTIVATION_NAMES = ("celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu", "relu", "relu6",
                      "rrelu", "selu", "silu", "softplus", "threshold")  # fmt: skip
 _ACTIVATION_FUNCTIONS = {
@@ -36,56 +37,116 @@ _CLAMPS = {of_whom for name in ("clamp", "clamp_", "clamp_min", "clamp_min_", "c
            for of_whom in (getattr(torch, name), f"Tensor.{name}")}  # fmt: skip
 
 
-def convert(model: nn.Module, neuron: Callable[..., nn.Module] = NoisyLIF, **keywords) -> nn.Module:
-    """A copy of ``model`` with every ``nn.ReLU`` swapped for a spiking neuron; the weights keep their state_dict keys.
+def convert(
+    model: nn.Module,
+    neuron: Callable[..., nn.Module] | dict[str, Callable[..., nn.Module] | None] = NoisyLIF,
+    *,
+    activations: type[nn.Module] | tuple[type[nn.Module], ...] = (nn.ReLU,),
+    **keywords,
+) -> nn.Module:
+    """A copy of ``model`` with its activations swapped for spiking neurons; the weights keep their state_dict keys.
 
     Args:
         model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise. It may have
             stateful neurons already, as a part of a converted model has.
-        neuron: what makes a neuron, by default :class:`fastlif.NoisyLIF`.
-        keywords: passed to it.
+        neuron: what makes a neuron, by default :class:`fastlif.NoisyLIF`. Or a dict from patterns to such makers: each
+            activation gets the neuron of the first pattern that its name in the model matches. Where that is None, or
+            no pattern matches, the activation stays. In a pattern ``*`` stands for any characters, dots included, ``?``
+            for one and ``[34]`` for one of those (:func:`fnmatch.fnmatchcase`).
+        activations: the types of the modules to swap, their subclasses included; ``nn.ReLU`` alone by default.
+        keywords: passed to whatever makes neurons.
 
     Raises:
-        TypeError: if ``model`` is not a module or cannot be copied, or ``neuron`` does not make modules.
-        ValueError: if there is neither an ``nn.ReLU`` to swap nor a stateful neuron.
+        TypeError: if ``model`` is not a module or cannot be copied, ``neuron`` does not make modules, or
+            ``activations`` are not types of modules.
+        ValueError: if there is neither an activation to swap nor a stateful neuron, or nothing is left for a pattern.
 
     Warns:
         UserWarning: naming the activations that could not be swapped: functional ones, found in the code of each
-            module's class, and modules other than ``nn.ReLU``.
+            module's class, and modules of other types. What ``neuron`` leaves by its patterns is not named.
+
+    Examples:
+        The ReLU6 of a MobileNet too; the last two stages alone; squeeze-and-excitation kept and a plain LIF first::
+
+            convert(mobilenet_v2(), activations=(nn.ReLU, nn.ReLU6))
+            convert(resnet18(), {"layer[34].*": NoisyLIF}, alpha=8.0)
+            convert(regnet, {"*.se.*": None, "stem.*": partial(LIF, decay=0.9), "*": NoisyLIF})
     """
-    if not callable(neuron) or isinstance(neuron, nn.Module):
-        raise TypeError(f"neuron must be a class or a function that makes modules, got {type(neuron).__name__}")
+    makers = validation.check_makers(neuron)
+    activations = validation.check_activations(activations)
     model = _copy(model)
-    left = _other_activations(model)
-    swapped: dict[nn.Module, nn.Module] = {}
+    left = _other_activations(model, activations, makers)
     holder = nn.Module()
     holder.model = model  # so that a model that is itself a ReLU has a parent too
-    for parent in list(holder.modules()):
-        for name, child in list(parent._modules.items()):
-            if isinstance(child, nn.ReLU):
-                if child not in swapped:
-                    made = neuron(**keywords)
-                    if not isinstance(made, nn.Module):
-                        raise TypeError(f"neuron must make a torch.nn.Module, and made a {type(made).__name__}")
-                    swapped[child] = made.train(child.training)
-                setattr(parent, name, swapped[child])
-                if isinstance(parent, nn.TransformerEncoderLayer):
-                    parent.activation_relu_or_gelu = 0  # else its fast path computes a ReLU and calls no neuron
-            if isinstance(child, nn.TransformerEncoder):
-                child.use_nested_tensor = False  # it is for that fast path alone
-    if not swapped and not any(neuron.stateful for neuron in neurons(model)):
+    chosen = _choose(holder, activations, makers)
+    if not chosen and (isinstance(neuron, dict) or not any(neuron.stateful for neuron in neurons(model))):
+        kinds = " or ".join(_type_name(kind) for kind in activations)
+        advice = "Replace these by nn.ReLU modules first, or name the types of modules in activations"
         raise ValueError(
-            f"{type(model).__name__} has no nn.ReLU to swap"
-            + (f"; what it has: {'; '.join(left)}. Replace these by nn.ReLU modules first" if left else "")
+            f"{type(model).__name__} has no {kinds} to swap"
+            + (f"; what it has: {'; '.join(left)}. {advice}" if left else "")
         )
+    if isinstance(neuron, dict):
+        _check_every_pattern_is_used(makers, chosen)
+    swapped: dict[tuple[nn.Module, str], nn.Module] = {}
+    for parent, name, pattern, _ in chosen:
+        child = parent._modules[name]
+        if pattern is None or makers[pattern] is None:
+            continue
+        if (child, pattern) not in swapped:
+            made = makers[pattern](**keywords)
+            if not isinstance(made, nn.Module):
+                raise TypeError(f"neuron must make a torch.nn.Module, and made a {type(made).__name__}")
+            swapped[child, pattern] = made.train(child.training)
+        setattr(parent, name, swapped[child, pattern])
+        if isinstance(parent, nn.TransformerEncoderLayer):
+            parent.activation_relu_or_gelu = 0  # else its fast path computes a ReLU and calls no neuron
+    for module in holder.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False  # it is for that fast path alone
     if left:
         warnings.warn(
-            f"fastlif.convert could not swap: {'; '.join(left)}. Only nn.ReLU modules are swapped; these stay as they "
-            "are",
+            f"fastlif.convert could not swap: {'; '.join(left)}. Only modules of the types in activations are swapped; "
+            "these stay as they are",
             stacklevel=2,
         )
     mark_passes(holder.model)
     return holder.model
+
+
+def _choose(holder: nn.Module, activations: tuple, makers: dict) -> list[tuple[nn.Module, str, str | None, str]]:
+    """Where an activation stands: its parent, its name there, the pattern that takes it, and its name in the model."""
+    paths: dict[nn.Module, list[str]] = {}  # of each module, as a shared one has several
+    for path, module in holder.named_modules(remove_duplicate=False):
+        paths.setdefault(module, []).append(path)
+    chosen = []
+    for parent, parent_paths in paths.items():
+        for name, child in parent._modules.items():
+            if isinstance(child, activations):
+                names = [f"{path}.{name}".strip(".").removeprefix("model").lstrip(".") for path in parent_paths]
+                chosen.append((parent, name, _pattern(makers, names), names[0]))
+    return chosen
+
+
+def _pattern(makers: dict, names: list[str]) -> str | None:
+    """The first of the patterns that one of ``names`` matches."""
+    return next((pattern for pattern in makers if any(fnmatchcase(name, pattern) for name in names)), None)
+
+
+def _check_every_pattern_is_used(makers: dict, chosen: list) -> None:
+    used = {pattern for _, _, pattern, _ in chosen}
+    for pattern in makers:
+        if pattern not in used:
+            names = [name for *_, name in chosen]
+            raise ValueError(
+                f"neuron's pattern {pattern!r} must match an activation that no pattern before it takes; there are "
+                + ", ".join(names[:20])
+                + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
+            )
+
+
+def _type_name(kind: type) -> str:
+    return f"nn.{kind.__name__}" if getattr(nn, kind.__name__, None) is kind else kind.__name__
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -97,24 +158,31 @@ def _copy(model: nn.Module) -> nn.Module:
         raise TypeError(f"model must be one that copy.deepcopy can copy, and {name} is not: {error}") from None
 
 
-def _other_activations(model: nn.Module) -> list[str]:
-    """What computes an activation in ``model`` and is not an ``nn.ReLU``, in words."""
+def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> list[str]:
+    """What computes an activation in ``model`` and is not one of ``activations``, where ``makers`` wants neurons."""
+
     found: dict[str, list[str]] = {}  # where each kind of them is
+
+    def note(what: str, path: str, inside: str = "") -> None:
+        pattern = _pattern(makers, [f"{path}{inside}".lstrip(".")])
+        if pattern is not None and makers[pattern] is not None:
+            found.setdefault(what, []).append(path.lstrip("."))
+
     functions_by_class: dict[type, set[str]] = {}
     for path, module in model.named_modules():
-        if isinstance(module, nn.ReLU):
+        if isinstance(module, activations):
             continue
         if isinstance(module, _ACTIVATION_MODULES):
-            found.setdefault(type(module).__name__, []).append(path)
+            note(type(module).__name__, path)
             continue
         if isinstance(module, (nn.RNN, nn.RNNCell)) and module.nonlinearity == "relu":
-            found.setdefault(f'{type(module).__name__} with nonlinearity="relu"', []).append(path)
+            note(f'{type(module).__name__} with nonlinearity="relu"', path)
         for name, value in vars(module).items():
             listed = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-            if not name.startswith("_") and any(isinstance(v, (nn.ReLU, *_ACTIVATION_MODULES)) for v in listed):
-                found.setdefault(f"modules in a plain {type(value).__name__}", []).append(f"{path}.{name}")
+            if not name.startswith("_") and any(isinstance(v, (*activations, *_ACTIVATION_MODULES)) for v in listed):
+                note(f"modules in a plain {type(value).__name__}", f"{path}.{name}")
             for function in _functions(value):  # such as nn.TransformerEncoderLayer.activation
-                found.setdefault(f"the function {function}", []).append(f"{path}.{name}")
+                note(f"the function {function}", f"{path}.{name}")
         for cls in type(module).__mro__:
             generated = cls is type(module) and isinstance(module, torch.fx.GraphModule)
             if generated or cls.__module__.split(".")[0] not in ("torch", "builtins", "fastlif"):
@@ -122,10 +190,10 @@ def _other_activations(model: nn.Module) -> list[str]:
                     methods = [value for name, value in vars(cls).items() if name != "__init__"]
                     functions_by_class[cls] = {name for method in methods for name in _functions(method, bound=True)}
                 for function in sorted(functions_by_class[cls]):
-                    found.setdefault(f"{function} in {cls.__name__}", []).append(path)
+                    note(f"{function} in {cls.__name__}", path, inside=".")  # "layer1.*" is about layer1's code too
     return [
         (f"{len(paths)} x " if len(paths) > 1 else "")
-        + f"{what} ({paths[0].lstrip('.') or 'the model'}{', ...' if len(paths) > 1 else ''})"
+        + f"{what} ({paths[0] or 'the model'}{', ...' if len(paths) > 1 else ''})"
         for what, paths in found.items()
     ]
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.conversion import MultiStep
+from fastlif.multistep import MultiStep
 
 __all__ = ["from_nir", "to_nir"]
 

@@ -202,12 +202,7 @@ class MultiStep(nn.Module):
         timesteps = None
         with evaluating(self) as carried:
             for batch in batches:
-                input = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-                if not isinstance(input, torch.Tensor):
-                    shown = _shown(batch)
-                    raise TypeError(f"each batch must be a tensor, or a tuple that begins with one, got {shown}")
-                if input.numel() == 0:
-                    raise ValueError(f"each batch must hold something, got one of shape {tuple(input.shape)}")
+                input = validation.check_batch(batch)
                 if sequence and timesteps not in (None, input.shape[0]):
                     raise ValueError(f"sequences must all have one T, got {timesteps} and {input.shape[0]} steps")
                 timesteps = input.shape[0]
@@ -257,11 +252,6 @@ def evaluating(multi: MultiStep):
             module.training = mode
         for neuron, state in carried.items():
             neuron.states = state
-
-
-def _shown(batch) -> str:
-    name = type(batch).__name__
-    return f"{name} of {type(batch[0]).__name__}" if isinstance(batch, (tuple, list)) and batch else name
 
 
 def over_time(output, timesteps: int, batch: int, how: str):

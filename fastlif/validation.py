@@ -130,6 +130,52 @@ def check_sizes(name: str, sizes) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
+def check_batch(batch) -> torch.Tensor:
+    """The input of a batch, which is a tensor or a tuple that begins with one."""
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if not isinstance(first, torch.Tensor):
+        name = type(batch).__name__
+        shown = name if first is batch else f"{name} of {type(first).__name__}"
+        raise TypeError(f"each batch must be a tensor, or a tuple that begins with one, got {shown}")
+    if first.numel() == 0:
+        raise ValueError(f"each batch must hold something, got one of shape {tuple(first.shape)}")
+    return first
+
+
+def check_makers(neuron) -> dict:
+    """What makes the neurons of a conversion, by the pattern of the names that it is for; None makes none."""
+    if not isinstance(neuron, dict):
+        if not callable(neuron) or isinstance(neuron, torch.nn.Module):
+            raise TypeError(
+                "neuron must be a class or a function that makes modules, or a dict from patterns to these, got "
+                f"{type(neuron).__name__}"
+            )
+        return {"*": neuron}
+    for pattern, maker in neuron.items():
+        if not isinstance(pattern, str):
+            raise TypeError(f"neuron's patterns must be strings such as 'layer1.*', got {type(pattern).__name__}")
+        if maker is not None and (not callable(maker) or isinstance(maker, torch.nn.Module)):
+            raise TypeError(
+                f"neuron[{pattern!r}] must be a class or a function that makes modules, or None, got "
+                f"{type(maker).__name__}"
+            )
+    if all(maker is None for maker in neuron.values()):
+        raise ValueError(f"neuron must have a pattern with something that makes neurons, got {neuron}")
+    return neuron
+
+
+def check_activations(activations) -> tuple:
+    """The types of the modules that a conversion swaps, as a tuple."""
+    kinds = activations if isinstance(activations, (tuple, list)) else (activations,)
+    for kind in kinds:
+        if not isinstance(kind, type) or not issubclass(kind, torch.nn.Module):
+            shown = kind.__name__ if isinstance(kind, type) else type(kind).__name__
+            raise TypeError(f"activations must be types of modules, such as (nn.ReLU, nn.ReLU6), got {shown}")
+    if not kinds:
+        raise ValueError("activations must name at least one type of module, such as nn.ReLU, got none")
+    return tuple(kinds)
+
+
 def check_timesteps(timesteps, name: str = "timesteps") -> int:
     check_index(name, timesteps, minimum=1)
     if timesteps > LARGEST_TIMESTEPS:

@@ -428,13 +428,21 @@ MODULES = [
 CONVERSION = [
     ("convert changes the model", "model = _copy(model)\n    left", "left",
      "test_conversion.py::test_torchvision_models[resnet18-9]"),
-    ("a neuron for each use of a shared ReLU", "if child not in swapped:", "if True:",
+    ("a neuron for each use of a shared ReLU", "if (child, pattern) not in swapped:", "if True:",
      "test_conversion.py::test_a_shared_relu_becomes_a_shared_neuron"),
     ("all neurons are in training mode", "made.train(child.training)", "made",
      "test_conversion.py::test_neuron_and_keywords"),
     ("nobody is told of functional activations", "    if left:\n        warnings.warn(",
      "    if False:\n        warnings.warn(",
      "test_conversion.py::test_what_could_not_be_swapped_is_said"),
+    ("the last pattern decides", "(pattern for pattern in makers if", "(pattern for pattern in reversed(makers) if",
+     "test_conversion.py::test_another_neuron_by_name"),
+    ("a shared part has one name", "for path in parent_paths]", "for path in parent_paths[:1]]",
+     "test_conversion.py::test_a_shared_relu_in_the_places_of_two_patterns"),
+    ("what a pattern leaves is warned of", "if pattern is not None and makers[pattern] is not None:\n            found",
+     "if True:\n            found", "test_conversion.py::test_what_the_patterns_leave_is_not_warned_of"),
+    ("the code of what a pattern leaves is warned of", "path, inside=\".\")", "path)",
+     "test_conversion.py::test_what_the_patterns_leave_is_not_warned_of"),
     ("passes are not marked", "    mark_passes(holder.model)\n", "",
      "test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]"),
 ]
@@ -842,6 +850,16 @@ NIR_GRAPH = [
      "test_nir.py::test_there_and_back[branches-weights-euler]"),
 ]
 
+SCALING = [
+    ("spikes are not scaled", "return self.neuron(input / self.scale) * self.scale",
+     "return self.neuron(input / self.scale)", "test_scaling.py::test_a_scale_is_the_best_single_level"),
+    ("the scale of one step for many", "spikes.unflatten(0, (T, 1)).mean(dim=0)[0]", "spikes.unflatten(0, (T, 1))[0, 0]",
+     "test_scaling.py::test_over_more_steps_the_scale_is_larger"),
+    ("the trained network stays in evaluation", "            module.training = mode", "            pass",
+     "test_scaling.py::test_nothing_else_changes"),
+    ("its hooks stay", "            hook.remove()", "            pass", "test_scaling.py::test_nothing_else_changes"),
+]
+
 BY_FILE = {
     "fastlif/backends.py": BACKENDS,
     "fastlif/compiled.py": COMPILED,
@@ -866,6 +884,7 @@ BY_FILE = {
     "fastlif/plot.py": PLOT,
     "fastlif/recording.py": RECORDING,
     "fastlif/reference.py": REFERENCE,
+    "fastlif/scaling.py": SCALING,
     "fastlif/time_axis.py": TIME_AXIS,
     "fastlif/timesteps.py": TIMESTEPS,
     "fastlif/types.py": TYPES,

@@ -51,6 +51,70 @@ def test_neuron_and_keywords():
     assert isinstance(fastlif.convert(nn.Sequential(nn.ReLU()), lambda: nn.Tanh())[0], nn.Tanh)
 
 
+def test_other_activations():
+    class Own(nn.Module):
+        def forward(self, x):
+            return x.abs()
+
+    model = nn.Sequential(nn.ReLU(), nn.ReLU6(), Own(), nn.Sequential(nn.Hardtanh()))
+    with pytest.warns(UserWarning, match=r"swap: Hardtanh \(3.0\). Only"):
+        kinds = [type(m) for m in fastlif.convert(model, activations=(nn.ReLU, nn.ReLU6, Own)).modules()][1:]
+    assert kinds == [NoisyLIF, NoisyLIF, NoisyLIF, nn.Sequential, nn.Hardtanh]
+    with pytest.warns(UserWarning, match=r"swap: ReLU \(0\); ReLU6 \(1\). Only modules of the types in activations"):
+        kinds = [type(m) for m in fastlif.convert(model, {"[0-2]*": NoisyLIF}, activations=Own).children()]
+    assert kinds == [nn.ReLU, nn.ReLU6, NoisyLIF, nn.Sequential]
+
+
+def patterned():
+    block = nn.Sequential(nn.ReLU(), nn.GELU(), nn.ReLU())
+    return nn.ModuleDict({"stem": nn.Sequential(nn.ReLU()), "layer1": block, "layer2": copy.deepcopy(block)})
+
+
+def swapped(model, *args, **keywords):
+    """Each activation's name and what it became."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        converted = fastlif.convert(model, *args, **keywords)
+    parts = {name: module for name, module in converted.named_modules() if not list(module.children())}
+    return parts, [str(warning.message) for warning in caught]
+
+
+def test_another_neuron_by_name():
+    """The first pattern decides, None leaves what it matches, and what no pattern matches stays."""
+    lif = functools.partial(LIF, decay=0.9)
+    rules = {"stem.*": lif, "*.2": NoisyLIF, "layer[2].*": None, "layer1.?": LIF}
+    kinds = {name: type(m) for name, m in swapped(patterned(), rules)[0].items()}
+    assert kinds == {"stem.0": LIF, "layer1.0": LIF, "layer1.1": nn.GELU, "layer1.2": NoisyLIF,
+                     "layer2.0": nn.ReLU, "layer2.1": nn.GELU, "layer2.2": NoisyLIF}  # fmt: skip
+    made, _ = swapped(patterned(), rules, threshold=2.0)
+    assert made["stem.0"].decay == 0.9 and made["stem.0"].threshold == made["layer2.2"].threshold == 2.0
+    assert type(fastlif.convert(nn.ReLU(), {"": LIF})) is LIF
+
+
+def test_the_name_of_a_part_called_model():
+    model = nn.Sequential()
+    model.model = nn.Sequential(nn.ReLU())
+    assert type(fastlif.convert(model, {"model.0": LIF}).model[0]) is LIF
+
+
+def test_what_the_patterns_leave_is_not_warned_of():
+    assert swapped(patterned(), {"stem.*": NoisyLIF})[1] == []
+    assert swapped(patterned(), {"layer?.1": None, "*": NoisyLIF}, activations=(nn.ReLU, nn.GELU))[1] == []
+    assert "swap: GELU (layer1.1). Only" in swapped(patterned(), {"layer2.*": None, "*": NoisyLIF})[1][0]
+    model = nn.Sequential(Functional(), nn.ReLU())
+    assert swapped(model, {"1": NoisyLIF})[1] == swapped(model, {"0.*": None, "*": NoisyLIF})[1] == []
+    assert "F.relu in Functional (0)" in swapped(model, {"0.*": NoisyLIF})[1][0]
+
+
+def test_a_shared_relu_in_the_places_of_two_patterns():
+    relu = nn.ReLU()
+    model = fastlif.convert(nn.Sequential(relu, relu, relu, relu), {"0": LIF, "3": None, "*": NoisyLIF})
+    assert [type(m) for m in model] == [LIF, NoisyLIF, NoisyLIF, nn.ReLU] and model[1] is model[2]
+    block = nn.Sequential(nn.ReLU())
+    model = fastlif.convert(nn.Sequential(block, block), {"1.*": LIF})
+    assert type(model[0][0]) is LIF, "a shared part has both names"
+
+
 class Functional(nn.Module):
     def __init__(self):
         super().__init__()

@@ -1,0 +1,134 @@
+"""A trained ReLU network's activations set the thresholds of its conversion."""
+
+import copy
+import io
+
+import torch
+from torch import nn
+
+import fastlif
+from fastlif import LIF, MultiStep, Noise, NoisyLIF, scale_thresholds
+
+REFERENCE = {"backend": "reference"}
+
+
+def trained(size=20.0):
+    """A network whose hidden activations are about ``size``, by no means 1."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 40), nn.ReLU(inplace=True), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 3))
+    with torch.no_grad():
+        for layer in (model[0], model[2]):
+            layer.weight.mul_(size)
+    return model.train()
+
+
+def batches(count=2):
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(64, 6, generator=generator) for _ in range(count)]
+
+
+def scaled(model, given, *arguments, **keywords):
+    return scale_thresholds(fastlif.convert(model, *arguments, **(REFERENCE | keywords)), model, given)
+
+
+def test_a_scale_is_the_best_single_level():
+    """Without noise a spike is one level above a threshold: half-way between 0 and the level where that is best."""
+    relu = nn.Sequential(nn.ReLU())
+    levels = torch.tensor([-3.0, 0.5, 8.0, 8.2]).repeat(100, 1)
+    model = scaled(relu, [levels], LIF, threshold=0.5)
+    assert 7.2 < float(model[0].scale) < 9  # candidates are 12 % apart
+    assert torch.equal(model(levels[:1]), model[0].scale * torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
+
+
+def test_threshold_noise_and_spikes_are_scaled():
+    neuron = NoisyLIF(threshold=1.0, noise=Noise("uniform"), **REFERENCE)
+    model = scale_thresholds(nn.Sequential(neuron))
+    model[0].scale.fill_(4.0)
+    other = NoisyLIF(threshold=4.0, noise=Noise("uniform", high=4.0), **REFERENCE)
+    x = torch.linspace(-1, 5, 1000)
+    torch.manual_seed(3)
+    spikes = model(x)
+    torch.manual_seed(3)
+    assert torch.equal(spikes, 4 * other(x)) and 0 < float(spikes.mean()) < 4
+
+
+def test_it_comes_nearer_to_the_trained_network():
+    model = trained()
+    x = batches(1)[0]
+    expected = model(x).detach()
+    errors = []
+    for spiking in (fastlif.convert(model, **REFERENCE), scaled(model, batches())):
+        mean = torch.stack([spiking(x).detach() for _ in range(10)]).mean(dim=0)
+        errors.append(float((mean - expected).norm() / expected.norm()))
+    assert errors[1] < 0.5 * errors[0], errors
+
+
+def test_over_more_steps_the_scale_is_larger():
+    """A neuron of many steps has many levels, so it can tell the largest activations apart too."""
+    model = trained()
+    one, many = (scaled(model, batches(), LIF, timesteps=T, decay=1.0, reset=None) for T in (1, 32))
+    assert float(many[1].scale) > 1.5 * float(one[1].scale)
+    x = batches(1)[0]
+    with torch.no_grad():
+        assert float((MultiStep(many, 32)(x) - model(x)).norm() / model(x).norm()) < 0.1
+
+
+def test_nothing_else_changes():
+    model = trained()
+    model[1].eval()
+    before = copy.deepcopy(model.state_dict())
+    spiking = fastlif.convert(model, **REFERENCE)
+    spiking[3].eval()
+    made = scale_thresholds(spiking, model, [(x, None) for x in batches()])
+    assert isinstance(spiking[1], NoisyLIF)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert [m.training for m in model] == [True, False, True, True, True]
+    assert not made[1].training and not made[3].training and made[3].neuron.training is False and made.training
+    for key, value in before.items():
+        assert torch.equal(model.state_dict()[key], value) and torch.equal(made.state_dict()[key], value)
+
+
+def test_a_shared_neuron_has_one_scale():
+    relu = nn.ReLU()
+    model = nn.Sequential(relu, nn.Linear(6, 6), relu)
+    made = scaled(model, batches())
+    assert made[0] is made[2]
+    assert type(scaled(nn.ReLU(), batches()).neuron) is NoisyLIF
+
+
+def test_a_silent_layer_and_one_that_is_never_called():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.ReLU(), nn.ReLU()
+
+        def forward(self, x):
+            return self.used(x)
+
+    made = scaled(Net(), [-torch.rand(4, 6)])
+    assert float(made.used.scale) == float(made.unused.scale) == 1.0
+    assert float(scaled(Net(), [torch.rand(4, 6)]).used.scale) != 1.0
+
+
+def test_it_travels_in_the_state_dict_and_over_time():
+    model = trained()
+    made = scaled(model, batches())
+    file = io.BytesIO()
+    torch.save(made.state_dict(), file)
+    file.seek(0)
+    loaded = scale_thresholds(fastlif.convert(model, **REFERENCE))
+    assert float(loaded[1].scale) == 1.0
+    loaded.load_state_dict(torch.load(file))
+    x = batches(1)[0]
+    results = []
+    for run in (made, loaded):
+        torch.manual_seed(2)
+        multi = MultiStep(run, 3).calibrate([x])
+        results.append(multi(x))
+    assert torch.equal(*results) and results[0].shape == (64, 3)
+
+
+def test_gradients_are_those_of_the_scaled_neuron():
+    made = scaled(trained(), batches())
+    made(batches(1)[0]).square().mean().backward()
+    assert all(float(p.grad.abs().sum()) > 0 for p in made.parameters())
