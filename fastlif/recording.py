@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from fastlif.layout import membrane_dtype
 from fastlif.membranes import generator_state, membranes
 from fastlif.modules import LIF, Neuron, NoisyLIF, _in_backward, neurons, thread
 from fastlif.operations import COUNTED, LayerCall, unfold, watch
-from fastlif.tables import lines_of
+from fastlif.tables import Row, Table
 
 __all__ = ["Log", "record"]
 
@@ -80,44 +79,6 @@ class Entry:
     spikes: list[Tensor] = field(default_factory=list)
     membranes: list[Tensor] = field(default_factory=list)
     layers: list[LayerCall] = field(default_factory=list)
-
-
-class Row(NamedTuple):
-    """One line of :meth:`Log.table`; None stands for what was not recorded."""
-
-    name: str
-    rate: float | None  # spikes per neuron and step
-    units: int | None  # neurons of one sample
-    silent: int | None  # of these, those that never fired
-    saturated: int | None  # those that fired at every step of every sample
-    operations: float | None  # synaptic ones per sample of a forward
-    spike_bytes: int | None  # of one forward's spikes, as they are handed on
-    membrane_bytes: int | None  # of the membrane that is carried from step to step
-
-
-class Table:
-    """The :class:`Row` of each entry in ``rows``; ``print`` it."""
-
-    def __init__(self, rows: list[Row]):
-        self.rows = rows
-
-    def __str__(self) -> str:
-        def shown(value, form):
-            return "-" if value is None else format(value, form)
-
-        headers = ("neuron", "rate", "units", "silent", "saturated", "operations", "spikes, kB", "membrane, kB")
-        rows = [
-            (row.name, shown(row.rate, ".4f"), *(shown(value, ",") for value in row[2:5]),
-             shown(row.operations, ",.0f"), *(shown(value and value / 1e3, ",.1f") for value in row[6:]))
-            for row in self.rows
-        ]  # fmt: skip
-        legend = (
-            "",
-            "rate: spikes per neuron and step. silent, saturated: units that never fired, or at every step.",
-            "operations: synaptic ones on the way to the neuron, per sample of a forward.",
-            "kB: of the spikes of one forward; of the membrane that is carried from step to step.",
-        )
-        return "\n".join((*lines_of(headers, rows), *legend))
 
 
 class Tape(Mapping):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-__all__ = ["lines_of"]
+__all__ = ["Row", "Table", "lines_of"]
 
 
 def lines_of(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
@@ -18,3 +19,41 @@ def lines_of(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 
         return "  ".join(shown).rstrip()
 
     return [line(headers), "  ".join("-" * width for width in widths), *map(line, rows)]
+
+
+class Row(NamedTuple):
+    """One line of :meth:`fastlif.recording.Log.table`; None stands for what was not recorded."""
+
+    name: str
+    rate: float | None  # spikes per neuron and step
+    units: int | None  # neurons of one sample
+    silent: int | None  # of these, those that never fired
+    saturated: int | None  # those that fired at every step of every sample
+    operations: float | None  # synaptic ones per sample of a forward
+    spike_bytes: int | None  # of one forward's spikes, as they are handed on
+    membrane_bytes: int | None  # of the membrane that is carried from step to step
+
+
+class Table:
+    """The :class:`Row` of each entry in ``rows``; ``print`` it."""
+
+    def __init__(self, rows: list[Row]):
+        self.rows = rows
+
+    def __str__(self) -> str:
+        def shown(value, form):
+            return "-" if value is None else format(value, form)
+
+        headers = ("neuron", "rate", "units", "silent", "saturated", "operations", "spikes, kB", "membrane, kB")
+        rows = [
+            (row.name, shown(row.rate, ".4f"), *(shown(value, ",") for value in row[2:5]),
+             shown(row.operations, ",.0f"), *(shown(value and value / 1e3, ",.1f") for value in row[6:]))
+            for row in self.rows
+        ]  # fmt: skip
+        legend = (
+            "",
+            "rate: spikes per neuron and step. silent, saturated: units that never fired, or at every step.",
+            "operations: synaptic ones on the way to the neuron, per sample of a forward.",
+            "kB: of the spikes of one forward; of the membrane that is carried from step to step.",
+        )
+        return "\n".join((*lines_of(headers, rows), *legend))
