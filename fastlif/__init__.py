@@ -4,6 +4,7 @@ import os
 
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional
+from fastlif.acceleration import accelerate, restore
 from fastlif.conversion import MultiStep, convert
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.modules import LIF, NoisyLIF, detach, reset
@@ -17,5 +18,6 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
     __path__.append(os.path.dirname(__path__[0]))
 
 __version__ = "0.1.0"
-__all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "batch_norm_neuron",
-           "check_time_axis", "convert", "detach", "functional", "fuse", "packed_spikes", "reset"]  # fmt: skip
+__all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "accelerate",
+           "batch_norm_neuron", "check_time_axis", "convert", "detach", "functional", "fuse", "packed_spikes", "reset",
+           "restore"]  # fmt: skip
