@@ -45,26 +45,28 @@ class _Fast:
 
     def multi_step_functional_forward(self, inputs, states, **keywords):
         (x, *_), (v, *others) = inputs, states
+        if x.ndim == 1:  # steps without dimensions
+            (spikes,), (v, *others) = self.multi_step_functional_forward((x[:, None],), (v[None], *others))
+            return (spikes[:, 0],), (v[0].clone(), *others)  # SpikingJelly detaches it in place, which a view forbids
         reason = why_not(self)
         if reason:
             raise RuntimeError(
                 f"this {type(self).__name__} was changed since fastlif.accelerate, and it {reason}: undo that, or take "
                 "fastlif.restore(model)"
             )
-        steps = x if x.ndim > 1 else x[:, None]  # a step without dimensions
         function = self.surrogate_function
         spikes, state = lif(
-            steps,
+            x,
             **self._equation(),
             threshold=self.v_threshold,
             reset=self.v_reset,
             inclusive=True,
             surrogate=_surrogate(type(function), function.alpha),
             detach_reset=self.detach_reset,
-            initial_state=v.view(steps.shape[1:]),
+            initial_state=v,
             return_state=True,
         )
-        return (spikes.view(x.shape),), (state.view(v.shape).to(v.dtype), *others)
+        return (spikes,), (state.to(v.dtype), *others)
 
     def _rest(self) -> float:
         """SpikingJelly's membrane leaks to where a spike puts it."""

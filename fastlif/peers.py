@@ -29,15 +29,15 @@ def from_snntorch(cls: type[LIF], leaky: nn.Module, timesteps: int | None, keywo
         raise ValueError("leaky has reset_mechanism='none', and a fastlif.LIF resets: there is no counterpart")
     if mechanism == "subtract" and not leaky.reset_delay:
         raise ValueError(
-            "leaky subtracts without delay (reset_mechanism='subtract', reset_delay=False), and snnTorch then subtracts "
-            "once more where the membrane that is left exceeds the threshold: there is no counterpart. Take the "
-            "neuron that subtracts once, fastlif.LIF(decay=beta, reset=None), or keep the delay"
+            "leaky subtracts without delay (reset_mechanism='subtract', reset_delay=False), and snnTorch subtracts "
+            "again where the membrane that is left exceeds the threshold: there is no counterpart. Take the neuron "
+            "that subtracts once, fastlif.LIF(decay=beta, reset=None), or keep the delay"
         )
     for name, off in (("inhibition", False), ("state_quant", False)):
         if getattr(leaky, name) is not off:
             raise ValueError(f"leaky has {name}={getattr(leaky, name)!r}, which a fastlif.LIF does not have")
     if leaky.graded_spikes_factor.requires_grad or bool((leaky.graded_spikes_factor != 1).any()):
-        raise ValueError("leaky has a graded_spikes_factor other than 1, and a fastlif.LIF spikes with 1: scale after it")
+        raise ValueError("leaky has a graded_spikes_factor other than 1, and a fastlif.LIF spikes with 1: scale behind")
     if bool((leaky.threshold <= 0).any()):
         raise ValueError("leaky has a threshold of 0 or less, at which snnTorch resets a neuron that is at rest")
     beta = leaky.beta

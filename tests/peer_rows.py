@@ -7,7 +7,7 @@ another order, and what is left is rounding: no spike may differ, and gradients 
 import torch
 from counts import COUNTS
 
-T, SAMPLES, FEATURES = 10, 4, 6_000
+T, SAMPLES, FEATURES = 10, 4, 7_200
 SPIKES = 60_000  # that a float32 row must have at least
 # Gradients in float32: the largest difference over the largest gradient, and the difference's norm over the gradient's.
 # That of one number for the whole layer is a sum over all steps, whose terms cancel.
