@@ -4,6 +4,7 @@ import os
 
 import fastlif.requirements  # noqa: F401  isort: skip  before all else
 from fastlif import functional, plot
+from fastlif.acceleration import accelerate, restore
 from fastlif.conversion import convert
 from fastlif.exchange import from_nir, to_nir
 from fastlif.fusion import batch_norm_neuron, fuse
@@ -23,6 +24,7 @@ if not os.path.isdir(os.path.join(__path__[0], "kernels")):
     __path__.append(os.path.dirname(__path__[0]))
 
 __version__ = "0.1.0"
-__all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "batch_norm_neuron",
-           "check_time_axis", "convert", "detach", "energy", "from_nir", "functional", "fuse", "packed_spikes", "plot",
-           "recommend_timesteps", "record", "reset", "scale_thresholds", "to_nir"]  # fmt: skip
+__all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "accelerate",
+           "batch_norm_neuron", "check_time_axis", "convert", "detach", "energy", "from_nir", "functional", "fuse",
+           "packed_spikes", "plot", "recommend_timesteps", "record", "reset", "restore", "scale_thresholds",
+           "to_nir"]  # fmt: skip

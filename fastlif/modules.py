@@ -387,6 +387,44 @@ class LIF(Neuron):
                 else:
                     self.register_buffer(name, value)
 
+    @classmethod
+    def from_snntorch(cls, leaky: nn.Module, timesteps: int | None = 1, **keywords) -> LIF:
+        """The LIF with the spikes and gradients of snnTorch's ``Leaky``, for a network that folds time.
+
+        Args:
+            leaky: a ``snntorch.Leaky`` that resets to zero, or subtracts with its delay (its default), and has the
+                surrogate ``atan``, ``sigmoid`` or ``fast_sigmoid``. What it learns, beta or the threshold, is copied
+                and learned here too.
+            timesteps: as in LIF.
+            keywords: arguments of LIF in place of what ``leaky`` says: ``stateful``, ``surrogate``, ``backend``, ...
+
+        Raises:
+            TypeError, ValueError: for another neuron, or one that has no counterpart, in words.
+            ImportError: if snnTorch is not installed.
+        """
+        from fastlif.peers import from_snntorch
+
+        return from_snntorch(cls, leaky, timesteps, keywords)
+
+    @classmethod
+    def from_norse(cls, cell: nn.Module, timesteps: int | None = 1, *, dt: float | None = None, **keywords):
+        """The LIF with the spikes and gradients of Norse's ``LIFBoxCell``, for a network that folds time.
+
+        Args:
+            cell: a ``LIFBoxCell``, or a ``LIFCell``: of that, its filter of the current, a :class:`fastlif.LI`, comes
+                before the LIF in an ``nn.Sequential``. Its surrogate is Norse's default, ``method="super"``.
+            timesteps: as in LIF.
+            dt: the length of a step in seconds; the cell's own by default.
+            keywords: arguments of LIF in place of what ``cell`` says: ``stateful``, ``surrogate``, ``backend``, ...
+
+        Raises:
+            TypeError, ValueError: for another neuron, or one that has no counterpart, in words.
+            ImportError: if Norse is not installed.
+        """
+        from fastlif.peers import from_norse
+
+        return from_norse(cls, cell, timesteps, dt, keywords)
+
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
         carries = states is not None

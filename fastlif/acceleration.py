@@ -1,0 +1,97 @@
+"""SpikingJelly's models on fastlif's kernels, and back."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+
+from torch import nn
+
+from fastlif import validation
+from fastlif.conversion import _copy
+
+__all__ = ["accelerate", "restore"]
+
+
+def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
+    """A copy of a SpikingJelly ``model`` whose nodes are computed by fastlif: the same spikes, the same state_dict.
+
+    An ``IFNode``, ``LIFNode`` or ``ParametricLIFNode`` gets a class derived from its own, so SpikingJelly's
+    ``reset_net``, ``detach_net``, ``set_step_mode`` and monitors work as before, in single-step and multi-step mode.
+    Its surrogate must be ``ATan``, ``Sigmoid``, ``PiecewiseQuadratic``, ``Rect``, ``Erf`` or ``SuperSpike(1)``.
+
+    The equations are SpikingJelly's; of float32 the last digit may be another, as the terms are added in another
+    order. So a spike can differ only where the membrane is at the threshold to within that. Half precision is computed
+    in float32, where SpikingJelly computes some of it in half precision.
+
+    Args:
+        model: any module with nodes of SpikingJelly. It is left as it is.
+        strict: raise an error if there is a neuron that must stay as it is, instead of warning.
+
+    Raises:
+        TypeError: if ``model`` is not a module or cannot be copied.
+        ValueError: if it has no node that can be accelerated, or, with ``strict``, one that cannot.
+        ImportError: if SpikingJelly is not installed.
+
+    Warns:
+        UserWarning: naming the neurons of SpikingJelly that stay as they are, and why.
+    """
+    validation.check_module("model", model)
+    strict = validation.check_flag("strict", strict)
+    nodes = _nodes("accelerate")
+    fast = False
+    left: dict[str, list[str]] = {}  # where neurons stay, by what they are and why
+    for path, module in model.named_modules():
+        if nodes.is_neuron(module):
+            reason = nodes.why_not(module)
+            fast |= reason is None
+            if reason is not None:
+                left.setdefault(f"{type(module).__name__}, which {reason}", []).append(path or "the model")
+    shown = "; ".join(
+        (f"{len(paths)} x " if len(paths) > 1 else "") + f"{what} ({paths[0]}{', ...' if len(paths) > 1 else ''})"
+        for what, paths in left.items()
+    )
+    if not fast:
+        raise ValueError(
+            f"{type(model).__name__} has no IFNode, LIFNode or ParametricLIFNode of SpikingJelly to accelerate"
+            + (f"; what it has: {shown}" if left else "")
+        )
+    if left and strict:
+        raise ValueError(f"fastlif.accelerate cannot accelerate: {shown}. With strict=False these stay as they are")
+    model = _copy(model)
+    for module in model.modules():
+        if type(module) in nodes.ACCELERATED and nodes.why_not(module) is None:
+            module.__class__ = nodes.ACCELERATED[type(module)]
+    if left:
+        warnings.warn(f"fastlif.accelerate left as they are: {shown}", stacklevel=2)
+    return model
+
+
+def restore(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` whose accelerated nodes are SpikingJelly's own again, as its NIR export needs them.
+
+    Args:
+        model: what :func:`accelerate` made. It is left as it is.
+
+    Raises:
+        TypeError: if ``model`` is not a module or cannot be copied.
+        ImportError: if SpikingJelly is not installed.
+    """
+    validation.check_module("model", model)
+    own = {fast: node for node, fast in _nodes("restore").ACCELERATED.items()}
+    model = _copy(model)
+    for module in model.modules():
+        if type(module) in own:
+            module.__class__ = own[type(module)]
+    return model
+
+
+def _nodes(function: str):
+    """The module with the accelerated nodes, which imports SpikingJelly."""
+    try:
+        return importlib.import_module("fastlif.nodes")
+    except ImportError as error:
+        raise ImportError(
+            f"fastlif.{function} is for models of SpikingJelly, which cannot be imported ({error}): "
+            "pip install 'fastlif[peers]'"
+        ) from None

@@ -1,0 +1,132 @@
+"""LIF.from_snntorch: snnTorch's Leaky beside the LIF that is made of it."""
+
+import copy
+
+import peer_rows
+import pytest
+import torch
+
+from fastlif import IF, LIF, Surrogate
+
+pytestmark = pytest.mark.peers("snntorch")
+REFERENCE = {"timesteps": None, "backend": "reference"}
+
+
+@pytest.fixture
+def snn():
+    import snntorch
+    import snntorch.surrogate
+
+    return snntorch
+
+
+def steps(leaky):
+    """Their loop over time."""
+
+    def run(x):
+        membrane, spikes = torch.zeros_like(x[0]), []
+        for step in x:
+            spike, membrane = leaky(step, membrane)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return run
+
+
+def beside(leaky, parameters=False):
+    def make(dtype):
+        theirs = copy.deepcopy(leaky).to(dtype)
+        ours = LIF.from_snntorch(theirs, **REFERENCE).to(dtype)
+        names = [name for name, _ in ours.named_parameters()]
+        assert bool(names) == parameters
+        if not parameters:
+            return steps(theirs), ours, (), ()
+        given = {"decay": theirs.beta, "threshold": theirs.threshold}
+        return steps(theirs), ours, [given[name] for name in names], list(ours.parameters())
+
+    return make
+
+
+@pytest.mark.parametrize("delay", [True, False])
+@pytest.mark.parametrize("beta", [0.9, 0.5, 1.0])
+def test_reset_to_zero(snn, beta, delay):
+    leaky = snn.Leaky(beta=beta, reset_mechanism="zero", reset_delay=delay)
+    assert LIF.from_snntorch(leaky, **REFERENCE).detach_reset is delay
+    # Without the delay a gradient flows through snnTorch's spikes, which are float32 whatever the input is.
+    peer_rows.compare(beside(leaky), in_float64=1e-12 if delay else 2e-7)
+
+
+@pytest.mark.parametrize("beta, threshold", [(0.9, 1.0), (0.5, 1.0), (0.9, 0.7), (1.3, 1.0)])
+def test_subtract_with_delay(snn, beta, threshold):
+    peer_rows.compare(beside(snn.Leaky(beta=beta, threshold=threshold)))
+
+
+@pytest.mark.parametrize("mechanism", ["zero", "subtract"])
+@pytest.mark.parametrize("beta", [0.8, 1.2, -0.1])
+def test_learned_beta_and_threshold(snn, beta, mechanism):
+    leaky = snn.Leaky(beta=beta, learn_beta=True, learn_threshold=True, reset_mechanism=mechanism)
+    if 0 < beta < 1:
+        peer_rows.compare(beside(leaky, parameters=True), in_float64=2e-7)  # float32 spikes times the threshold
+        return
+    lif = LIF.from_snntorch(leaky, **REFERENCE)  # outside of [0, 1] it is clamped, and has no gradient
+    x = torch.randn(5, 3, 7)
+    assert torch.equal(lif(x), steps(leaky)(x)) and float(lif.decay) == float(leaky.beta)
+    for model in (lif(x), steps(leaky)(x)):
+        model.sum().backward()
+    assert float(lif.decay.grad) == float(leaky.beta.grad) == 0
+
+
+def test_a_beta_for_each_neuron(snn):
+    def make(dtype):
+        beta = torch.linspace(0.1, 0.95, peer_rows.FEATURES if dtype == torch.float32 else 200)
+        return beside(snn.Leaky(beta=beta, threshold=1 + beta / 2, learn_threshold=True), parameters=True)(dtype)
+
+    peer_rows.compare(make, scale=1.5)
+
+
+@pytest.mark.parametrize("name, argument, ours", [
+    ("atan", {}, Surrogate("atan", 2.0)),
+    ("atan", {"alpha": 3.0}, Surrogate("atan", 3.0)),
+    ("fast_sigmoid", {}, Surrogate("fast_sigmoid", 25.0)),
+    ("fast_sigmoid", {"slope": 10}, Surrogate("fast_sigmoid", 10.0)),
+    ("sigmoid", {"slope": 4}, Surrogate("sigmoid", 4.0)),
+])  # fmt: skip
+def test_surrogates(snn, name, argument, ours):
+    leaky = snn.Leaky(beta=0.8, spike_grad=getattr(snn.surrogate, name)(**argument))
+    assert LIF.from_snntorch(leaky).surrogate == ours
+    peer_rows.compare(beside(leaky))
+
+
+def test_keywords_and_mode(snn):
+    lif = LIF.from_snntorch(snn.Leaky(beta=0.75).eval(), timesteps=3, surrogate="atan", stateful=True)
+    assert (lif.timesteps, lif.decay, lif.stateful, lif.surrogate.width, lif.training) == (3, 0.75, True, 2.0, False)
+
+
+@pytest.mark.parametrize("error, words, make", [
+    (TypeError, "got Synaptic: it filters its input", lambda snn: snn.Synaptic(alpha=0.9, beta=0.8)),
+    (TypeError, "got RLeaky: its spikes feed back", lambda snn: snn.RLeaky(beta=0.8, linear_features=3)),
+    (TypeError, "got Alpha: it filters its input", lambda snn: snn.Alpha(alpha=0.9, beta=0.8)),
+    (TypeError, "leaky must be a snntorch.Leaky, got Linear", lambda snn: torch.nn.Linear(2, 2)),
+    (TypeError, "leaky must be a snntorch.Leaky, got float", lambda snn: 0.9),
+    (ValueError, "subtracts without delay", lambda snn: snn.Leaky(beta=0.8, reset_delay=False)),
+    (ValueError, "reset_mechanism='none'", lambda snn: snn.Leaky(beta=0.8, reset_mechanism="none")),
+    (ValueError, "graded_spikes_factor", lambda snn: snn.Leaky(beta=0.8, graded_spikes_factor=2.0)),
+    (ValueError, "graded_spikes_factor", lambda snn: snn.Leaky(beta=0.8, learn_graded_spikes_factor=True)),
+    (ValueError, "state_quant=", lambda snn: snn.Leaky(beta=0.8, state_quant=torch.round)),
+    (ValueError, "threshold of 0 or less", lambda snn: snn.Leaky(beta=0.8, threshold=0.0)),
+    (ValueError, "is triangular, a surrogate that", lambda snn: snn.Leaky(0.8, spike_grad=snn.surrogate.triangular())),
+    (ValueError, "_surrogate_bypass|SpikingNeuron", lambda snn: snn.Leaky(beta=0.8, surrogate_disable=True)),
+])  # fmt: skip
+def test_what_has_no_counterpart(snn, error, words, make):
+    neuron = make(snn)
+    with pytest.raises(error, match=words):
+        LIF.from_snntorch(neuron)
+
+
+def test_inhibition_has_no_counterpart(snn):
+    with pytest.warns(UserWarning, match="Inhibition"):
+        leaky = snn.Leaky(beta=0.8, inhibition=True)
+    with pytest.raises(ValueError, match="inhibition=True"):
+        LIF.from_snntorch(leaky)
+    with pytest.raises(TypeError, match="IF does not leak"):
+        IF.from_snntorch(snn.Leaky(beta=0.8))

@@ -1,0 +1,356 @@
+"""fastlif.accelerate: SpikingJelly's neurons and networks on our kernels, beside their own."""
+
+import copy
+import functools
+import importlib.util
+import pickle
+import sys
+import types
+import warnings
+
+import peer_rows
+import pytest
+import torch
+from torch import nn
+
+import fastlif
+from fastlif.functional import lif
+
+pytestmark = pytest.mark.peers("spikingjelly")
+
+
+@pytest.fixture
+def sj(monkeypatch):
+    """SpikingJelly's modules, and our neurons on the reference, which compiles nothing."""
+    from spikingjelly.activation_based import functional, layer, neuron, surrogate
+    from spikingjelly.logger import logger
+
+    logger.disable("spikingjelly")
+    from fastlif import nodes
+
+    monkeypatch.setattr(nodes, "lif", functools.partial(lif, backend="reference"))
+    return types.SimpleNamespace(functional=functional, layer=layer, neuron=neuron, surrogate=surrogate, nodes=nodes)
+
+
+def beside(node, parameters=False):
+    """What peer_rows compares: a node, and the same one accelerated, each as it is in ``dtype``."""
+
+    def make(dtype):
+        theirs = copy.deepcopy(node).to(dtype)
+        theirs.step_mode = "m"
+        ours = fastlif.accelerate(theirs)
+        assert type(ours) is not type(theirs) and isinstance(ours, type(theirs))
+        return theirs, ours, *((list(model.parameters()) for model in (theirs, ours)) if parameters else ((), ()))
+
+    return make
+
+
+# --- The rows of the table -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("detach_reset", [False, True])
+@pytest.mark.parametrize("v_reset", [0.0, None, 0.25, -0.3])
+@pytest.mark.parametrize("decay_input", [True, False])
+@pytest.mark.parametrize("tau", [2.0, 3.0, 10.0])
+def test_lif_node(sj, tau, decay_input, v_reset, detach_reset):
+    node = sj.neuron.LIFNode(tau=tau, decay_input=decay_input, v_reset=v_reset, detach_reset=detach_reset)
+    peer_rows.compare(beside(node), scale=tau if decay_input else 1.0)
+
+
+@pytest.mark.parametrize("v_reset", [0.0, None, 0.25, -0.3])
+@pytest.mark.parametrize("detach_reset", [False, True])
+def test_if_node(sj, detach_reset, v_reset):
+    peer_rows.compare(beside(sj.neuron.IFNode(v_threshold=1.3, v_reset=v_reset, detach_reset=detach_reset)))
+
+
+@pytest.mark.parametrize("v_reset", [0.0, None, 0.25])
+@pytest.mark.parametrize("decay_input", [True, False])
+def test_parametric_lif_node(sj, decay_input, v_reset):
+    node = sj.neuron.ParametricLIFNode(init_tau=2.7, decay_input=decay_input, v_reset=v_reset)
+    peer_rows.compare(beside(node, parameters=True), scale=2.7 if decay_input else 1.0)
+
+
+@pytest.mark.parametrize("name, alpha", [
+    ("ATan", 2.0), ("ATan", 0.7), ("Sigmoid", 4.0), ("Sigmoid", 1.5), ("PiecewiseQuadratic", 1.0),
+    ("PiecewiseQuadratic", 0.4), ("Rect", 1.0), ("Rect", 0.6), ("Erf", 2.0), ("Erf", 0.9), ("SuperSpike", 1.0),
+    ("ATan", 3),
+])  # fmt: skip
+def test_surrogates(sj, name, alpha):
+    function = getattr(sj.surrogate, name)(alpha=alpha)
+    peer_rows.compare(beside(sj.neuron.LIFNode(tau=2.0, surrogate_function=function)), scale=2.0)
+
+
+# --- What a node does beside its equation --------------------------------------------------------------------------
+
+
+def network(sj, **keywords):
+    """A small one, with a node of each kind."""
+    torch.manual_seed(0)
+    keywords = {"detach_reset": True, "surrogate_function": sj.surrogate.ATan()} | keywords
+    model = nn.Sequential(
+        sj.layer.Linear(6, 8), sj.neuron.LIFNode(tau=2.0, **keywords),
+        sj.layer.Linear(8, 8), sj.neuron.IFNode(**keywords),
+        sj.layer.Linear(8, 5), sj.neuron.ParametricLIFNode(init_tau=3.0, v_reset=None, v_threshold=0.4, **keywords),
+    )  # fmt: skip
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(4 if name.endswith("weight") else 1)  # so that all layers spike
+    return model
+
+
+def both(sj, mode="m", **keywords):
+    theirs = network(sj, **keywords)
+    sj.functional.set_step_mode(theirs, mode)
+    return theirs, fastlif.accelerate(theirs)
+
+
+def nodes_of(model):
+    return [module for module in model.modules() if hasattr(module, "v_threshold")]
+
+
+def test_the_copy_and_what_it_leaves(sj):
+    theirs, ours = both(sj)
+    names = ["FastLIFNode", "FastIFNode", "FastParametricLIFNode"]
+    assert [type(node).__name__ for node in nodes_of(ours)] == names
+    assert [type(node).__name__ for node in nodes_of(theirs)] == [name.removeprefix("Fast") for name in names]
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert not {id(p) for p in ours.parameters()} & {id(p) for p in theirs.parameters()}
+    ours.load_state_dict(theirs.state_dict())
+    again = fastlif.accelerate(ours)
+    assert [type(node).__name__ for node in nodes_of(again)] == names
+
+
+def test_restored_types_are_spikingjellys(sj):
+    theirs, ours = both(sj)
+    restored = fastlif.restore(ours)
+    assert [type(node) for node in restored.modules()] == [type(node) for node in theirs.modules()]
+    assert type(ours[1]) is sj.nodes.FastLIFNode, "restore gives a copy"
+    x = torch.randn(4, 3, 6)
+    assert torch.equal(restored(x), theirs(x))
+
+
+@pytest.mark.parametrize("mode", ["m", "s"])
+def test_states_are_carried_reset_and_detached(sj, mode):
+    theirs, ours = both(sj, mode)
+    x = torch.randn(3, 4, 3, 6) * 3
+    for sequence in x:  # without a reset between
+        outputs = []
+        for model in (theirs, ours):
+            outputs.append(model(sequence) if mode == "m" else torch.stack([model(step) for step in sequence]))
+            sj.functional.detach_net(model)
+        assert torch.equal(*outputs) and outputs[0].any()
+        for node, own in zip(nodes_of(theirs), nodes_of(ours)):
+            torch.testing.assert_close(own.v, node.v, rtol=0, atol=1e-6)
+            assert own.v.grad_fn is None and own.v.dtype == node.v.dtype
+    sj.functional.reset_net(ours)
+    assert [node.v for node in nodes_of(ours)] == [0.0, 0.0, 0.0]
+    ours[1].v = 0.5  # set by hand, as a number or a tensor
+    theirs[1].v = 0.5
+    sj.functional.reset_net(theirs)
+    theirs[1].v = 0.5
+    step = x[0] if mode == "m" else x[0, 0]
+    assert torch.equal(ours(step), theirs(step))
+    larger = torch.cat([step, step], dim=-2)  # another batch size begins again, without an error
+    assert torch.equal(ours(larger), theirs(larger))
+
+
+@pytest.mark.parametrize("mode", ["m", "s"])
+def test_the_membranes_of_all_steps(sj, mode):
+    theirs, ours = both(sj, mode)
+    x = torch.randn(4, 3, 6)
+    for model in (theirs, ours):
+        for node in nodes_of(model):
+            node.store_v_seq = True
+        model(x) if mode == "m" else [model(step) for step in x]
+    for node, own in zip(nodes_of(theirs), nodes_of(ours)):
+        assert own.v_seq.shape == node.v_seq.shape == (4, *node.v.shape)
+        torch.testing.assert_close(own.v_seq, node.v_seq, rtol=0, atol=1e-6)
+
+
+def test_gradients_through_single_steps(sj):
+    gradients = []
+    x = torch.randn(5, 3, 6)
+    for model in both(sj, "s", detach_reset=False):
+        torch.stack([model(step) for step in x]).sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for theirs, ours in zip(*gradients):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_numbers_may_be_set_at_any_time(sj):
+    theirs, ours = both(sj)
+    x = torch.randn(4, 3, 6) * 2
+    for model in (theirs, ours):
+        model[1].v_threshold, model[1].tau, model[1].decay_input = 0.4, 3.0, False
+        model[3].v_reset, model[1].surrogate_function = None, sj.surrogate.Sigmoid(2.0)
+    assert torch.equal(ours(x), theirs(x))
+    ours[1].surrogate_function = sj.surrogate.S2NN()
+    with pytest.raises(RuntimeError, match="FastLIFNode was changed since .* the surrogate S2NN"):
+        ours(x)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), "file"])
+def test_copies_and_files(sj, way, tmp_path):
+    _, ours = both(sj)
+    x = torch.randn(4, 3, 6)
+    ours(x)
+    sj.functional.detach_net(ours)
+    if way == "file":
+        torch.save(ours, tmp_path / "model.pt")
+        copied = torch.load(tmp_path / "model.pt", weights_only=False)
+    else:
+        copied = way(ours)
+    assert [type(node) for node in copied] == [type(node) for node in ours]
+    assert torch.equal(copied(x), ours(x)), "with the membranes that it had"
+
+
+def test_monitors(sj, monkeypatch):
+    if importlib.util.find_spec("tensorboard") is None:  # SpikingJelly's monitors import it for another purpose
+        monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=None))
+    monitor = importlib.import_module("spikingjelly.activation_based.monitor")
+    theirs, ours = both(sj)
+    x = torch.randn(4, 3, 6) * 2
+    records = []
+    for model in (theirs, ours):
+        with monitor.OutputMonitor(model, sj.neuron.BaseNode) as spikes, \
+                monitor.AttributeMonitor("v", False, model, sj.neuron.LIFNode) as membranes:  # fmt: skip
+            model(x)
+            records.append((spikes.records, membranes.records))
+    (spikes, membranes), (own_spikes, own_membranes) = records
+    assert len(spikes) == len(own_spikes) == 3 and len(membranes) == len(own_membranes) == 1
+    assert all(map(torch.equal, spikes, own_spikes))
+
+
+@pytest.mark.parametrize("shape, mode", [((6,), "s"), ((), "s"), ((7,), "m"), ((7, 2), "m"), ((3, 2, 4, 4), "m")])
+def test_shapes_and_layouts(sj, shape, mode):
+    node = sj.neuron.LIFNode(step_mode=mode)
+    ours = fastlif.accelerate(node)
+    x = torch.randn(shape) * 4
+    if len(shape) == 4:
+        x = x.to(memory_format=torch.channels_last)
+    for _ in range(3):
+        spikes = ours(x)
+        assert torch.equal(spikes, node(x)) and spikes.shape == x.shape
+        assert ours.v.shape == node.v.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_dtypes(sj, dtype):
+    theirs, ours = both(sj)
+    x = torch.randn(4, 64, 6, dtype=dtype) * 3
+    expected, actual = theirs.to(dtype)(x), ours.to(dtype)(x)
+    assert actual.dtype == dtype and [node.v.dtype for node in nodes_of(ours)] == [dtype] * 3
+    # 16 bits hold the membrane where SpikingJelly computes, and its state between calls; ours computes in float32.
+    assert (actual != expected).double().mean() <= (0.02 if dtype.itemsize == 2 else 0)
+
+
+def test_explicit_states(sj):
+    from spikingjelly.activation_based.base import to_functional_forward
+
+    theirs, ours = both(sj)
+    x = torch.randn(4, 3, 6) * 2
+    states = (torch.zeros(3, 8), torch.zeros(3, 8), torch.zeros(3, 5))
+    (expected,), after = to_functional_forward(theirs)((x,), states)
+    (actual,), own = to_functional_forward(ours)((x,), states)
+    assert torch.equal(actual, expected) and nodes_of(ours)[0].v == 0.0
+    for state, other in zip(own, after):
+        torch.testing.assert_close(state, other, rtol=0, atol=1e-6)
+
+
+def test_reset_net_reaches_our_neurons(sj):
+    lif = fastlif.LIF(2, stateful=True, backend="reference")
+    model = nn.Sequential(sj.layer.Linear(6, 8), lif)
+    x = torch.rand(4, 6)
+    first = model(x)
+    assert lif.states
+    sj.functional.reset_net(model)
+    assert not lif.states and torch.equal(model(x), first)
+
+
+# --- What stays, and errors ----------------------------------------------------------------------------------------
+
+
+def mixed(sj):
+    class Own(sj.neuron.LIFNode):
+        pass
+
+    return nn.Sequential(
+        sj.neuron.LIFNode(), sj.neuron.QIFNode(), sj.neuron.QIFNode(), Own(),
+        sj.neuron.LIFNode(surrogate_function=sj.surrogate.PiecewiseExp()),
+        sj.neuron.IFNode(surrogate_function=sj.surrogate.SuperSpike(2.0)),
+        sj.neuron.IFNode(surrogate_function=sj.surrogate.ATan(spiking=False)),
+        sj.neuron.LIFNode(surrogate_function=sj.surrogate.heaviside),
+    )  # fmt: skip
+
+
+LEFT = (
+    "2 x QIFNode, which has no counterpart in fastlif (1, ...); Own, which has no counterpart in fastlif (3); LIFNode, "
+    "which has the surrogate PiecewiseExp, which fastlif does not have (4); IFNode, which has the surrogate SuperSpike "
+    "with alpha=2.0, which fastlif does not have (5); IFNode, which does not spike (surrogate_function.spiking is "
+    "False) (6); LIFNode, which has the surrogate heaviside, which fastlif does not have (7)"
+)
+
+
+def test_what_stays_is_said_once(sj):
+    model = mixed(sj)
+    with pytest.warns(UserWarning) as caught:
+        ours = fastlif.accelerate(model)
+    assert [str(warning.message) for warning in caught] == [f"fastlif.accelerate left as they are: {LEFT}"]
+    assert caught[0].filename == __file__
+    assert [type(new) is type(old) for new, old in zip(ours, model)] == [False] + [True] * 7
+
+
+def test_strict_changes_nothing(sj):
+    model = mixed(sj)
+    types_before = [type(node) for node in model]
+    with pytest.raises(ValueError) as raised:
+        fastlif.accelerate(model, strict=True)
+    assert LEFT in str(raised.value) and "With strict=False" in str(raised.value)
+    assert [type(node) for node in model] == types_before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastlif.accelerate(network(sj), strict=True)
+
+
+def test_models_that_cannot_be_accelerated(sj):
+    with pytest.raises(ValueError, match=r"Sequential has no IFNode, LIFNode or ParametricLIFNode .* to accelerate$"):
+        fastlif.accelerate(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    with pytest.raises(ValueError, match=r"to accelerate; what it has: QIFNode, which has no counterpart"):
+        fastlif.accelerate(nn.Sequential(sj.neuron.QIFNode()))
+    node = sj.neuron.LIFNode()
+    node(torch.randn(2, 3, requires_grad=True))
+    with pytest.raises(TypeError, match="copy.deepcopy can copy, and LIFNode is not"):
+        fastlif.accelerate(node)
+    sj.functional.detach_net(node)
+    fastlif.accelerate(node)
+
+
+# --- Networks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["m", "s"])
+@pytest.mark.parametrize("name, node, keywords", [
+    ("spiking_resnet.spiking_resnet18", "IFNode", {}),
+    ("sew_resnet.sew_resnet18", "LIFNode", {"cnf": "ADD"}),
+    pytest.param("spiking_vgg.spiking_vgg11_bn", "ParametricLIFNode", {}, marks=pytest.mark.long),
+])  # fmt: skip
+def test_spikingjellys_networks(sj, name, node, keywords, mode):
+    file, make = name.split(".")
+    file = importlib.import_module(f"spikingjelly.activation_based.model.{file}")
+    torch.manual_seed(0)
+    theirs = getattr(file, make)(
+        spiking_neuron=getattr(sj.neuron, node), surrogate_function=sj.surrogate.ATan(), detach_reset=True,
+        num_classes=10, **keywords,
+    )  # fmt: skip
+    sj.functional.set_step_mode(theirs, mode)
+    ours = fastlif.accelerate(theirs, strict=True)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    x = torch.randn(4, 2, 3, 32, 32)
+    results = []
+    for model in (theirs, ours):
+        output = model(x) if mode == "m" else torch.stack([model(step) for step in x])
+        output.square().mean().backward()
+        results.append((output, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])))
+    (expected, wanted), (actual, gradients) = results
+    assert torch.equal(actual, expected) and expected.any()
+    assert float((gradients - wanted).abs().max() / wanted.abs().max()) < 1e-5
