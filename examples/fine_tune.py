@@ -37,7 +37,7 @@ relu = nn.Sequential(
 fit(relu, 15)
 print(f"the ReLU network                       {accuracy(relu):.1f} %")
 
-spiking = fastlif.convert(relu, backend="reference")  # on a CPU the default backend first compiles, for some seconds
+spiking = fastlif.convert(relu, backend="reference")  # by default it first compiles, for some seconds
 print(f"converted, a single step               {accuracy(spiking):.1f} %")
 spiking = fastlif.scale_thresholds(spiking, relu, images[train].split(256))
 print(f"with thresholds scaled                 {accuracy(spiking):.1f} %")

@@ -27,7 +27,7 @@ def network():
     )  # fmt: skip
 
 
-spiking = fastlif.convert(network(), backend="reference")  # on a CPU the default backend first compiles, for some seconds
+spiking = fastlif.convert(network(), backend="reference")  # by default it first compiles, for some seconds
 optimizer = torch.optim.Adam(spiking.parameters(), 3e-3)
 for epoch in range(4):
     for batch, target in train:

@@ -853,7 +853,7 @@ NIR_GRAPH = [
 SCALING = [
     ("spikes are not scaled", "return self.neuron(input / self.scale) * self.scale",
      "return self.neuron(input / self.scale)", "test_scaling.py::test_a_scale_is_the_best_single_level"),
-    ("the scale of one step for many", "spikes.unflatten(0, (T, 1)).mean(dim=0)[0]", "spikes.unflatten(0, (T, 1))[0, 0]",
+    ("the scale of one step for many", "unflatten(0, (T, 1)).mean(dim=0)[0]", "unflatten(0, (T, 1))[0, 0]",
      "test_scaling.py::test_over_more_steps_the_scale_is_larger"),
     ("the trained network stays in evaluation", "            module.training = mode", "            pass",
      "test_scaling.py::test_nothing_else_changes"),
