@@ -6,6 +6,7 @@ It writes the table of benchmarks/results/nir.md. It needs nir, SpikingJelly, sn
 import argparse
 import contextlib
 import functools
+import importlib.util
 import io
 import logging
 import tempfile
@@ -93,6 +94,19 @@ def _step_by_step(network) -> Run:
     return run
 
 
+def sinabs(path: str) -> Run:
+    import nir
+    import sinabs.activation
+    import sinabs.layers
+    from sinabs.nir import from_nir
+
+    network = from_nir(nir.read(path), batch_size=N, num_timesteps=T)
+    for module in network.modules():
+        if isinstance(module, sinabs.layers.LIF):
+            module.spike_fn, module.reset_fn = sinabs.activation.SingleSpike, sinabs.activation.MembraneReset()
+    return lambda x: network(x.flatten(0, 1))[0]  # its batch comes first, and is 1 here
+
+
 READERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse}
 
 
@@ -176,14 +190,14 @@ def attempt(work: Callable[[], str]) -> str:
         logging.disable(logging.NOTSET)
 
 
-def exported(network, shape, peer, scale) -> str:
+def exported(network, shape, reader, **options) -> str:
     """The network's spikes against those of a peer that reads our file."""
     import nir
 
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "network.nir")
-        nir.write(path, fastlif.to_nir(network, shape, dt=DT, scale=scale))
-        theirs = READERS[peer](path)
+        nir.write(path, fastlif.to_nir(network, shape, **options))
+        theirs = reader(path)
     return compare(lambda x: network(x.flatten(0, 1)).unflatten(0, (T, N)), theirs, shape)
 
 
@@ -198,10 +212,16 @@ def table() -> list[str]:
     lines = ["| our network | scale | " + " | ".join(READERS) + " |", "|---" * (2 + len(READERS)) + "|"]
     for name, (network, shape) in networks().items():
         for scale in ("weights", "membrane"):
-            cells = [attempt(lambda peer=peer: exported(network, shape, peer, scale)) for peer in READERS]  # noqa: B023
+            made = functools.partial(exported, network, shape, dt=DT, scale=scale)
+            cells = [attempt(functools.partial(made, reader)) for reader in READERS.values()]
             lines.append(f"| {name} | {scale} | " + " | ".join(cells) + " |")
     lines += ["", "| their network | read by `fastlif.from_nir` |", "|---|---|"]
-    lines += [f"| {name} | {attempt(lambda name=name: imported(name))} |" for name in WRITERS]
+    lines += [f"| {name} | {attempt(functools.partial(imported, name))} |" for name in WRITERS]
+    if importlib.util.find_spec("sinabs") is not None:
+        lines += ["", "| our network, exponential | sinabs |", "|---|---|"]
+        for name, (network, shape) in list(networks().items())[:1]:
+            options = {"dt": 1.0, "scale": "membrane", "discretisation": "exponential"}
+            lines.append(f"| {name} | {attempt(functools.partial(exported, network, shape, sinabs, **options))} |")
     return lines
 
 
@@ -215,7 +235,21 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-PAGE = "TODO\n"
+PAGE = f"""# Spikes that differ between fastlif and its peers
+
+Made by `python -m benchmarks.nir_peers`. Each network runs for {T} steps on the same random input; every spike is
+compared. The peers' own readers and writers do the exchange.
+
+- SpikingJelly reads r = 1 and r = tau/dt, and a reset to where the membrane leaks to alone.
+- snnTorch's reader takes dt for 1e-4, ignores the reset, and refuses `nir.IF` unless r = 1.
+- Norse's reader ignores r and the reset, has no `nir.AvgPool2d`, and runs branches in a wrong order.
+- snnTorch and Norse flatten the batch too where a file flattens a sample, so that the batch is {N} here.
+- Norse's writer divides dt by 1/tau: with dt=1 its time constants are in seconds.
+- snnTorch writes its default, a reset by subtraction, as a reset to 0.
+- sinabs (a row where it is installed) reads time constants in steps and ignores r: `to_nir(..., dt=1.0,
+  scale="membrane", discretisation="exponential")`. Its neurons reset by subtraction and spike several times a step
+  until they are set to `SingleSpike` and `MembraneReset`, as here.
+"""
 
 
 if __name__ == "__main__":

@@ -274,9 +274,10 @@ def test_a_peer_gives_the_same_spikes(peer, scale):
     torch.manual_seed(0)
     if (peer, scale) == ("Norse", "membrane"):
         pytest.skip("Norse takes r for 1")
+    reader = nir_peers.READERS[peer]
     for name, (model, shape) in nir_peers.networks().items():
         if (peer, name) not in UNREAD:
-            assert nir_peers.exported(model, shape, peer, scale).startswith("0 of "), name
+            assert nir_peers.exported(model, shape, reader, scale=scale).startswith("0 of "), name
 
 
 @pytest.mark.parametrize(
