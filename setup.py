@@ -6,4 +6,4 @@ belongs to somebody else.
 
 from setuptools import setup
 
-setup(packages=["fastlif", "fastlif.kernels"], package_dir={"fastlif.kernels": "kernels"})
+setup(packages=["fastlif", "fastlif.operators", "fastlif.kernels"], package_dir={"fastlif.kernels": "kernels"})
