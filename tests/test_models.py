@@ -38,10 +38,10 @@ def network(request):
     return lambda: library(name), count
 
 
-def spiking(make):
+def spiking(make, backend):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = fastlif.convert(make(), activations=(nn.ReLU, nn.ReLU6), backend="reference")
+        model = fastlif.convert(make(), activations=(nn.ReLU, nn.ReLU6), backend=backend)
     left = [str(warning.message) for warning in caught if warning.filename == __file__]
     return model, left
 
@@ -53,7 +53,7 @@ def images(size=32):
 def test_a_training_step_reaches_every_weight(network):
     make, count = network
     torch.manual_seed(0)
-    model, left = spiking(make)
+    model, left = spiking(make, "reference")
     assert sum(isinstance(module, NoisyLIF) for module in model.modules()) == count
     assert left == (LEFT_IN_DENSENET if type(model).__name__ == "DenseNet" else [])
     assert not any(isinstance(module, (nn.ReLU, nn.ReLU6)) for module in model.modules())
@@ -67,12 +67,12 @@ def test_a_training_step_reaches_every_weight(network):
 
 def test_over_time_calibrated_saved_and_exported(network):
     make, _ = network
-    model, _ = spiking(make)
+    model, _ = spiking(make, "compiled")  # one operator a neuron: the reference exports operation by operation, slowly
     multi = MultiStep(model.eval(), 3).calibrate([images()])
     file = io.BytesIO()
     torch.save(multi.state_dict(), file)
     file.seek(0)
-    loaded = MultiStep(spiking(make)[0].eval(), 3)
+    loaded = MultiStep(spiking(make, "compiled")[0].eval(), 3)
     loaded.load_state_dict(torch.load(file))
     exported = torch.export.export(loaded, (images(),)).module()
     results = []
