@@ -20,7 +20,8 @@ def torchvision(name):
 
 
 def timm(name):
-    return pytest.importorskip("timm", **IMPORT).create_model(name, num_classes=10)
+    """With zero_init_last, its default, the first gradient of all blocks but for their last weights would be 0."""
+    return pytest.importorskip("timm", **IMPORT).create_model(name, num_classes=10, zero_init_last=False)
 
 
 @pytest.fixture(scope="module", params=[
@@ -38,10 +39,10 @@ def network(request):
     return lambda: library(name), count
 
 
-def spiking(make):
+def spiking(make, backend):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = fastlif.convert(make(), activations=(nn.ReLU, nn.ReLU6), backend="reference")
+        model = fastlif.convert(make(), activations=(nn.ReLU, nn.ReLU6), backend=backend)
     left = [str(warning.message) for warning in caught if warning.filename == __file__]
     return model, left
 
@@ -53,26 +54,26 @@ def images(size=32):
 def test_a_training_step_reaches_every_weight(network):
     make, count = network
     torch.manual_seed(0)
-    model, left = spiking(make)
+    model, left = spiking(make, "reference")
     assert sum(isinstance(module, NoisyLIF) for module in model.modules()) == count
     assert left == (LEFT_IN_DENSENET if type(model).__name__ == "DenseNet" else [])
     assert not any(isinstance(module, (nn.ReLU, nn.ReLU6)) for module in model.modules())
     loss = nn.functional.cross_entropy(model.train()(images(64)), torch.tensor([1, 3]))
     loss.backward()
     assert bool(loss.isfinite())
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), name
-        assert float(parameter.grad.abs().sum()) > 0, name
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert [name for name, grad in gradients.items() if grad is None or not bool(grad.any())] == []
+    assert [name for name, grad in gradients.items() if not bool(grad.isfinite().all())] == []
 
 
 def test_over_time_calibrated_saved_and_exported(network):
     make, _ = network
-    model, _ = spiking(make)
+    model, _ = spiking(make, "compiled")  # one operator a neuron: the reference exports operation by operation, slowly
     multi = MultiStep(model.eval(), 3).calibrate([images()])
     file = io.BytesIO()
     torch.save(multi.state_dict(), file)
     file.seek(0)
-    loaded = MultiStep(spiking(make)[0].eval(), 3)
+    loaded = MultiStep(spiking(make, "compiled")[0].eval(), 3)
     loaded.load_state_dict(torch.load(file))
     exported = torch.export.export(loaded, (images(),)).module()
     results = []
