@@ -21,8 +21,8 @@ middle := torch==2.12.1 triton==3.7.1 torchvision==0.27.1
 cpu := torch==2.13.0+cpu torchvision===0.28.0
 recent := torch==2.14.1 triton==3.8.0 torchvision==0.29.1
 newest := torch==2.15.0 triton==3.9.0 torchvision==0.29.2
-# The libraries that ours is compared with, and timm for its networks, on the torch that pip chooses.
-peers := spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0 timm==1.0.31
+# The libraries that ours is compared with and timm, the extra "peers", are tested on the torch that pip chooses.
+comma := ,
 
 # The library itself: without the benchmarks, the packaging, and what torch.compile takes long for.
 LIBRARY := $(patsubst %,tests/test_%.py,reference functional modules passes time_axis conversion operators packing kernels)
@@ -82,5 +82,5 @@ $(ENVIRONMENTS:%=%/installed): pyproject.toml setup.py
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --upgrade pip
 	$(if $(filter %-cpu,$(@D)),$(@D)/bin/python -m pip install --no-deps $(firstword $(cpu)))
-	$(@D)/bin/python -m pip install $($(patsubst $(VENV)-%,%,$(@D))) --editable '.[dev]'
+	$(@D)/bin/python -m pip install $($(patsubst $(VENV)-%,%,$(@D))) --editable '.[dev$(if $(filter %-peers,$(@D)),$(comma)peers)]'
 	@touch $@

@@ -9,13 +9,13 @@ This module imports SpikingJelly, and nothing imports it before :func:`fastlif.a
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from fastlif.functional import lif
+from fastlif.options import once
 from fastlif.types import Surrogate
 
 __all__ = ["ACCELERATED", "FastIFNode", "FastLIFNode", "FastParametricLIFNode", "is_neuron", "why_not"]
@@ -31,7 +31,7 @@ SURROGATES = {
 }
 
 
-@functools.lru_cache(maxsize=1024)
+@once
 def _surrogate(kind: type, alpha: float) -> Surrogate:
     return SURROGATES[kind](float(alpha))
 

@@ -860,7 +860,30 @@ SCALING = [
     ("its hooks stay", "            hook.remove()", "            pass", "test_scaling.py::test_nothing_else_changes"),
 ]
 
+ACCELERATION = [
+    ("accelerate changes the model", "    model = _copy(model)\n    for module in model.modules():\n"
+     "        if type(module) in nodes", "    for module in model.modules():\n        if type(module) in nodes",
+     "test_peers_spikingjelly.py::test_the_copy_and_what_it_leaves"),
+    ("strict accelerates what it can", "if left and strict:", "if False:",
+     "test_peers_spikingjelly.py::test_strict_changes_nothing"),
+]
+NODES = [
+    ("a node spikes above the threshold alone", "inclusive=True", "inclusive=False",
+     "test_peers_spikingjelly.py::test_ties_spike"),
+    ("the input is not divided by tau", '"gain": 1 / self.tau if self.decay_input else 1.0', '"gain": 1.0',
+     "test_peers_spikingjelly.py::test_gradients_through_single_steps"),
+    ("the membrane leaks to 0 whatever v_reset is", "0.0 if self.v_reset is None else self.v_reset", "0.0",
+     "test_peers_spikingjelly.py::test_parametric_lif_node[True-0.25]"),
+]
+OTHER_LIBRARIES = [
+    ("snnTorch's delayed reset has a gradient", '"detach_reset": leaky.reset_delay', '"detach_reset": False',
+     "test_peers_snntorch.py::test_subtract_with_delay[0.9-1.0]"),
+    ("Norse's input has no gain", '"gain": gain,', '"gain": 1.0,', "test_peers_norse.py::test_keywords_dt_and_mode"),
+]
 BY_FILE = {
+    "fastlif/acceleration.py": ACCELERATION,
+    "fastlif/nodes.py": NODES,
+    "fastlif/peers.py": OTHER_LIBRARIES,
     "fastlif/backends.py": BACKENDS,
     "fastlif/compiled.py": COMPILED,
     "fastlif/conversion.py": CONVERSION,

@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+import unittest.mock
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +298,14 @@ def carried():
 QUIET = {"noise": Noise("none"), **REFERENCE}  # draws nothing, so that torch's generator must not move
 BATCH = torch.linspace(-1, 2, 24).view(4, 6)
 EVENTS, LABELLED = BATCH.expand(2, 4, 6), [(BATCH, int64(0, 1, 2, 0))]
+
+
+def without(module, function, argument):
+    """Calls ``function`` where ``module`` cannot be imported."""
+    with unittest.mock.patch.dict(sys.modules, {module: None}):
+        function(argument)
+
+
 CONVERSION = [
     (TypeError, "model must be a torch.nn.Module, got str", lambda m: fastlif.convert("resnet18")),
     (TypeError, "model must be a torch.nn.Module, got type", lambda m: fastlif.convert(nn.ReLU)),
@@ -360,6 +369,16 @@ CONVERSION = [
         m.net, nn.Sequential(m.relu[0], nn.AvgPool1d(2), nn.Flatten(), nn.ReLU()), [BATCH])),
     (ValueError, "batches must leave every activation finite, and 1 has NaN or infinity",
      lambda m: fastlif.scale_thresholds(m.net, m.relu, [BATCH, BATCH * NAN])),
+    (TypeError, "model must be a torch.nn.Module, got str", lambda m: fastlif.accelerate("spiking_resnet18")),
+    (TypeError, "strict must be True or False, got int", lambda m: fastlif.accelerate(m.net, strict=1)),
+    (TypeError, "model must be a torch.nn.Module, got NoneType", lambda m: fastlif.restore(None)),
+    (ImportError, "fastlif.accelerate is for models of SpikingJelly, which cannot be imported",
+     lambda m: without("fastlif.nodes", fastlif.accelerate, m.net)),
+    (ImportError, "pip install 'fastlif[peers]'", lambda m: without("fastlif.nodes", fastlif.restore, m.net)),
+    (ImportError, "fastlif.LIF.from_snntorch needs snntorch, which cannot be imported",
+     lambda m: without("snntorch", LIF.from_snntorch, LINEAR)),
+    (ImportError, "fastlif.LIF.from_norse needs norse, which cannot be imported",
+     lambda m: without("norse.torch.module.lif_box", LIF.from_norse, LINEAR)),
     (TypeError, "model must be a torch.nn.Module, got int", lambda m: MultiStep(10, m.net)),
     (TypeError, "model must be a torch.nn.Module, got type", lambda m: MultiStep(NoisyLIF)),
     (ValueError, "no fastlif neuron: convert it first", lambda m: MultiStep(m.relu)),

@@ -80,6 +80,15 @@ def test_surrogates(sj, name, alpha):
     peer_rows.compare(beside(sj.neuron.LIFNode(tau=2.0, surrogate_function=function)), scale=2.0)
 
 
+def test_ties_spike(sj):
+    """A membrane at the threshold: numbers that both compute without rounding."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(-4, 9, (8, 4, 500), generator=generator) / 2.0
+    for node in (sj.neuron.LIFNode(tau=2.0, step_mode="m"), sj.neuron.IFNode(v_reset=None, step_mode="m")):
+        ours = fastlif.accelerate(node)
+        assert torch.equal(ours(x), node(x))
+
+
 # --- What a node does beside its equation --------------------------------------------------------------------------
 
 
@@ -323,6 +332,23 @@ def test_models_that_cannot_be_accelerated(sj):
         fastlif.accelerate(node)
     sj.functional.detach_net(node)
     fastlif.accelerate(node)
+
+
+def test_the_page_for_those_who_come_over(sj):
+    """The lines of ours in docs/coming_from.md beside theirs."""
+    from fastlif import IF, LIF, ParametricLIF
+
+    shared = {"timesteps": None, "inclusive": True, "surrogate": "sigmoid", "backend": "reference"}
+    x = torch.randn(6, 4, 300) * 2
+    for theirs, ours in (
+        (sj.neuron.LIFNode(tau=2.0, decay_input=False), LIF(tau=2.0, **shared)),
+        (sj.neuron.LIFNode(tau=2.0), LIF(tau=2.0, gain=1 / 2.0, **shared)),
+        (sj.neuron.LIFNode(tau=2.0, v_reset=0.2), LIF(tau=2.0, gain=1 / 2.0, reset=0.2, rest=0.2, **shared)),
+        (sj.neuron.IFNode(), IF(**shared)),
+        (sj.neuron.ParametricLIFNode(init_tau=2.0), ParametricLIF(init_tau=2.0, **shared)),
+    ):
+        theirs.step_mode = "m"
+        assert torch.equal(ours(x), theirs(x))
 
 
 # --- Networks ------------------------------------------------------------------------------------------------------
