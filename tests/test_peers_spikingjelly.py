@@ -3,10 +3,13 @@
 import copy
 import functools
 import importlib.util
+import os
 import pickle
+import subprocess
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import peer_rows
 import pytest
@@ -380,3 +383,13 @@ def test_spikingjellys_networks(sj, name, node, keywords, mode):
     (expected, wanted), (actual, gradients) = results
     assert torch.equal(actual, expected) and expected.any()
     assert float((gradients - wanted).abs().max() / wanted.abs().max()) < 1e-5
+
+
+@pytest.mark.long
+def test_the_example_runs():
+    root = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    run = subprocess.run([sys.executable, root / "examples/accelerate.py", "spiking_resnet18", "16"], env=environment,
+                         capture_output=True, text=True, timeout=500)  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "0 of 160 outputs differ" in run.stdout and "times as fast" in run.stdout
