@@ -904,11 +904,11 @@ ACCELERATION = [
 ]
 NODES = [
     ("a node spikes above the threshold alone", "inclusive=True", "inclusive=False",
-     "test_peers_spikingjelly.py::test_ties_spike"),
+     "test_peers_spikingjelly_rows.py::test_ties_spike"),
     ("the input is not divided by tau", '"gain": 1 / self.tau if self.decay_input else 1.0', '"gain": 1.0',
      "test_peers_spikingjelly.py::test_gradients_through_single_steps"),
     ("the membrane leaks to 0 whatever v_reset is", "0.0 if self.v_reset is None else self.v_reset", "0.0",
-     "test_peers_spikingjelly.py::test_parametric_lif_node[True-0.25]"),
+     "test_peers_spikingjelly_rows.py::test_parametric_lif_node[True-0.25]"),
 ]
 OTHER_LIBRARIES = [
     ("snnTorch's delayed reset has a gradient", '"detach_reset": leaky.reset_delay', '"detach_reset": False',

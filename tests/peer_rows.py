@@ -4,8 +4,14 @@ In float64 both give the same to the last digits, so the equations are the same.
 another order, and what is left is rounding: no spike may differ, and gradients by no more than that.
 """
 
+import functools
+import types
+
+import pytest
 import torch
 from counts import COUNTS
+
+from fastlif.functional import lif
 
 T, SAMPLES, FEATURES = 10, 4, 7_200
 SPIKES = 60_000  # that a float32 row must have at least
@@ -41,3 +47,16 @@ def compare(make, scale=1.0, in_float64=1e-12):
             assert all(error <= limit for error, limit in zip(errors, limits)), f"{errors} in {dtype}"
     assert count >= SPIKES, f"only {count} spikes"
     COUNTS["spikes beside other libraries' neurons"] += count
+
+
+@pytest.fixture
+def sj(monkeypatch):
+    """SpikingJelly's modules, and our neurons on the reference, which compiles nothing."""
+    from spikingjelly.activation_based import functional, layer, neuron, surrogate
+    from spikingjelly.logger import logger
+
+    logger.disable("spikingjelly")
+    from fastlif import nodes
+
+    monkeypatch.setattr(nodes, "lif", functools.partial(lif, backend="reference"))
+    return types.SimpleNamespace(functional=functional, layer=layer, neuron=neuron, surrogate=surrogate, nodes=nodes)

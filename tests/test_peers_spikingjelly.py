@@ -1,92 +1,23 @@
-"""fastlif.accelerate: SpikingJelly's neurons and networks on our kernels, beside their own."""
+"""fastlif.accelerate: what a node keeps, what stays as it is, and SpikingJelly's networks."""
 
 import copy
-import functools
 import importlib.util
+import os
 import pickle
+import subprocess
 import sys
 import types
 import warnings
+from pathlib import Path
 
-import peer_rows
 import pytest
 import torch
+from peer_rows import sj  # noqa: F401  a fixture
 from torch import nn
 
 import fastlif
-from fastlif.functional import lif
 
 pytestmark = pytest.mark.peers("spikingjelly")
-
-
-@pytest.fixture
-def sj(monkeypatch):
-    """SpikingJelly's modules, and our neurons on the reference, which compiles nothing."""
-    from spikingjelly.activation_based import functional, layer, neuron, surrogate
-    from spikingjelly.logger import logger
-
-    logger.disable("spikingjelly")
-    from fastlif import nodes
-
-    monkeypatch.setattr(nodes, "lif", functools.partial(lif, backend="reference"))
-    return types.SimpleNamespace(functional=functional, layer=layer, neuron=neuron, surrogate=surrogate, nodes=nodes)
-
-
-def beside(node, parameters=False):
-    """What peer_rows compares: a node, and the same one accelerated, each as it is in ``dtype``."""
-
-    def make(dtype):
-        theirs = copy.deepcopy(node).to(dtype)
-        theirs.step_mode = "m"
-        ours = fastlif.accelerate(theirs)
-        assert type(ours) is not type(theirs) and isinstance(ours, type(theirs))
-        return theirs, ours, *((list(model.parameters()) for model in (theirs, ours)) if parameters else ((), ()))
-
-    return make
-
-
-# --- The rows of the table -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("detach_reset", [False, True])
-@pytest.mark.parametrize("v_reset", [0.0, None, 0.25, -0.3])
-@pytest.mark.parametrize("decay_input", [True, False])
-@pytest.mark.parametrize("tau", [2.0, 3.0, 10.0])
-def test_lif_node(sj, tau, decay_input, v_reset, detach_reset):
-    node = sj.neuron.LIFNode(tau=tau, decay_input=decay_input, v_reset=v_reset, detach_reset=detach_reset)
-    peer_rows.compare(beside(node), scale=tau if decay_input else 1.0)
-
-
-@pytest.mark.parametrize("v_reset", [0.0, None, 0.25, -0.3])
-@pytest.mark.parametrize("detach_reset", [False, True])
-def test_if_node(sj, detach_reset, v_reset):
-    peer_rows.compare(beside(sj.neuron.IFNode(v_threshold=1.3, v_reset=v_reset, detach_reset=detach_reset)))
-
-
-@pytest.mark.parametrize("v_reset", [0.0, None, 0.25])
-@pytest.mark.parametrize("decay_input", [True, False])
-def test_parametric_lif_node(sj, decay_input, v_reset):
-    node = sj.neuron.ParametricLIFNode(init_tau=2.7, decay_input=decay_input, v_reset=v_reset)
-    peer_rows.compare(beside(node, parameters=True), scale=2.7 if decay_input else 1.0)
-
-
-@pytest.mark.parametrize("name, alpha", [
-    ("ATan", 2.0), ("ATan", 0.7), ("Sigmoid", 4.0), ("Sigmoid", 1.5), ("PiecewiseQuadratic", 1.0),
-    ("PiecewiseQuadratic", 0.4), ("Rect", 1.0), ("Rect", 0.6), ("Erf", 2.0), ("Erf", 0.9), ("SuperSpike", 1.0),
-    ("ATan", 3),
-])  # fmt: skip
-def test_surrogates(sj, name, alpha):
-    function = getattr(sj.surrogate, name)(alpha=alpha)
-    peer_rows.compare(beside(sj.neuron.LIFNode(tau=2.0, surrogate_function=function)), scale=2.0)
-
-
-def test_ties_spike(sj):
-    """A membrane at the threshold: numbers that both compute without rounding."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randint(-4, 9, (8, 4, 500), generator=generator) / 2.0
-    for node in (sj.neuron.LIFNode(tau=2.0, step_mode="m"), sj.neuron.IFNode(v_reset=None, step_mode="m")):
-        ours = fastlif.accelerate(node)
-        assert torch.equal(ours(x), node(x))
 
 
 # --- What a node does beside its equation --------------------------------------------------------------------------
@@ -334,23 +265,6 @@ def test_models_that_cannot_be_accelerated(sj):
     fastlif.accelerate(node)
 
 
-def test_the_page_for_those_who_come_over(sj):
-    """The lines of ours in docs/coming_from.md beside theirs."""
-    from fastlif import IF, LIF, ParametricLIF
-
-    shared = {"timesteps": None, "inclusive": True, "surrogate": "sigmoid", "backend": "reference"}
-    x = torch.randn(6, 4, 300) * 2
-    for theirs, ours in (
-        (sj.neuron.LIFNode(tau=2.0, decay_input=False), LIF(tau=2.0, **shared)),
-        (sj.neuron.LIFNode(tau=2.0), LIF(tau=2.0, gain=1 / 2.0, **shared)),
-        (sj.neuron.LIFNode(tau=2.0, v_reset=0.2), LIF(tau=2.0, gain=1 / 2.0, reset=0.2, rest=0.2, **shared)),
-        (sj.neuron.IFNode(), IF(**shared)),
-        (sj.neuron.ParametricLIFNode(init_tau=2.0), ParametricLIF(init_tau=2.0, **shared)),
-    ):
-        theirs.step_mode = "m"
-        assert torch.equal(ours(x), theirs(x))
-
-
 # --- Networks ------------------------------------------------------------------------------------------------------
 
 
@@ -380,3 +294,13 @@ def test_spikingjellys_networks(sj, name, node, keywords, mode):
     (expected, wanted), (actual, gradients) = results
     assert torch.equal(actual, expected) and expected.any()
     assert float((gradients - wanted).abs().max() / wanted.abs().max()) < 1e-5
+
+
+@pytest.mark.long
+def test_the_example_runs():
+    root = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    run = subprocess.run([sys.executable, root / "examples/accelerate.py", "spiking_resnet18", "16"], env=environment,
+                         capture_output=True, text=True, timeout=500)  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "0 of 160 outputs differ" in run.stdout and "times as fast" in run.stdout
