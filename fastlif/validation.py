@@ -188,6 +188,9 @@ class Given(enum.Enum):
 
     TENSOR = "a tensor"
 
+    def __str__(self):
+        return self.value
+
 
 def number_or_given(value):
     return Given.TENSOR if isinstance(value, torch.Tensor) else value
