@@ -1,8 +1,10 @@
 """A call where nobody but autograd looks on goes straight to the launch; whoever does look on sees an operator."""
 
 import copy
+import gc
 import pickle
 import sys
+import weakref
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
-from fastlif import functional
+from fastlif import compiled, functional
+from fastlif import options as options_module
 from fastlif.options import options_of_text
 
 SEED = 7
@@ -158,6 +161,29 @@ def test_equal_records_are_one():
     assert first is second and other is not first
     assert copy.deepcopy(first) is first and pickle.loads(pickle.dumps(first)) is first
     assert options_of_text(first.text) is first
+
+
+def test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten():
+    def record(threshold):
+        return functional.lif_options(0.5, None, threshold, None, "atan", False, "auto")
+
+    before = len(options_module._held)
+    first = record(3.0)
+    texts = [record(4.0 + i / 1024).text for i in range(2 * options_module.KEPT)]
+    assert record(3.0) is first and options_of_text(first.text) is first and pickle.loads(pickle.dumps(first)) is first
+    gc.collect()
+    assert len(options_module._held) <= before + options_module.KEPT + 1
+    assert options_of_text(texts[0]).threshold == 4.0
+
+
+def test_what_the_compiled_path_keeps_for_a_record_ends_with_it():
+    record = options_module.Options(threshold=0.625)
+    scalars = compiled._scalars(record, torch.device("cpu"))
+    assert compiled._scalars(record, torch.device("cpu")) is scalars and scalars[0] == 0.625
+    kept = weakref.ref(scalars)
+    del scalars, record
+    gc.collect()
+    assert kept() is None
 
 
 def test_equal_keys_are_not_equal_arguments():
