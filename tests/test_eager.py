@@ -240,6 +240,19 @@ def test_batched_gradients(name, backend):
         torch.testing.assert_close(gradient, torch.autograd.grad(spikes, x, weight, retain_graph=True)[0])
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own: it falls back to a loop
+@pytest.mark.parametrize("layer", ["NoisyLIF", "LIF"])
+def test_batched_gradients_of_a_fused_layer(layer, backend):
+    neuron = {"NoisyLIF": fastlif.NoisyLIF(backend=backend), "LIF": fastlif.LIF(2, backend=backend)}[layer]
+    norm, x = torch.nn.BatchNorm1d(5).to(DEVICE), torch.randn(8, 5, device=DEVICE, requires_grad=True)
+    spikes, weights = fastlif.batch_norm_neuron(norm, neuron, x), torch.randn(3, 8, 5, device=DEVICE)
+    leaves = x, norm.weight, norm.bias
+    together = torch.autograd.grad(spikes, leaves, weights, is_grads_batched=True, retain_graph=True)
+    for i, weight in enumerate(weights):
+        for gradients, gradient in zip(together, torch.autograd.grad(spikes, leaves, weight, retain_graph=True)):
+            torch.testing.assert_close(gradients[i], gradient)
+
+
 @pytest.mark.parametrize("neuron", [fastlif.NoisyLIF(), fastlif.LIF(1)], ids=["NoisyLIF", "LIF"])
 @pytest.mark.parametrize("wants", ["x and weight", "weight"])
 def test_a_second_derivative_of_a_fused_layer_is_an_error(neuron, wants):
