@@ -69,13 +69,9 @@ def channels_of(norm, x, dim, vector):
     if norm is None:
         return NO_NORM, {"channels": 1, "channel_stride": 1}, Runs(True, 0)
     channels = len(norm[0])
-    stride = channel_stride(x, dim) if channels > 1 else 1
+    stride = x.stride(dim) if channels > 1 else 1
     runs = Runs(stride == 1, math.gcd(vector, channels if stride == 1 else stride))
     return dict(zip(NO_NORM, norm)), {"channels": channels, "channel_stride": stride}, runs
 
 
 NO_NORM = dict.fromkeys(("weight_ptr", "bias_ptr", "center_ptr", "invstd_ptr"))
-
-
-def channel_stride(x, dim):
-    return x.stride(dim)
