@@ -178,6 +178,15 @@ class Neuron(nn.Module):
     def __getstate__(self):
         return {name: value for name, value in vars(self).items() if name != "_kept"}
 
+    def __setstate__(self, state):
+        """Of an older version too: what it did not know is as in a new neuron, but for what it computed otherwise."""
+        held = {*state, *state["_parameters"], *state["_buffers"], *state["_modules"]}
+        new = vars(self._default()) | self._earlier
+        super().__setstate__({name: value for name, value in new.items() if name not in held} | state)
+
+    def _default(self) -> Neuron:
+        return NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
+
     def options(self, single: bool = False) -> Options:
         """The record of what this neuron computes, checked and made once; for a NoisyLIF there is a ``single`` one."""
         if torch.compiler.is_dynamo_compiling():
@@ -297,13 +306,14 @@ class Neuron(nn.Module):
     def extra_repr(self) -> str:
         """The whole neuron in its constructor's words; beyond the equation's numbers, what differs from the default."""
         shown = {"timesteps": self.timesteps, "decay": self.decay, "threshold": self.threshold, "reset": self.reset_to}
-        default = NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
+        default = self._default()
         for name in (*self._shown, "surrogate", "detach_reset", "stateful", "backend"):
             if getattr(self, name) != getattr(default, name):
                 shown[name] = getattr(self, name)
         return ", ".join(f"{name}={value!r}" for name, value in shown.items())
 
     _shown: tuple[str, ...] = ()
+    _earlier: dict[str, object] = {}  # what was computed before there was an attribute for it
 
 
 class LIF(Neuron):
@@ -497,3 +507,4 @@ class NoisyLIF(Neuron):
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
     _shown = ("alpha", "beta", "noise", "residual", "over_time", "statistics", "converted")
+    _earlier = {"residual": "range"}
