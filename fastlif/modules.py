@@ -117,6 +117,8 @@ def _checkpoint():
 def mark_passes(model: nn.Module) -> None:
     """Lets each call of ``model`` be a pass, in which the calls of a stateful neuron carry a membrane each."""
     stateful = [neuron for neuron in neurons(model) if neuron.stateful]
+    for neuron in neurons(model):
+        neuron.unmarked = not neuron.stateful
     if stateful:
         model.register_forward_pre_hook(_begin_pass)
         model.register_forward_hook(_end_pass, always_call=True)
@@ -157,6 +159,7 @@ class Neuron(nn.Module):
         # state_dict, and copies and pickles like any tensor.
         self.states: dict[int, torch.Tensor] = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
+        self.unmarked = False  # whether convert marked none for it, as it was not stateful then
         self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
 
     @property
@@ -238,6 +241,12 @@ class Neuron(nn.Module):
                     "a stateful neuron of a converted model was called outside of that model, which alone tells its "
                     "calls apart: call the whole model and not its forward, or fastlif.convert(part), a copy of the "
                     "part, which tells them apart too"
+                )
+            if self.stateful and self.unmarked:
+                raise RuntimeError(
+                    "a neuron of a converted model was made stateful after the conversion, which alone marks where a "
+                    "pass begins, so that the calls of a shared neuron can be told apart: convert the model again, "
+                    "model = fastlif.convert(model), or from the start with fastlif.convert(model, stateful=True)"
                 )
         elif current is thread.current:
             call = current.call(self)
@@ -331,7 +340,8 @@ class LIF(Neuron):
 
     Raises:
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
-        RuntimeError: for a stateful neuron of a converted model that is called outside of it.
+        RuntimeError: for a stateful neuron of a converted model that is called outside of it, or that was made
+            stateful after the conversion: convert the model again then.
     """
 
     @validation.knows_other_names
