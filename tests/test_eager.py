@@ -10,11 +10,13 @@ import pytest
 import torch
 from helpers import DEVICE
 from torch.autograd import forward_ad
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
 from fastlif import compiled, functional
 from fastlif import options as options_module
+from fastlif.operators import common
 from fastlif.options import options_of_text
 
 SEED = 7
@@ -210,6 +212,24 @@ def test_a_subclass_sees_operators(backend):
     spikes = functional.lif(x.as_subclass(Named), backend=backend)
     assert type(spikes) is Named and "lif" in Named.seen
     assert torch.equal(spikes.as_subclass(torch.Tensor), functional.lif(x, backend=backend))
+
+
+def test_a_mode_of_functions_sees_operators(backend):
+    """But for that of a default device, which would only make calls slow."""
+
+    class Seeing(TorchFunctionMode):
+        def __torch_function__(self, function, types, arguments=(), keywords=None):
+            seen.append(getattr(function, "__name__", ""))
+            return function(*arguments, **keywords or {})
+
+    seen, x = [], torch.randn(3, 4, 50, device=DEVICE)
+    with Seeing():
+        spikes = functional.lif(x, backend=backend)
+    assert "lif" in seen and torch.equal(spikes, functional.lif(x, backend=backend))
+    with torch.device("cpu"):
+        assert not common.watched([x])
+        with Seeing():
+            assert common.watched([x])
 
 
 def test_statistics_are_constants(backend):
