@@ -486,8 +486,12 @@ def unpack_bits(bits, spikes):
     _run(_unpack_bits, (), (bits.numel(),), [*spikes], x=bits[None])
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1 << 14)
 def _constant(values, dtype, device):
+    return _tensor(values, dtype, device)
+
+
+def _tensor(values, dtype, device):
     """Numbers as a tensor: what is given as a number would be compiled in."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device)
@@ -500,8 +504,10 @@ def _counter(start, device):
     return _constant(tuple([word - (1 << 32) if word >= 1 << 31 else word for word in words]), torch.int32, device)
 
 
-@functools.cache
 def _scalars(o, device):
-    """threshold, reset, the surrogate's width, decay, 1 / alpha, beta, gain, and the noise's."""
-    numbers = o.threshold, o.reset or 0.0, o.surrogate_width, o.decay, o.inv_alpha, o.beta, o.gain, *o.noise_scalars
-    return _constant(numbers, torch.float32, device)
+    """threshold, reset, the surrogate's width, decay, 1 / alpha, beta, gain, and the noise's; kept with the record."""
+    scalars = o.kept.get(device)
+    if scalars is None:
+        numbers = o.threshold, o.reset or 0.0, o.surrogate_width, o.decay, o.inv_alpha, o.beta, o.gain
+        scalars = o.kept[device] = _tensor((*numbers, *o.noise_scalars), torch.float32, device)
+    return scalars

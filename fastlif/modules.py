@@ -128,6 +128,8 @@ def _checkpoint():
 def mark_passes(model: nn.Module) -> None:
     """Lets each call of ``model`` be a pass, in which the calls of a stateful neuron carry a membrane each."""
     stateful = [neuron for neuron in neurons(model) if neuron.stateful]
+    for neuron in neurons(model):
+        neuron.unmarked = not neuron.stateful
     if stateful:
         model.register_forward_pre_hook(_begin_pass)
         model.register_forward_hook(_end_pass, always_call=True)
@@ -170,6 +172,7 @@ class Neuron(nn.Module):
         # and copies and pickles like any tensor, without its graph.
         self.states: dict[int, torch.Tensor] = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
+        self.unmarked = False  # whether convert marked none for it, as it was not stateful then
         self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
 
     @property
@@ -191,6 +194,15 @@ class Neuron(nn.Module):
     def __getstate__(self):
         states = {call: state.detach() for call, state in self.states.items()}
         return {name: value for name, value in vars(self).items() if name != "_kept"} | {"states": states}
+
+    def __setstate__(self, state):
+        """Of an older version too: what it did not know is as in a new neuron, but for what it computed otherwise."""
+        held = {*state, *state["_parameters"], *state["_buffers"], *state["_modules"]}
+        new = vars(self._default()) | self._earlier
+        super().__setstate__({name: value for name, value in new.items() if name not in held} | state)
+
+    def _default(self) -> Neuron:
+        return NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
 
     def options(self, single: bool = False) -> Options:
         """The record of what this neuron computes, checked and made once; for a NoisyLIF there is a ``single`` one."""
@@ -243,6 +255,12 @@ class Neuron(nn.Module):
                     "a stateful neuron of a converted model was called outside of that model, which alone tells its "
                     "calls apart: call the whole model and not its forward, or fastlif.convert(part), a copy of the "
                     "part, which tells them apart too"
+                )
+            if self.stateful and self.unmarked:
+                raise RuntimeError(
+                    "a neuron of a converted model was made stateful after the conversion, which alone marks where a "
+                    "pass begins, so that the calls of a shared neuron can be told apart: convert the model again, "
+                    "model = fastlif.convert(model), or from the start with fastlif.convert(model, stateful=True)"
                 )
         elif current is thread.current:
             call = current.call(self)
@@ -314,7 +332,7 @@ class Neuron(nn.Module):
     def extra_repr(self) -> str:
         """The whole neuron in its constructor's words; beyond the equation's numbers, what differs from the default."""
         shown = {"timesteps": self.timesteps, "decay": self.decay, "threshold": self.threshold, "reset": self.reset_to}
-        default = NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
+        default = self._default()
         for name in (*self._shown, "surrogate", "detach_reset", "stateful", "detach_state", "backend"):
             value = getattr(self, name)
             if isinstance(value, torch.Tensor) or value != getattr(default, name):
@@ -322,6 +340,7 @@ class Neuron(nn.Module):
         return ", ".join(f"{name}={_in_words(value)}" for name, value in shown.items())
 
     _shown: tuple[str, ...] = ()
+    _earlier: dict[str, object] = {}  # what was computed before there was an attribute for it
 
 
 def _in_words(value) -> str:
@@ -348,7 +367,8 @@ class LIF(Neuron):
 
     Raises:
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
-        RuntimeError: for a stateful neuron of a converted model that is called outside of it.
+        RuntimeError: for a stateful neuron of a converted model that is called outside of it, or that was made
+            stateful after the conversion: convert the model again then.
     """
 
     @validation.knows_other_names
@@ -608,3 +628,4 @@ class NoisyLIF(Neuron):
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
     _shown = ("alpha", "beta", "noise", "residual", "over_time", "statistics", "converted")
+    _earlier = {"residual": "range"}

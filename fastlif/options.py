@@ -1,19 +1,25 @@
 """One record of a neuron's numbers and choices: stated once, and handed on whole to whatever computes.
 
 An operator of PyTorch takes no such object, but text. So a record has a text, :attr:`Options.text`, and
-:func:`options_of_text` gives the record back. Equal records are one object: whoever keeps something for a record can
-use it as a key.
+:func:`options_of_text` gives the record back. Equal records are one object, for as long as anybody holds it. Whoever
+keeps something for a record puts it into :attr:`Options.kept`: that ends with the record. So a number that changes at
+every training step leaves nothing behind but the last records, ``KEPT`` of them.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import operator
+import threading
+import weakref
 from dataclasses import dataclass, fields, replace
 
 import torch
 
 from fastlif.reference import constant_when_compiling
+
+KEPT = 4096  # records, and ways to ask for one, that are held though nobody uses them: about 2 KB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +53,35 @@ class Options:
         """The record as JSON, from which it can be made again to the last bit."""
         return json.dumps({field.name: getattr(self, field.name) for field in fields(self)})
 
+    @functools.cached_property
+    def choices(self) -> tuple:
+        """What a kernel is compiled for: the record without its numbers, of which the types are left, and whether
+        there is a gain to multiply by."""
+        values = [float if isinstance(value, float) else value for value in _values_of(self)]
+        return *values, len(self.noise_scalars), self.gain != 1
+
+    @functools.cached_property
+    def kept(self) -> dict:
+        """Whatever anybody keeps for this record, by keys of their own."""
+        return {}
+
+    @functools.cached_property
+    def at_the_mean(self) -> Options:
+        """The record that has the noise's mean in the threshold, and no noise: ``x - (threshold - E n)``."""
+        threshold = self.threshold - self.noise_scalars[0]
+        return options_of_text(replace(self, threshold=threshold, noise="none", noise_scalars=(),
+                                       surrogate_at="membrane").text)  # fmt: skip
+
     def __reduce__(self):  # a copy is the record itself
         return options_of_text, (self.text,)
 
 
+_values_of = operator.attrgetter(*(field.name for field in fields(Options) if field.name != "noise_scalars"))
+
+
 def once(function):
     """``function`` of a neuron's arguments, run once for each: what it returns is kept."""
-    kept = functools.lru_cache(maxsize=4096, typed=True)(function)
+    kept = functools.lru_cache(maxsize=KEPT, typed=True)(function)
 
     @functools.wraps(function)
     def known(*arguments):
@@ -85,7 +113,7 @@ def _options(*pairs):
     return _kept_options(pairs)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=KEPT)
 def _kept_options(pairs):
     values = dict(zip(pairs[::2], pairs[1::2]))
     for name in values.keys() & {"threshold", "surrogate_width", "gain", "decay", "inv_alpha", "beta", "reset", "rest"}:
@@ -94,20 +122,24 @@ def _kept_options(pairs):
     return options_of_text(Options(**values).text)
 
 
-@functools.cache
+# The first is for speed, and holds what it has; the second knows all that anybody holds.
+@functools.lru_cache(maxsize=KEPT)
 def options_of_text(text: str) -> Options:
     """The record that has this text."""
-    values = json.loads(text)
-    values["noise_scalars"] = tuple(values["noise_scalars"])
-    return Options(**values)
+    with _one_at_a_time:
+        record = _held.get(text)
+        if record is None:
+            values = json.loads(text)
+            values["noise_scalars"] = tuple(values["noise_scalars"])
+            record = _held[text] = Options(**values)
+    return record
 
 
-@functools.cache
+_held: weakref.WeakValueDictionary[str, Options] = weakref.WeakValueDictionary()
+_one_at_a_time = threading.RLock()
+
+
 def of_single_backward(options: Options) -> Options:
     """The record that the backward of the single step is run with. With the surrogate at the membrane's mean no noise
-    is drawn: it is moved to the threshold, ``x - (threshold - E n)``."""
-    if options.surrogate_at == "membrane":
-        return options
-    threshold = options.threshold - options.noise_scalars[0]
-    return options_of_text(replace(options, threshold=threshold, noise="none", noise_scalars=(),
-                                   surrogate_at="membrane").text)  # fmt: skip
+    is drawn: it is moved to the threshold."""
+    return options if options.surrogate_at == "membrane" else options.at_the_mean

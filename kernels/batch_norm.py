@@ -77,7 +77,7 @@ def channels_of(norm, x, dim, vector):
     if norm is None:
         return NO_NORM, {"channels": 1, "channel_stride": 1}, Runs(True, 0)
     channels = len(norm[0])
-    stride = channel_stride(x, dim) if channels > 1 else 1
+    stride = x.stride(dim) if channels > 1 else 1
     return dict(zip(NO_NORM, norm)), {"channels": channels, "channel_stride": stride}, runs_of(channels, stride, vector)
 
 
@@ -86,7 +86,3 @@ def runs_of(channels, stride, vector):
 
 
 NO_NORM = dict.fromkeys(("weight_ptr", "bias_ptr", "center_ptr", "invstd_ptr"))
-
-
-def channel_stride(x, dim):
-    return x.stride(dim)

@@ -1,5 +1,6 @@
 """How a kernel is launched. Triton's JIT takes 13 to 18 us to find what it has compiled before, so it is asked once for
-each kind of launch. Whatever the JIT would compile anew for is part of the kind."""
+each kind of launch. Whatever the JIT would compile anew for is part of the kind. A record's numbers are not: where they
+alone are new, the kernel is known, and only the arguments that follow from the record are made."""
 
 import torch
 from triton import knobs
@@ -12,7 +13,7 @@ BUFFER = 2**31 - 1  # bytes that one of AMD's buffer instructions reaches
 INT32 = 2**31 - 1
 
 _runtime = knobs.runtime
-_known = {}  # kind of launch -> what the JIT found for it
+_known = {}  # kind of launch, with the record's choices -> what the JIT found for it; a record keeps its own
 
 
 def varying(tensors, sizes):
@@ -30,19 +31,26 @@ def launch(kernel, grid, tensors, sizes, constants, *chosen, each=((),)):
     """Launches ``kernel`` on ``grid`` (three numbers) once for each of ``each``, its first arguments: by default once.
 
     The arguments that follow are ``tensors`` and ``sizes``, dicts in the order of the signature. The others, and the
-    options of the launch, are what ``constants(*chosen)`` gives, called for the first launch of a kind only.
+    options of the launch, are what ``constants(*chosen)`` gives, called for the first launch of a kind with a record
+    only. ``chosen`` begins with the record, if it is not empty.
     """
     index = next(iter(tensors.values())).get_device()
     if index >= 0 and index != torch.cuda.current_device():
         with torch.cuda.device(index):
             return launch(kernel, grid, tensors, sizes, constants, *chosen, each=each)
-    kind = (kernel.fn, index, *chosen, *varying(tensors.values(), sizes.values()))
-    known = _known.get(kind)
+    kind = (kernel.fn, index, *chosen[1:], *varying(tensors.values(), sizes.values()))
+    kept = chosen[0].kept if chosen else _known
+    known = kept.get(kind)
+    if known is None and chosen and (alike := _known.get((chosen[0].choices, *kind))) is not None:
+        count = len(each[0]) + len(tensors) + len(sizes)
+        known = kept[kind] = *alike[:-1], _others(kernel, count, constants(*chosen))
     for first in each:
         if known is None or known[0] is not driver.active:
             known = _ask(kernel, grid, tensors, sizes, constants(*chosen), first)
             if known is not None:
-                _known[kind] = known
+                kept[kind] = known
+                if chosen:
+                    _known[(chosen[0].choices, *kind)] = known
             continue
         active, compiled, run, function, packed, others = known
         stream, metadata = active.get_current_stream(index), None
@@ -65,5 +73,9 @@ def _ask(kernel, grid, tensors, sizes, constants, first):
     compiled = kernel[grid](**dict(zip(names, first)), **tensors, **sizes, **constants, **OPTIONS)
     if compiled is None:
         return None
-    others = tuple(constants[name] for name in names[count:])
+    others = _others(kernel, count, constants)
     return driver.active, compiled, compiled.run, compiled.function, compiled.packed_metadata, others
+
+
+def _others(kernel, count, constants):
+    return tuple([constants[name] for name in kernel.arg_names[count:]])

@@ -1,17 +1,22 @@
 """A call where nobody but autograd looks on goes straight to the launch; whoever does look on sees an operator."""
 
 import copy
+import gc
 import pickle
 import sys
+import weakref
 
 import pytest
 import torch
 from helpers import DEVICE
 from torch.autograd import forward_ad
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
-from fastlif import functional
+from fastlif import compiled, functional
+from fastlif import options as options_module
+from fastlif.operators import common
 from fastlif.options import options_of_text
 
 SEED = 7
@@ -160,6 +165,29 @@ def test_equal_records_are_one():
     assert options_of_text(first.text) is first
 
 
+def test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten():
+    def record(threshold):
+        return functional.lif_options(0.5, None, threshold, None, "atan", False, "auto")
+
+    before = len(options_module._held)
+    first = record(3.0)
+    texts = [record(4.0 + i / 1024).text for i in range(2 * options_module.KEPT)]
+    assert record(3.0) is first and options_of_text(first.text) is first and pickle.loads(pickle.dumps(first)) is first
+    gc.collect()
+    assert len(options_module._held) <= before + options_module.KEPT + 1
+    assert options_of_text(texts[0]).threshold == 4.0
+
+
+def test_what_the_compiled_path_keeps_for_a_record_ends_with_it():
+    record = options_module.Options(threshold=0.625)
+    scalars = compiled._scalars(record, torch.device("cpu"))
+    assert compiled._scalars(record, torch.device("cpu")) is scalars and scalars[0] == 0.625
+    kept = weakref.ref(scalars)
+    del scalars, record
+    gc.collect()
+    assert kept() is None
+
+
 def test_equal_keys_are_not_equal_arguments():
     x = torch.randn(2, 3, device=DEVICE)
     functional.lif(x, threshold=1.0, detach_reset=False)
@@ -184,6 +212,24 @@ def test_a_subclass_sees_operators(backend):
     spikes = functional.lif(x.as_subclass(Named), backend=backend)
     assert type(spikes) is Named and "lif" in Named.seen
     assert torch.equal(spikes.as_subclass(torch.Tensor), functional.lif(x, backend=backend))
+
+
+def test_a_mode_of_functions_sees_operators(backend):
+    """But for that of a default device, which would only make calls slow."""
+
+    class Seeing(TorchFunctionMode):
+        def __torch_function__(self, function, types, arguments=(), keywords=None):
+            seen.append(getattr(function, "__name__", ""))
+            return function(*arguments, **keywords or {})
+
+    seen, x = [], torch.randn(3, 4, 50, device=DEVICE)
+    with Seeing():
+        spikes = functional.lif(x, backend=backend)
+    assert "lif" in seen and torch.equal(spikes, functional.lif(x, backend=backend))
+    with torch.device("cpu"):
+        assert not common.watched([x])
+        with Seeing():
+            assert common.watched([x])
 
 
 def test_statistics_are_constants(backend):
@@ -214,6 +260,19 @@ def test_batched_gradients(name, backend):
         torch.testing.assert_close(gradient, torch.autograd.grad(spikes, x, weight, retain_graph=True)[0])
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own: it falls back to a loop
+@pytest.mark.parametrize("layer", ["NoisyLIF", "LIF"])
+def test_batched_gradients_of_a_fused_layer(layer, backend):
+    neuron = {"NoisyLIF": fastlif.NoisyLIF(backend=backend), "LIF": fastlif.LIF(2, backend=backend)}[layer]
+    norm, x = torch.nn.BatchNorm1d(5).to(DEVICE), torch.randn(8, 5, device=DEVICE, requires_grad=True)
+    spikes, weights = fastlif.batch_norm_neuron(norm, neuron, x), torch.randn(3, 8, 5, device=DEVICE)
+    leaves = x, norm.weight, norm.bias
+    together = torch.autograd.grad(spikes, leaves, weights, is_grads_batched=True, retain_graph=True)
+    for i, weight in enumerate(weights):
+        for gradients, gradient in zip(together, torch.autograd.grad(spikes, leaves, weight, retain_graph=True)):
+            torch.testing.assert_close(gradients[i], gradient)
+
+
 @pytest.mark.parametrize("neuron", [fastlif.NoisyLIF(), fastlif.LIF(1)], ids=["NoisyLIF", "LIF"])
 @pytest.mark.parametrize("wants", ["x and weight", "weight"])
 def test_a_second_derivative_of_a_fused_layer_is_an_error(neuron, wants):
@@ -239,3 +298,9 @@ def test_large_work_of_a_compiled_caller_stays_the_operator_s(fresh_compiler):
 
     torch.compile(fastlif.LIF(2, backend="compiled"), backend=backend, fullgraph=True)(torch.zeros(2, 2**14))
     assert "fastlif" in graphs[-1]
+
+
+def test_a_gain_of_one_is_another_kind_of_launch():
+    one, two, three = (functional.lif_options(0.5, None, 1.0, 0.0, gain, 0.0, False, False, "atan", False, "auto")
+                       for gain in (1.0, 2.0, 3.0))  # fmt: skip
+    assert one.choices != two.choices == three.choices

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_static import ALLOWANCE, VERSION
 
-triton = pytest.importorskip("triton")
+pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[1]
 LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
@@ -60,9 +61,9 @@ def test_command(tmp_path):
     rows = list(csv.DictReader(out.open()))
     assert len(rows) > 5 and out.with_suffix(".md").read_text().startswith("Compiled for sm_90, fp32 in and out")
     by_noise = {row["configuration"].split(",")[0]: float(row["instructions"]) for row in rows}
-    version = tuple(map(int, triton.__version__.split(".")[:2]))
-    twice = 1 if version >= (3, 8) else 2  # before, two stores share a sector
+    most = 48 * ALLOWANCE if VERSION >= (3, 8) else 150  # the dearest has 47.4; versions as in test_static.py
+    twice = 1 if VERSION >= (3, 8) else 2  # before, two stores share a sector
     for row in rows:
-        assert 10 < float(row["instructions"]) < 150 and row["launches"] == "1"
+        assert 10 < float(row["instructions"]) <= most and row["launches"] == "1"
         assert 1 <= float(row["load traffic"]) < 4 and 1 <= float(row["store traffic"]) <= twice
     assert by_noise["no noise"] < by_noise["uniform"] < by_noise["gaussian"]

@@ -409,3 +409,29 @@ def test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps():
         others = [functional.noisy_lif(layers[0](x.expand(T, 400, 6)), statistics=tuple(rows[:, call, :T]), **QUIET)
                   for call in range(1, 4)]  # fmt: skip
         assert not any(torch.equal(seen[0], other.flatten(0, 1)) for other in others)
+
+
+def test_a_shared_relu_made_stateful_after_the_conversion():
+    """No call is run before the model is converted again; then each call has a membrane of its own."""
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(0.8 * self.relu(x))
+
+    late = fastlif.convert(Twice(), fastlif.LIF, backend="reference")
+    late.relu.stateful = True
+    x = torch.rand(5, 7) + 0.2
+    with pytest.raises(RuntimeError, match="made stateful after the conversion"):
+        late(x)
+    assert not late.relu.states
+    again = fastlif.convert(late)
+    early = fastlif.convert(Twice(), fastlif.LIF, stateful=True, backend="reference")
+    for _ in range(3):
+        assert torch.equal(again(x), early(x))
+    assert len(again.relu.states) == 2
+    late.relu.stateful = False
+    late(x)

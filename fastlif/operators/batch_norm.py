@@ -72,11 +72,12 @@ class BatchNormNeuron(torch.autograd.Function):
         if ctx.timesteps is None:
             grad = noisy_spike_backward(grad_spikes, x, seed, norm, ctx.options)
         else:
-            grad_steps, steps = (tensor.unflatten(0, (ctx.timesteps, -1)) for tensor in (grad_spikes, x))
+            steps = x.unflatten(0, (ctx.timesteps, -1))
+            grad_steps = grad_spikes.reshape(steps.shape)  # unflatten does not know batched gradients
             grad, *_ = lif_backward(
                 grad_steps, None, steps, None, None, None, seed, norm, None, None, None, 0, ctx.options
             )
-            grad = grad.flatten(0, 1)
+            grad = grad.reshape(x.shape)
         wanted = ctx.needs_input_grad[:3]
         if x.device.type == "cpu" and x.dtype != torch.float32:  # there PyTorch wants all of it in one type
             grad, x, weight = grad.float(), x.float(), weight.float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch.autograd import forward_ad
+from torch.utils._device import DeviceContext
 
 from fastlif import compiled
 from fastlif.backends import kernels
@@ -11,6 +12,7 @@ from fastlif.options import options_of_text
 from fastlif.reference import NO_SECOND_DERIVATIVE
 
 _dispatch_modes = torch._C._len_torch_dispatch_stack
+_function_modes = torch._C._len_torch_function_stack
 _transforms = torch._C._are_functorch_transforms_active
 _tracing = torch._C._get_tracing_state
 _old_vmap = torch._C._functorch.is_legacy_batchedtensor
@@ -26,12 +28,20 @@ def watched(tensors) -> bool:
     """Whether anyone but autograd must see what is done with them: a compiler, a transform, a mode, a subclass."""
     if torch.compiler.is_dynamo_compiling() or _dispatch_modes() or _transforms() or _tracing() is not None:
         return True
+    if _function_modes() and _modes_look_on():
+        return True
     for tensor in tensors:
         if type(tensor) not in _PLAIN or tensor.is_meta or _old_vmap(tensor):
             return True
         if tensor.is_neg() or tensor._is_zerotensor():
             return True
     return False
+
+
+def _modes_look_on() -> bool:
+    """Whether there is a mode of torch.overrides other than that of a default device, which looks at no operator."""
+    modes = map(torch._C._get_function_stack_at, range(_function_modes()))
+    return any(type(mode) is not DeviceContext for mode in modes)
 
 
 def launchers(backend: str, x: torch.Tensor):

@@ -1,10 +1,12 @@
 """Launches of a kind that was launched before: without the JIT, and never with a kernel compiled for another kind."""
 
+import dataclasses
 import itertools
+import math
 
 import pytest
 import torch
-from fastlif.kernels import bits, launch
+from fastlif.kernels import bits, launch, noisy_spike
 from triton import knobs
 from triton.runtime.jit import JITFunction
 
@@ -63,8 +65,41 @@ def test_the_jit_is_asked_once(nothing_runs, asked):
             assert one.shape == other.shape if isinstance(one, torch.Tensor) else one == other
     launch_everything(rows=64, threshold=1.25)
     assert len(asked) == 7, "another batch size is no other kind"
+    del nothing_runs[:]
     launch_everything(threshold=1.5)
-    assert len(asked) == 7 + 5, "another threshold is; packing has none"
+    assert len(asked) == 7, "another threshold is no other kind"
+    for (*_, arguments), (*_, others) in zip(first, nothing_runs, strict=True):
+        expected = [1.5 if one == 1.25 else one for one in arguments if not isinstance(one, torch.Tensor)]
+        assert expected == [one for one in others if not isinstance(one, torch.Tensor)]
+
+
+def test_the_numbers_of_a_record_are_not_compiled_in():
+    """A kernel is compiled for the types of numbers. Whatever else a record holds is part of the kind."""
+    o = options(threshold=0.7, decay=0.3, inv_alpha=0.2, beta=0.4, surrogate_width=3.0, reset=0.1, **NOISE)
+    same = options(threshold=1.0, decay=0.0, inv_alpha=1.0, beta=-0.0, surrogate_width=1e300, reset=math.inf,
+                   noise="gaussian", noise_scalars=(1.0,) * 9)  # fmt: skip
+    assert o.choices == same.choices and o is not same
+    others = {"noise": "uniform", "noise_scalars": (0.5,) * 2, "over_time": "antithetic", "surrogate": "sigmoid",
+              "surrogate_at": "mean", "reset": None, "detach_reset": True, "backend": "triton"}  # fmt: skip
+    values = {field.name: getattr(o, field.name) for field in dataclasses.fields(o)}
+    for name, value in others.items():
+        assert options(**values | {name: value}).choices != o.choices, name
+    binder = noisy_spike._noisy_spike_forward_kernel.device_caches[0][4]
+    x = torch.empty(64)
+    keys = set()
+    for record in (o, same):
+        given = {"noise_scalars": record.noise_scalars, "threshold": record.threshold}
+        keys.add(str(binder(x, x, None, None, None, None, SEED, 1, 1, 64, *given.values(), NOISE="gaussian",
+                            CHANNELS_LAST=True, RUN=0, ROWS=8, COLS=256, VECTOR=4)[1]))  # fmt: skip
+    assert len(keys) == 1
+
+
+def test_numbers_that_change_leave_nothing_behind(nothing_runs):
+    """A threshold that is new at every training step."""
+    launch_everything()
+    before = len(launch._known)
+    launch_everything(threshold=1.25)
+    assert len(launch._known) == before
 
 
 def test_a_layer_of_any_size_is_two_kinds(nothing_runs, asked):
