@@ -10,6 +10,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.multistep import MultiStep
+from fastlif.scaling import Scaled
 
 __all__ = ["from_nir", "to_nir"]
 
@@ -73,6 +74,12 @@ def to_nir(
     validation.check_choice("scale", scale, SCALES)
     validation.check_choice("discretisation", discretisation, DISCRETISATIONS)
     model = model.model if isinstance(model, MultiStep) else model
+    for name, module in model.named_modules():
+        if isinstance(module, Scaled):
+            raise ValueError(
+                f"model: NIR has no spikes of another height than 1, as {name or 'the model'} has from "
+                "fastlif.scale_thresholds: fold its scale into the layers around it, and give them its neuron"
+            )
     from fastlif import nir_graph  # which imports nir and numpy
 
     return nir_graph.Exporter(model, dt, scale, discretisation).graph(input_shape)

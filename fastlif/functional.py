@@ -24,7 +24,7 @@ import torch
 
 from fastlif import reference, validation
 from fastlif.backends import BACKENDS, choose_backend
-from fastlif.layout import batch_outermost
+from fastlif.layout import batch_outermost, membrane_dtype
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
 from fastlif.packing import mark
@@ -125,8 +125,8 @@ def lif(
             have gradients; their values are looked at on a CPU alone.
         tau: the membrane's time constant in steps, instead of decay: decay = 1 - 1/tau.
         threshold: V_th, in units of the membrane potential.
-        reset: V_reset, the membrane after a spike; None subtracts the threshold, which must be finite, instead (soft
-            reset).
+        reset: V_reset, the membrane after a spike; None subtracts the threshold, as far as it lies above rest, instead
+            (soft reset). It must be finite then.
         gain: a factor of the input; 1 by default.
         rest: where the membrane leaks to and starts; 0 by default.
         inclusive: spike at the threshold too, ``h_t >= threshold``.
@@ -135,7 +135,7 @@ def lif(
         surrogate: a name, a :class:`fastlif.Surrogate` or a function of your own, the derivative used in the backward
             pass.
         detach_reset: take no gradient through the spike inside the reset.
-        initial_state: the membrane before the first step, ``[N, *]``; zeros by default. Differentiable.
+        initial_state: the membrane before the first step, ``[N, *]``; rest by default. Differentiable.
         return_state: also return the membrane after the last step.
         backend: see the module.
 
@@ -157,7 +157,7 @@ def lif(
     tensors = {}
     for name, value in (("gain", gain), ("decay", decay), ("threshold", threshold)):
         if isinstance(value, torch.Tensor):
-            validation.check_parameter(name, value, input)
+            validation.check_parameter(name, value, input, reset)
             tensors[name] = value
     spikes, state = run_lif(input, initial_state, return_state, chosen, **tensors)
     return (spikes, state) if return_state else spikes
@@ -195,8 +195,9 @@ def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, t
     if backend == "triton" and chosen.surrogate in OWN:
         OWN[chosen.surrogate].triton_function()
     if chosen.rest:  # from there the membrane counts
-        initial_state = None if initial_state is None else initial_state - chosen.rest
-        threshold = None if threshold is None else threshold - chosen.rest
+        dtype = membrane_dtype(input)
+        initial_state = None if initial_state is None else initial_state.to(dtype) - chosen.rest
+        threshold = None if threshold is None else threshold.to(dtype) - chosen.rest
     if backend == "reference":
         spikes, state = reference.lif(input, initial_state, chosen, gain, decay, threshold)
     else:

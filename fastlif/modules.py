@@ -24,6 +24,7 @@ from fastlif.types import Noise, Surrogate
 
 __all__ = ["LIF", "NoisyLIF", "detach", "reset"]
 
+PARAMETERS = ("gain", "decay", "threshold")  # which may be tensors
 CALIBRATED = ("calibrated_mean", "calibrated_deviation")
 
 
@@ -188,7 +189,11 @@ class Neuron(nn.Module):
         self.states = {}
 
     def __setattr__(self, name, value):
-        super().__setattr__(name, value)
+        tensor = isinstance(value, torch.Tensor) or name in self._buffers
+        if name in PARAMETERS and tensor and not isinstance(getattr(type(self), name, None), property):
+            self._set_parameter(name, value)
+        else:
+            super().__setattr__(name, value)
         vars(self)["_kept"] = {}  # whatever was set, the records may be others now
 
     def __getstate__(self):
@@ -200,6 +205,22 @@ class Neuron(nn.Module):
         held = {*state, *state["_parameters"], *state["_buffers"], *state["_modules"]}
         new = vars(self._default()) | self._earlier
         super().__setstate__({name: value for name, value in new.items() if name not in held} | state)
+
+    def _set_parameter(self, name, value):
+        """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
+        if not isinstance(value, nn.Parameter) and isinstance(value, torch.Tensor):
+            if value.requires_grad:
+                raise ValueError(
+                    f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
+                    "tensor that was computed from others cannot be kept"
+                )
+        vars(self).pop(name, None)
+        self._buffers.pop(name, None)
+        if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
+            self._parameters.pop(name, None)
+            self.register_buffer(name, value)
+        else:
+            super().__setattr__(name, value)
 
     def _default(self) -> Neuron:
         return NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
@@ -400,12 +421,8 @@ class LIF(Neuron):
         for name, value in (("gain", gain), ("decay", decay), ("threshold", threshold)):
             if isinstance(value, torch.Tensor):
                 validation.check_floating(name, value)
-                validation.check_parameter_values(name, value)
-                delattr(self, name)
-                if isinstance(value, nn.Parameter):
-                    self.register_parameter(name, value)
-                else:
-                    self.register_buffer(name, value)
+                validation.check_parameter_values(name, value, reset)
+                setattr(self, name, value)
 
     @classmethod
     def from_snntorch(cls, leaky: nn.Module, timesteps: int | None = 1, **keywords) -> LIF:
@@ -451,7 +468,7 @@ class LIF(Neuron):
         initial_state = self._initial_state(x, states.get(call)) if carries else None
         tensors = self.tensors(x)
         for name, tensor in tensors.items():
-            validation.check_parameter(name, tensor, x)
+            validation.check_parameter(name, tensor, x, self.reset_to)
         spikes, state = functional.run_lif(x, initial_state, carries, self.options(), **tensors)
         if carries:
             states[call] = state.detach() if self.detach_state else state
@@ -462,7 +479,7 @@ class LIF(Neuron):
         if not self._parameters and not self._buffers:
             return {}
         tensors = {}
-        for name in ("gain", "decay", "threshold"):
+        for name in PARAMETERS:
             tensor = self._parameters.get(name, self._buffers.get(name))
             if tensor is not None:
                 learned = name == "decay" and name in self._parameters

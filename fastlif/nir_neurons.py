@@ -11,6 +11,7 @@ from fastlif.variants import LI
 
 LI_KEYWORDS = ("stateful", "detach_state")  # what LI has of from_nir's keywords
 
+
 def to_node(neuron, shape, where: str, dt: float, scale: str, discretisation: str):
     """The node of a fastlif neuron that has ``shape``. See :func:`fastlif.to_nir`."""
     decay, threshold, gain, reset = (_array(value, shape, where) for value in _values(neuron, shape, where))
@@ -42,7 +43,7 @@ def _values(neuron, shape, where):
         _check_reset(neuron, where)
         return _noiseless_decay(neuron, where), neuron.threshold, 1.0, neuron.reset_to
     if isinstance(neuron, LI):
-        return neuron.decay, 0.0, neuron.gain, 0.0
+        return neuron.used_decay(), 0.0, neuron.gain, 0.0
     if not isinstance(neuron, LIF):
         raise ValueError(f"model: NIR has no node for {where}")
     _check_reset(neuron, where)

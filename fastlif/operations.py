@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from fastlif import validation
-from fastlif.modules import Neuron, NoisyLIF, neurons
+from fastlif.modules import Neuron, NoisyLIF, neurons, thread
 from fastlif.tables import lines_of
 
 __all__ = ["Energy", "energy", "weights_met"]
@@ -117,10 +117,11 @@ def watch(model: nn.Module, kinds, note: Callable) -> list:
 
 
 def unfold(neuron: Neuron, output: Tensor) -> Tensor:
-    """What a neuron gave, ``[T, N, *]`` without a copy."""
-    if neuron.timesteps is None:
-        return output
-    return output.unflatten(0, (neuron.timesteps, output.shape[0] // neuron.timesteps))
+    """What a neuron just gave, ``[T, N, *]`` without a copy: T is that of the pass, if it is a MultiStep's."""
+    timesteps = neuron.timesteps
+    if thread.current is not None and thread.current.timesteps is not None:
+        timesteps = thread.current.timesteps
+    return output if timesteps is None else output.unflatten(0, (timesteps, output.shape[0] // timesteps))
 
 
 class EnergyRow(NamedTuple):
@@ -190,7 +191,7 @@ class Energy:
 
 
 @torch.no_grad()
-def energy(model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj: float = 3.7) -> Energy:
+def energy(model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj: float = 3.7, **keywords) -> Energy:
     """Counts what one pass of ``model`` computes, per sample, and estimates the energy of it.
 
     - Before the first neuron the input of ``nn.Linear``, ``nn.Conv1d``, ``2d`` and ``3d`` is analogue: each input
@@ -211,6 +212,7 @@ def energy(model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj:
             modes and membranes are as before afterwards.
         input: what the model takes. A sample is one of the batch N that the first neuron sees.
         add_pj: energy of an addition in pJ; by default 0.9, a 32-bit float one in 45 nm.
+        keywords: given to the model beside the input, such as ``sequence=True`` to a MultiStep.
         multiply_pj: energy of a multiplication in pJ; by default 3.7, likewise. Both from M. Horowitz, "Computing's
             energy problem (and what we can do about it)", ISSCC 2014: a multiply-accumulate takes 4.6 pJ.
 
@@ -248,7 +250,7 @@ def energy(model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj:
         model.eval()
         for neuron in states:
             neuron.states = {}
-        model(input)
+        model(input, **keywords)
     finally:
         for handle in handles:
             handle.remove()

@@ -76,6 +76,12 @@ def scale_thresholds(
     if (trained is None) != (batches is None):
         raise ValueError("give both trained and batches, or neither for scales of 1")
     scaled = {neuron: Scaled(neuron).train(neuron.training) for neuron in names}
+    for neuron, name in names.items():
+        if any(tensor.numel() > 1 for tensor in (*neuron.parameters(), *neuron.buffers())):
+            raise ValueError(
+                f"model must have neurons with one decay, threshold and gain for the layer, and {name or 'it'} has "
+                "several: give them after scale_thresholds"
+            )
     if trained is not None:
         activations = _record(trained, names, batches)
         for neuron, (inputs, outputs) in activations.items():
@@ -155,7 +161,9 @@ def _fit(neuron: Neuron, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
     trial.stateful, trial.backend = False, "reference"
 
     def error(scale: float) -> float:
+        torch.manual_seed(0)  # the same noise for every scale and in every run
         spikes = trial((inputs / scale).expand(T, -1))  # [T*N, *] of one sample, so N is 1
         return float((scale * spikes.unflatten(0, (T, 1)).mean(dim=0)[0] - outputs).square().mean())
 
-    return min((largest * 100 ** (-i / (CANDIDATES - 1)) for i in range(CANDIDATES)), key=error)
+    with torch.random.fork_rng(devices=[] if inputs.device.type == "cpu" else [inputs.device]):
+        return min((largest * 100 ** (-i / (CANDIDATES - 1)) for i in range(CANDIDATES)), key=error)

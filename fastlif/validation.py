@@ -224,7 +224,7 @@ def check_gain(gain) -> float:
     return 1.0 if gain is Given.TENSOR else check_number("gain", gain, finite=True)
 
 
-def check_parameter(name: str, tensor: torch.Tensor, x: torch.Tensor) -> None:
+def check_parameter(name: str, tensor: torch.Tensor, x: torch.Tensor, reset: float | None = 0.0) -> None:
     """A gain, decay or threshold that is a tensor, for the input x ``[T, N, *]``."""
     check_dense(name, tensor)
     check_floating(name, tensor)
@@ -236,10 +236,10 @@ def check_parameter(name: str, tensor: torch.Tensor, x: torch.Tensor) -> None:
             f"{tuple(tensor.shape)}"
         )
     check_device(name, tensor, x.device)
-    check_parameter_values(name, tensor)
+    check_parameter_values(name, tensor, reset)
 
 
-def check_parameter_values(name: str, tensor: torch.Tensor) -> None:
+def check_parameter_values(name: str, tensor: torch.Tensor, reset: float | None = 0.0) -> None:
     """Refuses values that no neuron has: outside of compiled code on a CPU, where looking costs next to nothing."""
     if torch.compiler.is_compiling() or tensor.device.type != "cpu":
         return
@@ -254,6 +254,11 @@ def check_parameter_values(name: str, tensor: torch.Tensor) -> None:
         raise ValueError(f"decay must lie in [0, 1], got values from {low:g} to {high:g}: clamp it")
     if name == "gain" and not -math.inf < low <= high < math.inf:
         raise ValueError(f"gain must be finite, got values from {low:g} to {high:g}")
+    if name == "threshold" and reset is None and not -math.inf < low <= high < math.inf:
+        raise ValueError(
+            f"threshold must be finite to be subtracted from the membrane (reset=None), got values from {low:g} to "
+            f"{high:g}"
+        )
 
 
 def check_reset(reset, threshold: float = 1.0, reset_delay: bool = False) -> float | None:

@@ -75,7 +75,22 @@ class ParametricLIF(LIF):
         if "w" in self._parameters:
             raise AttributeError("the decay is learned, 1 - sigmoid(w): set w instead")
 
+    @property
+    def gain(self) -> torch.Tensor | float:
+        """sigmoid(w), or 1 with ``decay_input=False``."""
+        return self.w.sigmoid() if self.decay_input else 1.0
+
+    @gain.setter
+    def gain(self, value) -> None:
+        if "w" in self._parameters:
+            raise AttributeError("the gain is learned, sigmoid(w), or 1: set w or decay_input instead")
+
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        if self.w.ndim and x.ndim < 3:
+            raise ValueError(
+                f"input must have a dimension of {len(self.w)} channels after the batch, got steps of shape "
+                f"{tuple(x.shape[1:])}"
+            )
         w = self.w.view(-1, *(1,) * (x.ndim - 3)) if self.w.ndim else self.w
         tensors = super().tensors(x) | {"decay": 1 - w.sigmoid()}
         return tensors | {"gain": w.sigmoid()} if self.decay_input else tensors
@@ -88,7 +103,8 @@ class LI(Neuron):
 
     Args:
         timesteps: as in :class:`fastlif.LIF`.
-        decay: in [0, 1], a number or a one-element ``nn.Parameter``, which is learned and clamped; 0.5 by default.
+        decay: in [0, 1], a number, or a tensor of one element: an ``nn.Parameter`` is learned, and clamped. 0.5 by
+            default.
         tau: the time constant in steps, instead of decay: decay = 1 - 1/tau.
         gain: a factor of the input; 1 by default.
         stateful, detach_state: as in LIF.
@@ -117,17 +133,19 @@ class LI(Neuron):
             validation.check_parameter_values("decay", decay)
             self.decay = decay
 
+    def used_decay(self) -> float | torch.Tensor:
+        """The decay, clamped to [0, 1] if it is a tensor."""
+        return self.decay.clamp(0, 1).reshape(()) if isinstance(self.decay, torch.Tensor) else self.decay
+
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
-        T, device, dtype = x.shape[0], x.device, membrane_dtype(x)
-        decay = torch.as_tensor(self.decay, dtype=dtype, device=device).reshape(()).clamp(0, 1)
-        t = torch.arange(T, device=device)
-        past = t[:, None] - t  # [T, T]: how many steps ago
-        weights = torch.where(past < 0, 0, decay ** past.clamp(min=0)) * self.gain
-        membranes = (weights @ x.flatten(1).to(dtype)).view(x.shape)
-        state = None if states is None else self._initial_state(x, states.get(call))
-        if state is not None:
-            membranes = membranes + (decay ** (t + 1)).view(T, *(1,) * (x.ndim - 1)) * state
+        v = None if states is None else self._initial_state(x, states.get(call))
+        v = torch.zeros_like(x[0], dtype=membrane_dtype(x)) if v is None else v
+        decay, membranes = self.used_decay(), []
+        for x_t in x.unbind():
+            v = self.gain * x_t.to(v.dtype) + decay * v
+            membranes.append(v)
+        membranes = torch.stack(membranes)
         if states is not None:
             states[call] = membranes[-1].detach() if self.detach_state else membranes[-1]
         membranes = membranes.to(x.dtype)

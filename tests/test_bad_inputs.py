@@ -100,6 +100,8 @@ FUNCTIONAL = [
      lambda x: lif(x, decay=torch.tensor([1, -0.5, 0.5, 1]))),
     (ValueError, "decay must hold numbers, and there is NaN in it", lambda x: lif(x, decay=torch.tensor(NAN))),
     (ValueError, "threshold must hold numbers, and there is NaN", lambda x: lif(x, threshold=torch.full((4,), NAN))),
+    (ValueError, "threshold must be finite to be subtracted from the membrane (reset=None), got values from 0.5 to inf",
+     lambda x: lif(x, threshold=torch.tensor([0.5, INF, 1, 1]), reset=None)),
     (ValueError, "gain must be finite, got values from 1 to inf", lambda x: lif(x, gain=torch.tensor([1, INF, 1, 1]))),
     (ValueError, "gain must be a finite number, got nan", lambda x: lif(x, gain=NAN)),
     (TypeError, "gain must have a floating point dtype, got int64", lambda x: lif(x, gain=int64(2))),

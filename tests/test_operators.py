@@ -36,6 +36,7 @@ def arguments(layout):
     running = torch.rand(3, device=DEVICE), torch.rand(3, device=DEVICE)
     parameters = [torch.rand(size, 1, 1, device=DEVICE) for size in (1, 3, 3)]
     learned = [parameter.clone().requires_grad_() for parameter in parameters]
+    neurons = torch.rand(3, 7, 7, device=DEVICE)
     ops = torch.ops.fastlif
     return {
         "noisy_spike": (ops.noisy_spike, (x[0], seed, None, SPIKE)),
@@ -56,6 +57,8 @@ def arguments(layout):
         "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", NOISY)),
         "lif_backward": (ops.lif_backward, (grad, state, x, state, *(None,) * 7, 0, PLAIN)),
         "lif, parameters": (ops.lif, (x, state, *(None,) * 4, *learned, True, DELAYED)),
+        "lif, neurons": (ops.lif, (x, *(None,) * 6, neurons.clone().requires_grad_(), None, False, PLAIN)),
+        "lif_backward, neurons": (ops.lif_backward, (grad, None, x, *(None,) * 6, neurons, None, 2, PLAIN)),
         "lif, a learned decay": (ops.lif, (x, *(None,) * 6, learned[1], None, False, PLAIN)),
         "lif_backward, parameters": (
             ops.lif_backward, (grad, state, x, state, *(None,) * 4, *parameters, 7, DELAYED),

@@ -279,3 +279,17 @@ def test_compiled_code_is_refused_or_said_to_be_missing():
         torch.export.export(model, (x,))
     with pytest.raises(RuntimeError, match="cannot be recorded"), fastlif.record(model):
         torch.vmap(model)(x[:, None])
+
+
+def test_a_pass_has_steps_of_its_own():
+    """Of a sequence, of steps that are asked for, and of samples that stop early, whatever the model's T."""
+    multi = fastlif.MultiStep(nn.Sequential(nn.Linear(3, 4), fastlif.LIF(backend="reference")), timesteps=10).eval()
+    with fastlif.record(multi, membrane="before") as log:
+        multi(torch.randn(5, 4, 3), sequence=True)
+    assert log.spikes["model.1"].shape == log.membrane["model.1"].shape == (5, 4, 4)
+    with fastlif.record(multi, spikes=False) as log:
+        multi.until_confident(torch.randn(16, 3), 0.9)
+    assert log.rates()
+    with pytest.raises(RuntimeError, match="until_confident drops samples on the way"):
+        with fastlif.record(multi, membrane="after"):
+            multi.until_confident(torch.randn(16, 3), 0.9)

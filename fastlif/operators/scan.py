@@ -52,10 +52,11 @@ def _parameters(x, *tensors):
     if all(tensor is None for tensor in tensors):
         return None
     order, shape, count, stride = _common_layout(x, tensors)
-    flat = (
-        None if tensor is None else tensor.expand(shape).permute(order).reshape(count).float() for tensor in tensors
-    )
-    return Parameters(*flat, count, stride)
+
+    def flat(tensor):  # the launchers know its address alone
+        return None if tensor is None else tensor.expand(shape).permute(order).reshape(count).float().contiguous()
+
+    return Parameters(*map(flat, tensors), count, stride)
 
 
 def _common_layout(x, tensors):
@@ -78,7 +79,8 @@ def _parameter_gradient(total, x, tensor, tensors):
     order, shape, _, _ = _common_layout(x, tensors)
     inverse = sorted(range(len(order)), key=lambda place: order[place])
     expanded = total.view([shape[dim] for dim in order]).permute(inverse)
-    return expanded.sum_to_size((1,) * (expanded.ndim - tensor.ndim) + tensor.shape).reshape(tensor.shape).to(tensor)
+    expanded = expanded.sum_to_size((1,) * (expanded.ndim - tensor.ndim) + tensor.shape).reshape(tensor.shape)
+    return torch.empty_like(tensor).copy_(expanded)
 
 
 # --- Backward -----------------------------------------------------------------------------------------------------
