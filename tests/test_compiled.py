@@ -4,11 +4,13 @@ import itertools
 import os
 
 import pytest
+import sympy
 import torch
 from helpers import assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
 from torch._inductor.utils import run_and_get_cpp_code
+from torch.fx.experimental import symbolic_shapes
 
-from fastlif import Noise, Surrogate, compiled, reference
+from fastlif import LIF, Noise, NoisyLIF, Surrogate, batch_norm_neuron, compiled, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
@@ -190,3 +192,62 @@ def test_small_work_has_one_thread_and_large_work_has_all(first, monkeypatch):
     assert "#pragma omp parallel\n" in code["large"]  # not of a fixed number of threads
     monkeypatch.setattr(compiled, "SERIAL", x["large"].numel())
     assert torch.equal(lif(x["large"], backend="compiled"), spikes["large"])
+
+
+LONG_SUM = 4096  # from where the compiler may add up a row in parts; a row of any length is right either way
+
+
+def allowed(guard, names):
+    """See compiled._compile: what holds for all sizes, what excludes a special case, and how long a sum is."""
+    if isinstance(guard, (sympy.Ne, sympy.Gt, sympy.Ge, sympy.Lt, sympy.Le)):
+        bound = next((side for side in guard.args if side.is_number), None)
+        if isinstance(guard, sympy.Ne) or (isinstance(guard, sympy.Ge) and bound == 2) or bound == LONG_SUM:
+            return True
+    some = (0, 1, 2, 255, 2047, 2048, 2049, 65_536, 70_001, 2**31 - 1, 2**31, 2**35 + 7)
+    return all(guard.subs(dict(zip(names, sizes))) == True  # noqa: E712, sympy's own truth
+               for sizes in itertools.product(some, repeat=len(names)))  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_graph_supposes_nothing_of_its_sizes_that_matters(monkeypatch, fresh_compiler):
+    made, kinds, compile_graph = [], set(), compiled._compile
+
+    class Recorded(symbolic_shapes.ShapeEnv):
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, **keywords)
+            made.append(self)
+
+    def recorded(function, static, serial, *others):
+        kinds.add(function.__name__)
+        return compile_graph(function, static, serial, *others)
+
+    monkeypatch.setattr(symbolic_shapes, "ShapeEnv", Recorded)
+    monkeypatch.setattr(compiled, "_compile", recorded)
+    monkeypatch.setattr(compiled, "_graphs", {})
+    x, images = sample(3, 2, 40).requires_grad_(), sample(6, 4, 3).requires_grad_()
+    statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
+    with torch._inductor.config.patch(force_disable_caches=True):
+        noisy_spike(x, seed=1, backend="compiled").sum().backward()
+        lif(x, reset=None, backend="compiled").sum().backward()
+        for given in ("layer", "sample", statistics):
+            noisy_lif(x, seed=1, statistics=given, backend="compiled").sum().backward()
+        for neuron in (NoisyLIF(), LIF(3)):
+            batch_norm_neuron(torch.nn.BatchNorm1d(4), neuron, images).sum().backward()
+        noisy_lif(sample(1, 1, compiled.SERIAL + 1), seed=1, backend="compiled")
+        bits = torch.empty(40, dtype=torch.uint8)
+        compiled.pack_bits(sample(8, 40), bits)
+        compiled.unpack_bits(bits, sample(8, 40))
+    compiled_functions = {"_draw", "_spike", "_spike_backward", "_scan", "_scan_with_statistics", "_reverse_scan",
+                          "_pack_bits", "_unpack_bits"}  # fmt: skip
+    assert kinds == compiled_functions
+    found = [(str(guard.expr), allowed(guard.expr, sorted(guard.expr.free_symbols, key=str)))
+             for shapes in made for guard in shapes.guards]  # fmt: skip
+    assert found and not [guard for guard, fine in found if not fine]
+
+
+def test_a_guard_that_matters_is_found():
+    size, other = sympy.symbols("size other", integer=True, positive=True)
+    for guard in (sympy.Eq(size, other), sympy.Eq(size % 16, 0), size <= 2**31 - 1, size * other < 2**40, size > 64):
+        assert not allowed(guard, sorted(guard.free_symbols, key=str))
+    for guard in (sympy.Ne(size, other), size >= 2, size > LONG_SUM, size <= LONG_SUM, 2 * size >= size):
+        assert guard == True or allowed(guard, [size, other])  # noqa: E712

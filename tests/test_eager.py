@@ -1,9 +1,9 @@
 """A call where nobody but autograd looks on goes straight to the launch; whoever does look on sees an operator."""
 
 import copy
+import functools
 import gc
 import pickle
-import sys
 import weakref
 
 import pytest
@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
+from benchmarks.experiments import host
 from fastlif import compiled, functional
 from fastlif import options as options_module
 from fastlif.operators import common
@@ -100,22 +101,12 @@ NEURONS = {"NoisyLIF": lambda: fastlif.NoisyLIF(), "LIF": lambda: fastlif.LIF(2)
 
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("name", NEURONS)
-def test_calls_of_python_in_a_forward(name, gradient, monkeypatch):
+def test_calls_of_python_in_a_forward(name, gradient):
     """Counted exactly, with what launches in place of the kernels: one call."""
-    from fastlif.operators import scan, single_step
-
-    class Launchers:
-        noisy_spike_forward = lif_forward = staticmethod(lambda *arguments: None)
-
-    for module in (single_step, scan):
-        monkeypatch.setattr(module, "launchers", lambda backend, x: Launchers)
-    neuron, x, calls = NEURONS[name](), torch.randn(4, 50, device=DEVICE, requires_grad=gradient), []
-    neuron(x)
-    sys.setprofile(lambda frame, event, _: event == "call" and calls.append(frame.f_code.co_name))
-    try:
+    neuron, x = NEURONS[name](), torch.randn(4, 50, device=DEVICE, requires_grad=gradient)
+    with host.without_launches():
         neuron(x)
-    finally:
-        sys.setprofile(None)
+        calls = host.calls_of_python(functools.partial(neuron, x))
     limit = 40 if gradient else 25  # before 2.13, autograd itself makes a dozen
     assert len(calls) <= limit, " ".join(calls)
 

@@ -50,7 +50,7 @@ class Nothing:
 
 
 @contextlib.contextmanager
-def _without_launches():
+def without_launches():
     with contextlib.ExitStack() as stack:
         for module in (single_step, scan):
             stack.enter_context(mock.patch.object(module, "launchers", lambda backend, x: Nothing))
@@ -67,20 +67,15 @@ def _passes(module: nn.Module, leaf: torch.Tensor, grad: torch.Tensor):
     }
 
 
-def calls_of_python(call) -> int:
-    """How many functions written in Python ``call`` calls."""
-    count = 0
-
-    def counting(frame, event, _):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(counting)
+def calls_of_python(call) -> list[str]:
+    """The names of the functions written in Python that ``call`` calls, itself among them if it is one."""
+    names = []
+    sys.setprofile(lambda frame, event, _: event == "call" and names.append(frame.f_code.co_name))
     try:
         call()
     finally:
         sys.setprofile(None)
-    return count
+    return names
 
 
 def measure(lab: Lab) -> None:
@@ -99,7 +94,7 @@ def _beside_relu(lab: Lab) -> None:
     grad = torch.randn(SHAPE, device=lab.device)
     relu = _passes(nn.ReLU(), leaf, grad)
     record = functools.partial(lab.record, "host", "one layer")
-    with _without_launches():
+    with without_launches():
         for name, neuron in _neurons(lab.options.backend).items():
             for direction, call in _passes(neuron.to(lab.device), leaf, grad).items():
                 setting = {"neuron": name, "pass": direction}
@@ -112,7 +107,7 @@ def _beside_relu(lab: Lab) -> None:
                 ratio = spread(mine / theirs for mine, theirs in zip(own, others))
                 record(setting, "time against ReLU", "", ratio, "turns")
                 lab.say(f"{name}, {direction}: {1e6 * spread(own).median:.1f} us, {ratio.median:.2f} of ReLU's")
-            counted = float(calls_of_python(functools.partial(neuron, leaf.detach())))
+            counted = float(len(calls_of_python(functools.partial(neuron, leaf.detach()))))
             record({"neuron": name, "pass": "forward"}, "calls of Python", "", counted)
 
 
