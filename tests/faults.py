@@ -336,8 +336,8 @@ OF_BATCH_NORM = [
 
 OPTIONS = [
     ("the backward at the mean keeps the threshold",
-     "options.threshold - options.noise_scalars[0]",
-     "options.threshold",
+     "self.threshold - self.noise_scalars[0]",
+     "self.threshold",
      "test_operators.py::test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise"),
     ("a record that is held is made again", "record = _held.get(text)", "record = None",
      "test_eager.py::test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten"),
