@@ -301,6 +301,11 @@ SINGLE_STEP = [
 ]
 
 SCAN = [
+    ("a parameter that is a view is read as dense", ".float().contiguous()", ".float()",
+     "test_parameters.py::test_shapes[compiled-mixed-contiguous]"),
+    ("a parameter's gradient lies as x does", "return torch.empty_like(tensor).copy_(expanded)",
+     "return expanded.to(tensor)",
+     "test_operators.py::test_opcheck[lif_backward, neurons-channels_last]"),
     ("parameters lie as in a contiguous step", "sorted(range(len(step)), key=lambda dim: -strides[dim])",
      "list(range(len(step)))", "test_parameters.py::test_shapes[compiled-channels-channels_last]"),
     ("a sliced input is read as dense", "    x = dense_steps(x)\n    tensors", "    tensors",
@@ -382,6 +387,9 @@ LAYOUT = [
 _AGAIN = "test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass"
 _ROWS = "test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps"
 MODULES = [
+    ("a tensor that is set later is no buffer", "tensor = isinstance(value, torch.Tensor) or name in",
+     "tensor = name in",
+     "test_parameters.py::test_a_parameter_may_be_set_later"),
     ("a learned decay may leave [0, 1]", "tensor.clamp(0, 1) if learned else tensor", "tensor",
      "test_parameters.py::test_a_learned_decay_is_clamped[-0.25-0.0]"),
     ("the graph is never kept",
@@ -847,6 +855,8 @@ MEMBRANES = [
 ]
 
 OPERATIONS = [
+    ("a pass has the model's T", "timesteps = thread.current.timesteps", "pass",
+     "test_recording.py::test_a_pass_has_steps_of_its_own"),
     ("no spike costs too", "torch.ones_like(input) if analogue else input != 0", "torch.ones_like(input)",
      "test_operations.py::test_energy_by_hand"),
     ("averages of spikes are spikes", "binary = ((input == 0) | (input == 1)).all()", "binary = (input >= 0).all()",
