@@ -197,8 +197,10 @@ class Neuron(nn.Module):
         vars(self)["_kept"] = {}  # whatever was set, the records may be others now
 
     def __getstate__(self):
-        states = {call: state.detach() for call, state in self.states.items()}
-        return {name: value for name, value in vars(self).items() if name != "_kept"} | {"states": states}
+        state = {name: value for name, value in vars(self).items() if name != "_kept"}
+        if "states" in state:
+            state["states"] = {call: membrane.detach() for call, membrane in self.states.items()}
+        return state
 
     def __setstate__(self, state):
         """Of an older version too: what it did not know is as in a new neuron, but for what it computed otherwise."""
@@ -466,7 +468,7 @@ class LIF(Neuron):
         x, call, states = self._unfold(input)
         carries = states is not None
         initial_state = self._initial_state(x, states.get(call)) if carries else None
-        tensors = self.tensors(x)
+        tensors = self.tensors(x) if self._parameters or self._buffers else {}
         for name, tensor in tensors.items():
             validation.check_parameter(name, tensor, x, self.reset_to)
         spikes, state = functional.run_lif(x, initial_state, carries, self.options(), **tensors)
@@ -476,8 +478,6 @@ class LIF(Neuron):
 
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Those of gain, decay and threshold that are tensors, as they are used for x ``[T, N, *]``."""
-        if not self._parameters and not self._buffers:
-            return {}
         tensors = {}
         for name in PARAMETERS:
             tensor = self._parameters.get(name, self._buffers.get(name))

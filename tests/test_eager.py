@@ -158,7 +158,7 @@ def test_equal_records_are_one():
 
 def test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten():
     def record(threshold):
-        return functional.lif_options(0.5, None, threshold, None, "atan", False, "auto")
+        return functional.lif_options(0.5, None, threshold, None, 1.0, 0.0, False, False, "atan", False, "auto")
 
     before = len(options_module._held)
     first = record(3.0)

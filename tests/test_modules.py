@@ -97,7 +97,8 @@ SETTINGS = {
     "timesteps": 4, "decay": 0.25, "threshold": 0.5, "reset": None, "alpha": 8.0, "beta": 0.25,
     "noise": Noise("uniform", width=3), "residual": "range", "over_time": "antithetic",
     "statistics": "sample", "surrogate": fastlif.Surrogate("atan", 3.0, at="mean"), "detach_reset": True,
-    "stateful": True, "backend": "reference",
+    "gain": 1.5, "rest": 0.125, "inclusive": True, "reset_delay": True, "stateful": True, "detach_state": False,
+    "backend": "reference",
 }  # fmt: skip
 
 

@@ -47,10 +47,11 @@ class Parameters(NamedTuple):
     stride: int
 
 
-def _parameters(x, *tensors):
+def _parameters(x, gain, decay, threshold):
     """:class:`Parameters` from gain, decay and threshold, for dense steps x; None if all of them are None."""
-    if all(tensor is None for tensor in tensors):
+    if gain is None and decay is None and threshold is None:
         return None
+    tensors = gain, decay, threshold
     order, shape, count, stride = _common_layout(x, tensors)
 
     def flat(tensor):  # the launchers know its address alone
