@@ -360,15 +360,15 @@ def _lif_backward_kernel(
             else:
                 u = h - threshold
             derivative = surrogate_derivative(u, surrogate_width, SURROGATE)
-            grad = tl.load(grad_spikes_ptr + at, mask=step_mask, other=0.0).to(tl.float32)
-            if not DETACH_RESET:
-                if RESET == "soft":
-                    grad -= threshold * grad_v
-                elif RESET == "hard":
-                    grad += (reset - h) * grad_v
-            grad *= derivative
-            spiking = tl.where(spikes_at(h, threshold, INCLUSIVE), 1.0, 0.0)
-            grad_h = grad + (grad_v * (1.0 - spiking) if RESET == "hard" else grad_v)
+            spiking = spikes_at(h, threshold, INCLUSIVE)
+            if RESET == "hard":
+                kept = tl.where(spiking, 0.0, 1.0)
+                if not DETACH_RESET:
+                    kept += (reset - h) * derivative
+            else:
+                kept = 1.0 if DETACH_RESET or RESET == "delayed" else 1.0 - threshold * derivative
+            grad_spikes = tl.load(grad_spikes_ptr + at, mask=step_mask, other=0.0).to(tl.float32)
+            grad_h = grad_spikes * derivative + grad_v * kept
             grad_x = grad_h * gain if WITH_GAIN else grad_h
             tl.store(grad_x_ptr + at, grad_x.to(grad_x_ptr.dtype.element_ty), mask=step_mask)
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
@@ -384,11 +384,13 @@ def _lif_backward_kernel(
                     moved = threshold * surrogate_derivative(before - threshold, surrogate_width, SURROGATE)
                     grad_before -= moved * grad_h
                     taken -= moved
-                of_threshold = grad + taken * grad_h
+                of_threshold = grad_spikes * derivative + taken * grad_h
             elif RESET == "soft":
-                of_threshold = grad + spiking * grad_v
+                moved = 0.0 if DETACH_RESET else threshold * derivative
+                of_threshold = grad_spikes * derivative + (tl.where(spiking, 1.0, 0.0) - moved) * grad_v
             else:
-                of_threshold = grad
+                moved = 0.0 if DETACH_RESET else (reset - h) * derivative
+                of_threshold = grad_spikes * derivative + moved * grad_v
             if checkpoint_ptr is None:
                 counted = grad_h
                 grad_v = grad_before
@@ -446,7 +448,7 @@ def _with_parameters(tile, T):
     return tile._replace(CHUNK=T if tile.CHUNK == T else 4, ROWS=1, VECTOR=min(tile.VECTOR, 2))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _backward_tile_of(T, even, by_element, o):
     vector = 4 if even else 1
     if by_element:
