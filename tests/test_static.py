@@ -56,11 +56,11 @@ BACKWARD = [
                                   ("fast_sigmoid", 35.5), ("gaussian", 36))
     ),
     ({"launcher": "lif_backward", "T": 1, **PLAIN}, 20, 64, 32),
-    ({"launcher": "lif_backward", "T": 4, **PLAIN, "learned": "one"}, 34, 32, 24),  # 8 more than without
-    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "one"}, 31, 32, 16),
-    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "contiguous"}, 31.5, 32, 16),
-    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "channels_last"}, 31, 32, 16),
-    ({"launcher": "lif_backward", "T": 10, **PLAIN, "reset": "delayed"}, 24.5, 64, 32),
+    ({"launcher": "lif_backward", "T": 4, **PLAIN, "learned": "one"}, 36, 24, 16),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "one"}, 33, 24, 12),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "contiguous"}, 34.5, 24, 12),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "channels_last"}, 33, 24, 12),
+    ({"launcher": "lif_backward", "T": 10, **PLAIN, "reset": "delayed"}, 26, 48, 24),
     ({"launcher": "lif_backward", "T": 10, **PLAIN}, 25.5, 64, 32),
     ({"launcher": "lif_backward", "T": 32, **PLAIN}, 38, 64, 32),
     ({"launcher": "noisy_spike_backward", "batch_norm": "contiguous"}, 41.5, 32, 12),
