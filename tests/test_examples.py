@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-NEEDS = {"early_exit": ["sklearn"]}  # libraries that not every environment has
+NEEDS = {"early_exit": ["sklearn"], "accelerate": ["spikingjelly"], "export_nir": ["nir"]}  # not in every environment
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
