@@ -8,6 +8,7 @@ error: :func:`fastlif.check_time_axis` finds it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -46,6 +47,21 @@ def detach(model: nn.Module) -> None:
 def neurons(model: nn.Module) -> list[Neuron]:
     """Every fastlif neuron in ``model``, each once."""
     return [module for module in model.modules() if isinstance(module, Neuron)]
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module):
+    """``model`` in evaluation mode, and its neurons; at the end all modes and carried membranes are as they were."""
+    modes = {module: module.training for module in model.modules()}
+    carried = {neuron: neuron.states for neuron in neurons(model)}
+    model.eval()
+    try:
+        yield carried.keys()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for neuron, state in carried.items():
+            neuron.states = state
 
 
 def _in_backward() -> bool:
@@ -189,8 +205,7 @@ class Neuron(nn.Module):
         self.states = {}
 
     def __setattr__(self, name, value):
-        tensor = isinstance(value, torch.Tensor) or name in self._buffers
-        if name in PARAMETERS and tensor and not isinstance(getattr(type(self), name, None), property):
+        if name in PARAMETERS and not isinstance(getattr(type(self), name, None), property):
             self._set_parameter(name, value)
         else:
             super().__setattr__(name, value)

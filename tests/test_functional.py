@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import DEVICE
+from helpers import ALL_SURROGATES, DEVICE
 
 import fastlif
 from fastlif import Noise
@@ -78,7 +78,7 @@ def test_one_neuron_a_sample():
 
 
 def test_defaults_are_the_documented_ones():
-    widths = {name: fastlif.Surrogate(name).width for name in fastlif.reference.SURROGATES}
+    widths = {surrogate.name: surrogate.width for surrogate in ALL_SURROGATES}
     assert widths == {
         "atan": 2, "sigmoid": 4, "rectangular": 1, "triangular": 1, "fast_sigmoid": 25, "gaussian": 0.5
     }  # fmt: skip

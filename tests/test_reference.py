@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from helpers import assert_spikes_agree, literal_membranes, step_noise
+from helpers import ALL_SURROGATES, assert_spikes_agree, literal_membranes, step_noise
 
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
@@ -42,8 +42,9 @@ def test_normalisation_is_the_papers(statistics, reset):
 def test_surrogates_integrate_to_the_spike():
     """Each derivative is even, largest at the threshold, and rises by 1 in total, but for fast_sigmoid: 2/w."""
     u = torch.linspace(-400, 400, 800_001, dtype=torch.float64)
-    for name, w in itertools.product(reference.SURROGATES, (None, 1.7)):
-        derivative, w = reference.SURROGATES[name], Surrogate(name, w).width
+    for known, w in itertools.product(ALL_SURROGATES, (None, 1.7)):
+        name, w = known.name, w or known.width
+        derivative = reference.SURROGATES[name]
         values = derivative(u, w)
         torch.testing.assert_close(values, values.flip(0), rtol=1e-12, atol=0)
         assert float(values.max()) == float(derivative(u[400_000], w))
@@ -53,10 +54,10 @@ def test_surrogates_integrate_to_the_spike():
 
 def test_gradient_is_the_surrogates():
     x = torch.randn(3, 50, dtype=torch.float64, requires_grad=True)
-    for name in reference.SURROGATES:
-        spikes = noisy_spike(x, noise=Noise("none"), surrogate=name, backend="reference")
+    for surrogate in ALL_SURROGATES:
+        spikes = noisy_spike(x, noise=Noise("none"), surrogate=surrogate.name, backend="reference")
         (grad,) = torch.autograd.grad(spikes.sum(), x)
-        expected = reference.SURROGATES[name](x.detach() - 1, Surrogate(name).width)
+        expected = reference.SURROGATES[surrogate.name](x.detach() - 1, surrogate.width)
         torch.testing.assert_close(grad, expected)
 
 
