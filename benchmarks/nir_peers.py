@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 import fastlif
+from benchmarks.peers import step_by_step
 
 DT = 1e-4
 LIF = functools.partial(fastlif.LIF, backend="reference")
@@ -73,25 +74,14 @@ def snntorch(path: str) -> Run:
     import nir
     from snntorch.import_nir import import_from_nir
 
-    return _step_by_step(import_from_nir(nir.read(path)))  # its dt is 1e-4
+    return step_by_step(import_from_nir(nir.read(path)))  # its dt is 1e-4
 
 
 def norse(path: str) -> Run:
     import nir
     from norse.torch.utils.import_nir import from_nir
 
-    return _step_by_step(from_nir(nir.read(path), dt=DT))
-
-
-def _step_by_step(network) -> Run:
-    def run(x):
-        state, steps = None, []
-        for step in x:
-            spikes, state = network(step, state)
-            steps.append(spikes)
-        return torch.stack(steps)
-
-    return run
+    return step_by_step(from_nir(nir.read(path), dt=DT))
 
 
 def sinabs(path: str) -> Run:
@@ -152,7 +142,7 @@ def from_norse(dt: float):
     parameters = LIFBoxParameters(tau_mem_inv=torch.tensor(200.0), v_th=torch.tensor(0.1))
     network = SequentialState(nn.Linear(64, 100), LIFBoxCell(parameters), nn.Linear(100, 100), LIFBoxCell(parameters))
     graph = to_nir(network, torch.zeros(1, 64), dt=dt)
-    return _step_by_step(network), graph, (64,), 1e-3
+    return step_by_step(network), graph, (64,), 1e-3
 
 
 WRITERS = {

@@ -20,6 +20,19 @@ from fastlif.functional import lif
 Neuron = Callable[[Tensor], Tensor]
 
 
+def step_by_step(cell: Callable, start: Callable = lambda step: None) -> Neuron:
+    """A cell of snnTorch or Norse in a loop over time, from the state that ``start`` gives for a time step."""
+
+    def run(x):
+        state, spikes = start(x[0]), []
+        for step in x:
+            spike, state = cell(step, state)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return run
+
+
 def spikingjelly_node(device: torch.device) -> nn.Module:
     os.environ.setdefault("SJ_LIF_CUDA_IMPLEMENTATION", "triton")  # read at the import
     from spikingjelly.activation_based import functional, neuron, surrogate
@@ -81,15 +94,7 @@ def snntorch(device: torch.device) -> Neuron:
 
     options = {"reset_mechanism": "zero", "reset_delay": False, "spike_grad": surrogate.atan(alpha=2.0)}
     leaky = snntorch.Leaky(beta=0.5, **options).to(device)
-
-    def run(x):
-        membrane, spikes = torch.zeros_like(x[0]), []
-        for x_t in x:
-            spike, membrane = leaky(x_t, membrane)
-            spikes.append(spike)
-        return torch.stack(spikes)
-
-    return run
+    return step_by_step(leaky, torch.zeros_like)
 
 
 def norse(device: torch.device) -> Neuron:
@@ -101,14 +106,10 @@ def norse(device: torch.device) -> Neuron:
         method="super", **{name: torch.tensor(number, device=device) for name, number in numbers.items()}
     )
 
-    def run(x):
-        state, spikes = lif_box.LIFBoxFeedForwardState(torch.zeros_like(x[0])), []
-        for x_t in x:
-            spike, state = lif_box.lif_box_feed_forward_step(2 * x_t, state, parameters, dt=1.0)
-            spikes.append(spike)
-        return torch.stack(spikes)
+    def cell(step, state):
+        return lif_box.lif_box_feed_forward_step(2 * step, state, parameters, dt=1.0)
 
-    return run
+    return step_by_step(cell, lambda step: lif_box.LIFBoxFeedForwardState(torch.zeros_like(step)))
 
 
 def eager(device: torch.device) -> Neuron:

@@ -161,8 +161,8 @@ def _madvise():
 # x, noise, grad_spikes: [T, *sizes]    v, grad_v: [*sizes]    mean, deviation: [T], or [T, groups]
 #
 # sizes is (neurons,); (groups, features) for the statistics of several groups; (outer, channels, inner), or
-# (outer, channels), where x is normalised by channel, or gain, decay or threshold are tensors with a value a channel.
-# scalars are those of _scalars. variant: see _variant.
+# (outer, channels), where x is normalised by channel, or where gain, decay or threshold has a value for each channel.
+# scalars are those of _scalars. variant is a _Variant.
 
 
 def _draw(kind, x, first, t, seed, scalars):
@@ -210,12 +210,12 @@ def _reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, 
     steps = list(_steps(variant, x, noise, v, mean, deviation, scalars, norm, gain, decay, threshold))
     gain, decay, threshold = _numbers(scalars, gain, decay, threshold)
     grads, shares = [], [0, 0, 0]
+
+    def derivative(membrane):
+        return reference.SURROGATES[surrogate](membrane - threshold, width)
+
     for i, (still, h, spiking, _) in reversed(list(enumerate(steps))):
         before = steps[i - 1][3] if i else v
-
-        def derivative(membrane):
-            return reference.SURROGATES[surrogate](membrane - threshold, width)
-
         grad = grad_spikes[i]
         if not variant.reset_delay and not detach_reset:
             grad = grad + (-threshold if variant.soft_reset else reset - h) * grad_v
@@ -226,13 +226,14 @@ def _reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, 
             taken = _spiking(variant, before, threshold).to(h.dtype)
             moved = 0 if detach_reset else threshold * derivative(before)
             grad_v = (decay - moved) * grad_h
-            shares[2] = shares[2] - grad - (taken - moved) * grad_h
+            of_threshold = grad + (taken - moved) * grad_h
         else:
             grad_h = grad + (grad_v if variant.soft_reset else grad_v * (1 - spikes))
-            shares[2] = shares[2] - grad - (spikes * grad_v if variant.soft_reset else 0)
+            of_threshold = grad + (spikes * grad_v if variant.soft_reset else 0)
             grad_v = _coefficients(i, mean, deviation, scalars, decay)[0] * grad_h
-        shares[0] = shares[0] + grad_h * reference.widen(x[i])
-        shares[1] = shares[1] + grad_h * before
+        if any(wanted):
+            of_step = grad_h * reference.widen(x[i]), grad_h * before, -of_threshold
+            shares = [share + of_this for share, of_this in zip(shares, of_step)]
         grads.append(grad_h * gain if variant.scaled else grad_h)
     return [*reversed(grads), *(share for share, want in zip(shares, wanted) if want), grad_v]
 

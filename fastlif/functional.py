@@ -28,7 +28,7 @@ from fastlif.layout import batch_outermost, membrane_dtype
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
 from fastlif.packing import mark
-from fastlif.types import OWN, Noise, Surrogate
+from fastlif.types import Noise, Surrogate
 
 __all__ = ["lif", "noisy_lif", "noisy_spike"]
 
@@ -86,8 +86,6 @@ def _surrogate_values(surrogate, noise="none"):
 def run_noisy_spike(input, seed, chosen):
     """:func:`noisy_spike` with its record of options."""
     backend = choose_backend(chosen.backend, input)
-    if backend == "triton" and chosen.surrogate in OWN:
-        OWN[chosen.surrogate].triton_function()
     seed = _seed(seed, chosen, input)
     if backend == "reference":
         return mark(reference.noisy_spike(input, seed, chosen), backend)
@@ -192,8 +190,6 @@ def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend,
 def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, threshold=None):
     """:func:`lif` with its record of options, and the parameters that are tensors: (spikes, membrane)."""
     backend = choose_backend(chosen.backend, input)
-    if backend == "triton" and chosen.surrogate in OWN:
-        OWN[chosen.surrogate].triton_function()
     if chosen.rest:  # from there the membrane counts
         dtype = membrane_dtype(input)
         initial_state = None if initial_state is None else initial_state.to(dtype) - chosen.rest
@@ -301,8 +297,6 @@ def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
     G is 1, or N for ``statistics="sample"``. Given statistics are ``[T, 1]``.
     """
     backend = choose_backend(chosen.backend, input)
-    if backend == "triton" and chosen.surrogate in OWN:
-        OWN[chosen.surrogate].triton_function()
     if statistics == "sample" and not batch_outermost(input):
         input = input.contiguous()  # each sample must be one run of memory
     seed = _seed(seed, chosen, input)

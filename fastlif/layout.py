@@ -22,20 +22,20 @@ def empty_steps(x: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tens
     """Uninitialised ``[T, N, *]`` like x: each step dense, in the layout of x's steps, one after the other."""
     if x.is_contiguous():
         return torch.empty_like(x, dtype=dtype)
-    strides = _dense_strides(x)
+    strides = dense_strides(x)
     return torch.empty_strided(x.shape, strides, dtype=dtype or x.dtype, device=x.device)
 
 
 def dense_steps(x: torch.Tensor) -> torch.Tensor:
     """x ``[T, N, *]`` itself if each step is dense, at whatever distance in time (0 included); else a dense copy."""
-    if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], _dense_strides(x)[1:]):
+    if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], dense_strides(x)[1:]):
         return x
     return empty_steps(x).copy_(x)
 
 
 def steps_as(tensor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """``tensor`` ``[T, N, *]`` in the dense layout of x: itself, or a copy."""
-    if x.is_contiguous() and tensor.is_contiguous() or _lie_alike(x.shape, tensor.stride(), _dense_strides(x)):
+    if x.is_contiguous() and tensor.is_contiguous() or _lie_alike(x.shape, tensor.stride(), dense_strides(x)):
         return tensor
     return empty_steps(x, tensor.dtype).copy_(tensor)
 
@@ -52,7 +52,7 @@ def membrane_dtype(x: torch.Tensor) -> torch.dtype:
 
 def batch_outermost(x: torch.Tensor) -> bool:
     """Whether the samples of ``[T, N, *]`` lie one after the other in memory once its steps are dense."""
-    return x.shape[1] <= 1 or _dense_strides(x)[1] * x.shape[1] == x[0].numel()
+    return x.shape[1] <= 1 or dense_strides(x)[1] * x.shape[1] == x[0].numel()
 
 
 def _lie_alike(shape: tuple[int, ...], strides: tuple[int, ...], others: tuple[int, ...]) -> bool:
@@ -60,6 +60,6 @@ def _lie_alike(shape: tuple[int, ...], strides: tuple[int, ...], others: tuple[i
     return all(size == 1 or stride == other for size, stride, other in zip(shape, strides, others))
 
 
-def _dense_strides(x: torch.Tensor) -> tuple[int, ...]:
+def dense_strides(x: torch.Tensor) -> tuple[int, ...]:
     step = torch.empty_like(x[0], device="meta")
     return (step.numel(), *step.stride())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 
 from fastlif import early_exit, validation
 from fastlif.conversion import _copy
-from fastlif.modules import NoisyLIF, Pass, neurons, thread
+from fastlif.modules import NoisyLIF, Pass, evaluating, neurons, thread
 
 __all__ = ["MultiStep"]
 
@@ -237,21 +236,6 @@ class MultiStep(nn.Module):
 
     def extra_repr(self) -> str:
         return f"timesteps={self._timesteps}, repeat_input={self.repeat_input}, output={self._output!r}"
-
-
-@contextlib.contextmanager
-def evaluating(multi: MultiStep):
-    """``multi`` in evaluation mode, and its neurons; at the end all modes and carried membranes are as they were."""
-    modes = {module: module.training for module in multi.modules()}
-    carried = {neuron: neuron.states for neuron in neurons(multi.model)}
-    multi.eval()
-    try:
-        yield carried.keys()
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for neuron, state in carried.items():
-            neuron.states = state
 
 
 def over_time(output, timesteps: int, batch: int, how: str):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from fastlif import validation
-from fastlif.modules import Neuron, NoisyLIF, neurons, thread
+from fastlif.modules import Neuron, NoisyLIF, evaluating, neurons, thread
 from fastlif.tables import lines_of
 
 __all__ = ["Energy", "energy", "weights_met"]
@@ -243,21 +243,15 @@ def energy(model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj:
         reached = True
         calls.append(_NeuronCall(name, neuron, unfold(neuron, output).shape))
 
-    modes = {module: module.training for module in model.modules()}
-    states = {neuron: neuron.states for neuron in neurons(model)}
     handles = watch(model, COUNTED, note_layer) + watch(model, Neuron, note_neuron)
     try:
-        model.eval()
-        for neuron in states:
-            neuron.states = {}
-        model(input, **keywords)
+        with evaluating(model) as carried:
+            for neuron in carried:
+                neuron.reset()
+            model(input, **keywords)
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
-        for neuron, state in states.items():
-            neuron.states = state
     first = next((call for call in calls if isinstance(call, _NeuronCall)), None)
     if first is None:
         raise RuntimeError("the forward of the model called none of its neurons, so there is nothing to compare")

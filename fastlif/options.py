@@ -122,7 +122,7 @@ def _kept_options(pairs):
     return options_of_text(Options(**values).text)
 
 
-# The first is for speed, and holds what it has; the second knows all that anybody holds.
+# The lru_cache answers quickly, and keeps the last records. _held knows every record that somebody still holds.
 @functools.lru_cache(maxsize=KEPT)
 def options_of_text(text: str) -> Options:
     """The record that has this text."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.conversion import _copy
-from fastlif.modules import Neuron
+from fastlif.modules import Neuron, evaluating
 
 __all__ = ["scale_thresholds"]
 
@@ -121,22 +121,19 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
             )
         seen[neuron].append((x, output.reshape(-1)[chosen].float()))
 
-    modes = {module: module.training for module in trained.modules()}
     hooks = []
     for neuron, name in names.items():
         hooks.append(modules[name].register_forward_pre_hook(functools.partial(before, neuron)))
         hooks.append(modules[name].register_forward_hook(functools.partial(after, neuron)))
-    trained.eval()
     try:
         count = 0
-        for batch in batches:
-            trained(validation.check_batch(batch))
-            count += 1
+        with evaluating(trained):
+            for batch in batches:
+                trained(validation.check_batch(batch))
+                count += 1
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     if not count:
         raise ValueError("batches must hold at least one batch, got none")
     joined = {neuron: tuple(map(torch.cat, zip(*pairs))) for neuron, pairs in seen.items() if pairs}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from fastlif import validation
-from fastlif.multistep import MultiStep, evaluating
+from fastlif.modules import evaluating
+from fastlif.multistep import MultiStep
 
 __all__ = ["recommend_timesteps"]
 

@@ -197,7 +197,7 @@ def number_or_given(value):
 
 
 def check_decay(decay, tau) -> float:
-    """The decay, from whichever of decay and tau was given; 0.5 if neither was. 0 stands for a tensor."""
+    """The decay, from whichever of decay and tau was given; 0.5 if neither was, and 0 in the place of a tensor."""
     if decay is Given.TENSOR and tau is None:
         return 0.0
     if tau is None:
@@ -215,12 +215,12 @@ def check_decay(decay, tau) -> float:
 
 
 def check_threshold(threshold) -> float:
-    """1 stands for a tensor."""
+    """The threshold as a number; 1 in the place of a tensor."""
     return 1.0 if threshold is Given.TENSOR else check_number("threshold", threshold)
 
 
 def check_gain(gain) -> float:
-    """1 stands for a tensor."""
+    """The gain as a number; 1 in the place of a tensor."""
     return 1.0 if gain is Given.TENSOR else check_number("gain", gain, finite=True)
 
 

@@ -91,9 +91,10 @@ class ParametricLIF(LIF):
                 f"input must have a dimension of {len(self.w)} channels after the batch, got steps of shape "
                 f"{tuple(x.shape[1:])}"
             )
-        w = self.w.view(-1, *(1,) * (x.ndim - 3)) if self.w.ndim else self.w
-        tensors = super().tensors(x) | {"decay": 1 - w.sigmoid()}
-        return tensors | {"gain": w.sigmoid()} if self.decay_input else tensors
+        rate = self.w.sigmoid()
+        rate = rate.view(-1, *(1,) * (x.ndim - 3)) if rate.ndim else rate
+        tensors = super().tensors(x) | {"decay": 1 - rate}
+        return tensors | {"gain": rate} if self.decay_input else tensors
 
 
 class LI(Neuron):

@@ -569,7 +569,7 @@ def _scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters
 def _constants(o, tile, group, runs):
     return {
         "noise_scalars": o.noise_scalars,
-        "gain": None if o.gain == 1 else o.gain,  # an argument less, where registers are few
+        "gain": None if o.gain == 1 else o.gain,  # one argument fewer: AMD's compiler spills scalar registers
         "decay": o.decay,
         "inv_alpha": o.inv_alpha,
         "beta": o.beta,

@@ -292,8 +292,8 @@ NOISY_LIF = [
 
 _LAYOUTS = "test_kernels.py::test_sequence_layouts[{}]".format
 SINGLE_STEP = [
-    ("another layout's gradient is read as x's", "noisy_spike_backward(lying_like(x, grad_spikes), x",
-     "noisy_spike_backward(grad_spikes, x", "test_kernels.py::test_noisy_spike_layouts[channels_last-transposed]"),
+    ("another layout's gradient is read as x's", "grad_spikes = lying_like(x, grad_spikes)", "pass",
+     "test_kernels.py::test_noisy_spike_layouts[channels_last-transposed]"),
     ("a sliced input is read as dense", "    x = dense(x)\n    grad_x", "    grad_x",
      "test_kernels.py::test_noisy_spike_layouts[same-sliced]"),
     ("with batch normalisation inlined without it", "if norm is None and inlined", "if inlined",
@@ -303,8 +303,8 @@ SINGLE_STEP = [
 SCAN = [
     ("a parameter that is a view is read as dense", ".float().contiguous()", ".float()",
      "test_parameters.py::test_shapes[compiled-mixed-contiguous]"),
-    ("a parameter's gradient lies as x does", "return torch.empty_like(tensor).copy_(expanded)",
-     "return expanded.to(tensor)",
+    ("a parameter's gradient lies as x does", "torch.empty_like(tensor).copy_(summed.reshape(tensor.shape))",
+     "summed.reshape(tensor.shape).to(tensor)",
      "test_operators.py::test_opcheck[lif_backward, neurons-channels_last]"),
     ("parameters lie as in a contiguous step", "sorted(range(len(step)), key=lambda dim: -strides[dim])",
      "list(range(len(step)))", "test_parameters.py::test_shapes[compiled-channels-channels_last]"),
@@ -370,23 +370,33 @@ OPTIONS = [
 ]
 
 LAYOUT = [
-    ("any layout is dense", "if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], _dense_strides(x)[1:]):",
+    ("any layout is dense", "if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], dense_strides(x)[1:]):",
      "if True:",
      _LAYOUTS("lif-None-every-other")),
-    ("a gradient of any layout lies as x", "or _lie_alike(x.shape, tensor.stride(), _dense_strides(x)):", "or True:",
+    ("a gradient of any layout lies as x", "or _lie_alike(x.shape, tensor.stride(), dense_strides(x)):", "or True:",
      "test_kernels.py::test_noisy_spike_layouts[channels_last-transposed]"),
     ("a single element's stride counts", "all(size == 1 or stride == other", "all(stride == other",
      "test_pytorch.py::test_the_stride_of_a_single_element_does_not_matter"),
     ("the membrane in the input's dtype", "return torch.float64 if x.dtype == torch.float64 else torch.float32",
      "return x.dtype",
      "test_kernels.py::test_lif_steps[2-bfloat16]"),
-    ("samples inside are taken for outermost", "_dense_strides(x)[1] * x.shape[1] == x[0].numel()", "True",
+    ("samples inside are taken for outermost", "dense_strides(x)[1] * x.shape[1] == x[0].numel()", "True",
      _LAYOUTS("noisy_lif-sample-batch-inside")),
 ]
 
 _AGAIN = "test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass"
 _ROWS = "test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps"
 MODULES = [
+    ("calibration in training mode", "    model.eval()\n", "",
+     "test_conversion.py::test_calibration_leaves_running_statistics_alone"),
+    ("all modules train after calibration", "module.training = mode", "module.training = True",
+     "test_conversion.py::test_frozen_layers_stay_frozen"),
+    ("calibration forgets the carried membrane", "            neuron.states = state\n", "            pass\n",
+     "test_conversion.py::test_calibration_leaves_the_carried_membrane_alone"),
+    ("a model stays in evaluation", "            module.training = mode", "            pass",
+     "test_operations.py::test_energy_leaves_the_model_as_it_was"),
+    ("a trained network stays in evaluation", "module.training = mode", "module.training = False",
+     "test_scaling.py::test_nothing_else_changes"),
     ("a tensor that is set later is no buffer", "tensor = isinstance(value, torch.Tensor) or name in",
      "tensor = name in",
      "test_parameters.py::test_a_parameter_may_be_set_later"),
@@ -534,12 +544,6 @@ MULTISTEP = [
     ("calibration by the first batch", "torch.stack(passes).mean(dim=0)", "passes[0]", _MEAN),
     ("calibration by the largest batch", "torch.stack(passes).mean(dim=0)", "torch.stack(passes).amax(dim=0)", _MEAN),
     ("calibration of a membrane carried from batch to batch", "for neuron in carried:\n", "for neuron in ():\n",
-     "test_conversion.py::test_calibration_leaves_the_carried_membrane_alone"),
-    ("calibration in training mode", "    multi.eval()\n", "",
-     "test_conversion.py::test_calibration_leaves_running_statistics_alone"),
-    ("all modules train after calibration", "module.training = mode", "module.training = True",
-     "test_conversion.py::test_frozen_layers_stay_frozen"),
-    ("calibration forgets the carried membrane", "            neuron.states = state\n", "            pass\n",
      "test_conversion.py::test_calibration_leaves_the_carried_membrane_alone"),
     ("calibration goes on recording", "                    thread.recording = None\n", "                    pass\n",
      "test_conversion.py::test_calibration_freezes_what_the_neurons_saw"),
@@ -865,8 +869,6 @@ OPERATIONS = [
      "test_operations.py::test_energy_by_hand"),
     ("groups are forgotten", " * (layer.out_channels // layer.groups)", " * layer.out_channels",
      "test_operations.py::test_weights_met_as_by_force"),
-    ("the model stays in evaluation", "            module.training = mode", "            pass",
-     "test_operations.py::test_energy_leaves_the_model_as_it_was"),
 ]
 
 PLOT = [
@@ -910,8 +912,6 @@ SCALING = [
      "return self.neuron(input / self.scale)", "test_scaling.py::test_a_scale_is_the_best_single_level"),
     ("the scale of one step for many", "unflatten(0, (T, 1)).mean(dim=0)[0]", "unflatten(0, (T, 1))[0, 0]",
      "test_scaling.py::test_over_more_steps_the_scale_is_larger"),
-    ("the trained network stays in evaluation", "            module.training = mode", "            pass",
-     "test_scaling.py::test_nothing_else_changes"),
     ("its hooks stay", "            hook.remove()", "            pass", "test_scaling.py::test_nothing_else_changes"),
 ]
 

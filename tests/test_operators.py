@@ -96,7 +96,7 @@ def test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise(nor
             launched.append((seed, o))
             common.compiled.noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o)
 
-    monkeypatch.setattr(single_step, "launchers", lambda backend, x: Launchers)
+    monkeypatch.setattr(single_step, "launchers", lambda *arguments: Launchers)
     x, grad, norm = torch.randn(4, 3, 5), torch.randn(4, 3, 5), torch.rand(4, 3) if normalised else None
     chosen = functional.noisy_spike_options(
         fastlif.Noise("uniform", -1, 2), 0.75, fastlif.Surrogate("sigmoid", at="mean"), "compiled"

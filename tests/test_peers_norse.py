@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.peers import step_by_step
 from fastlif import LI, LIF, Surrogate
 
 pytestmark = pytest.mark.peers("norse")
@@ -25,23 +26,10 @@ def norse():
     )  # fmt: skip
 
 
-def steps(cell):
-    """Their loop over time."""
-
-    def run(x):
-        state, spikes = None, []
-        for step in x:
-            spike, state = cell(step, state)
-            spikes.append(spike)
-        return torch.stack(spikes)
-
-    return run
-
-
 def beside(make_cell):
     def make(dtype):
         cell = make_cell(dtype)
-        return steps(cell), LIF.from_norse(cell, **REFERENCE), (), ()
+        return step_by_step(cell), LIF.from_norse(cell, **REFERENCE), (), ()
 
     return make
 

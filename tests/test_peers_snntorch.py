@@ -6,6 +6,7 @@ import peer_rows
 import pytest
 import torch
 
+from benchmarks.peers import step_by_step
 from fastlif import IF, LIF, Surrogate
 
 pytestmark = pytest.mark.peers("snntorch")
@@ -20,19 +21,6 @@ def snn():
     return snntorch
 
 
-def steps(leaky):
-    """Their loop over time."""
-
-    def run(x):
-        membrane, spikes = torch.zeros_like(x[0]), []
-        for step in x:
-            spike, membrane = leaky(step, membrane)
-            spikes.append(spike)
-        return torch.stack(spikes)
-
-    return run
-
-
 def beside(leaky, parameters=False):
     def make(dtype):
         theirs = copy.deepcopy(leaky).to(dtype)
@@ -40,9 +28,9 @@ def beside(leaky, parameters=False):
         names = [name for name, _ in ours.named_parameters()]
         assert bool(names) == parameters
         if not parameters:
-            return steps(theirs), ours, (), ()
+            return step_by_step(theirs, torch.zeros_like), ours, (), ()
         given = {"decay": theirs.beta, "threshold": theirs.threshold}
-        return steps(theirs), ours, [given[name] for name in names], list(ours.parameters())
+        return step_by_step(theirs, torch.zeros_like), ours, [given[name] for name in names], list(ours.parameters())
 
     return make
 
@@ -70,8 +58,8 @@ def test_learned_beta_and_threshold(snn, beta, mechanism):
         return
     lif = LIF.from_snntorch(leaky, **REFERENCE)  # outside of [0, 1] it is clamped, and has no gradient
     x = torch.randn(5, 3, 7)
-    assert torch.equal(lif(x), steps(leaky)(x)) and float(lif.decay) == float(leaky.beta)
-    for model in (lif(x), steps(leaky)(x)):
+    assert torch.equal(lif(x), step_by_step(leaky, torch.zeros_like)(x)) and float(lif.decay) == float(leaky.beta)
+    for model in (lif(x), step_by_step(leaky, torch.zeros_like)(x)):
         model.sum().backward()
     assert float(lif.decay.grad) == float(leaky.beta.grad) == 0
 

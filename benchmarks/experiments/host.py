@@ -53,7 +53,7 @@ class Nothing:
 def without_launches():
     with contextlib.ExitStack() as stack:
         for module in (single_step, scan):
-            stack.enter_context(mock.patch.object(module, "launchers", lambda backend, x: Nothing))
+            stack.enter_context(mock.patch.object(module, "launchers", lambda *arguments: Nothing))
         yield
 
 

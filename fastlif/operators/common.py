@@ -10,6 +10,7 @@ from fastlif import compiled
 from fastlif.backends import kernels
 from fastlif.options import options_of_text
 from fastlif.reference import NO_SECOND_DERIVATIVE
+from fastlif.types import OWN
 
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _function_modes = torch._C._len_torch_function_stack
@@ -44,9 +45,11 @@ def _modes_look_on() -> bool:
     return any(type(mode) is not DeviceContext for mode in modes)
 
 
-def launchers(backend: str, x: torch.Tensor):
+def launchers(backend: str, x: torch.Tensor, surrogate: str = "atan"):
     """The kernels, or the compiled reference: both hold functions of the same names and arguments."""
     if backend == "triton" or (backend == "auto" and x.is_cuda):
+        if surrogate in OWN:
+            OWN[surrogate].triton_function()  # or the reason why there is none, before anything is launched
         return kernels()
     return compiled
 
@@ -82,12 +85,19 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     takes a tenth of the time. Either way autograd knows ``backward``, which has no derivative if it is not given.
     ``inline`` gives the result in plain PyTorch where a caller's graph had better hold that, and else None.
 
-    The last argument is an Options; the operator itself is given its text.
+    The last argument is an Options; the operator itself is given its text. An output that nobody wants is None, and of
+    the operator, which has to give tensors, an empty tensor.
     """
     name = schema[: schema.index("(")]
 
     def of_text(function):
-        return lambda *arguments: function(*arguments[:-1], options_of_text(arguments[-1]))
+        def run(*arguments):
+            outputs = function(*arguments[:-1], options_of_text(arguments[-1]))
+            if not isinstance(outputs, tuple):
+                return outputs
+            return tuple([arguments[0].new_empty(0) if output is None else output for output in outputs])
+
+        return run
 
     def setup_of_text(ctx, inputs, output):
         setup_context(ctx, (*inputs[:-1], options_of_text(inputs[-1])), output)

@@ -16,15 +16,13 @@ from typing import NamedTuple
 import torch
 
 from fastlif import reference
-from fastlif.layout import dense_steps, empty_steps, membrane_dtype, step_as, steps_as
+from fastlif.layout import dense_steps, dense_strides, empty_steps, membrane_dtype, step_as, steps_as
 from fastlif.operators.common import inlined, launchers, operator
 
 
 def _empty_state(x, wanted=True):
-    """A membrane ``[N, *]``, uninitialised; an empty tensor if it is not wanted."""
-    if not wanted:
-        return x.new_empty(0)
-    return torch.empty_like(x[0], dtype=membrane_dtype(x))
+    """A membrane ``[N, *]``, uninitialised; None if it is not wanted."""
+    return torch.empty_like(x[0], dtype=membrane_dtype(x)) if wanted else None
 
 
 def _step_as(state, x):
@@ -47,41 +45,46 @@ class Parameters(NamedTuple):
     stride: int
 
 
-def _parameters(x, gain, decay, threshold):
-    """:class:`Parameters` from gain, decay and threshold, for dense steps x; None if all of them are None."""
-    if gain is None and decay is None and threshold is None:
-        return None
-    tensors = gain, decay, threshold
-    order, shape, count, stride = _common_layout(x, tensors)
+class _Layout(NamedTuple):
+    """How tensors that broadcast against a time step lie in its memory, all of them alike."""
 
-    def flat(tensor):  # the launchers know its address alone
-        return None if tensor is None else tensor.expand(shape).permute(order).reshape(count).float().contiguous()
-
-    return Parameters(*map(flat, tensors), count, stride)
+    order: list[int]  # the step's dimensions, outermost first
+    shape: list[int]  # the step's, from the first dimension in which a tensor varies to the last, and 1 in the others
+    count: int  # values in this shape
+    stride: int  # how far in the step's memory one lies from the next
 
 
 def _common_layout(x, tensors):
-    """The dimensions of a step in the order of its memory, and the shape that all of the tensors are expanded to: that
-    of the step from the first dimension in which one of them varies to the last, and 1 in the others. Also how many
-    values that is, and how far in memory one lies from the next."""
-    step = x.shape[1:]
-    strides = torch.empty_like(x[0], device="meta").stride()
+    """The :class:`_Layout` of gain, decay and threshold beside dense steps x; None if all of them are None."""
+    if tensors[0] is None and tensors[1] is None and tensors[2] is None:
+        return None
+    step, strides = x.shape[1:], dense_strides(x)[1:]
     order = sorted(range(len(step)), key=lambda dim: -strides[dim])
     varies = torch.broadcast_shapes(*(tensor.shape for tensor in tensors if tensor is not None), (1,) * len(step))
     places = [place for place, dim in enumerate(order) if varies[dim] != 1]
     inside = order[places[0] : places[-1] + 1] if places else []
     shape = [step[dim] if dim in inside else 1 for dim in range(len(step))]
     stride = math.prod(step[dim] for dim in order[places[-1] + 1 :]) if places else 1
-    return order, shape, math.prod(shape), stride
+    return _Layout(order, shape, math.prod(shape), stride)
 
 
-def _parameter_gradient(total, x, tensor, tensors):
-    """The gradient of one of the tensors from that of its expanded values, ``[count]``."""
-    order, shape, _, _ = _common_layout(x, tensors)
-    inverse = sorted(range(len(order)), key=lambda place: order[place])
-    expanded = total.view([shape[dim] for dim in order]).permute(inverse)
-    expanded = expanded.sum_to_size((1,) * (expanded.ndim - tensor.ndim) + tensor.shape).reshape(tensor.shape)
-    return torch.empty_like(tensor).copy_(expanded)
+def _parameters(layout, tensors):
+    """The :class:`Parameters` of gain, decay and threshold; None without a layout."""
+    if layout is None:
+        return None
+
+    def flat(tensor):  # contiguous, as the launchers know its address alone
+        return tensor.expand(layout.shape).permute(layout.order).reshape(layout.count).float().contiguous()
+
+    return Parameters(*(None if tensor is None else flat(tensor) for tensor in tensors), layout.count, layout.stride)
+
+
+def _parameter_gradient(total, layout, tensor):
+    """The gradient of one of the tensors from that of its flat values, ``[count]``."""
+    inverse = sorted(range(len(layout.order)), key=lambda place: layout.order[place])
+    expanded = total.view([layout.shape[dim] for dim in layout.order]).permute(inverse)
+    summed = expanded.sum_to_size((1,) * (expanded.ndim - tensor.ndim) + tensor.shape)
+    return torch.empty_like(tensor).copy_(summed.reshape(tensor.shape))
 
 
 # --- Backward -----------------------------------------------------------------------------------------------------
@@ -90,36 +93,32 @@ def _parameter_gradient(total, x, tensor, tensors):
 def _backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, wanted,
               options):  # fmt: skip
     x = dense_steps(x)
-    tensors = gain, decay, threshold
-    grad_x, grad_initial_state, *grads = _empty_gradients(x, initial_state, tensors, wanted)
+    tensors, flags, grads = (gain, decay, threshold), _FLAGS[wanted], (None,) * 3
+    grad_x, grad_initial_state = empty_steps(x), _empty_state(x, initial_state is not None)
+    layout = _common_layout(x, tensors)
+    parameters = _parameters(layout, tensors)
     if x.numel():
         totals = launchers(options.backend, x).lif_backward(
             steps_as(grad_spikes, x), _step_as(grad_state, x), x, _step_as(initial_state, x), grad_x,
-            None if initial_state is None else grad_initial_state, mean, deviation, seed, norm,
-            _parameters(x, *tensors), _flags(wanted), options,
+            grad_initial_state, mean, deviation, seed, norm, parameters, flags, options,
         )  # fmt: skip
-        for i, total in enumerate(totals or ()):
-            if total is not None:
-                grads[i] = _parameter_gradient(total, x, tensors[i], tensors)
-    else:
-        grads = [grad.zero_() for grad in grads]
+        if wanted:
+            grads = [None if total is None else _parameter_gradient(total, layout, tensor)
+                     for total, tensor in zip(totals, tensors)]  # fmt: skip
+    elif wanted:
+        grads = [torch.zeros_like(tensor) if flag else None for tensor, flag in zip(tensors, flags)]
     return grad_x, grad_initial_state, *grads
 
 
-def _empty_gradients(x, initial_state, tensors, wanted):
-    """Of x, the initial membrane and the three tensors; empty where none is wanted."""
-    grads = (torch.empty_like(tensor) if want else x.new_empty(0) for tensor, want in zip(tensors, _flags(wanted)))
-    return empty_steps(x), _empty_state(x, initial_state is not None), *grads
-
-
-def _flags(wanted):
-    """Whether the gradients of gain, decay and threshold are wanted: the bits of a number."""
-    return tuple([bool(wanted >> i & 1) for i in range(3)])
+# Whether the gradients of gain, decay and threshold are wanted: the bits of an operator's number.
+_FLAGS = [tuple(bool(wanted >> i & 1) for i in range(3)) for wanted in range(8)]
 
 
 def _fake_backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold,
                    wanted, options):  # fmt: skip
-    return _empty_gradients(x, initial_state, (gain, decay, threshold), wanted)
+    tensors = zip((gain, decay, threshold), _FLAGS[wanted])
+    grads = (torch.empty_like(tensor) if flag else None for tensor, flag in tensors)
+    return empty_steps(x), _empty_state(x, initial_state is not None), *grads
 
 
 lif_backward = operator(
@@ -151,13 +150,14 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
 def _forward(x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     x = dense_steps(x)
     spikes = torch.empty_like(x) if x.is_contiguous() else empty_steps(x)
-    state = _empty_state(x) if return_state else x.new_empty(0)
+    state = _empty_state(x, return_state)
     if initial_state is not None:
         initial_state = step_as(initial_state, x)
+    tensors = gain, decay, threshold
     if x.numel():
-        launchers(options.backend, x).lif_forward(
-            x, spikes, initial_state, state if return_state else None, mean, deviation, seed, norm,
-            _parameters(x, gain, decay, threshold), options,
+        launchers(options.backend, x, options.surrogate).lif_forward(
+            x, spikes, initial_state, state, mean, deviation, seed, norm,
+            _parameters(_common_layout(x, tensors), tensors), options,
         )  # fmt: skip
     return spikes, state
 
@@ -204,7 +204,7 @@ def _noisy_forward(x, initial_state, seed, statistics, options):
     x = dense_steps(x)
     spikes, state, mean, deviation = _empty_outputs(x, statistics)
     if x.numel():
-        launchers(options.backend, x).noisy_lif_forward(
+        launchers(options.backend, x, options.surrogate).noisy_lif_forward(
             x, spikes, _step_as(initial_state, x), state, mean, deviation, seed, options
         )  # fmt: skip
     else:

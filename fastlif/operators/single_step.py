@@ -14,7 +14,7 @@ def _forward(x, seed, norm, options):
     x = dense(x)
     spikes = torch.empty_like(x)
     if x.numel():
-        launchers(options.backend, x).noisy_spike_forward(x, spikes, seed, norm, options)
+        launchers(options.backend, x, options.surrogate).noisy_spike_forward(x, spikes, seed, norm, options)
     return spikes
 
 
@@ -24,7 +24,8 @@ def _backward(grad_spikes, x, seed, norm, options):
     if x.numel():
         options = of_single_backward(options)
         seed = None if options.noise == "none" else seed
-        launchers(options.backend, x).noisy_spike_backward(lying_like(x, grad_spikes), x, grad_x, seed, norm, options)
+        grad_spikes = lying_like(x, grad_spikes)
+        launchers(options.backend, x).noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, options)
     return grad_x
 
 
