@@ -225,15 +225,15 @@ class Neuron(nn.Module):
 
     def _set_parameter(self, name, value):
         """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
-        if not isinstance(value, nn.Parameter) and isinstance(value, torch.Tensor):
-            if value.requires_grad:
-                raise ValueError(
-                    f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
-                    "tensor that was computed from others cannot be kept"
-                )
+        is_buffer = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
+        if is_buffer and value.requires_grad:
+            raise ValueError(
+                f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
+                "tensor that was computed from others cannot be kept"
+            )
         vars(self).pop(name, None)
         self._buffers.pop(name, None)
-        if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
+        if is_buffer:
             self._parameters.pop(name, None)
             self.register_buffer(name, value)
         else:

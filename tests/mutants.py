@@ -8,10 +8,11 @@ its test does not run: what cannot be collected catches nothing. The tests must 
 import argparse
 import concurrent.futures
 import importlib.util
+import multiprocessing
 import os
 import queue
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -21,11 +22,26 @@ from faults import FAULTS, Fault
 
 ROOT = Path(__file__).parents[1]
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "out")
-PYTEST = ("-m", "pytest", "-x", "-q", "-rf", "-n", "0", "-p", "no:cacheprovider")
-# A file that is put back within a second of its change is not told from it by the time in its compiled form.
-ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1"}
+PYTEST = ("-x", "-q", "-rf", "-n", "0", "-p", "no:cacheprovider")
+ENVIRONMENT = {
+    # A file that is put back within a second of its change is not told from it by the time in its compiled form.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "TRITON_INTERPRET": "1",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of processes, which a fork could not use
+}
+# Imported once: every run of pytest is a fork of the process that did it. Only what no fault can change.
+IMPORTED = ["pytest", "hypothesis", "numpy", "torch", "torch._dynamo", "torch._inductor.compile_fx", "torchvision"]
 PASSED, FAILED = 0, 1  # exit statuses of pytest; others mean that the test was not run
 SECONDS = 300  # after which a test hangs
+
+IMPORTS = """
+import os, fastlif, fastlif.kernels
+
+def test_imports():
+    for module, name in ((fastlif, "fastlif"), (fastlif.kernels, "kernels")):
+        assert module.__file__ == os.path.abspath(f"{name}/__init__.py")
+"""
 
 
 def changed(fault: Fault, root: Path) -> str:
@@ -39,22 +55,48 @@ def changed(fault: Fault, root: Path) -> str:
     return text.replace(fault.old, fault.new)
 
 
-def python(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit status and output of Python in ``folder``."""
-    command = [sys.executable, *arguments]
-    try:
-        run = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return -1, f"took more than {SECONDS} s"
-    return run.returncode, run.stdout + run.stderr
+def forks() -> multiprocessing.context.BaseContext:
+    """Starts processes that have imported the libraries already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
+
+
+def pytest_in(folder: Path, arguments: tuple[str, ...], seconds: float | None = SECONDS) -> tuple[int, str]:
+    """Exit status and output of pytest in ``folder``."""
+    log = folder / "log"
+    process = forks().Process(target=_pytest, args=(folder, arguments, log))
+    process.start()
+    process.join(seconds)
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+        return -1, f"took more than {seconds} s"
+    return process.exitcode, log.read_text()
+
+
+def _pytest(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
+    os.setsid()  # so that what it starts ends with it
+    os.environ.update(ENVIRONMENT)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    import pytest
+
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    status = pytest.main([*PYTEST, *arguments])
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def copy_of(root: Path, folder: Path) -> Path:
-    """A copy of the project, from which Python imports fastlif and its kernels whatever is installed."""
+    """A copy of the project, with a test that Python imports fastlif and its kernels from there."""
     copy = shutil.copytree(root, folder / "copy", ignore=IGNORED)
-    _, found = python(copy, "-c", "import fastlif, fastlif.kernels as k; print(fastlif.__file__), print(k.__file__)")
-    wanted = [str(copy / "fastlif/__init__.py"), str(copy / "kernels/__init__.py")]
-    assert found.split("\n")[:2] == wanted, f"not the copy's modules:\n{found}"
+    (copy / "tests/test_copy.py").write_text(IMPORTS)
+    status, output = pytest_in(copy, ("tests/test_copy.py",))
+    assert status == PASSED, f"not the copy's modules:\n{output}"
     return copy
 
 
@@ -64,7 +106,7 @@ def outcome(fault: Fault, copy: Path) -> str:
     text = file.read_text()
     file.write_text(changed(fault, copy))
     try:
-        status, output = python(copy, *PYTEST, f"tests/{fault.test}")
+        status, output = pytest_in(copy, (f"tests/{fault.test}",))
     finally:
         file.write_text(text)
     if status == FAILED and f"\nFAILED tests/{fault.test.split('[')[0]}" in output:
@@ -91,7 +133,7 @@ def run(faults: list[Fault], root: Path = ROOT, jobs: int = 2) -> int:
                 copies.put(copy)
 
         def unchanged(tests, copy):
-            return python(copy, *PYTEST, *(f"tests/{test}" for test in tests))
+            return pytest_in(copy, tuple(f"tests/{test}" for test in tests), seconds=None)
 
         shares = [tests[i::jobs] for i in range(min(jobs, len(tests)))]
         for status, output in pool.map(lambda share: in_a_copy(unchanged, share), shares):
