@@ -7,9 +7,12 @@ import re
 import pytest
 import torch
 from counts import COUNTS
+from interpreter import prepare_once_a_launch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+    if importlib.util.find_spec("triton"):
+        prepare_once_a_launch()
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 

@@ -135,22 +135,26 @@ def run(*options):
 @pytest.mark.parametrize("output", networks.OUTPUTS)
 def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(training, "TIMED_BATCHES", 2)
-    run("--width", "0.1", "--epochs", "2", "--direct-epochs", "1", "--limit", "120", "--output", output,
+    run("--width", "0.1", "--epochs", "2", "--limit", "120", "--output", output,
         "--out", str(tmp_path / "new" / "folder"))  # fmt: skip
     printed = capsys.readouterr().out
     figure, results = (tmp_path / "new" / "folder" / f"digits{suffix}" for suffix in (".png", ".json"))
     assert figure.read_bytes().startswith(b"\x89PNG")
     record = json.loads(results.read_text())
-    assert [row["timesteps"] for row in record["rows"]] == [1, 1, 5, 10, 10]
+    assert [row["timesteps"] for row in record["rows"]] == [1, 1, 2, 5, 10, 10, 1]
+    assert record["rows"][-1]["spikes_per_neuron"] is None
     for row in record["rows"]:
-        assert 0 <= row["accuracy"] <= 1 and 0 <= row["spikes_per_neuron"] <= row["timesteps"]
+        assert 0 <= row["accuracy"] <= 1 and 0 <= (row["spikes_per_neuron"] or 0) <= row["timesteps"]
         assert 0 < row["seconds_per_image"]["p20"] <= row["seconds_per_image"]["median"]
         assert f"{row['accuracy'] * 100:.2f} %" in printed
-    assert [len(epochs) for epochs in list(record["training"].values())[:2]] == [2, 1]
-    assert record["training"]["direct_to_single_epoch_time"] > 0
+    assert list(record["training"]) == ["single step", "direct, T = 10", "ReLU"]
+    for name, epochs in record["training"].items():
+        assert len(epochs) == 2 and all(epoch["seconds"] > 0 for epoch in epochs)
+        found = next(row["accuracy"] for row in record["rows"] if row["network"] == name)
+        assert name != "ReLU" or epochs[-1]["metrics"]["accuracy"] == found, "what was tested is what was trained"
     assert record["versions"]["fastlif"] == fastlif.__version__ and record["versions"]["torch"]
     assert record["settings"]["output"] == output
-    named = "single step, as trained", "T = 10, converted", "T = 10, range, converted", "One epoch"
+    named = "converted, T = 10", "An epoch of training, direct, T = 10", "times the single step's"
     for expected in (*named, str(figure), str(results)):
         assert expected in printed
 

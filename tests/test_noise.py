@@ -436,7 +436,7 @@ def assert_noise_is(expected, noise, width, neuron, seed, backend, over_time="in
     assert bool((grad == 1 / width).all())
 
 
-def assert_noise_is_the_references(neuron, seed, backend, shape=(14, 2, 2525)):
+def assert_noise_is_the_references(neuron, seed, backend, shape=(14, 2, 1025)):
     """Uniform noise bit for bit; Gaussian noise to ROUNDING. 14 steps have the backward keep checkpoints."""
     for kind, width in (("uniform", 2.0**-16), ("gaussian", ROUNDING)):
         noise = Noise(kind, -1, 1)
