@@ -38,9 +38,9 @@ def main() -> None:
     for device in _devices():
         _show(f"device {device}", partial(_name_of, device))
     _show("GPU software", _gpu_software)
-    for device in {device.type: None for device in _devices()}:
+    for kind in dict.fromkeys(device.type for device in _devices()):
         for backend in backends.BACKENDS[1:]:
-            _show(f"{backend} on {device}", partial(_try, backend, device))
+            _show(f"{backend} on {kind}", partial(_try, backend, kind))
     _show("C++ compiler", _compiler)
     _show("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
     _show("Inductor cache", _inductor_cache)
@@ -72,9 +72,11 @@ def _versions(packages: tuple[str, ...]) -> str:
 
 
 def _devices() -> list[torch.device]:
+    devices = [torch.device("cpu")]
     accelerator = torch.accelerator.current_accelerator(check_available=True)
-    count = 0 if accelerator is None else torch.accelerator.device_count()
-    return [torch.device("cpu"), *(torch.device(accelerator.type, index) for index in range(count))]
+    if accelerator is not None:
+        devices += [torch.device(accelerator.type, index) for index in range(torch.accelerator.device_count())]
+    return devices
 
 
 def _name_of(device: torch.device) -> str:

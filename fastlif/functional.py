@@ -19,6 +19,7 @@ Common to all of them:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, TypedDict, Unpack, overload
 
 import torch
 
@@ -31,6 +32,38 @@ from fastlif.packing import mark
 from fastlif.types import Noise, Surrogate
 
 __all__ = ["lif", "noisy_lif", "noisy_spike"]
+
+
+class _ScanArguments(TypedDict, total=False):
+    """What :func:`lif` and :func:`noisy_lif` have in common, for those who check types."""
+
+    tau: float | None
+    reset: float | None
+    surrogate: str | Callable | Surrogate
+    detach_reset: bool
+    initial_state: torch.Tensor | None
+    backend: str
+
+
+class _LIFArguments(_ScanArguments, total=False):
+    decay: float | torch.Tensor | None
+    threshold: float | torch.Tensor
+    gain: float | torch.Tensor
+    rest: float
+    inclusive: bool
+    reset_delay: bool
+
+
+class _NoisyLIFArguments(_ScanArguments, total=False):
+    decay: float | None
+    threshold: float
+    alpha: float
+    beta: float
+    noise: Noise
+    residual: str
+    over_time: str
+    statistics: str | tuple[torch.Tensor, torch.Tensor]
+    seed: int | torch.Tensor | None
 
 
 @validation.knows_other_names
@@ -92,6 +125,18 @@ def run_noisy_spike(input, seed, chosen):
     return mark(single_step.noisy_spike(input, seed, None, chosen), backend)
 
 
+@overload
+def lif(
+    input: torch.Tensor, *, return_state: Literal[False] = False, **arguments: Unpack[_LIFArguments]
+) -> torch.Tensor: ...
+@overload
+def lif(
+    input: torch.Tensor, *, return_state: Literal[True], **arguments: Unpack[_LIFArguments]
+) -> tuple[torch.Tensor, torch.Tensor]: ...
+@overload
+def lif(
+    input: torch.Tensor, *, return_state: bool, **arguments: Unpack[_LIFArguments]
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]: ...
 @validation.knows_other_names
 def lif(
     input: torch.Tensor,
@@ -109,7 +154,7 @@ def lif(
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
-):
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3), with what other libraries' neurons have beside::
 
         h_t = gain x_t + rest + decay (v_{t-1} - rest)        the membrane before the spike
@@ -205,6 +250,18 @@ def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, t
     return mark(spikes, backend), state
 
 
+@overload
+def noisy_lif(
+    input: torch.Tensor, *, return_state: Literal[False] = False, **arguments: Unpack[_NoisyLIFArguments]
+) -> torch.Tensor: ...
+@overload
+def noisy_lif(
+    input: torch.Tensor, *, return_state: Literal[True], **arguments: Unpack[_NoisyLIFArguments]
+) -> tuple[torch.Tensor, torch.Tensor]: ...
+@overload
+def noisy_lif(
+    input: torch.Tensor, *, return_state: bool, **arguments: Unpack[_NoisyLIFArguments]
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]: ...
 @validation.knows_other_names
 def noisy_lif(
     input: torch.Tensor,
@@ -225,7 +282,7 @@ def noisy_lif(
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
-):
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """The converted neuron over T steps, Eq. (6)-(9): part of the noise gives way to the normalised membrane.
 
     Args:
@@ -267,7 +324,8 @@ def noisy_lif(
     statistics = validation.check_statistics(statistics, input.shape[0], input.device)
     validation.check_statistics_values(statistics)
     if not isinstance(statistics, str):
-        statistics = tuple(value[:, None] for value in statistics)
+        mean, deviation = statistics
+        statistics = mean[:, None], deviation[:, None]
     validation.check_initial_state(initial_state, input)
     spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen)
     return (spikes, state) if return_state else spikes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastlif.reference import SURROGATES, noise_scalars
 from fastlif.validation import LARGEST, check_choice, check_number, check_positive
@@ -105,17 +105,18 @@ class Surrogate:
     width: float | None = None
     at: str = "membrane"
     triton: Callable | None = None
+    key: str = field(init=False, repr=False, compare=False)  # what records call it
 
     def __post_init__(self):
-        own = callable(self.name)
-        if not own:
+        if not callable(self.name):
             check_choice("surrogate", self.name, tuple(SURROGATE_WIDTHS))
             if self.triton is not None:
                 raise ValueError(f"triton belongs to a surrogate of your own, got it with the name {self.name!r}")
-        width = SURROGATE_WIDTHS.get(self.name, 1.0) if self.width is None else self.width
+        default = 1.0 if callable(self.name) else SURROGATE_WIDTHS[self.name]
+        width = default if self.width is None else self.width
         object.__setattr__(self, "width", check_positive("surrogate width", width))
         check_choice("surrogate at", self.at, SURROGATE_PLACES)
-        object.__setattr__(self, "key", _own_key(self) if own else self.name)
+        object.__setattr__(self, "key", _own_key(self, self.name) if callable(self.name) else self.name)
 
     def __reduce__(self):  # a function is known in the process that it comes to as well
         return type(self), (self.name, self.width, self.at, self.triton)
@@ -140,11 +141,11 @@ class Surrogate:
         return self.triton
 
 
-def _own_key(surrogate: Surrogate) -> str:
+def _own_key(surrogate: Surrogate, function: Callable) -> str:
     """The name that records have for a function: always the same for the same function."""
     for key, known in OWN.items():
-        if known.name is surrogate.name and known.triton is surrogate.triton:
+        if known.name is function and known.triton is surrogate.triton:
             return key
-    key = f"{getattr(surrogate.name, '__qualname__', type(surrogate.name).__name__)} ({len(OWN)})"
-    OWN[key], SURROGATES[key] = surrogate, surrogate.name
+    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
+    OWN[key], SURROGATES[key] = surrogate, function
     return key
