@@ -19,7 +19,7 @@ Common to all of them:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypedDict, Unpack, overload
+from typing import Literal, Unpack, overload
 
 import torch
 
@@ -29,41 +29,12 @@ from fastlif.layout import batch_outermost, membrane_dtype
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
 from fastlif.packing import mark
-from fastlif.types import Noise, Surrogate
+from fastlif.types import LIFArguments, Noise, NoisyLIFArguments, Surrogate
 
 __all__ = ["lif", "noisy_lif", "noisy_spike"]
 
 
-class _ScanArguments(TypedDict, total=False):
-    """What :func:`lif` and :func:`noisy_lif` have in common, for those who check types."""
-
-    tau: float | None
-    reset: float | None
-    surrogate: str | Callable | Surrogate
-    detach_reset: bool
-    initial_state: torch.Tensor | None
-    backend: str
-
-
-class _LIFArguments(_ScanArguments, total=False):
-    decay: float | torch.Tensor | None
-    threshold: float | torch.Tensor
-    gain: float | torch.Tensor
-    rest: float
-    inclusive: bool
-    reset_delay: bool
-
-
-class _NoisyLIFArguments(_ScanArguments, total=False):
-    decay: float | None
-    threshold: float
-    alpha: float
-    beta: float
-    noise: Noise
-    residual: str
-    over_time: str
-    statistics: str | tuple[torch.Tensor, torch.Tensor]
-    seed: int | torch.Tensor | None
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 @validation.knows_other_names
@@ -126,17 +97,11 @@ def run_noisy_spike(input, seed, chosen):
 
 
 @overload
-def lif(
-    input: torch.Tensor, *, return_state: Literal[False] = False, **arguments: Unpack[_LIFArguments]
-) -> torch.Tensor: ...
+def lif(input: torch.Tensor, *, return_state: Literal[False] = False, **_: Unpack[LIFArguments]) -> torch.Tensor: ...
 @overload
-def lif(
-    input: torch.Tensor, *, return_state: Literal[True], **arguments: Unpack[_LIFArguments]
-) -> tuple[torch.Tensor, torch.Tensor]: ...
+def lif(input: torch.Tensor, *, return_state: Literal[True], **_: Unpack[LIFArguments]) -> Pair: ...
 @overload
-def lif(
-    input: torch.Tensor, *, return_state: bool, **arguments: Unpack[_LIFArguments]
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]: ...
+def lif(input: torch.Tensor, *, return_state: bool, **_: Unpack[LIFArguments]) -> torch.Tensor | Pair: ...
 @validation.knows_other_names
 def lif(
     input: torch.Tensor,
@@ -154,7 +119,7 @@ def lif(
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor | Pair:
     """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3), with what other libraries' neurons have beside::
 
         h_t = gain x_t + rest + decay (v_{t-1} - rest)        the membrane before the spike
@@ -252,16 +217,12 @@ def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, t
 
 @overload
 def noisy_lif(
-    input: torch.Tensor, *, return_state: Literal[False] = False, **arguments: Unpack[_NoisyLIFArguments]
+    input: torch.Tensor, *, return_state: Literal[False] = False, **_: Unpack[NoisyLIFArguments]
 ) -> torch.Tensor: ...
 @overload
-def noisy_lif(
-    input: torch.Tensor, *, return_state: Literal[True], **arguments: Unpack[_NoisyLIFArguments]
-) -> tuple[torch.Tensor, torch.Tensor]: ...
+def noisy_lif(input: torch.Tensor, *, return_state: Literal[True], **_: Unpack[NoisyLIFArguments]) -> Pair: ...
 @overload
-def noisy_lif(
-    input: torch.Tensor, *, return_state: bool, **arguments: Unpack[_NoisyLIFArguments]
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]: ...
+def noisy_lif(input: torch.Tensor, *, return_state: bool, **_: Unpack[NoisyLIFArguments]) -> torch.Tensor | Pair: ...
 @validation.knows_other_names
 def noisy_lif(
     input: torch.Tensor,
@@ -282,7 +243,7 @@ def noisy_lif(
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor | Pair:
     """The converted neuron over T steps, Eq. (6)-(9): part of the noise gives way to the normalised membrane.
 
     Args:

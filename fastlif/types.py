@@ -1,9 +1,12 @@
-"""The two small values a user hands around: the noise of Eq. (5) and the surrogate gradient."""
+"""The two small values a user hands around, the noise of Eq. (5) and the surrogate gradient; and keywords by type."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypedDict
+
+import torch
 
 from fastlif.reference import SURROGATES, noise_scalars
 from fastlif.validation import LARGEST, check_choice, check_number, check_positive
@@ -149,3 +152,39 @@ def _own_key(surrogate: Surrogate, function: Callable) -> str:
     key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
     OWN[key], SURROGATES[key] = surrogate, function
     return key
+
+
+class ScanArguments(TypedDict, total=False):
+    """Keywords that ``functional.lif`` and ``functional.noisy_lif`` have in common, for type checkers."""
+
+    tau: float | None
+    reset: float | None
+    surrogate: str | Callable | Surrogate
+    detach_reset: bool
+    initial_state: torch.Tensor | None
+    backend: str
+
+
+class LIFArguments(ScanArguments, total=False):
+    """The keywords of ``functional.lif``, but for return_state."""
+
+    decay: float | torch.Tensor | None
+    threshold: float | torch.Tensor
+    gain: float | torch.Tensor
+    rest: float
+    inclusive: bool
+    reset_delay: bool
+
+
+class NoisyLIFArguments(ScanArguments, total=False):
+    """The keywords of ``functional.noisy_lif``, but for return_state."""
+
+    decay: float | None
+    threshold: float
+    alpha: float
+    beta: float
+    noise: Noise
+    residual: str
+    over_time: str
+    statistics: str | tuple[torch.Tensor, torch.Tensor]
+    seed: int | torch.Tensor | None

@@ -935,7 +935,22 @@ OTHER_LIBRARIES = [
      "test_peers_snntorch.py::test_subtract_with_delay[0.9-1.0]"),
     ("Norse's input has no gain", '"gain": gain,', '"gain": 1.0,', "test_peers_norse.py::test_keywords_dt_and_mode"),
 ]
+_REPORT = "test_main.py::test_what_fails_is_told_by_its_first_line"
+MAIN = [
+    ("a wrong gradient is a right one", "if not (x.grad.isfinite().all() and x.grad.any()):", "if False:", _REPORT),
+    ("an error's last line", "splitlines() or [''])[0]", "splitlines() or [''])[-1]", _REPORT),
+    ("an error ends the report", "    except Exception as error:", "    except ImportError as error:", _REPORT),
+    ("the home folder is named", 'text.replace(f"{Path.home()}/", "~/")', "text",
+     "test_main.py::test_the_kernels_run_and_the_compiler_is_missing"),
+    ("a missing triton is not asked for", "    if reason:\n", "    if False:\n", "test_main.py::test_without_triton"),
+]
+VARIANTS = [
+    ("a public argument without a type", "init_tau: float = 2.0", "init_tau=2.0",
+     "test_annotations.py::test_every_public_signature_is_annotated"),
+]
 BY_FILE = {
+    "fastlif/__main__.py": MAIN,
+    "fastlif/variants.py": VARIANTS,
     "fastlif/acceleration.py": ACCELERATION,
     "fastlif/nodes.py": NODES,
     "fastlif/peers.py": OTHER_LIBRARIES,
