@@ -39,8 +39,9 @@ figures: $(STAMP)  ## measure the paper's figures and tables again: make figures
 	$(RUN) -m benchmarks run all --quick --synthetic --out $(OUT) $(ARGS)
 	$(RUN) -m benchmarks report --out $(OUT)
 
-lint: $(STAMP)  ## check the code's style
+lint: $(STAMP)  ## check the code's style and its types, about a minute
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 
 test: $(STAMP)  ## run the tests, five to seven minutes on two cores: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
@@ -72,7 +73,7 @@ gpu-check: $(STAMP)  ## on a GPU: tests, compute-sanitizer, a soak: make gpu-che
 	$(RUN) tests/gpu_check.py $(ARGS)
 
 clean:  ## remove the environments and everything that was made
-	rm -rf $(VENV) $(VENV)-* out build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* out build dist *.egg-info .pytest_cache .mypy_cache .hypothesis
 
 ENVIRONMENTS := $(VENV) $(addprefix $(VENV)-,$(VERSIONS) peers)
 $(ENVIRONMENTS:%=%/installed): pyproject.toml setup.py

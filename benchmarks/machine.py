@@ -1,7 +1,6 @@
 """What a measurement was made on, in words that stand beside its numbers; and the clock."""
 
 import functools
-import importlib.metadata
 import platform
 import subprocess
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 import fastlif
+from fastlif.machine import cpu_name, installed_version
 
 LIBRARIES = ("torch", "triton", "torchvision", "numpy", "scikit-learn")
 
@@ -18,28 +18,14 @@ def describe(device: torch.device) -> str:
     """The device's name; of a CPU also the threads that PyTorch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
-
-
-@functools.cache
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else f"{platform.machine()} CPU"
+    return f"{cpu_name()}, {torch.get_num_threads()} threads"
 
 
 @functools.cache
 def versions() -> dict[str, str]:
     """The versions of Python, of fastlif and of the libraries that are installed: read once, as every row has them."""
     found = {"python": platform.python_version(), "fastlif": fastlif.__version__}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass
+    found |= {name: version for name in LIBRARIES if (version := installed_version(name))}
     if torch.cuda.is_available():
         found |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
     return found

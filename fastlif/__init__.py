@@ -23,7 +23,7 @@ from fastlif.variants import IF, LI, ParametricLIF
 if not os.path.isdir(os.path.join(__path__[0], "kernels")):
     __path__.append(os.path.dirname(__path__[0]))
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["IF", "LI", "LIF", "MultiStep", "Noise", "NoisyLIF", "ParametricLIF", "Surrogate", "accelerate",
            "batch_norm_neuron", "check_time_axis", "convert", "detach", "energy", "from_nir", "functional", "fuse",
            "packed_spikes", "plot", "recommend_timesteps", "record", "reset", "restore", "scale_thresholds",

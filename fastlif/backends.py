@@ -37,7 +37,7 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
         return backend
     if dtype == torch.float64:
         raise TypeError(f'backend="{backend}" computes in float32: for a float64 input use backend="reference"')
-    reason = _why_not(backend, device)
+    reason = why_not(backend, device)
     if reason:
         raise RuntimeError(f'backend="{backend}" cannot run here: {reason}')
     return backend
@@ -50,7 +50,8 @@ def kernels():
 
 
 @constant_when_compiling
-def _why_not(backend: str, device: str) -> str | None:
+def why_not(backend: str, device: str) -> str | None:
+    """Why "triton" or "compiled" cannot run on a device of that type, and what can; None if it can."""
     return _why_not_triton(device) if backend == "triton" else _why_not_compiled(device)
 
 
@@ -79,15 +80,16 @@ def _interpreting() -> bool:
 def _why_not_compiled(device: str) -> str | None:
     if device not in ("cpu", "cuda"):
         return f'it is made for CPU and CUDA devices, not {device}; use backend="reference"'
-    if device == "cpu" and not any(shutil.which(compiler) for compiler in _cpp_compilers()):
+    if device == "cpu" and not any(shutil.which(compiler) for compiler in cpp_compilers()):
         return (
-            f"torch.compile needs a C++ compiler and found none of {', '.join(_cpp_compilers())}; install g++, or set "
+            f"torch.compile needs a C++ compiler and found none of {', '.join(cpp_compilers())}; install g++, or set "
             'the environment variable CXX to yours, or use backend="reference", which is slower'
         )
     return None
 
 
-def _cpp_compilers() -> list[str]:
+def cpp_compilers() -> list[str]:
+    """The names of C++ compilers that torch.compile looks for, the first one first."""
     from torch._inductor import config
 
     named = config.cpp.cxx if isinstance(config.cpp.cxx, (tuple, list)) else (config.cpp.cxx,)

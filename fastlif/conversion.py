@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from types import CodeType, FunctionType
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,10 +40,10 @@ _CLAMPS = {of_whom for name in ("clamp", "clamp_", "clamp_min", "clamp_min_", "c
 
 def convert(
     model: nn.Module,
-    neuron: Callable[..., nn.Module] | dict[str, Callable[..., nn.Module] | None] = NoisyLIF,
+    neuron: Callable[..., nn.Module] | dict[str, Any] = NoisyLIF,
     *,
     activations: type[nn.Module] | tuple[type[nn.Module], ...] = (nn.ReLU,),
-    **keywords,
+    **keywords: Any,
 ) -> nn.Module:
     """A copy of ``model`` with its activations swapped for spiking neurons; the weights keep their state_dict keys.
 
@@ -90,7 +91,7 @@ def convert(
         _check_every_pattern_is_used(makers, chosen)
     swapped: dict[tuple[nn.Module, str], nn.Module] = {}
     for parent, name, pattern, _ in chosen:
-        child = parent._modules[name]
+        child = parent.get_submodule(name)
         if pattern is None or makers[pattern] is None:
             continue
         if (child, pattern) not in swapped:
@@ -262,14 +263,15 @@ def _loads(code: CodeType, variables: dict, known: dict):
 
 def _last_arguments(instructions: list[dis.Instruction], code: CodeType) -> list | None:
     """The constants that end the arguments, keywords after them, of the call that takes what was loaded last."""
-    depth, ending = 0, []
+    depth = 0
+    ending: list = []
     for instruction in instructions:
         depth += dis.stack_effect(instruction.opcode, instruction.arg, jump=False)
         if depth < 0:
             return ending if instruction.opname.startswith("CALL") else None
         if instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
             ending.append(instruction.argval)
-        elif instruction.opname == "KW_NAMES":
+        elif instruction.opname == "KW_NAMES" and instruction.arg is not None:
             ending.append(code.co_consts[instruction.arg])
         elif instruction.opname != "PRECALL":
             ending.clear()

@@ -27,7 +27,8 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
     left = torch.arange(batch, device=device)  # the samples that go on
     steps = torch.full((batch,), T, dtype=torch.int64, device=device)
     states: dict = {}
-    scores = total = None
+    scores: torch.Tensor | None = None
+    total: torch.Tensor | None = None
     for done in range(0, T, at_once):
         now = min(at_once, T - done)
         current = Pass(now, multi.timesteps, None if multi.repeat_input else len(left), first=done, states=states)
@@ -47,6 +48,7 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
             rest = ~sure
             left, x, total = left[rest], x[rest], total[rest]
             states = {neuron: {call: state[rest] for call, state in calls.items()} for neuron, calls in states.items()}
+    assert scores is not None  # T is at least 1
     return scores.to(output.dtype), steps
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ def to_nir(
     dt: float = DT,
     scale: str = "weights",
     discretisation: str = "euler",
-):
+) -> Any:
     """``model`` as a ``nir.NIRGraph``, which ``nir.write(path, graph)`` puts into a file.
 
     Our neuron is ``h = g x + d v``, counted from rest, with gain g and decay d. NIR's is
@@ -85,7 +86,9 @@ def to_nir(
     return nir_graph.Exporter(model, dt, scale, discretisation).graph(input_shape)
 
 
-def from_nir(graph, dt: float | None = None, *, discretisation: str | None = None, **keywords) -> nn.Module:
+def from_nir(
+    graph: Any, dt: float | None = None, *, discretisation: str | None = None, **keywords: Any
+) -> nn.Module:
     """A module that computes what a NIR graph says: ``[T, N, *]`` to ``[T, N, *]``, any T.
 
     NIR's neuron is ``tau v' = v_leak - v + r I``; it spikes where v exceeds v_threshold, and is then set to v_reset. A

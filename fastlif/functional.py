@@ -19,6 +19,7 @@ Common to all of them:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, Unpack, overload
 
 import torch
 
@@ -28,9 +29,12 @@ from fastlif.layout import batch_outermost, membrane_dtype
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
 from fastlif.packing import mark
-from fastlif.types import Noise, Surrogate
+from fastlif.types import LIFArguments, Noise, NoisyLIFArguments, Surrogate
 
 __all__ = ["lif", "noisy_lif", "noisy_spike"]
+
+
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 @validation.knows_other_names
@@ -92,6 +96,12 @@ def run_noisy_spike(input, seed, chosen):
     return mark(single_step.noisy_spike(input, seed, None, chosen), backend)
 
 
+@overload
+def lif(input: torch.Tensor, *, return_state: Literal[False] = False, **_: Unpack[LIFArguments]) -> torch.Tensor: ...
+@overload
+def lif(input: torch.Tensor, *, return_state: Literal[True], **_: Unpack[LIFArguments]) -> Pair: ...
+@overload
+def lif(input: torch.Tensor, *, return_state: bool, **_: Unpack[LIFArguments]) -> torch.Tensor | Pair: ...
 @validation.knows_other_names
 def lif(
     input: torch.Tensor,
@@ -109,7 +119,7 @@ def lif(
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
-):
+) -> torch.Tensor | Pair:
     """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3), with what other libraries' neurons have beside::
 
         h_t = gain x_t + rest + decay (v_{t-1} - rest)        the membrane before the spike
@@ -205,6 +215,14 @@ def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, t
     return mark(spikes, backend), state
 
 
+@overload
+def noisy_lif(
+    input: torch.Tensor, *, return_state: Literal[False] = False, **_: Unpack[NoisyLIFArguments]
+) -> torch.Tensor: ...
+@overload
+def noisy_lif(input: torch.Tensor, *, return_state: Literal[True], **_: Unpack[NoisyLIFArguments]) -> Pair: ...
+@overload
+def noisy_lif(input: torch.Tensor, *, return_state: bool, **_: Unpack[NoisyLIFArguments]) -> torch.Tensor | Pair: ...
 @validation.knows_other_names
 def noisy_lif(
     input: torch.Tensor,
@@ -225,7 +243,7 @@ def noisy_lif(
     initial_state: torch.Tensor | None = None,
     return_state: bool = False,
     backend: str = "auto",
-):
+) -> torch.Tensor | Pair:
     """The converted neuron over T steps, Eq. (6)-(9): part of the noise gives way to the normalised membrane.
 
     Args:
@@ -267,7 +285,8 @@ def noisy_lif(
     statistics = validation.check_statistics(statistics, input.shape[0], input.device)
     validation.check_statistics_values(statistics)
     if not isinstance(statistics, str):
-        statistics = tuple(value[:, None] for value in statistics)
+        mean, deviation = statistics
+        statistics = mean[:, None], deviation[:, None]
     validation.check_initial_state(initial_state, input)
     spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen)
     return (spikes, state) if return_state else spikes

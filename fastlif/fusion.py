@@ -87,6 +87,10 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
     validation.check_module("neuron", neuron)
     if not _fusable(batch_norm, neuron, input):
         return neuron(batch_norm(input))
+    return _in_one_pass(batch_norm, neuron, input)
+
+
+def _in_one_pass(batch_norm, neuron, input):
     timesteps = None
     if isinstance(neuron, LIF):
         steps, *_ = neuron._unfold(input)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fastlif import functional, reference
 from fastlif.layout import batch_outermost
-from fastlif.modules import Neuron, NoisyLIF
+from fastlif.modules import Membranes, Neuron, NoisyLIF
 
 __all__ = ["generator_state", "membranes"]
 
@@ -20,7 +20,7 @@ def generator_state(device: torch.device) -> Tensor:
 
 
 def membranes(
-    neuron: Neuron, input: Tensor, spikes: Tensor, states: dict[int, Tensor], generator: Tensor | None, which: str
+    neuron: Neuron, input: Tensor, spikes: Tensor, states: Membranes, generator: Tensor | None, which: str
 ) -> Tensor:
     """The membrane ``[T, N, *]`` before or after the spike, in a call that just ended.
 

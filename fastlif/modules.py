@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,6 +26,7 @@ from fastlif.types import Noise, Surrogate
 
 __all__ = ["LIF", "NoisyLIF", "detach", "reset"]
 
+Membranes = dict[int | None, torch.Tensor]  # by the number of a call in its pass; None: it cannot be told
 PARAMETERS = ("gain", "decay", "threshold")  # which may be tensors
 CALIBRATED = ("calibrated_mean", "calibrated_deviation")
 
@@ -82,7 +84,7 @@ class Pass:
     static_batch: int | None = None  # the batch size of inputs that are the same at every step, if there are any
     root: nn.Module | None = None  # the model, where convert marked it
     first: int = 0  # the number of its first step, where a run over T is cut into several passes
-    states: dict[Neuron, dict[int, torch.Tensor]] | None = None  # and the membranes that go from one to the next
+    states: dict[Neuron, Membranes] | None = None  # and the membranes that go from one to the next
     reached: bool = False  # whether a neuron was called yet: the first one must see the static batch
     calls: dict[Neuron, list] = field(default_factory=dict)  # for each call the checkpoint that it was in
     backward: int = -1  # the one that computes parts again, and the calls in it
@@ -112,12 +114,17 @@ class Pass:
         nodes = [output.grad_fn for output in tree_leaves(outputs) if isinstance(output, torch.Tensor)]
         while nodes:
             node = nodes.pop()
-            if node is not None and PASS not in node.metadata:
-                node.metadata[PASS] = self
+            if node is not None and PASS not in _metadata(node):
+                _metadata(node)[PASS] = self
                 nodes.extend(following for following, _ in node.next_functions)
 
 
 PASS = "fastlif.Pass"
+
+
+def _metadata(node) -> dict:
+    """Of a node in a graph. PyTorch's annotations take it for a method."""
+    return node.metadata
 
 
 class Thread(threading.local):
@@ -173,6 +180,10 @@ def _end_pass(model, arguments, output):
 class Neuron(nn.Module):
     """What LIF and NoisyLIF share: the time axis, and the membrane carried between calls."""
 
+    timesteps: int | None
+    decay: float | torch.Tensor
+    threshold: float | torch.Tensor
+
     def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
                  reset_delay=False, detach_state=True):  # fmt: skip
         super().__init__()
@@ -187,7 +198,7 @@ class Neuron(nn.Module):
         self.backend = validation.check_choice("backend", backend, BACKENDS)
         # The membrane of each call in a pass, by its number. In a plain attribute: it never enters the state_dict,
         # and copies and pickles like any tensor, without its graph.
-        self.states: dict[int, torch.Tensor] = {}
+        self.states: Membranes = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
         self.unmarked = False  # whether convert marked none for it, as it was not stateful then
         self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
@@ -239,6 +250,9 @@ class Neuron(nn.Module):
         else:
             super().__setattr__(name, value)
 
+    def _make_options(self, single):
+        raise NotImplementedError
+
     def _default(self) -> Neuron:
         return NoisyLIF() if isinstance(self, NoisyLIF) else LIF()
 
@@ -264,7 +278,7 @@ class Neuron(nn.Module):
                 )
             return None
         node = torch._C._current_autograd_node()
-        found = None if node is None else node.metadata.get(PASS)
+        found = None if node is None else _metadata(node).get(PASS)
         if found is not None and self in found.calls:
             return found
         if self.needs_pass:
@@ -275,7 +289,7 @@ class Neuron(nn.Module):
             )
         return None
 
-    def _unfold(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None, dict[int, torch.Tensor] | None]:
+    def _unfold(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None, Membranes | None]:
         """The input as ``[T, N, *]`` without a copy, the number of this call in its pass, and the membranes by number.
 
         The membranes are None if this neuron carries none on. The input comes as ``[T*N, *]``, or as ``[N, *]`` in the
@@ -286,7 +300,8 @@ class Neuron(nn.Module):
                 "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its "
                 "membrane has moved on since: leave it out of the checkpoint, or use stateful=False"
             )
-        current, T, call, states = self._pass(), self.timesteps, 0, self.states if self.stateful else None
+        current, T, states = self._pass(), self.timesteps, self.states if self.stateful else None
+        call: int | None = 0
         if current is None:
             if self.stateful and self.needs_pass:
                 raise RuntimeError(
@@ -312,7 +327,8 @@ class Neuron(nn.Module):
             if current.states is not None:
                 states = current.states.setdefault(self, {})
         else:
-            call, T = current.call_again(self), current.timesteps
+            call = current.call_again(self)
+            T = current.timesteps
         if T is None:
             validation.check_sequence(x)
             return x, call, states
@@ -409,6 +425,8 @@ class LIF(Neuron):
             stateful after the conversion: convert the model again then.
     """
 
+    gain: float | torch.Tensor
+
     @validation.knows_other_names
     def __init__(
         self,
@@ -442,7 +460,7 @@ class LIF(Neuron):
                 setattr(self, name, value)
 
     @classmethod
-    def from_snntorch(cls, leaky: nn.Module, timesteps: int | None = 1, **keywords) -> LIF:
+    def from_snntorch(cls, leaky: nn.Module, timesteps: int | None = 1, **keywords: Any) -> LIF:
         """The LIF with the spikes and gradients of snnTorch's ``Leaky``, for a network that folds time.
 
         Args:
@@ -461,7 +479,9 @@ class LIF(Neuron):
         return from_snntorch(cls, leaky, timesteps, keywords)
 
     @classmethod
-    def from_norse(cls, cell: nn.Module, timesteps: int | None = 1, *, dt: float | None = None, **keywords):
+    def from_norse(
+        cls, cell: nn.Module, timesteps: int | None = 1, *, dt: float | None = None, **keywords: Any
+    ) -> nn.Module:
         """The LIF with the spikes and gradients of Norse's ``LIFBoxCell``, for a network that folds time.
 
         Args:
@@ -481,13 +501,12 @@ class LIF(Neuron):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
-        carries = states is not None
-        initial_state = self._initial_state(x, states.get(call)) if carries else None
+        initial_state = None if states is None else self._initial_state(x, states.get(call))
         tensors = self.tensors(x) if self._parameters or self._buffers else {}
         for name, tensor in tensors.items():
             validation.check_parameter(name, tensor, x, self.reset_to)
-        spikes, state = functional.run_lif(x, initial_state, carries, self.options(), **tensors)
-        if carries:
+        spikes, state = functional.run_lif(x, initial_state, states is not None, self.options(), **tensors)
+        if states is not None:
             states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
@@ -532,10 +551,13 @@ class NoisyLIF(Neuron):
         RuntimeError: for a stateful neuron of a converted model that is called outside of it.
     """
 
+    calibrated_mean: torch.Tensor
+    calibrated_deviation: torch.Tensor
+
     @validation.knows_other_names
     def __init__(
         self,
-        timesteps: int = 1,
+        timesteps: int | None = 1,
         *,
         decay: float | None = None,
         tau: float | None = None,
@@ -571,14 +593,13 @@ class NoisyLIF(Neuron):
         if not self.converted and self._single(input):
             return functional.run_noisy_spike(input, None, self.options(single=True))
         x, call, states = self._unfold(input)
-        carries = states is not None
-        initial_state = self._initial_state(x, states.get(call)) if carries else None
+        initial_state = None if states is None else self._initial_state(x, states.get(call))
         spikes, state, mean, deviation = functional.run_noisy_lif(
-            x, initial_state, self._statistics(x, call), None, carries, self.options()
+            x, initial_state, self._statistics(x, call), None, states is not None, self.options()
         )
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
-        if carries:
+        if states is not None:
             states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
@@ -629,7 +650,15 @@ class NoisyLIF(Neuron):
         now = call, slice(first, end), None
         return mean[now], deviation[now]
 
-    def convert(self, *, alpha=None, beta=None, residual=None, over_time=None, statistics=None) -> None:
+    def convert(
+        self,
+        *,
+        alpha: float | None = None,
+        beta: float | None = None,
+        residual: str | None = None,
+        over_time: str | None = None,
+        statistics: str | None = None,
+    ) -> None:
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""
         alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
         residual = self.residual if residual is None else residual

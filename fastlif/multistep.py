@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -92,10 +93,10 @@ class MultiStep(nn.Module):
     def output(self, output: str) -> None:
         self._output = validation.check_choice("output", output, OUTPUTS)
 
-    def forward(self, input: torch.Tensor, *args, sequence: bool = False, **keywords):
+    def forward(self, input: torch.Tensor, *args: Any, sequence: bool = False, **keywords: Any) -> Any:
         return self.over(self._timesteps, self._output, input, *args, sequence=sequence, **keywords)
 
-    def over(self, T: int, how: str, input: torch.Tensor, *args, sequence: bool = False, **keywords):
+    def over(self, T: int, how: str, input: torch.Tensor, *args: Any, sequence: bool = False, **keywords: Any) -> Any:
         """``forward`` over T steps that need not be ``timesteps``, and with an ``output`` that need not be its own."""
         if validation.check_flag("sequence", sequence):
             validation.check_sequence(input)
@@ -113,7 +114,7 @@ class MultiStep(nn.Module):
             current.keep(output)
         return output
 
-    def run(self, current: Pass, model: nn.Module, input: torch.Tensor, *args, **keywords):
+    def run(self, current: Pass, model: nn.Module, input: torch.Tensor, *args: Any, **keywords: Any) -> Any:
         """The output of ``model``, the own one or its last layers, over the steps of a pass: ``[T*N, *]``."""
         around = thread.current
         thread.current = current

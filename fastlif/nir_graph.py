@@ -151,7 +151,8 @@ class Exporter:
 def module(graph: nir.NIRGraph, dt: float, discretisation: str, keywords: dict) -> nn.Module:
     """See :func:`fastlif.from_nir`."""
     order, sources, output = _structure(graph)
-    names, layers = _names(order), OrderedDict()
+    names = _names(order)
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
     for name in order:
         node = graph.nodes[name]
         if isinstance(node, (nir.LIF, nir.IF, nir.LI, nir.I)):

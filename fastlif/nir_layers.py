@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import nir
 import numpy as np
 import torch
@@ -47,7 +49,7 @@ def to_node(layer: nn.Module, batch_norm: nn.Module | None, input_shape, output_
     if layer.padding_mode != "zeros":
         raise ValueError(f"model: NIR pads with zeros alone, and {where} has padding_mode={layer.padding_mode!r}")
     bias = np.zeros(len(weight), weight.dtype) if bias is None else bias
-    sizes = layer.stride, _padding(layer, where), layer.dilation
+    sizes: tuple = layer.stride, _padding(layer, where), layer.dilation
     if isinstance(layer, nn.Conv1d):
         return nir.Conv1d(input_shape[1], weight, *(size for (size,) in sizes), layer.groups, bias)
     return nir.Conv2d(input_shape[1:], weight, *sizes, layer.groups, bias)
@@ -133,8 +135,10 @@ def from_node(node, name: str) -> nn.Module:
             padding=padding if isinstance(padding, str) else _integers(padding), groups=groups,
         ))  # fmt: skip
     if isinstance(node, (nir.AvgPool2d, nir.SumPool2d)):
-        sizes = (_integers(size) for size in (node.kernel_size, node.stride, node.padding))
-        return PerStep(nn.AvgPool2d(*sizes, divisor_override=1 if isinstance(node, nir.SumPool2d) else None))
+        sizes: Any = (_integers(size) for size in (node.kernel_size, node.stride, node.padding))
+        kernel, stride, padding = sizes
+        divisor = 1 if isinstance(node, nir.SumPool2d) else None
+        return PerStep(nn.AvgPool2d(kernel, stride, padding, divisor_override=divisor))
     if isinstance(node, nir.Flatten):
         first, last = int(node.start_dim), int(node.end_dim)  # of a sample; ours are of [T, N, *]
         return nn.Flatten(first + 2 if first >= 0 else first, last + 2 if last >= 0 else last)

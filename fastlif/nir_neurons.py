@@ -105,7 +105,7 @@ def from_node(node, name: str, dt: float, discretisation: str, keywords: dict) -
         decay = np.maximum(1 - dt / tau, 0) if discretisation == "euler" else np.exp(-dt / tau)
         gain = r * dt / tau
     else:
-        decay, gain, leak = np.float64(1), r * dt, np.float64(0)
+        decay, gain, leak = np.ones(()), r * dt, np.zeros(())
     if isinstance(node, (nir.LI, nir.I)):
         decay, gain = _value(decay), _value(gain)
         if isinstance(decay, torch.Tensor) or isinstance(gain, torch.Tensor) or leak.any():
@@ -116,7 +116,7 @@ def from_node(node, name: str, dt: float, discretisation: str, keywords: dict) -
     threshold, reset = (np.asarray(value, np.float64) - leak for value in (node.v_threshold, node.v_reset))
     unit = gain  # of our membrane
     if isinstance(_value(reset / gain), torch.Tensor):
-        unit, keywords = np.float64(1), keywords | {"gain": _value(gain)}
+        unit, keywords = np.ones(()), keywords | {"gain": _value(gain)}
     reset = _value(reset / unit)
     if isinstance(reset, torch.Tensor):
         raise ValueError(

@@ -10,6 +10,7 @@ This module imports SpikingJelly, and nothing imports it before :func:`fastlif.a
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
@@ -38,6 +39,8 @@ def _surrogate(kind: type, alpha: float) -> Surrogate:
 
 class _Fast:
     """What the nodes share; the second base of each is the node of SpikingJelly."""
+
+    v_reset: float | None
 
     def single_step_functional_forward(self, inputs, states, **keywords):
         (spikes,), states = self.multi_step_functional_forward((inputs[0][None],), states)
@@ -106,7 +109,8 @@ def why_not(node) -> str | None:
     if not isinstance(node, _Fast) and type(node) not in ACCELERATED:
         return "has no counterpart in fastlif"
     function = node.surrogate_function
-    kind, alpha = type(function), getattr(function, "alpha", None)
+    kind = type(function)
+    alpha: Any = getattr(function, "alpha", None)
     if kind not in SURROGATES:
         return f"has the surrogate {getattr(function, '__name__', kind.__name__)}, which fastlif does not have"
     if not function.spiking:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -172,7 +172,8 @@ class Energy:
              f"{row.picojoules / 1e3:,.3f}", f"{row.relu_macs * mac / 1e3:,.3f}" if row.input else "")
             for row in self.rows
         ]  # fmt: skip
-        additions, multiplications = (sum(row[i] for row in self.rows) for i in (3, 4))
+        additions = sum(row.additions for row in self.rows)
+        multiplications = sum(row.multiplications for row in self.rows)
         shown.append(("total", "", "", f"{additions:,.0f}", f"{multiplications:,.0f}", f"{self.picojoules / 1e3:,.3f}",
                       f"{self.relu_picojoules / 1e3:,.3f}"))  # fmt: skip
         headers = ("layer", "", "input", "additions", "multiplications", "nJ", "nJ with ReLU")
@@ -191,7 +192,9 @@ class Energy:
 
 
 @torch.no_grad()
-def energy(model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj: float = 3.7, **keywords) -> Energy:
+def energy(
+    model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj: float = 3.7, **keywords: Any
+) -> Energy:
     """Counts what one pass of ``model`` computes, per sample, and estimates the energy of it.
 
     - Before the first neuron the input of ``nn.Linear``, ``nn.Conv1d``, ``2d`` and ``3d`` is analogue: each input
@@ -257,15 +260,15 @@ def energy(model: nn.Module, input: Tensor, *, add_pj: float = 0.9, multiply_pj:
         raise RuntimeError("the forward of the model called none of its neurons, so there is nothing to compare")
     timesteps, samples = first.shape[:2]
     found: dict[str, list[EnergyRow]] = {}
+    row: tuple[str, str, str, float, float, float]
     for call in calls:
         if isinstance(call, _NeuronCall):
-            additions, multiplications = call.operations()
-            row = (call.name, type(call.neuron).__name__, "", additions, multiplications, 0.0)
+            row = (call.name, type(call.neuron).__name__, "", *call.operations(), 0.0)
         else:
             operations, macs = call.operations(), call.kind() != "spikes"
             one = _one_sample(call, first)
-            twin = weights_met(call.layer, torch.ones(one, device=call.places.device))
-            row = (call.name, type(call.layer).__name__, call.kind(), operations, operations * macs, twin * samples)
+            met = weights_met(call.layer, torch.ones(one, device=call.places.device))
+            row = (call.name, type(call.layer).__name__, call.kind(), operations, operations * macs, met * samples)
         name, kind, of, additions, multiplications, twin = row
         joules = additions * add_pj + multiplications * multiply_pj
         numbers = (value / samples for value in (additions, multiplications, joules, twin))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -43,7 +44,7 @@ class Kept(NamedTuple):
 
 
 @contextlib.contextmanager
-def packed_spikes():
+def packed_spikes() -> Iterator[None]:
     """While it lasts, the spikes that autograd keeps for the backward are kept at one bit each.
 
     Around the forward: ``with fastlif.packed_spikes(): loss = criterion(model(images), labels)``. A convolution, a
@@ -73,8 +74,8 @@ def _pack(tensor: torch.Tensor) -> Packed | Kept:
     if backend is None:
         return Kept(tensor, tensor._version)
     storage, place = tensor.untyped_storage(), (tensor.storage_offset(), tensor.numel())
-    packed, bits = getattr(storage, _BITS, (None, None))  # by another layer that reads the same spikes
-    bits = bits() if packed == place else None
+    packed, held = getattr(storage, _BITS, (None, lambda: None))  # by another layer that reads the same spikes
+    bits = held() if packed == place else None
     if bits is None:
         memory = tensor.as_strided((8, tensor.numel() // 8), (tensor.numel() // 8, 1))
         if backend == "reference":

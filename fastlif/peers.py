@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ SNNTORCH_SURROGATES = {"atan": ("atan", "alpha"), "sigmoid": ("sigmoid", "slope"
                        "fast_sigmoid": ("fast_sigmoid", "slope")}  # fmt: skip
 
 
-def from_snntorch(cls: type[LIF], leaky: nn.Module, timesteps: int | None, keywords: dict) -> LIF:
+def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: dict) -> LIF:
     snntorch = _peer("snntorch")
     if type(leaky) is not snntorch.Leaky:
         raise TypeError(f"leaky must be a snntorch.Leaky, got {type(leaky).__name__}{_why_not(leaky)}")
@@ -52,11 +53,11 @@ def from_snntorch(cls: type[LIF], leaky: nn.Module, timesteps: int | None, keywo
         values["surrogate"] = _snntorch_surrogate(leaky.spike_grad)
     lif = cls(timesteps, **values | keywords)
     if "decay" not in keywords and beta.requires_grad:
-        lif.decay.data.copy_(beta.detach())  # the raw value, which may lie outside of [0, 1]
+        lif.get_parameter("decay").data.copy_(beta.detach())  # the raw value, which may lie outside of [0, 1]
     return lif.train(leaky.training)
 
 
-def from_norse(cls: type[LIF], cell: nn.Module, timesteps: int | None, dt: float | None, keywords: dict) -> nn.Module:
+def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | None, keywords: dict) -> nn.Module:
     box, lif = _peer("norse.torch.module.lif_box"), _peer("norse.torch.module.lif")
     if type(cell) not in (box.LIFBoxCell, lif.LIFCell):
         raise TypeError(f"cell must be a norse LIFBoxCell or LIFCell, got {type(cell).__name__}{_why_not(cell)}")

@@ -6,6 +6,7 @@ Each function draws on ``ax``, or on a new figure of 6 x 3 inches, and returns t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,9 @@ INK, ACCENT, QUIET = "#1f3b57", "#c8553d", "#8a8f98"
 SIZE = (6, 3)  # inches
 
 
-def raster(recorded: Log | Tensor, *, layer: str | None = None, sample: int = 0, units: int = 40, ax=None):
+def raster(
+    recorded: Log | Tensor, *, layer: str | None = None, sample: int = 0, units: int = 40, ax: Any = None
+) -> Any:
     """Each spike of one sample as a short line: time steps from left to right, a row for each neuron.
 
     Args:
@@ -68,8 +71,8 @@ def membrane(
     sample: int = 0,
     units: int | Sequence[int] = 3,
     threshold: float | None = None,
-    ax=None,
-):
+    ax: Any = None,
+) -> Any:
     """The membrane of a few neurons over time, one below the other, with the threshold, and dots where they spike.
 
     Args:
@@ -92,15 +95,16 @@ def membrane(
     spikes = None
     if isinstance(recorded, Log):
         spikes = _sample(recorded.spikes[name], sample) if recorded.keeps_spikes else None
+    dashed: float | Tensor | None = None
     if threshold is not None:
-        threshold = validation.check_number("threshold", threshold)
+        dashed = validation.check_number("threshold", threshold)
     elif isinstance(recorded, Log):
-        threshold = recorded.thresholds[name]
+        dashed = recorded.thresholds[name]
     chosen = _chosen(units, shown, spikes)
     limits = None
-    if threshold is not None:
+    if dashed is not None:
         step = layers[name].shape[1:]
-        limits = torch.as_tensor(threshold).detach().cpu().expand(step)[sample].flatten()
+        limits = torch.as_tensor(dashed).detach().cpu().expand(step)[sample].flatten()
     ax = _axes(ax)
     lines = shown[:, chosen]
     low, high = min(0.0, float(lines.min())), float(lines.max())
@@ -135,7 +139,7 @@ def membrane(
     return _clean(ax)
 
 
-def rates(recorded: Log | Mapping[str, float], *, ax=None):
+def rates(recorded: Log | Mapping[str, float], *, ax: Any = None) -> Any:
     """A bar for the rate of each layer, the mean number of spikes per neuron and step.
 
     Args:
@@ -148,14 +152,13 @@ def rates(recorded: Log | Mapping[str, float], *, ax=None):
         RuntimeError: for an empty log.
         ImportError: without matplotlib.
     """
-    if isinstance(recorded, Log):
-        recorded = recorded.rates()
-    if not isinstance(recorded, Mapping) or not all(isinstance(value, (int, float)) for value in recorded.values()):
+    found = recorded.rates() if isinstance(recorded, Log) else recorded
+    if not isinstance(found, Mapping) or not all(isinstance(value, (int, float)) for value in found.values()):
         raise TypeError(f"recorded must be a fastlif log or its rates(), got {type(recorded).__name__}")
-    if not recorded:
+    if not found:
         raise ValueError("recorded must hold at least one rate, got none")
     ax = _axes(ax)
-    names, values = list(recorded), list(recorded.values())
+    names, values = list(found), list(found.values())
     bars = ax.barh(names, values, height=0.62, color=INK)
     ax.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, color=INK)
     ax.invert_yaxis()  # the first layer on top

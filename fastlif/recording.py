@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from fastlif import validation
 from fastlif.layout import membrane_dtype
 from fastlif.membranes import generator_state, membranes
-from fastlif.modules import LIF, Neuron, NoisyLIF, _in_backward, neurons, thread
+from fastlif.modules import LIF, Membranes, Neuron, NoisyLIF, _in_backward, neurons, thread
 from fastlif.operations import COUNTED, LayerCall, unfold, watch
 from fastlif.tables import Row, Table
 
@@ -119,7 +120,7 @@ class Log:
         self._neurons: list[Neuron] = []
         self._handles: list | None = None
         self._counts: dict[str, int] = {}  # of the calls of each neuron, in this forward
-        self._before: dict[Neuron, tuple] = {}  # what a call's membranes depend on, from before it
+        self._before: dict[Neuron, tuple[Membranes, Tensor | None]] = {}  # of a call: what its membranes depend on
         self._layers: list[LayerCall] = []  # since the last neuron was called
         self._rest: list[LayerCall] = []  # of those, what no neuron followed
         self._reached = False  # whether a neuron was called in this forward
@@ -148,7 +149,7 @@ class Log:
         return self
 
     def __exit__(self, *error) -> None:
-        for handle in self._handles:
+        for handle in self._handles or ():
             handle.remove()
         _recorded.difference_update(self._neurons)
         self._end_forward()
@@ -237,6 +238,10 @@ class Log:
         """The threshold of each entry's neuron: a number, or a tensor that broadcasts against ``[N, *]``."""
         return {name: entry.neuron.threshold for name, entry in self._entries.items()}
 
+    @overload
+    def rates(self, per: Literal["layer"] = "layer") -> dict[str, float]: ...
+    @overload
+    def rates(self, per: Literal["unit"]) -> dict[str, Tensor]: ...
     def rates(self, per: str = "layer") -> dict[str, float] | dict[str, Tensor]:
         """The mean number of spikes per neuron and step of each entry, over all samples and forwards.
 
@@ -303,7 +308,7 @@ def _all(steps) -> Tensor:
 
 def _per_unit(parts: list[Tensor]) -> Tensor:
     """The mean over steps and samples, ``[*]``."""
-    total = sum(part.sum(dim=(0, 1), dtype=torch.float32) for part in parts)
+    total = torch.stack([part.sum(dim=(0, 1), dtype=torch.float32) for part in parts]).sum(dim=0)
     return total / sum(part.shape[:2].numel() for part in parts)
 
 

@@ -2,9 +2,9 @@
 
 import torch
 
-OLDEST_TORCH = (2, 11)
+OLDEST_TORCH = "2.11"
 
 if torch.__version__ < OLDEST_TORCH:
     raise ImportError(
-        f"fastlif needs torch >= {'.'.join(map(str, OLDEST_TORCH))}, found {torch.__version__}: pip install -U torch"
+        f"fastlif needs torch >= {OLDEST_TORCH}, found {torch.__version__}: pip install -U torch"
     )

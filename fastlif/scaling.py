@@ -23,6 +23,8 @@ CANDIDATES = 40  # scales that are tried, from the largest activation down to a 
 class Scaled(nn.Module):
     """A neuron in other units: its threshold, noise and spikes are ``scale`` times as large."""
 
+    scale: torch.Tensor
+
     def __init__(self, neuron: Neuron):
         super().__init__()
         self.neuron = neuron
@@ -82,7 +84,7 @@ def scale_thresholds(
                 f"model must have neurons with one decay, threshold and gain for the layer, and {name or 'it'} has "
                 "several: give them after scale_thresholds"
             )
-    if trained is not None:
+    if trained is not None and batches is not None:
         activations = _record(trained, names, batches)
         for neuron, (inputs, outputs) in activations.items():
             scaled[neuron].scale.fill_(_fit(neuron, inputs, outputs))

@@ -66,7 +66,8 @@ def recommend_timesteps(
         raise ValueError(f"loss must be at least 0 percentage points, got {loss}")
     T = validation.check_timesteps(multi.timesteps if max_timesteps is None else max_timesteps, "max_timesteps")
     multi.check_calibrated("max_timesteps", T)
-    correct, count = 0, 0
+    correct: torch.Tensor | int = 0
+    count = 0
     with evaluating(multi) as carried:
         for batch in loader:
             inputs, labels = _labelled(batch)
@@ -81,9 +82,9 @@ def recommend_timesteps(
             count += len(inputs)
     if not count:
         raise ValueError("loader must hold at least one sample to measure with, got none")
-    correct = correct.tolist()
-    enough = [100 * (max(correct) - right) <= loss * count for right in correct]
-    return Recommendation(enough.index(True) + 1, tuple(100 * right / count for right in correct), loss)
+    rights = torch.as_tensor(correct).tolist()
+    enough = [100 * (max(rights) - right) <= loss * count for right in rights]
+    return Recommendation(enough.index(True) + 1, tuple(100 * right / count for right in rights), loss)
 
 
 def _labelled(batch) -> tuple[torch.Tensor, torch.Tensor]:

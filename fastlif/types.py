@@ -1,9 +1,12 @@
-"""The two small values a user hands around: the noise of Eq. (5) and the surrogate gradient."""
+"""The two small values a user hands around, the noise of Eq. (5) and the surrogate gradient; and keywords by type."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import torch
 
 from fastlif.reference import SURROGATES, noise_scalars
 from fastlif.validation import LARGEST, check_choice, check_number, check_positive
@@ -105,17 +108,18 @@ class Surrogate:
     width: float | None = None
     at: str = "membrane"
     triton: Callable | None = None
+    key: str = field(init=False, repr=False, compare=False)  # what records call it
 
     def __post_init__(self):
-        own = callable(self.name)
-        if not own:
+        if not callable(self.name):
             check_choice("surrogate", self.name, tuple(SURROGATE_WIDTHS))
             if self.triton is not None:
                 raise ValueError(f"triton belongs to a surrogate of your own, got it with the name {self.name!r}")
-        width = SURROGATE_WIDTHS.get(self.name, 1.0) if self.width is None else self.width
+        default = 1.0 if callable(self.name) else SURROGATE_WIDTHS[self.name]
+        width = default if self.width is None else self.width
         object.__setattr__(self, "width", check_positive("surrogate width", width))
         check_choice("surrogate at", self.at, SURROGATE_PLACES)
-        object.__setattr__(self, "key", _own_key(self) if own else self.name)
+        object.__setattr__(self, "key", _own_key(self, self.name) if callable(self.name) else self.name)
 
     def __reduce__(self):  # a function is known in the process that it comes to as well
         return type(self), (self.name, self.width, self.at, self.triton)
@@ -140,11 +144,47 @@ class Surrogate:
         return self.triton
 
 
-def _own_key(surrogate: Surrogate) -> str:
+def _own_key(surrogate: Surrogate, function: Callable) -> str:
     """The name that records have for a function: always the same for the same function."""
     for key, known in OWN.items():
-        if known.name is surrogate.name and known.triton is surrogate.triton:
+        if known.name is function and known.triton is surrogate.triton:
             return key
-    key = f"{getattr(surrogate.name, '__qualname__', type(surrogate.name).__name__)} ({len(OWN)})"
-    OWN[key], SURROGATES[key] = surrogate, surrogate.name
+    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
+    OWN[key], SURROGATES[key] = surrogate, function
     return key
+
+
+class ScanArguments(TypedDict, total=False):
+    """Keywords that ``functional.lif`` and ``functional.noisy_lif`` have in common, for type checkers."""
+
+    tau: float | None
+    reset: float | None
+    surrogate: str | Callable | Surrogate
+    detach_reset: bool
+    initial_state: torch.Tensor | None
+    backend: str
+
+
+class LIFArguments(ScanArguments, total=False):
+    """The keywords of ``functional.lif``, but for return_state."""
+
+    decay: float | torch.Tensor | None
+    threshold: float | torch.Tensor
+    gain: float | torch.Tensor
+    rest: float
+    inclusive: bool
+    reset_delay: bool
+
+
+class NoisyLIFArguments(ScanArguments, total=False):
+    """The keywords of ``functional.noisy_lif``, but for return_state."""
+
+    decay: float | None
+    threshold: float
+    alpha: float
+    beta: float
+    noise: Noise
+    residual: str
+    over_time: str
+    statistics: str | tuple[torch.Tensor, torch.Tensor]
+    seed: int | torch.Tensor | None

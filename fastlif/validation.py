@@ -7,7 +7,8 @@ import functools
 import inspect
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 import torch
 
@@ -34,14 +35,19 @@ OTHER_NAMES = {  # of arguments in other libraries: whose, ours, and what to kno
 }
 
 
-def knows_other_names(function):
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def knows_other_names(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, which names our argument where it is called with that of another library."""
     arguments = inspect.signature(function).parameters
     name = function.__qualname__.removesuffix(".__init__")
     others = {other: known for other, known in OTHER_NAMES.items() if other not in arguments and known[1] in arguments}
 
     @functools.wraps(function)
-    def named(*args, **keywords):
+    def named(*args: P.args, **keywords: P.kwargs) -> R:
         try:
             return function(*args, **keywords)
         except TypeError:  # looked at only then: a call that is right pays nothing
@@ -89,7 +95,7 @@ def check_flag(name: str, value) -> bool:
     return value
 
 
-def check_type(name: str, value, expected: type):
+def check_type(name: str, value, expected: type[T]) -> T:
     if not isinstance(value, expected):
         raise TypeError(f"{name} must be a fastlif.{expected.__name__}, got {type(value).__name__}")
     return value
@@ -115,7 +121,7 @@ def check_watchable(model, neurons) -> None:
 def check_index(name: str, value, *, minimum: int, end: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < minimum or (end is not None and value >= end):
+    if int(value) < minimum or (end is not None and int(value) >= end):
         allowed = f"at least {minimum}" if end is None else f"from {minimum} to {end - 1}"
         raise ValueError(f"{name} must be {allowed}, got {value}")
 
@@ -405,7 +411,7 @@ def check_seed(seed, device: torch.device) -> torch.Tensor:
     if isinstance(seed, bool) or not isinstance(seed, (numbers.Integral, torch.Tensor)):
         raise TypeError(f"seed must be an integer or a one-element int64 tensor, got {type(seed).__name__}")
     if not isinstance(seed, torch.Tensor):
-        if not -(2**63) <= seed < 2**63:
+        if not -(2**63) <= int(seed) < 2**63:
             raise ValueError(f"seed must fit into 64 bits, got {seed}")
         return torch.tensor([int(seed)], dtype=torch.int64, device=device)
     if seed.dtype != torch.int64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ class IF(LIF):
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
     """
 
-    def __init__(self, timesteps: int | None = 1, **keywords):
+    def __init__(self, timesteps: int | None = 1, **keywords: Any):
         _refuse(keywords, ("decay", "tau"), "IF does not leak and takes no {}: use fastlif.LIF")
         super().__init__(timesteps, decay=1.0, **keywords)
 
@@ -52,7 +53,7 @@ class ParametricLIF(LIF):
         init_tau: float = 2.0,
         channels: int | None = None,
         decay_input: bool = True,
-        **keywords,
+        **keywords: Any,
     ):
         _refuse(keywords, ("decay", "tau", "gain"), "ParametricLIF learns it and takes no {}: give init_tau")
         super().__init__(timesteps, **keywords)
@@ -71,7 +72,7 @@ class ParametricLIF(LIF):
         return 1 - self.w.sigmoid()
 
     @decay.setter
-    def decay(self, value) -> None:
+    def decay(self, value: Any) -> None:
         if "w" in self._parameters:
             raise AttributeError("the decay is learned, 1 - sigmoid(w): set w instead")
 
@@ -81,7 +82,7 @@ class ParametricLIF(LIF):
         return self.w.sigmoid() if self.decay_input else 1.0
 
     @gain.setter
-    def gain(self, value) -> None:
+    def gain(self, value: Any) -> None:
         if "w" in self._parameters:
             raise AttributeError("the gain is learned, sigmoid(w), or 1: set w or decay_input instead")
 
@@ -142,11 +143,11 @@ class LI(Neuron):
         x, call, states = self._unfold(input)
         v = None if states is None else self._initial_state(x, states.get(call))
         v = torch.zeros_like(x[0], dtype=membrane_dtype(x)) if v is None else v
-        decay, membranes = self.used_decay(), []
+        decay, steps = self.used_decay(), []
         for x_t in x.unbind():
             v = self.gain * x_t.to(v.dtype) + decay * v
-            membranes.append(v)
-        membranes = torch.stack(membranes)
+            steps.append(v)
+        membranes = torch.stack(steps)
         if states is not None:
             states[call] = membranes[-1].detach() if self.detach_state else membranes[-1]
         membranes = membranes.to(x.dtype)

@@ -41,7 +41,7 @@ class Parameters(NamedTuple):
     gain: torch.Tensor | None
     decay: torch.Tensor | None
     threshold: torch.Tensor | None
-    count: int
+    count: int  # type: ignore[assignment]  # in place of the tuple's method
     stride: int
 
 
@@ -50,7 +50,7 @@ class _Layout(NamedTuple):
 
     order: list[int]  # the step's dimensions, outermost first
     shape: list[int]  # the step's, from the first dimension in which a tensor varies to the last, and 1 in the others
-    count: int  # values in this shape
+    count: int  # type: ignore[assignment]  # values in this shape
     stride: int  # how far in the step's memory one lies from the next
 
 

@@ -1,0 +1,58 @@
+"""``python -m fastlif``: a report that comes out whole, whatever is missing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from counts import COUNTS
+from test_install import BLOCK, CPU, INTERPRETER
+
+import fastlif
+
+ROOT = Path(__file__).parents[1]
+RUN = "import runpy; runpy.run_module('fastlif', run_name='__main__')"
+
+
+def report(code=RUN, **variables):
+    """The lines of the report by their labels."""
+    environment = {name: str(value) for name, value in (os.environ | variables).items() if value is not None}
+    environment |= {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    COUNTS["reports printed"] += 1
+    lines = (line.partition(":") for line in result.stdout.splitlines())
+    return {label: text.strip() for label, _, text in lines}
+
+
+def test_the_kernels_run_and_the_compiler_is_missing(tmp_path):
+    variables = CPU | INTERPRETER | {"PATH": "", "CXX": None, "HOME": tmp_path}
+    lines = report(**variables, TORCHINDUCTOR_CACHE_DIR=tmp_path / "c")
+    assert lines["fastlif"] == fastlif.__version__
+    assert lines["triton on cpu"].startswith("yes, forward and backward took ")
+    assert lines["compiled on cpu"].startswith("no: torch.compile needs a C++ compiler and found none of ")
+    assert lines["reference on cpu"].startswith("yes, ")
+    assert lines["C++ compiler"] == "none found" and lines["TRITON_INTERPRET"] == "1"
+    assert lines["Inductor cache"] == lines["TORCHINDUCTOR_CACHE_DIR"] == "~/c", "the home folder is named"
+
+
+def test_without_triton():
+    lines = report(BLOCK.format(blocked=("triton",)) + RUN, **CPU, PATH="", CXX=None)
+    assert lines["triton on cpu"].startswith("no: triton cannot be imported (triton is blocked); install it with")
+    assert lines["Triton cache"] == "no: ImportError: triton is blocked"
+    assert lines["reference on cpu"].startswith("yes, ") and lines["device cpu"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "found"),
+    [
+        ('raise OSError("no room\\nand more")', "no: OSError: no room"),
+        ("return input.sum() * 0", "no: it runs, and its gradient is wrong"),
+        ("return input * 1", "yes, "),
+    ],
+)
+def test_what_fails_is_told_by_its_first_line(kernel, found):
+    code = f"from fastlif import functional\ndef wrong(input, backend):\n    {kernel}\nfunctional.noisy_lif = wrong\n"
+    lines = report(code + RUN, **CPU, PATH="", CXX=None)
+    assert lines["reference on cpu"].startswith(found)
