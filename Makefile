@@ -27,7 +27,7 @@ comma := ,
 # The library itself: without the benchmarks, the packaging, and what torch.compile takes long for.
 LIBRARY := $(patsubst %,tests/test_%.py,reference functional modules passes time_axis conversion operators packing kernels)
 
-.PHONY: help demo figures lint test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers test-mutants gpu gpu-check clean
+.PHONY: help demo figures lint docs test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers test-mutants gpu gpu-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ figures: $(STAMP)  ## measure the paper's figures and tables again: make figures
 
 lint: $(STAMP)  ## check the code's style
 	$(RUN) -m ruff check .
+
+docs: $(if $(STAMP),$(VENV)/docs)  ## build the documentation into site/: a broken link or a missing docstring fails
+	$(RUN) -m mkdocs build --strict
 
 test: $(STAMP)  ## run the tests, five to seven minutes on two cores: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
@@ -72,7 +75,11 @@ gpu-check: $(STAMP)  ## on a GPU: tests, compute-sanitizer, a soak: make gpu-che
 	$(RUN) tests/gpu_check.py $(ARGS)
 
 clean:  ## remove the environments and everything that was made
-	rm -rf $(VENV) $(VENV)-* out build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* out site build dist *.egg-info .pytest_cache .hypothesis
+
+$(VENV)/docs: $(VENV)/installed
+	$(RUN) -m pip install --editable '.[docs]'
+	@touch $@
 
 ENVIRONMENTS := $(VENV) $(addprefix $(VENV)-,$(VERSIONS) peers)
 $(ENVIRONMENTS:%=%/installed): pyproject.toml setup.py
