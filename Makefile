@@ -1,5 +1,6 @@
 # Everything runs in a virtual environment of its own, .venv, which any target makes first. With RUN=python3 on the
-# command line that Python is used as it is, and nothing is installed: fastlif and its extra "dev" must be there.
+# command line that Python is used as it is, and nothing is installed: fastlif and its extra "dev" must be there, and
+# for make docs the extra "docs".
 
 PYTHON ?= python3
 DATASET ?= digits
@@ -43,7 +44,7 @@ lint: $(STAMP)  ## check the code's style
 	$(RUN) -m ruff check .
 
 docs: $(if $(STAMP),$(VENV)/docs)  ## build the documentation into site/: a broken link or a missing docstring fails
-	$(RUN) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 test: $(STAMP)  ## run the tests, five to seven minutes on two cores: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
