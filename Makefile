@@ -1,5 +1,6 @@
 # Everything runs in a virtual environment of its own, .venv, which any target makes first. With RUN=python3 on the
-# command line that Python is used as it is, and nothing is installed: fastlif and its extra "dev" must be there.
+# command line that Python is used as it is, and nothing is installed: fastlif and its extra "dev" must be there, and
+# for make docs the extra "docs".
 
 PYTHON ?= python3
 DATASET ?= digits
@@ -27,7 +28,7 @@ comma := ,
 # The library itself: without the benchmarks, the packaging, and what torch.compile takes long for.
 LIBRARY := $(patsubst %,tests/test_%.py,reference functional modules passes time_axis conversion operators packing kernels)
 
-.PHONY: help demo figures lint test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers test-mutants gpu gpu-check clean
+.PHONY: help demo figures lint docs test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers test-mutants gpu gpu-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ figures: $(STAMP)  ## measure the paper's figures and tables again: make figures
 lint: $(STAMP)  ## check the code's style and its types, about a minute
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+
+docs: $(if $(STAMP),$(VENV)/docs)  ## build the documentation into site/: a broken link or a missing docstring fails
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 test: $(STAMP)  ## run the tests, five to seven minutes on two cores: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
@@ -73,7 +77,11 @@ gpu-check: $(STAMP)  ## on a GPU: tests, compute-sanitizer, a soak: make gpu-che
 	$(RUN) tests/gpu_check.py $(ARGS)
 
 clean:  ## remove the environments and everything that was made
-	rm -rf $(VENV) $(VENV)-* out build dist *.egg-info .pytest_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* out site build dist *.egg-info .pytest_cache .mypy_cache .hypothesis
+
+$(VENV)/docs: $(VENV)/installed
+	$(RUN) -m pip install --editable '.[docs]'
+	@touch $@
 
 ENVIRONMENTS := $(VENV) $(addprefix $(VENV)-,$(VERSIONS) peers)
 $(ENVIRONMENTS:%=%/installed): pyproject.toml setup.py

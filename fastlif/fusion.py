@@ -81,7 +81,7 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         Spikes ``[N, C, *]``.
 
     Raises:
-        What the two modules raise.
+        Exception: what the two modules raise.
     """
     validation.check_module("batch_norm", batch_norm)
     validation.check_module("neuron", neuron)

@@ -87,6 +87,7 @@ class ParametricLIF(LIF):
             raise AttributeError("the gain is learned, sigmoid(w), or 1: set w or decay_input instead")
 
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """As :meth:`fastlif.LIF.tensors`; decay and gain follow from w."""
         if self.w.ndim and x.ndim < 3:
             raise ValueError(
                 f"input must have a dimension of {len(self.w)} channels after the batch, got steps of shape "
