@@ -24,7 +24,7 @@ from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder, positive, whole
 from benchmarks.results import Spread, spread
 from fastlif.backends import BACKENDS
-from fastlif.modules import neurons
+from fastlif.neuron import neurons
 
 TIMESTEPS = (1, 2, 5, 10)
 DIRECT_TIMESTEPS = 10

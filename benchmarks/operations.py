@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fastlif.modules import neurons
+from fastlif.neuron import neurons
 from fastlif.operations import weights_met
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import fastlif
 from benchmarks import distributed
 from benchmarks.training import autocast, batches, seeded
-from fastlif.modules import neurons
+from fastlif.neuron import neurons
 
 
 class IntegrateAndFire(fastlif.LIF):

@@ -8,8 +8,9 @@ from fastlif.acceleration import accelerate, restore
 from fastlif.conversion import convert
 from fastlif.exchange import from_nir, to_nir
 from fastlif.fusion import batch_norm_neuron, fuse
-from fastlif.modules import LIF, NoisyLIF, detach, reset
+from fastlif.modules import LIF, NoisyLIF
 from fastlif.multistep import MultiStep
+from fastlif.neuron import detach, reset
 from fastlif.operations import energy
 from fastlif.packing import packed_spikes
 from fastlif.recording import record

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.modules import NoisyLIF, mark_passes, neurons
+from fastlif.modules import NoisyLIF
+from fastlif.neuron import mark_passes, neurons
 
 __all__ = ["convert"]
 

@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.modules import NoisyLIF, Pass, neurons
+from fastlif.modules import NoisyLIF
+from fastlif.neuron import neurons
+from fastlif.passes import Pass
 
 
 @torch.no_grad()

@@ -9,9 +9,11 @@ from torch.nn.modules.module import _has_any_global_hook
 from fastlif import functional, validation
 from fastlif.backends import choose_backend
 from fastlif.conversion import _copy
-from fastlif.modules import LIF, Neuron, NoisyLIF, thread
+from fastlif.modules import LIF, NoisyLIF
+from fastlif.neuron import Neuron
 from fastlif.operators import batch_norm as operators
 from fastlif.packing import mark
+from fastlif.passes import thread
 
 __all__ = ["batch_norm_neuron", "fuse"]
 

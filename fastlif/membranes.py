@@ -7,7 +7,9 @@ from torch import Tensor
 
 from fastlif import functional, reference
 from fastlif.layout import batch_outermost
-from fastlif.modules import Membranes, Neuron, NoisyLIF
+from fastlif.modules import NoisyLIF
+from fastlif.neuron import Neuron
+from fastlif.passes import Membranes
 
 __all__ = ["generator_state", "membranes"]
 

@@ -10,7 +10,9 @@ from torch import nn
 
 from fastlif import early_exit, validation
 from fastlif.conversion import _copy
-from fastlif.modules import NoisyLIF, Pass, evaluating, neurons, thread
+from fastlif.modules import NoisyLIF
+from fastlif.neuron import evaluating, neurons
+from fastlif.passes import Pass, thread
 
 __all__ = ["MultiStep"]
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from fastlif import nir_layers, nir_neurons
 from fastlif.exchange import PerStep
-from fastlif.modules import Neuron
+from fastlif.neuron import Neuron
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add")
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)

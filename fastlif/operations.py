@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from fastlif import validation
-from fastlif.modules import Neuron, NoisyLIF, evaluating, neurons, thread
+from fastlif.modules import NoisyLIF
+from fastlif.neuron import Neuron, evaluating, neurons
+from fastlif.passes import thread
 from fastlif.tables import lines_of
 
 __all__ = ["Energy", "energy", "weights_met"]

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from fastlif import validation
 from fastlif.layout import membrane_dtype
 from fastlif.membranes import generator_state, membranes
-from fastlif.modules import LIF, Membranes, Neuron, NoisyLIF, _in_backward, neurons, thread
+from fastlif.modules import LIF, NoisyLIF
+from fastlif.neuron import Neuron, neurons
 from fastlif.operations import COUNTED, LayerCall, unfold, watch
+from fastlif.passes import Membranes, in_backward, thread
 from fastlif.tables import Row, Table
 
 __all__ = ["Log", "record"]
@@ -159,7 +161,7 @@ class Log:
         model, end = self._model, self._end_forward
 
         def begin(called, arguments):
-            if called is model and not _in_backward():
+            if called is model and not in_backward():
                 end()
 
         return begin
@@ -170,7 +172,7 @@ class Log:
 
     @torch.no_grad()
     def _note_layer(self, name, layer, input, output) -> None:
-        if not _in_backward():
+        if not in_backward():
             self._layers.append(LayerCall.of(name, layer, input, analogue=not self._reached))
 
     @torch.no_grad()
@@ -180,7 +182,7 @@ class Log:
                 "torch.compile, torch.export and torch.func's transforms cannot be recorded: call the model itself "
                 "inside fastlif.record"
             )
-        if _in_backward():
+        if in_backward():
             return
         count = self._counts[name] = self._counts.get(name, -1) + 1
         name = f"{name}#{count}" if count else name

@@ -11,7 +11,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.conversion import _copy
-from fastlif.modules import Neuron, evaluating
+from fastlif.neuron import Neuron, evaluating
 
 __all__ = ["scale_thresholds"]
 

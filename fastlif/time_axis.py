@@ -9,8 +9,8 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.conversion import _copy
-from fastlif.modules import Neuron, neurons, reset
 from fastlif.multistep import MultiStep
+from fastlif.neuron import Neuron, neurons, reset
 
 __all__ = ["check_time_axis"]
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.layout import membrane_dtype
-from fastlif.modules import LIF, Neuron, _in_words
+from fastlif.modules import LIF
+from fastlif.neuron import Neuron, in_words
 
 __all__ = ["IF", "LI", "ParametricLIF"]
 
@@ -155,7 +156,7 @@ class LI(Neuron):
         return membranes if self.timesteps is None else membranes.flatten(0, 1)
 
     def extra_repr(self) -> str:
-        return f"timesteps={self.timesteps}, decay={_in_words(self.decay)}, gain={self.gain}"
+        return f"timesteps={self.timesteps}, decay={in_words(self.decay)}, gain={self.gain}"
 
 
 def _refuse(keywords, names, sentence) -> None:

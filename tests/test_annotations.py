@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 import fastlif
-from fastlif.modules import Neuron
+from fastlif.neuron import Neuron
 
 FUNCTIONS = [(fastlif.functional, name) for name in fastlif.functional.__all__]
 FUNCTIONS += [(fastlif.plot, name) for name in ("raster", "membrane", "rates")]

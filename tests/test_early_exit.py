@@ -76,7 +76,7 @@ def test_each_sample_gets_the_mean_over_its_steps(name, T):
     assert torch.equal(scores, means[steps - 1, torch.arange(len(X))])
     scores, steps = multi.until_confident(X, 0.9999)  # which nobody reaches
     assert (steps == 6).all() and torch.equal(scores, multi(X).detach())
-    assert not any(neuron.states for neuron in fastlif.modules.neurons(multi)) and not multi.running
+    assert not any(neuron.states for neuron in fastlif.neuron.neurons(multi)) and not multi.running
 
 
 @pytest.mark.parametrize("name", ["calibrated", "sample"])
@@ -156,7 +156,7 @@ def test_a_failed_run_leaves_nothing_behind():
     with pytest.raises(KeyboardInterrupt):
         multi.until_confident(X, LOW)
     hook.remove()
-    assert fastlif.modules.thread.current is None and not multi.running
+    assert fastlif.passes.thread.current is None and not multi.running
     assert all(map(torch.equal, multi.until_confident(X, LOW), expected))
 
 

@@ -15,7 +15,7 @@ from benchmarks.experiments.end_to_end import CALIBRATED, CONVERTED, FUSED, LIF,
 from benchmarks.lab import Data, Lab, Options, Work
 from benchmarks.results import Spread, select
 from fastlif.functional import lif
-from fastlif.modules import neurons
+from fastlif.neuron import neurons
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

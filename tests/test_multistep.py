@@ -35,7 +35,7 @@ def test_a_sequence_goes_in_step_by_step(T):
     expected = model[4](functional.noisy_lif(model[2](spikes), **QUIET))
     torch.testing.assert_close(multi(x, sequence=True), expected.mean(0))
     assert spikes.any()
-    assert multi.timesteps == 4 and {neuron.timesteps for neuron in fastlif.modules.neurons(multi)} == {4}
+    assert multi.timesteps == 4 and {neuron.timesteps for neuron in fastlif.neuron.neurons(multi)} == {4}
 
 
 def test_a_sequence_of_one_image_is_that_image():
@@ -56,7 +56,7 @@ def test_a_failed_sequence_leaves_nothing_behind():
     multi = MultiStep(network(), 2)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         multi(torch.rand(5, 4, 3), sequence=True)
-    assert fastlif.modules.thread.current is None and not multi.running
+    assert fastlif.passes.thread.current is None and not multi.running
     assert multi(events(1)[0]).shape == (5, 4)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import fastlif
 from benchmarks import networks
-from fastlif.modules import neurons
+from fastlif.neuron import neurons
 
 T = 2
 SHAPE = (3, 32, 32)

@@ -68,7 +68,7 @@ def test_in_a_multistep_model_too():
     whole = MultiStep(blocks(LIF, 9, **REFERENCE), 6, repeat_input=True)
     parts = torch.stack([multi(x) for _ in range(3)])
     torch.testing.assert_close(parts.mean(0), whole(x))
-    assert [len(neuron.states) for neuron in fastlif.modules.neurons(multi)] == [2, 2]
+    assert [len(neuron.states) for neuron in fastlif.neuron.neurons(multi)] == [2, 2]
 
 
 @pytest.mark.parametrize("block, count", [("BasicBlock", 9), ("Bottleneck", 13)])
@@ -126,7 +126,7 @@ def test_a_failed_pass_is_over():
     model = blocks(LIF, stateful=True, **REFERENCE)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         model(torch.rand(4, 5))
-    assert fastlif.modules.thread.current is None
+    assert fastlif.passes.thread.current is None
     model(torch.rand(4, 6))
     assert len(model[0].relu.states) == 2
 
@@ -135,7 +135,7 @@ def test_a_failed_pass_of_a_multistep_model_is_over():
     multi = MultiStep(blocks(LIF, **REFERENCE), 2, repeat_input=True)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         multi(torch.rand(4, 5))
-    assert fastlif.modules.thread.current is None
+    assert fastlif.passes.thread.current is None
 
 
 def test_a_loop_over_time_in_a_forward_of_ones_own_carries_one_membrane():
@@ -291,7 +291,7 @@ def test_a_pass_goes_with_its_graph():
 
     split = MultiStep(nn.Sequential(*(Checkpointed(*parts(**REFERENCE), use_reentrant=r) for r in (True, False))), 2)
     passes = []
-    split.model[0].register_forward_hook(lambda *_: passes.append(weakref.ref(fastlif.modules.thread.current)))
+    split.model[0].register_forward_hook(lambda *_: passes.append(weakref.ref(fastlif.passes.thread.current)))
     y = split(torch.rand(4, 6, requires_grad=True))
     assert passes[0]() is not None
     y.sum().backward()

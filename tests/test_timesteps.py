@@ -74,12 +74,12 @@ def test_the_model_is_left_as_it_is():
     multi = MultiStep(network(statistics="sample", stateful=True), 3).train()
     multi.model[1].train(False)
     multi(X)
-    states = [neuron.states for neuron in fastlif.modules.neurons(multi)]
+    states = [neuron.states for neuron in fastlif.neuron.neurons(multi)]
     modes = [module.training for module in multi.modules()]
     y = torch.zeros(60, dtype=torch.int64)
     first, second = (recommend_timesteps(multi, batches(y)) for _ in range(2))
     assert first == second  # batches of 25 and 10 samples, so each began without a membrane
-    assert all(now.states is state for now, state in zip(fastlif.modules.neurons(multi), states))
+    assert all(now.states is state for now, state in zip(fastlif.neuron.neurons(multi), states))
     assert [module.training for module in multi.modules()] == modes and not modes[3] and modes[4]
 
 

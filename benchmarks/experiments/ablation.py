@@ -9,7 +9,7 @@ from benchmarks import datasets, training
 from benchmarks.experiments import Finding, close, higher
 from benchmarks.lab import Lab, Spec, T, Work
 from benchmarks.results import Row, by_work, select, value
-from fastlif.modules import neurons
+from fastlif.neuron import neurons
 from fastlif.types import SURROGATE_WIDTHS
 
 TITLE = "Ablation: statistics, residual noise, surrogate, noise width, batch normalisation, fine-tuning"

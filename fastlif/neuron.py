@@ -1,0 +1,293 @@
+"""What the neurons share as modules: the time axis, the membrane carried between calls, parameters, copies, repr."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from fastlif import validation
+from fastlif.backends import BACKENDS
+from fastlif.options import Options
+from fastlif.passes import PASS, Membranes, Pass, begin_pass, end_pass, in_backward, metadata, thread
+from fastlif.types import Surrogate
+
+__all__ = ["Neuron", "detach", "reset"]
+
+PARAMETERS = ("gain", "decay", "threshold")  # which may be tensors
+
+
+def reset(model: nn.Module) -> None:
+    """Forgets the membrane of every neuron in ``model`` that carries one from call to call (``stateful=True``)."""
+    validation.check_module("model", model)
+    for neuron in neurons(model):
+        neuron.reset()
+
+
+def detach(model: nn.Module) -> None:
+    """Cuts the graph at the membrane of every neuron in ``model`` that keeps it from call to call
+    (``detach_state=False``): gradients reach back to here and no further (truncated backpropagation through time)."""
+    validation.check_module("model", model)
+    for neuron in neurons(model):
+        neuron.states = {call: state.detach() for call, state in neuron.states.items()}
+
+
+def neurons(model: nn.Module) -> list[Neuron]:
+    """Every fastlif neuron in ``model``, each once."""
+    return [module for module in model.modules() if isinstance(module, Neuron)]
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module):
+    """``model`` in evaluation mode, and its neurons; at the end all modes and carried membranes are as they were."""
+    modes = {module: module.training for module in model.modules()}
+    carried = {neuron: neuron.states for neuron in neurons(model)}
+    model.eval()
+    try:
+        yield carried.keys()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for neuron, state in carried.items():
+            neuron.states = state
+
+
+def mark_passes(model: nn.Module) -> None:
+    """Lets each call of ``model`` be a pass, in which the calls of a stateful neuron carry a membrane each."""
+    stateful = [neuron for neuron in neurons(model) if neuron.stateful]
+    for neuron in neurons(model):
+        neuron.unmarked = not neuron.stateful
+    if stateful:
+        model.register_forward_pre_hook(begin_pass)
+        model.register_forward_hook(end_pass, always_call=True)
+    for neuron in stateful:
+        neuron.needs_pass = True
+
+
+class Neuron(nn.Module):
+    """What LIF and NoisyLIF share: the time axis, and the membrane carried between calls."""
+
+    timesteps: int | None
+    decay: float | torch.Tensor
+    threshold: float | torch.Tensor
+
+    def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
+                 reset_delay=False, detach_state=True):  # fmt: skip
+        super().__init__()
+        self.timesteps = None if timesteps is None else validation.check_timesteps(timesteps)
+        self.decay = validation.check_decay(decay, tau)
+        self.threshold = validation.check_threshold(threshold)
+        self.reset_to = validation.check_reset(reset, self.threshold, reset_delay)
+        self.surrogate = Surrogate.of(surrogate)
+        self.detach_reset = validation.check_flag("detach_reset", detach_reset)
+        self.stateful = validation.check_flag("stateful", stateful)
+        self.detach_state = validation.check_flag("detach_state", detach_state)
+        self.backend = validation.check_choice("backend", backend, BACKENDS)
+        # The membrane of each call in a pass, by its number. In a plain attribute: it never enters the state_dict,
+        # and copies and pickles like any tensor, without its graph.
+        self.states: Membranes = {}
+        self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
+        self.unmarked = False  # whether convert marked none for it, as it was not stateful then
+        self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
+
+    @property
+    def reset(self) -> Callable[[], None]:
+        """``reset()`` forgets the membranes carried from the last pass; ``reset_to`` is where a spike puts one."""
+        return self._forget
+
+    @reset.setter
+    def reset(self, value) -> None:
+        raise AttributeError(f"reset() forgets the membrane and cannot be set: set reset_to={value!r} instead")
+
+    def _forget(self) -> None:
+        self.states = {}
+
+    def __setattr__(self, name, value):
+        if name in PARAMETERS and not isinstance(getattr(type(self), name, None), property):
+            self._set_parameter(name, value)
+        else:
+            super().__setattr__(name, value)
+        vars(self)["_kept"] = {}  # whatever was set, the records may be others now
+
+    def __getstate__(self):
+        state = {name: value for name, value in vars(self).items() if name != "_kept"}
+        if "states" in state:
+            state["states"] = {call: membrane.detach() for call, membrane in self.states.items()}
+        return state
+
+    def __setstate__(self, state):
+        """Of an older version too: what it did not know is as in a new neuron, but for what it computed otherwise."""
+        held = {*state, *state["_parameters"], *state["_buffers"], *state["_modules"]}
+        new = vars(self._default()) | self._earlier
+        super().__setstate__({name: value for name, value in new.items() if name not in held} | state)
+
+    def _set_parameter(self, name, value):
+        """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
+        is_buffer = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
+        if is_buffer and value.requires_grad:
+            raise ValueError(
+                f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
+                "tensor that was computed from others cannot be kept"
+            )
+        vars(self).pop(name, None)
+        self._buffers.pop(name, None)
+        if is_buffer:
+            self._parameters.pop(name, None)
+            self.register_buffer(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _make_options(self, single):
+        raise NotImplementedError
+
+    def _default(self) -> Neuron:
+        """A neuron of this kind as it is without arguments."""
+        raise NotImplementedError
+
+    def options(self, single: bool = False) -> Options:
+        """The record of what this neuron computes, checked and made once; for a NoisyLIF there is a ``single`` one."""
+        if torch.compiler.is_dynamo_compiling():
+            return self._make_options(single)
+        kept = vars(self).setdefault("_kept", {})
+        if single not in kept:
+            kept[single] = self._make_options(single)
+        return kept[single]
+
+    def _pass(self) -> Pass | None:
+        """The pass that a call belongs to, if anyone marked one."""
+        current = thread.current
+        if current is not None:
+            return current if current.root is None or self.needs_pass else None
+        if torch.compiler.is_dynamo_compiling() or torch._C._current_graph_task_id() == -1:  # not in a backward
+            if self.running and not torch.compiler.is_compiling():
+                raise RuntimeError(
+                    "a neuron of a MultiStep model was called in another thread than the model, where it cannot be "
+                    "told which pass it belongs to: call all parts of the model in the thread that calls the model"
+                )
+            return None
+        node = torch._C._current_autograd_node()
+        found = None if node is None else metadata(node).get(PASS)
+        if found is not None and self in found.calls:
+            return found
+        if self.needs_pass:
+            raise RuntimeError(
+                "part of a MultiStep model is computed again in a backward (activation checkpointing) that does not "
+                "begin at the model's output, or in another such part: it cannot be told which pass it belongs to. Use "
+                "checkpoint(..., use_reentrant=False), and return what the loss is computed from"
+            )
+        return None
+
+    def _unfold(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None, Membranes | None]:
+        """The input as ``[T, N, *]`` without a copy, the number of this call in its pass, and the membranes by number.
+
+        The membranes are None if this neuron carries none on. The input comes as ``[T*N, *]``, or as ``[N, *]`` in the
+        static part of a MultiStep model; as it is with ``timesteps=None``.
+        """
+        if self.stateful and in_backward():
+            raise RuntimeError(
+                "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its "
+                "membrane has moved on since: leave it out of the checkpoint, or use stateful=False"
+            )
+        current, T, states = self._pass(), self.timesteps, self.states if self.stateful else None
+        call: int | None = 0
+        if current is None:
+            if self.stateful and self.needs_pass:
+                raise RuntimeError(
+                    "a stateful neuron of a converted model was called outside of that model, which alone tells its "
+                    "calls apart: call the whole model and not its forward, or fastlif.convert(part), a copy of the "
+                    "part, which tells them apart too"
+                )
+            if self.stateful and self.unmarked:
+                raise RuntimeError(
+                    "a neuron of a converted model was made stateful after the conversion, which alone marks where a "
+                    "pass begins, so that the calls of a shared neuron can be told apart: convert the model again, "
+                    "model = fastlif.convert(model), or from the start with fastlif.convert(model, stateful=True)"
+                )
+        elif current is thread.current:
+            call = current.call(self)
+            if current.of_neurons not in (None, T):
+                raise ValueError(
+                    f"a neuron with timesteps={T} was called in a MultiStep model with timesteps={current.of_neurons}: "
+                    "set the timesteps of the model, which sets that of all its neurons"
+                )
+            if current.timesteps is not None:
+                T = current.timesteps
+            if current.states is not None:
+                states = current.states.setdefault(self, {})
+        else:
+            call = current.call_again(self)
+            T = current.timesteps
+        if T is None:
+            validation.check_sequence(x)
+            return x, call, states
+        if current is not None and current.static_batch is not None:
+            validation.check_input(x, dimensions="[T*N, *]", minimum=1)
+            static, reached = current.static_batch, current.reached
+            current.reached = True
+            if x.shape[0] == static:
+                return x.expand(T, *x.shape), call, states
+            if not reached or (static and x.shape[0] % (T * static)):
+                raise ValueError(
+                    f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {static} and "
+                    f"timesteps={T}: a layer before it changes the batch; try MultiStep(..., repeat_input=True)"
+                )
+        validation.check_folded_batch(x, T)
+        return x.view(T, x.shape[0] // T, *x.shape[1:]), call, states
+
+    def _initial_state(self, x: torch.Tensor, state: torch.Tensor | None) -> torch.Tensor | None:
+        if torch.compiler._is_exporting_flag:  # is_exporting() is true in whatever torch 2.11 compiles
+            raise RuntimeError(
+                "a stateful neuron cannot be exported, as the exported program would forget its membrane: export with "
+                "stateful=False, or carry the membrane yourself, through initial_state and return_state of "
+                "fastlif.functional"
+            )
+        if state is None:
+            return None
+        if state.shape != x.shape[1:]:
+            raise ValueError(
+                f"the membrane carried from the last call has shape {tuple(state.shape)}, this call's time step "
+                f"{tuple(x.shape[1:])}: call fastlif.reset(model) before a batch of another shape"
+            )
+        if state.device != x.device:
+            raise ValueError(
+                f"the membrane carried from the last call is on {state.device}, this call's input on {x.device}: "
+                "call fastlif.reset(model) before a batch on another device"
+            )
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or not state.is_inference():
+            return state
+        return state.clone()  # which autograd can save
+
+    def _apply(self, fn, recurse=True):
+        """Moves with the module, but the membrane and its statistics keep their dtype: they are float32."""
+        kept = dict(self._buffers)
+        super()._apply(fn, recurse)
+
+        def moved(tensor):
+            result = fn(tensor)
+            return result if result.dtype == tensor.dtype else tensor.to(result.device)
+
+        for name, tensor in kept.items():
+            setattr(self, name, moved(tensor))
+        self.states = {call: moved(state) for call, state in self.states.items()}
+        return self
+
+    def extra_repr(self) -> str:
+        """The whole neuron in its constructor's words; beyond the equation's numbers, what differs from the default."""
+        shown = {"timesteps": self.timesteps, "decay": self.decay, "threshold": self.threshold, "reset": self.reset_to}
+        default = self._default()
+        for name in (*self._shown, "surrogate", "detach_reset", "stateful", "detach_state", "backend"):
+            value = getattr(self, name)
+            if isinstance(value, torch.Tensor) or value != getattr(default, name):
+                shown[name] = value
+        return ", ".join(f"{name}={in_words(value)}" for name, value in shown.items())
+
+    _shown: tuple[str, ...] = ()
+    _earlier: dict[str, object] = {}  # what was computed before there was an attribute for it
+
+
+def in_words(value) -> str:
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    return f"{'learned' if value.requires_grad else 'tensor'} {list(value.shape)}"

@@ -1,0 +1,116 @@
+"""Which forward through a model a neuron's call belongs to, and which call it is: :class:`Pass`."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+if TYPE_CHECKING:
+    from fastlif.neuron import Neuron
+
+Membranes = dict[int | None, torch.Tensor]  # by the number of a call in its pass; None: it cannot be told
+
+
+def in_backward() -> bool:
+    """Whether this is called from a backward, which is where activation checkpointing calls modules again."""
+    return not torch.compiler.is_dynamo_compiling() and torch._C._current_graph_task_id() != -1
+
+
+@dataclass(eq=False)
+class Pass:
+    """One forward through a model, from its beginning to its end, as its neurons must know it.
+
+    What activation checkpointing computes again belongs to the pass that it was part of, whatever ran since. The
+    backward comes to it from a node of that pass's graph, so these nodes keep the pass.
+    """
+
+    timesteps: int | None = None  # T of this pass, if it is one of a MultiStep
+    of_neurons: int | None = None  # what the MultiStep has set the timesteps of its neurons to
+    static_batch: int | None = None  # the batch size of inputs that are the same at every step, if there are any
+    root: nn.Module | None = None  # the model, where convert marked it
+    first: int = 0  # the number of its first step, where a run over T is cut into several passes
+    states: dict[Neuron, Membranes] | None = None  # and the membranes that go from one to the next
+    reached: bool = False  # whether a neuron was called yet: the first one must see the static batch
+    calls: dict[Neuron, list] = field(default_factory=dict)  # for each call the checkpoint that it was in
+    backward: int = -1  # the one that computes parts again, and the calls in it
+    again: dict[Neuron, int] = field(default_factory=dict)
+
+    def call(self, neuron: Neuron) -> int:
+        """Counts a call of ``neuron``: its number in this pass, from 0."""
+        calls = self.calls.setdefault(neuron, [])
+        calls.append(None if torch.compiler.is_compiling() else _checkpoint())
+        return len(calls) - 1
+
+    def call_again(self, neuron: Neuron) -> int | None:
+        """The number of a call that is computed again; None where that cannot be told."""
+        calls = self.calls[neuron]
+        if any(checkpoint != calls[0] for checkpoint in calls):
+            return None
+        if self.backward != torch._C._current_graph_task_id():
+            self.backward, self.again = torch._C._current_graph_task_id(), {}
+        self.again[neuron] = self.again.get(neuron, -1) + 1
+        return self.again[neuron] % len(calls)
+
+    def keep(self, outputs) -> None:
+        """Leaves this pass with the graph of ``outputs`` if activation checkpointing may compute parts of it again."""
+        around = _checkpoint()
+        if all(checkpoint == around for calls in self.calls.values() for checkpoint in calls):
+            return
+        nodes = [output.grad_fn for output in tree_leaves(outputs) if isinstance(output, torch.Tensor)]
+        while nodes:
+            node = nodes.pop()
+            if node is not None and PASS not in metadata(node):
+                metadata(node)[PASS] = self
+                nodes.extend(following for following, _ in node.next_functions)
+
+
+PASS = "fastlif.Pass"
+
+
+def metadata(node) -> dict:
+    """Of a node in a graph. PyTorch's annotations take it for a method."""
+    return node.metadata
+
+
+class Thread(threading.local):
+    """What holds in one thread."""
+
+    def __init__(self):
+        self.current: Pass | None = None
+        self.recording: dict[Neuron, list] | None = None  # while calibrating: (mean, deviation) of each call
+
+
+thread = Thread()
+
+
+def _checkpoint():
+    """The same for two calls in a forward only if one activation checkpoint holds both, or none holds either."""
+    if not torch.is_grad_enabled():  # as in a reentrant one, which nothing tells from the next
+        return object()
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
+    try:
+        return hooks and weakref.ref(hooks[0])  # the others run their parts under hooks of their own
+    except TypeError:
+        return object()
+
+
+def begin_pass(model, arguments):
+    around = thread.current
+    if around is not None and around.root is not model and (around.root is None or _holds(around.root, model)):
+        return  # the pass of a model around this one goes on
+    thread.current = Pass(root=model)  # in place of one that an interrupt from the keyboard has left, if there is one
+
+
+def _holds(model: nn.Module, part: nn.Module) -> bool:
+    return any(module is part for module in model.modules())
+
+
+def end_pass(model, arguments, output):
+    if thread.current is not None and thread.current.root is model:
+        thread.current = None
