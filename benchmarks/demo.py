@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks import datasets, machine, networks, options, training
+from benchmarks import machine, options
 from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder, positive, whole
-from benchmarks.results import Spread, spread
+from benchmarks.report.rows import Spread, spread
+from benchmarks.training import datasets, loop, networks
 from fastlif.backends import BACKENDS
 from fastlif.modules import neurons
 
@@ -107,16 +108,16 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     if args.backend != "reference":
         print("The first batches compile the neurons: a wait, most of all the first time on a machine.", flush=True)
 
-    def train(model: nn.Module, epochs: int, title: str) -> list[training.Epoch]:
-        recipe = training.Recipe(
+    def train(model: nn.Module, epochs: int, title: str) -> list[loop.Epoch]:
+        recipe = loop.Recipe(
             epochs, batch_size, args.learning_rate, loss=LOSSES[args.output], schedule="constant", seed=args.seed
         )
         # A copy trains on a few batches first, so that neither compilation nor the first allocations are timed.
-        few = [tensor[: training.WARM_UP_BATCHES * batch_size] for tensor in train_set]
+        few = [tensor[: loop.WARM_UP_BATCHES * batch_size] for tensor in train_set]
         start = machine.now(device)
-        training.train(copy.deepcopy(model), *few, dataclasses.replace(recipe, epochs=1))
+        loop.train(copy.deepcopy(model), *few, dataclasses.replace(recipe, epochs=1))
         print(f"{title}: warm-up with compilation {machine.now(device) - start:.1f} s", flush=True)
-        return training.train(model, *train_set, recipe, title=title)
+        return loop.train(model, *train_set, recipe, title=title)
 
     single_epochs = train(single, args.epochs, "single step")
     direct_epochs = train(direct, args.direct_epochs, f"directly at T = {DIRECT_TIMESTEPS}")
@@ -130,7 +131,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     single_seconds, direct_seconds = (
         spread([epoch.seconds for epoch in epochs]).median for epochs in (single_epochs, direct_epochs)
     )
-    print_table(rows, f"{training.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
+    print_table(rows, f"{loop.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
     print(
         f"One epoch of training takes {single_seconds:.2f} s in a single step and {direct_seconds:.2f} s directly at "
         f"T = {DIRECT_TIMESTEPS}, {direct_seconds / single_seconds:.1f} times as long\n(median of {len(single_epochs)} "
@@ -161,8 +162,8 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
     """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
     with spike_counter(model) as spikes_per_neuron:
-        accuracy = training.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
-    seconds = training.time_per_image(model, datasets.to_float(images[:batch_size]))
+        accuracy = loop.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
+    seconds = loop.time_per_image(model, datasets.to_float(images[:batch_size]))
     return Row(name, getattr(model, "timesteps", 1), accuracy, seconds, spikes_per_neuron())
 
 

@@ -3,7 +3,9 @@
 import argparse
 import sys
 
-from benchmarks import options, report, results
+from benchmarks import options
+from benchmarks.report import page as report
+from benchmarks.report import rows as results
 
 DESCRIPTION = "draw the figures of all results"
 

@@ -31,8 +31,10 @@ from test_datasets import CONTENTS, FOREIGN, TRAIN_IMAGES, check, put, root, tor
 from torch import nn
 
 import fastlif
-from benchmarks import checkpoint, datasets, demo, files, lab, results, training
+from benchmarks import demo, files
 from benchmarks.__main__ import main
+from benchmarks.report import rows as results
+from benchmarks.training import checkpoint, datasets, lab, loop
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, Surrogate
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
@@ -867,7 +869,7 @@ NAMES = [
 
 IMAGES = torch.arange(32, dtype=torch.uint8).view(8, 1, 2, 2)
 LABELS = torch.arange(8) % 2
-RECIPE = training.Recipe(epochs=1, batch_size=4)
+RECIPE = loop.Recipe(epochs=1, batch_size=4)
 
 
 def network(hidden=3):
@@ -876,7 +878,7 @@ def network(hidden=3):
 
 
 def train(path, model=None, recipe=RECIPE):
-    return training.train(model or network(), IMAGES, LABELS, recipe, path=path, resume=True)
+    return loop.train(model or network(), IMAGES, LABELS, recipe, path=path, resume=True)
 
 
 def saved(content, **options):
@@ -1315,7 +1317,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import checkpoint
+from benchmarks.training import checkpoint
 
 path = Path(sys.argv[1])
 checkpoint.save(path, "", {"w": torch.zeros(10)})

@@ -1,4 +1,4 @@
-"""The loaders of benchmarks/datasets.py: what they return, where they look and what they refuse; augmentation."""
+"""benchmarks/training/datasets.py: what the loaders return, where they look and what they refuse; augmentation."""
 
 import builtins
 import dataclasses
@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import datasets
-from benchmarks.augmentation import crop_and_flip
+from benchmarks.training import datasets
+from benchmarks.training.augmentation import crop_and_flip
 
 FILES = datasets._FILES["fashion-mnist"]
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -186,10 +186,10 @@ def test_unknown_name_lists_the_known():
 
 def test_import_is_light():
     code = (
-        "import sys, torch; before = set(sys.modules); import benchmarks.datasets; "
+        "import sys, torch; before = set(sys.modules); import benchmarks.training.datasets; "
         "print({'torchvision', 'sklearn', 'tqdm'} & (set(sys.modules) - before))"
     )
-    checkout = Path(datasets.__file__).resolve().parents[1]
+    checkout = Path(datasets.__file__).resolve().parents[2]
     result = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 

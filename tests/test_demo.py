@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks import datasets, demo, networks, options, training
-from benchmarks.training import Recipe
+from benchmarks import demo, options
+from benchmarks.training import datasets, loop, networks
+from benchmarks.training.loop import Recipe
 
 TIMESTEPS = 3
 ACTIVATIONS = {
@@ -65,12 +66,12 @@ def test_wrong_arguments_are_named(options):
         network(**options)
 
 
-@pytest.mark.parametrize("loss", training.LOSSES)
+@pytest.mark.parametrize("loss", loop.LOSSES)
 def test_training_in_a_single_step_learns(digits, loss):
     model = network(width=0.25)
-    before = training.evaluate(model, digits.test_images, digits.test_labels)
-    epochs = training.train(model, digits.train_images, digits.train_labels, Recipe(4, 50, loss=loss))
-    after = training.evaluate(model, digits.test_images, digits.test_labels)
+    before = loop.evaluate(model, digits.test_images, digits.test_labels)
+    epochs = loop.train(model, digits.train_images, digits.train_labels, Recipe(4, 50, loss=loss))
+    after = loop.evaluate(model, digits.test_images, digits.test_labels)
     assert len(epochs) == 4 and all(epoch.seconds > 0 for epoch in epochs)
     assert epochs[-1].loss < epochs[0].loss / 1.2
     assert after > before + 0.3
@@ -78,14 +79,14 @@ def test_training_in_a_single_step_learns(digits, loss):
 
 def test_training_directly_over_time_learns(digits):
     model = fastlif.MultiStep(network("lif"), timesteps=TIMESTEPS)
-    epochs = training.train(model, digits.train_images[:600], digits.train_labels[:600], Recipe(3, 50))
+    epochs = loop.train(model, digits.train_images[:600], digits.train_labels[:600], Recipe(3, 50))
     assert epochs[-1].loss < epochs[0].loss
 
 
 def test_a_seed_decides_the_weights(digits):
     def trained(seed):
         model = network()
-        training.train(model, digits.train_images[:200], digits.train_labels[:200], Recipe(1, 50, seed=seed))
+        loop.train(model, digits.train_images[:200], digits.train_labels[:200], Recipe(1, 50, seed=seed))
         return torch.cat([parameter.flatten() for parameter in model.parameters()])
 
     assert torch.equal(trained(1), trained(1))
@@ -95,7 +96,7 @@ def test_a_seed_decides_the_weights(digits):
 def test_evaluation_repeats_itself_and_leaves_no_trace(digits):
     model = network().train()
     state, weights = torch.get_rng_state(), {key: value.clone() for key, value in model.state_dict().items()}
-    first, second = (training.evaluate(model, digits.test_images, digits.test_labels, seed=3) for _ in range(2))
+    first, second = (loop.evaluate(model, digits.test_images, digits.test_labels, seed=3) for _ in range(2))
     assert first == second
     assert model.training and torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
@@ -103,10 +104,10 @@ def test_evaluation_repeats_itself_and_leaves_no_trace(digits):
 
 def test_batches_are_whole_when_shuffled_and_complete_when_not(digits):
     images, labels = digits.test_images[:25], digits.test_labels[:25]
-    assert [len(y) for _, y in training.batches(images, labels, 10)] == [10, 10, 5]
-    shuffled = list(training.batches(images, labels, 10, torch.Generator().manual_seed(0)))
+    assert [len(y) for _, y in loop.batches(images, labels, 10)] == [10, 10, 5]
+    shuffled = list(loop.batches(images, labels, 10, torch.Generator().manual_seed(0)))
     assert [len(y) for _, y in shuffled] == [10, 10]
-    assert [len(y) for _, y in training.batches(images, labels, 30, torch.Generator())] == [25]
+    assert [len(y) for _, y in loop.batches(images, labels, 30, torch.Generator())] == [25]
     for x, _ in shuffled:
         assert x.dtype == torch.float32 and 0 <= x.min() and x.max() <= 1
 
@@ -134,7 +135,7 @@ def run(*options):
 
 @pytest.mark.parametrize("output", networks.OUTPUTS)
 def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training, "TIMED_BATCHES", 2)
+    monkeypatch.setattr(loop, "TIMED_BATCHES", 2)
     run("--width", "0.1", "--epochs", "2", "--direct-epochs", "1", "--limit", "120", "--output", output,
         "--out", str(tmp_path / "new" / "folder"))  # fmt: skip
     printed = capsys.readouterr().out

@@ -179,7 +179,7 @@ WITHOUT_TORCHVISION = """
 from torch import nn
 import torch
 import fastlif
-from benchmarks import datasets, lab, networks
+from benchmarks.training import datasets, lab, networks
 assert len(datasets.load("digits").train_images) == 1437
 assert networks.build("small", (1, 8, 8), 10, activation=fastlif.NoisyLIF)
 for name in ("vgg16", "resnet18"):

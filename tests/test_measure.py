@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks import lab, machine, measure, networks, peers, static, training
-from benchmarks.experiments import accuracy, alpha, end_to_end, kernels, training_speed, training_step
-from benchmarks.experiments.end_to_end import CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
-from benchmarks.lab import Data, Lab, Options, Work
-from benchmarks.results import Spread, select
+from benchmarks import machine
+from benchmarks.paper import accuracy, alpha, training_speed
+from benchmarks.report.rows import Spread, select
+from benchmarks.speed import end_to_end, kernels, measure, peers, static, training_step
+from benchmarks.speed.end_to_end import CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.training import lab, loop, networks
+from benchmarks.training.lab import Data, Lab, Options, Work
 from fastlif.functional import lif
 from fastlif.modules import neurons
 
@@ -320,7 +322,7 @@ def test_networks_are_what_they_are_called(a_lab):
 
 
 def test_an_accuracy_is_taken_over_the_noise_seeds_in_percent(monkeypatch, a_lab):
-    monkeypatch.setattr(training, "evaluate", lambda model, images, labels, dtype, seed: seed / 10)
+    monkeypatch.setattr(loop, "evaluate", lambda model, images, labels, dtype, seed: seed / 10)
     assert a_lab.accuracy(nn.Identity(), Work("digits", "small")) == Spread(20.0, 14.0, 26.0, 3)
 
 
@@ -337,8 +339,8 @@ def test_a_network_learns_from_the_training_images_and_is_tested_on_others(neuro
         tested.append((getattr(model, "timesteps", None), images.unique().item(), seed))
         return 0.5
 
-    monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(loop, "evaluate", evaluate)
     spec = a_lab.spec(Work("digits", "small"), neuron=neuron)
     assert a_lab.train(spec, "").epochs == [{"accuracy": 50.0}]
     assert trained == [(0, 1), (0, 1)] and tested == [(timesteps, 255, 1)]  # first for a warm-up
@@ -362,7 +364,7 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
 
 def test_a_training_s_throughput_is_its_images_over_the_epochs_time(monkeypatch, a_lab):
     spec = a_lab.spec(Work("digits", "small"))
-    epochs = [training.Epoch(1.0, seconds, {"accuracy": 50.0 + seconds}) for seconds in (2.0, 4.0, 8.0)]
+    epochs = [loop.Epoch(1.0, seconds, {"accuracy": 50.0 + seconds}) for seconds in (2.0, 4.0, 8.0)]
     monkeypatch.setattr(training_speed, "curves", lambda lab, work: {"way": (spec, lab_trained)})
     lab_trained = lab.Trained(nn.Identity(), epochs)
     training_speed.measure(a_lab)
@@ -386,28 +388,28 @@ class Constant(nn.Module):
 
 def test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode():
     images, labels = torch.zeros(7, 1, 2, 2, dtype=torch.uint8), torch.tensor([1, 0, 1, 1, 0, 1, 1])
-    assert training.evaluate(Constant().train(), images, labels, batch_size=3) == 5 / 7
+    assert loop.evaluate(Constant().train(), images, labels, batch_size=3) == 5 / 7
 
 
 def test_the_time_of_an_image_leaves_out_the_first_batches(clock):
-    costs = iter([100] * training.WARM_UP_BATCHES + [8.0] * training.TIMED_BATCHES)
+    costs = iter([100] * loop.WARM_UP_BATCHES + [8.0] * loop.TIMED_BATCHES)
     model = Constant(lambda: clock(next(costs))).train()
-    found = training.time_per_image(model, torch.zeros(4, 1, 2, 2))
-    assert found == Spread(2.0, 2.0, 2.0, training.TIMED_BATCHES) and model.training
+    found = loop.time_per_image(model, torch.zeros(4, 1, 2, 2))
+    assert found == Spread(2.0, 2.0, 2.0, loop.TIMED_BATCHES) and model.training
 
 
 def test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean(clock, monkeypatch):
     losses = iter([1.0, 2.0, 6.0, 7.0])
-    monkeypatch.setitem(training.LOSSES, "mse", lambda scores, labels: 0 * scores.sum() + next(losses))
+    monkeypatch.setitem(loop.LOSSES, "mse", lambda scores, labels: 0 * scores.sum() + next(losses))
 
     def after(model):
         clock(100)
         return {"accuracy": 1.0}
 
     images, labels = torch.zeros(10, 1, 2, 2, dtype=torch.uint8), torch.zeros(10).long()
-    recipe = training.Recipe(epochs=2, batch_size=5, loss="mse")
-    epochs = training.train(Constant(lambda: clock(1)), images, labels, recipe, after_epoch=after)
-    assert epochs == [training.Epoch(loss, 2.0, {"accuracy": 1.0}) for loss in (1.5, 6.5)]
+    recipe = loop.Recipe(epochs=2, batch_size=5, loss="mse")
+    epochs = loop.train(Constant(lambda: clock(1)), images, labels, recipe, after_epoch=after)
+    assert epochs == [loop.Epoch(loss, 2.0, {"accuracy": 1.0}) for loss in (1.5, 6.5)]
 
 
 # Counting instructions

@@ -1,4 +1,4 @@
-"""The networks of benchmarks/networks.py: shapes, names of the weights, and what they refuse."""
+"""The networks of benchmarks/training/networks.py: shapes, names of the weights, and what they refuse."""
 
 import builtins
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks import networks
+from benchmarks.training import networks
 from fastlif.modules import neurons
 
 T = 2

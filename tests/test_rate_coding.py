@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks import datasets, networks, operations, rate_coding, training
+from benchmarks.paper import operations, rate_coding
+from benchmarks.training import datasets, loop, networks
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +20,8 @@ def digits():
 def trained(digits):
     torch.manual_seed(0)
     model = networks.small_network(digits.image_shape, 10, activation=nn.ReLU, width=0.125)
-    recipe = training.Recipe(epochs=3, batch_size=50, learning_rate=3e-3)
-    training.train(model, digits.train_images, digits.train_labels, recipe)
+    recipe = loop.Recipe(epochs=3, batch_size=50, learning_rate=3e-3)
+    loop.train(model, digits.train_images, digits.train_labels, recipe)
     return model.eval()
 
 
@@ -88,7 +89,7 @@ def test_accuracy_reaches_that_of_the_relu_network(trained, digits, images):
     accuracy = rate_coding.accuracy_over_time(model, *test, timesteps=(1, 64), batch_size=120)
     assert list(accuracy) == [1, 64]
     assert accuracy[1] < accuracy[64]
-    assert accuracy[64] == pytest.approx(training.evaluate(trained, *test), abs=0.01)
+    assert accuracy[64] == pytest.approx(loop.evaluate(trained, *test), abs=0.01)
     assert model.timesteps == 16 and not model.training
     assert all(not neuron.states for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
 
@@ -133,8 +134,8 @@ def test_each_step_is_what_a_shorter_run_ends_with(digits):
     noisy = networks.small_network(
         digits.image_shape, 10, activation=lambda: fastlif.NoisyLIF(backend="reference"), width=0.125
     )
-    recipe = training.Recipe(batch_size=50, learning_rate=3e-3)
-    training.train(noisy, digits.train_images, digits.train_labels, recipe)
+    recipe = loop.Recipe(batch_size=50, learning_rate=3e-3)
+    loop.train(noisy, digits.train_images, digits.train_labels, recipe)
     model, test = fastlif.MultiStep(noisy, timesteps=5), (digits.test_images, digits.test_labels)
     random = torch.get_rng_state()
     per_step = rate_coding.accuracy_per_step(model, *test, batch_size=150, seed=3)
@@ -142,7 +143,7 @@ def test_each_step_is_what_a_shorter_run_ends_with(digits):
     assert len(per_step) == 5 and len(set(per_step)) > 1
     for T in (1, 2, 5):
         model.timesteps = T
-        assert training.evaluate(model, *test, batch_size=150, seed=3) == pytest.approx(per_step[T - 1], abs=1e-9)
+        assert loop.evaluate(model, *test, batch_size=150, seed=3) == pytest.approx(per_step[T - 1], abs=1e-9)
 
 
 def spikes_everywhere(*layers, timesteps=1):

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 from test_results import ROW
 
-from benchmarks import experiments, report, results
-from benchmarks.experiments import Finding, Published
-from benchmarks.results import ResultsError
+from benchmarks import experiments
+from benchmarks.report import page as report
+from benchmarks.report import rows as results
+from benchmarks.report.rows import ResultsError
+from benchmarks.report.verdicts import Finding, Published
 
 pytest.importorskip("matplotlib")
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import results
-from benchmarks.results import ResultsError, Row
+from benchmarks.report import rows as results
+from benchmarks.report.rows import ResultsError, Row
 
 ROW = Row(
     experiment="alpha",

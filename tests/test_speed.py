@@ -6,11 +6,12 @@ import dataclasses
 import pytest
 import torch
 
-from benchmarks import gpu, measure, networks, peers, results
 from benchmarks.__main__ import main
-from benchmarks.experiments import end_to_end, host, kernels, training_step
-from benchmarks.experiments.end_to_end import CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
-from benchmarks.lab import Lab, Options
+from benchmarks.report import rows as results
+from benchmarks.speed import end_to_end, gpu, host, kernels, measure, peers, training_step
+from benchmarks.speed.end_to_end import CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.training import networks
+from benchmarks.training.lab import Lab, Options
 from fastlif import LIF as LIFNeuron
 from fastlif.functional import lif
 

@@ -13,7 +13,7 @@ triton = pytest.importorskip("triton")
 ROOT = Path(__file__).parents[1]
 MEASURE = """
 import json, sys
-from benchmarks.static import Case, measure
+from benchmarks.speed.static import Case, measure
 for target, dtype, case in json.loads(sys.argv[1]):
     result = measure(Case(**case), dtype, target)
     widest = [max(widths) if widths else None for widths in (result.loads, result.stores)]

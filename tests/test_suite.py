@@ -8,12 +8,16 @@ import pytest
 import torch
 
 import fastlif
-from benchmarks import experiments, lab, report, results
+from benchmarks import experiments
 from benchmarks.__main__ import main
-from benchmarks.datasets import DatasetNotFound
-from benchmarks.experiments import accuracy, alpha, dynamics, inference, noise_type, training_speed, training_time
-from benchmarks.lab import Lab, Options, Work
-from benchmarks.results import Row
+from benchmarks.paper import accuracy, alpha, dynamics, inference, noise_type, training_speed, training_time
+from benchmarks.report import page as report
+from benchmarks.report import rows as results
+from benchmarks.report import verdicts
+from benchmarks.report.rows import Row
+from benchmarks.training import lab
+from benchmarks.training.datasets import DatasetNotFound
+from benchmarks.training.lab import Lab, Options, Work
 
 TINY = "--quick --dataset digits --backend reference --epochs 1 --limit 60 --width 0.0625 --device cpu".split()
 
@@ -105,8 +109,8 @@ def test_the_list_names_every_experiment(capsys):
 def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
     monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
-    monkeypatch.setattr(lab.training, "TIMED_BATCHES", 1)
-    monkeypatch.setattr(lab.training, "WARM_UP_BATCHES", 1)
+    monkeypatch.setattr(lab.loop, "TIMED_BATCHES", 1)
+    monkeypatch.setattr(lab.loop, "WARM_UP_BATCHES", 1)
     monkeypatch.setitem(lab.WORKLOADS, "cifar-10", {"resnet18": 800})
 
     def small(name, *shape, width, **options):  # in ResNet-18's place: it would take a minute
@@ -193,7 +197,7 @@ def row(experiment, metric, median, **setting):
     )  # fmt: skip
 
 
-def verdicts(module, rows):
+def judged(module, rows):
     return [finding.reproduced for finding in module.findings(rows)]
 
 
@@ -201,7 +205,7 @@ def verdicts(module, rows):
 def test_accuracy_rises(values, expected):
     steps = ("single step", 1, 5, 10)
     own = [row("accuracy", "accuracy", value, T=T) for T, value in zip(steps, values)]
-    assert verdicts(accuracy, own) == [expected]
+    assert judged(accuracy, own) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -210,13 +214,13 @@ def test_accuracy_rises(values, expected):
 def test_alpha(two, others, expected):
     own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
     own += [row("alpha", "accuracy", two if a == 2 else others, alpha=f"{a:g}", T=10) for a in alpha.ALPHAS]
-    assert verdicts(alpha, own) == expected
+    assert judged(alpha, own) == expected
 
 
 def test_alpha_does_not_converge():
     own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
     own += [row("alpha", "accuracy", 81 + 3 * i, alpha=f"{a:g}", T=10) for i, a in enumerate(alpha.ALPHAS)]
-    assert verdicts(alpha, own) == [True, False]
+    assert judged(alpha, own) == [True, False]
 
 
 @pytest.mark.parametrize("uniform_ahead", [False, True])
@@ -225,15 +229,15 @@ def test_noise_type(uniform_ahead):
     own = [row("noise-type", "accuracy", value, noise=kind, T="single step") for kind, value in single.items()]
     for steps in (1, 10):
         own += [row("noise-type", "accuracy", 86, noise=kind, T=steps) for kind in noise_type.KINDS]
-    assert verdicts(noise_type, own) == [not uniform_ahead, True, True]
+    assert judged(noise_type, own) == [not uniform_ahead, True, True]
 
 
 def test_what_chance_may_explain_cannot_be_told():
-    assert experiments.higher(80.5, 80, 2000) is None and experiments.higher(80, 80.5, 2000) is None
-    assert experiments.higher(80.5, 80, 100_000) is True and experiments.higher(80, 80.5, 100_000) is False
-    assert experiments.close(80, 80.9, 2000) is True
-    assert experiments.close(80, 81.5, 2000) is None and experiments.close(80, 84, 2000) is False
-    assert experiments.higher_gain(1.5, 0, 2000) is None and experiments.higher_gain(1.6, 0, 2000) is True
+    assert verdicts.higher(80.5, 80, 2000) is None and verdicts.higher(80, 80.5, 2000) is None
+    assert verdicts.higher(80.5, 80, 100_000) is True and verdicts.higher(80, 80.5, 100_000) is False
+    assert verdicts.close(80, 80.9, 2000) is True
+    assert verdicts.close(80, 81.5, 2000) is None and verdicts.close(80, 84, 2000) is False
+    assert verdicts.higher_gain(1.5, 0, 2000) is None and verdicts.higher_gain(1.6, 0, 2000) is True
 
 
 @pytest.mark.parametrize(
@@ -259,7 +263,7 @@ def test_inference_is_judged_against_the_better_baseline(rate, expected):
                 own.append(row("inference", "goal's accuracy", 84, method=method, goal=goal))
                 if rate or method == inference.OURS:
                     own.append(row("inference", f"{what} to the goal", latency, method=method, goal=goal))
-    assert set(verdicts(inference, own)) == {expected}
+    assert set(judged(inference, own)) == {expected}
 
 
 # Errors

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import fastlif
-from benchmarks import checkpoint, datasets, networks, training
-from benchmarks.training import Recipe
+from benchmarks.training import checkpoint, datasets, loop, networks
+from benchmarks.training.loop import Recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=1e-3, loss="mse", schedule="warm-restarts", augment=True)
@@ -46,7 +46,7 @@ def interrupt(monkeypatch):
     """Makes the loss of the n-th batch from now raise."""
 
     def at(batch):
-        calls, loss = [], training.LOSSES["mse"]
+        calls, loss = [], loop.LOSSES["mse"]
 
         def failing(*arguments):
             calls.append(None)
@@ -54,7 +54,7 @@ def interrupt(monkeypatch):
                 raise Interrupted
             return loss(*arguments)
 
-        monkeypatch.setitem(training.LOSSES, "mse", failing)
+        monkeypatch.setitem(loop.LOSSES, "mse", failing)
 
     return at
 
@@ -65,33 +65,33 @@ def interrupt(monkeypatch):
 def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(digits, tmp_path, interrupt, batch, schedule):
     recipe = Recipe(epochs=3, batch_size=50, loss="mse", schedule=schedule, augment=True, weight_decay=1e-2)
     whole, broken, path = network(), network(), tmp_path / "training.pt"
-    history = training.train(whole, *digits, recipe)
+    history = loop.train(whole, *digits, recipe)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setitem(training.LOSSES, "mse", training.LOSSES["mse"])  # restored before the second attempt
+        patch.setitem(loop.LOSSES, "mse", loop.LOSSES["mse"])  # restored before the second attempt
         interrupt(batch)
-        training.train(broken, *digits, recipe, path=path)
+        loop.train(broken, *digits, recipe, path=path)
     interrupt(0)  # never
     resumed = network()
     torch.manual_seed(123)
-    again = training.train(resumed, *digits, recipe, path=path, resume=True)
+    again = loop.train(resumed, *digits, recipe, path=path, resume=True)
     assert same(whole, resumed)
     assert [epoch.loss for epoch in again] == [epoch.loss for epoch in history]
 
 
 def test_a_finished_training_is_not_repeated(digits, tmp_path):
     first, second, path = network(), network(), tmp_path / "training.pt"
-    history = training.train(first, *digits, RECIPE, path=path)
-    assert training.train(second, *digits, RECIPE, path=path, resume=True) == history
+    history = loop.train(first, *digits, RECIPE, path=path)
+    assert loop.train(second, *digits, RECIPE, path=path, resume=True) == history
     assert same(first, second)
 
 
 def test_what_is_measured_after_an_epoch_changes_nothing(digits):
     def measure(model):
-        return {"accuracy": training.evaluate(fastlif.MultiStep(model, timesteps=2), *digits)}
+        return {"accuracy": loop.evaluate(fastlif.MultiStep(model, timesteps=2), *digits)}
 
     plain, measured = network(), network()
-    training.train(plain, *digits, RECIPE)
-    epochs = training.train(measured, *digits, RECIPE, after_epoch=measure)
+    loop.train(plain, *digits, RECIPE)
+    epochs = loop.train(measured, *digits, RECIPE, after_epoch=measure)
     assert same(plain, measured)
     assert all(0 <= epoch.metrics["accuracy"] <= 1 for epoch in epochs)
 
@@ -99,7 +99,7 @@ def test_what_is_measured_after_an_epoch_changes_nothing(digits):
 def test_the_paper_recipe_restarts_its_learning_rate_after_100_epochs():
     rates = []
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
-    schedule = training.SCHEDULES["warm-restarts"](optimizer, RECIPE, 4)
+    schedule = loop.SCHEDULES["warm-restarts"](optimizer, RECIPE, 4)
     for _ in range(401):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
@@ -111,9 +111,9 @@ def test_the_paper_recipe_restarts_its_learning_rate_after_100_epochs():
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_training_in_16_bits_learns(digits, dtype):
     model = network(width=0.125)
-    epochs = training.train(model, *digits, Recipe(epochs=6, batch_size=20, learning_rate=3e-3, dtype=dtype))
+    epochs = loop.train(model, *digits, Recipe(epochs=6, batch_size=20, learning_rate=3e-3, dtype=dtype))
     assert epochs[-1].loss < epochs[0].loss / 1.2
-    assert all(value.dtype != training.DTYPES[dtype] for value in model.state_dict().values())
+    assert all(value.dtype != loop.DTYPES[dtype] for value in model.state_dict().values())
 
 
 FOREIGN = {
@@ -127,11 +127,11 @@ FOREIGN = {
 @pytest.mark.parametrize("damage", FOREIGN)
 def test_a_damaged_checkpoint_is_refused_by_name(digits, tmp_path, damage):
     path, model = tmp_path / "training.pt", network()
-    training.train(model, *digits, RECIPE, path=path)
+    loop.train(model, *digits, RECIPE, path=path)
     path.write_bytes(FOREIGN[damage](path.read_bytes()))
     fresh = network()
     with pytest.raises(checkpoint.CheckpointError, match="training.pt"):
-        training.train(fresh, *digits, RECIPE, path=path, resume=True)
+        loop.train(fresh, *digits, RECIPE, path=path, resume=True)
     assert same(fresh, network())
 
 
@@ -150,18 +150,18 @@ def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
 
 def test_a_checkpoint_of_another_training_is_refused(digits, tmp_path):
     path = tmp_path / "training.pt"
-    training.train(network(), *digits, RECIPE, path=path)
+    loop.train(network(), *digits, RECIPE, path=path)
     with pytest.raises(checkpoint.CheckpointError, match="another training"):
-        training.train(network(), *digits, Recipe(epochs=4), path=path, resume=True)
+        loop.train(network(), *digits, Recipe(epochs=4), path=path, resume=True)
 
 
 def test_a_write_that_fails_leaves_the_last_checkpoint(digits, tmp_path, monkeypatch):
     path = tmp_path / "training.pt"
-    training.train(network(), *digits, RECIPE, path=path)
+    loop.train(network(), *digits, RECIPE, path=path)
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
-        training.train(network(), *digits, RECIPE, path=path)
+        loop.train(network(), *digits, RECIPE, path=path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
@@ -225,7 +225,7 @@ WORKER = """
 import sys
 import torch
 import fastlif
-from benchmarks import datasets, distributed, networks, training
+from benchmarks.training import datasets, distributed, loop, networks
 
 data = datasets.load("digits")
 images, labels = data.train_images[:200], data.train_labels[:200]
@@ -235,7 +235,7 @@ model = networks.small_network(
 )
 model = fastlif.MultiStep(model, timesteps=2)
 with distributed.process_group(torch.device("cpu")):
-    training.train(model, images, labels, training.Recipe(epochs=2, batch_size=50))
+    loop.train(model, images, labels, loop.Recipe(epochs=2, batch_size=50))
     noise = torch.randint(2**62, ()).item()
     assert len(set(distributed.gather(noise))) == distributed.world_size()  # each draws its own noise
     ranks = distributed.gather(model.state_dict())
@@ -282,6 +282,6 @@ def test_two_processes_end_with_the_same_noisy_network(tmp_path):
 
 
 def test_a_batch_that_cannot_be_split_is_refused(digits, monkeypatch):
-    monkeypatch.setattr(training.distributed, "world_size", lambda: 3)
+    monkeypatch.setattr(loop.distributed, "world_size", lambda: 3)
     with pytest.raises(ValueError, match="50 images cannot be split evenly over 3 processes"):
-        training.train(network(), *digits, RECIPE)
+        loop.train(network(), *digits, RECIPE)

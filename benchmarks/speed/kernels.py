@@ -10,11 +10,12 @@ import math
 
 import torch
 
-from benchmarks import measure as measuring
-from benchmarks import options, peers
-from benchmarks.experiments import Finding
-from benchmarks.lab import Lab
-from benchmarks.results import Row, Spread, select, value
+from benchmarks import options
+from benchmarks.report.rows import Row, Spread, select, value
+from benchmarks.report.verdicts import Finding
+from benchmarks.speed import measure as measuring
+from benchmarks.speed import peers
+from benchmarks.training.lab import Lab
 from fastlif import Noise, functional
 
 TITLE = "The neurons by themselves: speed against the memory's and against other libraries"

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks import measure as measuring
 from benchmarks import options
-from benchmarks.experiments import Finding, kernels
-from benchmarks.lab import Lab
-from benchmarks.results import Row, select, spread
+from benchmarks.report.rows import Row, select, spread
+from benchmarks.report.verdicts import Finding
+from benchmarks.speed import kernels
+from benchmarks.speed import measure as measuring
+from benchmarks.training.lab import Lab
 from fastlif.operators import scan, single_step
 
 TITLE = "A call: the host's time beside ReLU, and small calls beside other libraries"

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.nir_peers``: how many spikes differ between fastlif and its peers that run the same NIR file.
+"""``python -m benchmarks nir``: how many spikes differ between fastlif and its peers that run the same NIR file.
 
 It writes the table of benchmarks/results/nir.md. It needs nir, SpikingJelly, snnTorch and Norse.
 """
@@ -18,12 +18,16 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks.peers import step_by_step
+from benchmarks.files import write_whole
+from benchmarks.options import file_or_folder
+from benchmarks.report.rows import FOLDER
+from benchmarks.speed.peers import step_by_step
 
 DT = 1e-4
 LIF = functools.partial(fastlif.LIF, backend="reference")
 T, N = 200, 1  # snnTorch and Norse flatten the batch too, where a file flattens a sample
-RESULTS = Path(__file__).parent / "results" / "nir.md"
+DESCRIPTION = "spikes that differ between ours and other libraries that run the same NIR file"
+RESULTS = FOLDER / "nir.md"
 Run = Callable[[torch.Tensor], torch.Tensor]  # [T, N, *] to spikes
 
 
@@ -215,19 +219,21 @@ def table() -> list[str]:
     return lines
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.nir_peers", description=__doc__)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args(argv)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=file_or_folder, default=RESULTS, help="the file of the table, in Markdown")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the table and writes it."""
     text = "\n".join(table())
     print(text)
-    arguments.out.write_text(f"{PAGE}\n{text}\n")
+    write_whole(arguments.out, f"{PAGE}\n{text}\n")
     return 0
 
 
 PAGE = f"""# Spikes that differ between fastlif and its peers
 
-Made by `python -m benchmarks.nir_peers`. Each network runs for {T} steps on the same random input; every spike is
+Made by `python -m benchmarks nir`. Each network runs for {T} steps on the same random input; every spike is
 compared. The peers' own readers and writers do the exchange.
 
 - SpikingJelly reads r = 1 and r = tau/dt, and a reset to where the membrane leaks to alone.
@@ -240,7 +246,3 @@ compared. The peers' own readers and writers do the exchange.
   scale="membrane", discretisation="exponential")`. Its neurons reset by subtraction and spike several times a step
   until they are set to `SingleSpike` and `MembraneReset`, as here.
 """
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

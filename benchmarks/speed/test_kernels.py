@@ -7,9 +7,8 @@ ends when the device has done its work. The bytes that must be moved a second st
 import pytest
 import torch
 
-from benchmarks import peers
-from benchmarks.experiments import kernels
 from benchmarks.machine import now
+from benchmarks.speed import kernels, peers
 from fastlif import functional
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,25 +1,7 @@
-"""The paper's figures and tables with our own ablation, and the measurements of speed: one module each.
+"""What rows are judged by: claims, their verdicts, and the rules by which two numbers are compared."""
 
-An experiment is a module with
-
-    TITLE         what it is, with the figure's or table's number in the paper
-    DESCRIPTION   one line for ``python -m benchmarks list``
-    PAPER         the paper's own numbers, on its hardware: a tuple of Published, empty if it gives none
-    measure(lab)  runs it, and records rows in the lab (benchmarks/lab.py)
-    draw(rows, figure)   draws the rows of one run group (one device, form and preset) on a matplotlib figure
-    findings(rows)       what the rows say of the paper's claims: a list of Finding
-
-``draw`` and ``findings`` see nothing but rows: what they show can always be made again from the committed files.
-"""
-
-import importlib
 import math
 from dataclasses import dataclass
-
-FIGURES = ("accuracy", "training-speed", "training-time", "alpha", "noise-type", "dynamics", "inference", "ablation")
-SPEED = ("host", "kernels", "training-step", "end-to-end")
-NAMES = (*FIGURES, *SPEED)
-GROUPS = {"all": FIGURES, "speed": SPEED}  # what the command line calls them together
 
 
 @dataclass(frozen=True)
@@ -69,7 +51,7 @@ def _beyond(difference: float, error: float) -> bool | None:
 
 
 def close(first: float, second: float, images: int, within: float = 1.0) -> bool | None:
-    """Whether two accuracies in % differ by at most ``within`` points; None if they do by less than the error more."""
+    """Whether two accuracies in % differ by at most ``within`` points; None if the excess is within the error."""
     difference = abs(first - second)
     if difference <= within:
         return True
@@ -79,8 +61,3 @@ def close(first: float, second: float, images: int, within: float = 1.0) -> bool
 def difference_error(first: float, second: float, images: int) -> float:
     """The standard deviation in points of the difference of two accuracies in %, each on so many images."""
     return math.sqrt(sum(accuracy * max(0.0, 100 - accuracy) for accuracy in (first, second)) / images)
-
-
-def load(name: str):
-    """The module of an experiment, one of ``NAMES``."""
-    return importlib.import_module(f"benchmarks.experiments.{name.replace('-', '_')}")

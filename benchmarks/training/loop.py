@@ -21,11 +21,12 @@ from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingWarmRestarts, OneCycleLR
 from tqdm import tqdm
 
-from benchmarks import checkpoint, distributed, machine
-from benchmarks.augmentation import crop_and_flip
-from benchmarks.datasets import to_float
+from benchmarks import machine
 from benchmarks.machine import now
-from benchmarks.results import Spread, spread
+from benchmarks.report.rows import Spread, spread
+from benchmarks.training import checkpoint, distributed
+from benchmarks.training.augmentation import crop_and_flip
+from benchmarks.training.datasets import to_float
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 RESTART_PERIOD = 100  # epochs, of the paper's cosine annealing with warm restarts

@@ -1,9 +1,9 @@
 """Fig. 2: the single-step network, and the same weights over T = 1, 5 and 10 steps."""
 
 import fastlif
-from benchmarks.experiments import Finding, Published, higher
-from benchmarks.lab import Lab
-from benchmarks.results import Row, by_work, select, value
+from benchmarks.report.rows import Row, by_work, select, value
+from benchmarks.report.verdicts import Finding, Published, higher
+from benchmarks.training.lab import Lab
 
 TITLE = "Fig. 2: accuracy of the single-step network and of its conversions"
 DESCRIPTION = "accuracy of the single-step network and of its T = 1, 5, 10 conversions (Fig. 2)"

@@ -7,10 +7,10 @@ the kernels save are told apart. Where a data set is not there, only the through
 import dataclasses
 
 import fastlif
-from benchmarks.experiments import Finding, Published
-from benchmarks.lab import Lab, Spec, T, Trained, Work
-from benchmarks.results import Row, by_work, select, spread, value
-from benchmarks.training import train
+from benchmarks.report.rows import Row, by_work, select, spread, value
+from benchmarks.report.verdicts import Finding, Published
+from benchmarks.training.lab import Lab, Spec, T, Trained, Work
+from benchmarks.training.loop import train
 
 TITLE = "Fig. 3: training speed, single step against direct training at T = 10"
 DESCRIPTION = "accuracy against wall-clock, single step and direct T = 10; throughput (Fig. 3)"

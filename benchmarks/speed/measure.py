@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.machine import now
-from benchmarks.results import Spread, spread
+from benchmarks.report.rows import Spread, spread
 
 WARM_UP_SECONDS = {"cpu": 0.1, "cuda": 0.02}
 CALLS = (5, 100)  # that are timed: at least, at most

@@ -1,9 +1,9 @@
 """Fig. 4: the time each way of training needs to a benchmark accuracy, from the curves of Fig. 3."""
 
-from benchmarks.experiments import Finding, Published
-from benchmarks.experiments.training_speed import DIRECT, EAGER, SINGLE, WAYS, curves
-from benchmarks.lab import Lab
-from benchmarks.results import Row, by_work, select, value
+from benchmarks.paper.training_speed import DIRECT, EAGER, SINGLE, WAYS, curves
+from benchmarks.report.rows import Row, by_work, select, value
+from benchmarks.report.verdicts import Finding, Published
+from benchmarks.training.lab import Lab
 
 TITLE = "Fig. 4: training time to a benchmark accuracy"
 DESCRIPTION = "time that each way of training needs to a benchmark accuracy (Fig. 4)"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks.datasets import import_torchvision
+from benchmarks.training.datasets import import_torchvision
 
 NETWORKS = ("small", "vgg16", "resnet18")
 OUTPUTS = ("linear", "spiking")

@@ -3,10 +3,10 @@
 import math
 
 import fastlif
-from benchmarks.experiments import Finding, Published, close, higher_gain
-from benchmarks.lab import Lab, T
-from benchmarks.rate_coding import accuracy_per_step
-from benchmarks.results import Row, by_work, select, spread, value
+from benchmarks.paper.rate_coding import accuracy_per_step
+from benchmarks.report.rows import Row, by_work, select, spread, value
+from benchmarks.report.verdicts import Finding, Published, close, higher_gain
+from benchmarks.training.lab import Lab, T
 
 TITLE = "Fig. 5: the impact of alpha"
 DESCRIPTION = "accuracy of the conversion for alpha in 2, 4, 8, 16, 32, inf over T (Fig. 5)"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks import distributed
-from benchmarks.training import autocast, batches, seeded
+from benchmarks.training import distributed
+from benchmarks.training.loop import autocast, batches, seeded
 from fastlif.modules import neurons
 
 
@@ -150,7 +150,7 @@ def accuracy_per_step(
 ) -> list[float]:
     """The accuracy after t = 1, ..., ``model.timesteps`` steps, from one pass: t steps are the first t of more.
 
-    The last is what :func:`benchmarks.training.evaluate` gives. The arguments are as there.
+    The last is what :func:`benchmarks.training.loop.evaluate` gives. The arguments are as there.
     """
     return _accuracies(model, images, labels, model.timesteps, batch_size, dtype, seed)
 

@@ -8,12 +8,12 @@ ours has at T = 10, and what each method converges to (ours at T = 10, the ReLU 
 from torch import Tensor
 
 import fastlif
-from benchmarks import datasets
-from benchmarks.experiments import Finding, Published
-from benchmarks.lab import Lab, Spec, T, Work
-from benchmarks.operations import dense_operations, synaptic_operations
-from benchmarks.rate_coding import accuracy_over_time, accuracy_per_step, rate_coded
-from benchmarks.results import Row, Spread, by_work, select, spread, value
+from benchmarks.paper.operations import dense_operations, synaptic_operations
+from benchmarks.paper.rate_coding import accuracy_over_time, accuracy_per_step, rate_coded
+from benchmarks.report.rows import Row, Spread, by_work, select, spread, value
+from benchmarks.report.verdicts import Finding, Published
+from benchmarks.training import datasets
+from benchmarks.training.lab import Lab, Spec, T, Work
 
 TITLE = "Table 2: inference against rate-coded ANN-to-SNN conversion"
 DESCRIPTION = "steps, latency and operations to an accuracy: ours against rate coding (Table 2)"

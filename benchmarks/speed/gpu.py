@@ -10,10 +10,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import datasets, experiments, machine, options, report, results
+from benchmarks import experiments, machine, options
+from benchmarks.report import page as report
+from benchmarks.report import rows as results
+from benchmarks.training import datasets
 
 DESCRIPTION = "on a GPU: the tests, the neurons, training and whole networks, and Fig. 3, within nine minutes"
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TESTS = ("kernels", "fusion", "packing", "operators", "functional")
 STOPPING = 10  # seconds that a command has to save what it has, once its time is over
 

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import fastlif
-from benchmarks import datasets, networks
-from benchmarks import measure as measuring
-from benchmarks.experiments import Finding
-from benchmarks.lab import Lab, T
-from benchmarks.results import Row, select, spread, value
-from benchmarks.training import autocast
+from benchmarks.report.rows import Row, select, spread, value
+from benchmarks.report.verdicts import Finding
+from benchmarks.speed import measure as measuring
+from benchmarks.training import datasets, networks
+from benchmarks.training.lab import Lab, T
+from benchmarks.training.loop import autocast
 
 TITLE = "A training step: where its time and memory go, and what fusing and packing save"
 DESCRIPTION = "time and memory of a training step by operation; batch normalisation fused, spikes packed, on and off"

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks import datasets, distributed, machine, networks, results, training
-from benchmarks.results import Row, Spread, spread
-from benchmarks.training import Epoch, Recipe
+from benchmarks import machine
+from benchmarks.report import rows as results
+from benchmarks.report.rows import Row, Spread, spread
+from benchmarks.training import datasets, distributed, loop, networks
+from benchmarks.training.loop import Epoch, Recipe
 
 T = 10  # the steps that the paper converts to, and trains the baseline with
 
@@ -344,7 +346,7 @@ class Lab:
             title = f"{spec.work.dataset} {spec.work.network}, {title}"
             self.warm_up(model, spec)
             key = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
-            epochs = training.train(
+            epochs = loop.train(
                 model,
                 data.train_images[: spec.train_images],
                 data.train_labels[: spec.train_images],
@@ -362,8 +364,8 @@ class Lab:
     def warm_up(self, model: nn.Module, spec: Spec) -> None:
         """Train a copy on a few batches, so that neither compilation nor the first allocations are timed."""
         data, recipe = self.data(spec.work.dataset), dataclasses.replace(spec.recipe, epochs=1)
-        count = training.WARM_UP_BATCHES * recipe.batch_size
-        training.train(copy.deepcopy(model), data.train_images[:count], data.train_labels[:count], recipe)
+        count = loop.WARM_UP_BATCHES * recipe.batch_size
+        loop.train(copy.deepcopy(model), data.train_images[:count], data.train_labels[:count], recipe)
 
     def _after_epoch(self, model: nn.Module, spec: Spec) -> dict[str, float]:
         multi = fastlif.MultiStep(model, timesteps=T) if spec.neuron == "noisy" else model
@@ -400,12 +402,12 @@ class Lab:
     def accuracy_on(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int | None = None) -> float:
         """Accuracy in % on ``images`` ``[N, C, H, W]`` uint8, with one seed of the noise."""
         seed, dtype = self.options.seed if seed is None else seed, self.options.dtype
-        return 100 * training.evaluate(model, images, labels, dtype=dtype, seed=seed)
+        return 100 * loop.evaluate(model, images, labels, dtype=dtype, seed=seed)
 
     def seconds_per_image(self, model: nn.Module, work: Work) -> Spread:
         """Seconds per image of a forward pass over a batch of test images, over several passes."""
         batch = datasets.to_float(self.data(work.dataset).test_images[: self.spec(work).recipe.batch_size])
-        return training.time_per_image(model, batch, dtype=self.options.dtype)
+        return loop.time_per_image(model, batch, dtype=self.options.dtype)
 
     # Results
 

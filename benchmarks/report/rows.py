@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.files import write_whole
 
-FOLDER = Path(__file__).parent / "results"  # what is committed
+FOLDER = Path(__file__).parents[1] / "results"  # what is committed
 
 
 class ResultsError(RuntimeError):

@@ -14,8 +14,8 @@ from unittest import mock
 
 import torch
 
-from benchmarks import static
-from benchmarks.static import DEFAULT_CASES, DTYPES, SIZES, Case
+from benchmarks.speed import static
+from benchmarks.speed.static import DEFAULT_CASES, DTYPES, SIZES, Case
 
 DESCRIPTION = "instructions that every kernel executes and sectors that it moves, emulated without a GPU"
 COLUMNS = (

@@ -3,9 +3,9 @@
 import torch
 
 import fastlif
-from benchmarks.experiments import Finding, Published
-from benchmarks.lab import Lab
-from benchmarks.results import Row, select
+from benchmarks.report.rows import Row, select
+from benchmarks.report.verdicts import Finding, Published
+from benchmarks.training.lab import Lab
 
 TITLE = "Fig. 7 (a), (b): the membrane of a neuron over time"
 DESCRIPTION = "one neuron's membrane and spikes over time, without input and with it (Fig. 7)"

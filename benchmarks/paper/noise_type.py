@@ -1,9 +1,9 @@
 """Fig. 6: training with Gaussian noise, with uniform noise, and with none."""
 
 import fastlif
-from benchmarks.experiments import Finding, Published, close, higher, higher_gain
-from benchmarks.lab import Lab, T
-from benchmarks.results import Row, by_work, select, value
+from benchmarks.report.rows import Row, by_work, select, value
+from benchmarks.report.verdicts import Finding, Published, close, higher, higher_gain
+from benchmarks.training.lab import Lab, T
 
 TITLE = "Fig. 6: the impact of the noise's distribution"
 DESCRIPTION = "Gaussian and uniform training noise, and none, at T = 1 and 10 (Fig. 6)"

@@ -5,10 +5,10 @@ import dataclasses
 import math
 
 import fastlif
-from benchmarks import datasets, training
-from benchmarks.experiments import Finding, close, higher
-from benchmarks.lab import Lab, Spec, T, Work
-from benchmarks.results import Row, by_work, select, value
+from benchmarks.report.rows import Row, by_work, select, value
+from benchmarks.report.verdicts import Finding, close, higher
+from benchmarks.training import datasets, loop
+from benchmarks.training.lab import Lab, Spec, T, Work
 from fastlif.modules import neurons
 from fastlif.types import SURROGATE_WIDTHS
 
@@ -69,7 +69,7 @@ def _fine_tuned(lab: Lab, work: Work, spec: Spec, single) -> None:
         for neuron in neurons(model):
             neuron.detach_reset = variant.endswith("detach_reset")
         lab.warm_up(model, spec)
-        (epoch,) = training.train(model, data.train_images[:count], data.train_labels[:count], recipe)
+        (epoch,) = loop.train(model, data.train_images[:count], data.train_labels[:count], recipe)
         setting = {"part": "fine-tuning", "variant": variant, "images": len(data.train_images[:count])}
         lab.record("ablation", spec, setting, "time of the epoch", "s", epoch.seconds)
         multi = fastlif.MultiStep(model, timesteps=T) if variant == "in a single step" else model

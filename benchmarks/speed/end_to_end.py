@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks import datasets, networks, options, peers
-from benchmarks import measure as measuring
-from benchmarks.experiments import Finding
-from benchmarks.lab import Lab
-from benchmarks.results import Row, by_work, select, spread, value
-from benchmarks.training import autocast
+from benchmarks import options
+from benchmarks.report.rows import Row, by_work, select, spread, value
+from benchmarks.report.verdicts import Finding
+from benchmarks.speed import measure as measuring
+from benchmarks.speed import peers
+from benchmarks.training import datasets, networks
+from benchmarks.training.lab import Lab
+from benchmarks.training.loop import autocast
 
 TITLE = "Whole networks: training and inference beside ReLU and SpikingJelly's layers"
 DESCRIPTION = "images a second and peak memory of the paper's network, VGG-16 and ResNet-18, beside ReLU's"

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks import experiments, results
-from benchmarks.experiments import Finding
+from benchmarks import experiments
 from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder
-from benchmarks.results import ResultsError, Row
+from benchmarks.report import rows as results
+from benchmarks.report.rows import ResultsError, Row
+from benchmarks.report.verdicts import Finding
 
 DESCRIPTION = "draw the figures and write the page of all results, in Markdown and HTML, and the README's table"
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- results: made by python -m benchmarks report -->"
 END = "<!-- end of results -->"
 DPI = 110
