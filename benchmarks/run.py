@@ -9,8 +9,9 @@ import torch
 from benchmarks import experiments, machine, options
 from benchmarks.report import rows as results
 from benchmarks.training import checkpoint, datasets, distributed
-from benchmarks.training.lab import FORMS, PRESETS, WORKLOADS, Lab, Options
+from benchmarks.training.lab import Lab
 from benchmarks.training.loop import DTYPES
+from benchmarks.training.presets import FORMS, PRESETS, WORKLOADS, Options
 from fastlif.backends import BACKENDS
 
 DESCRIPTION = "run experiments: run NAME... or run all; --help lists the options"

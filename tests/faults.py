@@ -805,6 +805,9 @@ END_TO_END = [
      "_record(lab, task, way, direction, (neurons, T), times, relu_memory)", _OWN),
     ("batches a second for images a second", "spread(len(task.images) / time for time in times)",
      "spread(1 / time for time in times)", _OWN),
+]
+
+CONTENDERS = [
     ("training is timed in evaluation mode", "model.train(direction == TRAINING)", "model.eval()",
      "test_measure.py::test_a_network_is_timed_in_the_mode_it_is_used_in"),
 ]
@@ -967,6 +970,7 @@ BY_FILE = {
     "fastlif/timesteps.py": TIMESTEPS,
     "fastlif/types.py": TYPES,
     "fastlif/validation.py": VALIDATION,
+    "benchmarks/speed/contenders.py": CONTENDERS,
     "benchmarks/speed/end_to_end.py": END_TO_END,
     "benchmarks/speed/kernels.py": KERNELS,
     "benchmarks/training/lab.py": LAB,

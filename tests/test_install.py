@@ -179,7 +179,7 @@ WITHOUT_TORCHVISION = """
 from torch import nn
 import torch
 import fastlif
-from benchmarks.training import datasets, lab, networks
+from benchmarks.training import datasets, lab, networks, presets
 assert len(datasets.load("digits").train_images) == 1437
 assert networks.build("small", (1, 8, 8), 10, activation=fastlif.NoisyLIF)
 for name in ("vgg16", "resnet18"):
@@ -187,8 +187,8 @@ for name in ("vgg16", "resnet18"):
         networks.build(name, (3, 32, 32), 10, activation=fastlif.NoisyLIF)
     except ImportError as error:
         print(error)
-bench = lab.Lab(lab.Options(datasets=("cifar-10", "digits"), synthetic=True), torch.device("cpu"))
-assert [work.dataset for work in bench.workloads() + bench.timed_only()] == ["digits"]
+bench = lab.Lab(presets.Options(datasets=("cifar-10", "digits"), synthetic=True), torch.device("cpu"))
+assert [work.dataset for work in bench.data.workloads() + bench.data.timed_only()] == ["digits"]
 """
 
 

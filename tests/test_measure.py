@@ -12,10 +12,12 @@ import fastlif
 from benchmarks import machine
 from benchmarks.paper import accuracy, alpha, training_speed
 from benchmarks.report.rows import Spread, select
-from benchmarks.speed import end_to_end, kernels, measure, peers, static, training_step
-from benchmarks.speed.end_to_end import CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
+from benchmarks.speed.contenders import CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import lab, loop, networks
-from benchmarks.training.lab import Data, Lab, Options, Work
+from benchmarks.training.data import Data, Work
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import Options
 from fastlif.functional import lif
 from fastlif.modules import neurons
 
@@ -39,7 +41,7 @@ def a_lab():
     """With one image of 0 to train on, and seven of 255 to test on; the labels count from 0."""
     own = Lab(Options(datasets=("digits",), backend="reference", epochs=1, width=0.0625, seed=1), CPU)
     images = torch.zeros(1, 1, 8, 8, dtype=torch.uint8), torch.full((7, 1, 8, 8), 255, dtype=torch.uint8)
-    own._data["digits"] = Data(images[0], torch.arange(1), images[1], torch.arange(7), (1, 8, 8), 10)
+    own.data._loaded["digits"] = Data(images[0], torch.arange(1), images[1], torch.arange(7), (1, 8, 8), 10)
     return own
 
 
@@ -175,8 +177,8 @@ def test_what_is_wrong_in_16_bits_alone_is_left_out_there(monkeypatch, capsys, a
 def test_spikingjelly_is_checked_as_a_neuron_and_as_a_network(neuron, network, message, monkeypatch, capsys, a_lab):
     monkeypatch.setattr(peers, "version", lambda name: "1")
     monkeypatch.setitem(peers.PEERS, PEER, lambda device: neuron)
-    monkeypatch.setattr(end_to_end, "_disagreement", lambda lab, task: network)
-    assert end_to_end._no_peer(a_lab, task()) == bool(message)
+    monkeypatch.setattr(contenders, "_disagreement", lambda lab, task: network)
+    assert contenders.no_peer(a_lab, task()) == bool(message)
     assert (message or "") in capsys.readouterr().out
 
 
@@ -185,9 +187,9 @@ def test_a_network_may_differ_by_five_spikes_in_a_hundred(different, expected, m
     ours = [torch.zeros(150), torch.ones(100)]
     theirs = [ours[0].clone(), ours[1].clone()]
     theirs[0][: different - 1], theirs[1][0] = 1, 0
-    monkeypatch.setattr(end_to_end, "_build", lambda lab, task, neurons, T: neurons)
-    monkeypatch.setattr(end_to_end, "_spikes", lambda model, images: {LIF: ours, PEER: theirs}[model])
-    assert end_to_end._disagreement(a_lab, task()) == expected
+    monkeypatch.setattr(contenders, "build", lambda lab, task, neurons, T: neurons)
+    monkeypatch.setattr(contenders, "_spikes", lambda model, images: {LIF: ours, PEER: theirs}[model])
+    assert contenders._disagreement(a_lab, task()) == expected
 
 
 # The neurons by themselves
@@ -266,7 +268,7 @@ def task(count=8):
     def build(activation):
         return networks.build("small", (1, 8, 8), 10, activation=activation, width=0.0625)
 
-    return end_to_end.Task("small", "synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
+    return contenders.Task("small", "synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
 
 
 WAY = Way("float32", "contiguous", "eager")
@@ -275,7 +277,7 @@ WAY = Way("float32", "contiguous", "eager")
 def test_each_network_s_time_is_its_own(clock, monkeypatch, a_lab):
     seconds = {RELU: 1, SINGLE: 2, LIF: 5}
     monkeypatch.setattr(end_to_end, "BATCHES_A_TURN", {"cpu": 2})
-    monkeypatch.setattr(end_to_end, "_prepare", lambda lab, task, way, direction, neurons, T:
+    monkeypatch.setattr(end_to_end, "prepare", lambda lab, task, way, direction, neurons, T:
                         (functools.partial(clock, seconds[neurons]), 7_000_000 * T))  # fmt: skip
     end_to_end._compare(a_lab, task(), WAY, "training", [(SINGLE, 1), (LIF, 10)], end=1e9)
 
@@ -296,18 +298,18 @@ def test_a_network_is_timed_in_the_mode_it_is_used_in(direction, monkeypatch, a_
 
     seen, spy = [], Spy(64, 10)
     before = spy.weight.detach().clone()
-    monkeypatch.setattr(end_to_end, "_build", lambda *arguments: spy)
+    monkeypatch.setattr(contenders, "build", lambda *arguments: spy)
     monkeypatch.setattr(measure, "peak_memory", lambda call, device: 0)
-    call, _ = end_to_end._prepare(a_lab, task(), Way("bfloat16", "contiguous", "eager"), direction, SINGLE, 1)
+    call, _ = contenders.prepare(a_lab, task(), Way("bfloat16", "contiguous", "eager"), direction, SINGLE, 1)
     call()
     trains = direction == "training"
-    assert seen == [(trains, trains, True)] * (end_to_end.WARM_UP + 1)
+    assert seen == [(trains, trains, True)] * (contenders.WARM_UP + 1)
     assert torch.equal(before, spy.weight) != trains and spy.weight.grad is None
 
 
 def test_networks_are_what_they_are_called(a_lab):
     def kinds(neurons, T):
-        model = end_to_end._build(a_lab, task(), neurons, T)
+        model = contenders.build(a_lab, task(), neurons, T)
         names = {type(module).__name__ for module in model.modules()} & {"ReLU", "LIF", "NoisyLIF", "FusedSequential"}
         return names, getattr(model, "timesteps", None)
 

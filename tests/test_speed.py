@@ -8,10 +8,11 @@ import torch
 
 from benchmarks.__main__ import main
 from benchmarks.report import rows as results
-from benchmarks.speed import end_to_end, gpu, host, kernels, measure, peers, training_step
-from benchmarks.speed.end_to_end import CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed import contenders, end_to_end, gpu, host, kernels, measure, peers, training_step
+from benchmarks.speed.contenders import CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import networks
-from benchmarks.training.lab import Lab, Options
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import Options
 from fastlif import LIF as LIFNeuron
 from fastlif.functional import lif
 
@@ -170,7 +171,7 @@ def test_bytes_that_must_be_moved():
 
 
 def test_what_the_time_is_not_enough_for_is_said(monkeypatch, capsys):
-    monkeypatch.setattr(kernels, "IN_ALL", {"quick": 0})
+    monkeypatch.setattr(kernels, "TIME_LIMIT", {"quick": 0})
     monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
     monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
     lab = Lab(Options(), CPU)
@@ -289,7 +290,7 @@ def tiny_form(monkeypatch):
     """One tiny network, run in the quickest way and in one that this device has not, or has not always."""
     ways = Way("float32", "channels_last", "eager"), Way("float32", "contiguous", GRAPH)
     monkeypatch.setattr(end_to_end, "WAYS", {"quick": ways})
-    monkeypatch.setattr(end_to_end, "BATCH", {"quick": {"small": 4, "resnet18": 4}})
+    monkeypatch.setattr(contenders, "BATCH", {"quick": {"small": 4, "resnet18": 4}})
     monkeypatch.setattr(end_to_end, "EACH", {"quick": 0})
     monkeypatch.setattr(measure, "TURNS", (2, 2))
     monkeypatch.setattr(networks, "NETWORKS", ("small",))
@@ -322,14 +323,14 @@ def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
 
 
 def test_what_fails_is_said_in_a_line(tiny_form, tmp_path, capsys, monkeypatch):
-    prepare = end_to_end._prepare
+    prepare = end_to_end.prepare
 
     def failing(lab, task, way, direction, neurons, T):
         if neurons == CONVERTED:
             raise RuntimeError("out of this and that\nand a long trace")
         return prepare(lab, task, way, direction, neurons, T)
 
-    monkeypatch.setattr(end_to_end, "_prepare", failing)
+    monkeypatch.setattr(end_to_end, "prepare", failing)
     rows = run_end_to_end(tmp_path)
     captured = capsys.readouterr()
     assert "converted, T = 5, is left out: RuntimeError: out of this and that\n" in captured.out
@@ -349,11 +350,11 @@ def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, tin
     if network != "small":
         pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
     lab = Lab(Options(backend="reference", width=0.0625), CPU)
-    task = end_to_end._task(lab, network)
-    assert end_to_end._disagreement(lab, task) is None
-    spikes = end_to_end._spikes
-    monkeypatch.setattr(end_to_end, "_spikes", lambda model, images: spikes(_another_decay(model), images))
-    assert "spikes differ" in end_to_end._disagreement(lab, task)
+    task = contenders.make_task(lab, network)
+    assert contenders._disagreement(lab, task) is None
+    spikes = contenders._spikes
+    monkeypatch.setattr(contenders, "_spikes", lambda model, images: spikes(_another_decay(model), images))
+    assert "spikes differ" in contenders._disagreement(lab, task)
 
 
 def _another_decay(model):
@@ -366,9 +367,9 @@ def _another_decay(model):
 @pytest.mark.peers("spikingjelly")
 def test_a_network_of_spikingjelly_s_layers_forgets(tiny_form):
     lab = Lab(Options(width=0.0625), CPU)
-    task = end_to_end._task(lab, "small")
+    task = contenders.make_task(lab, "small")
     for T in (1, 4):
-        model = end_to_end._build(lab, task, PEER, T)
+        model = contenders.build(lab, task, PEER, T)
         first, second = model(task.images), model(task.images)
         assert first.shape == (4, 10) and torch.equal(first, second)
 
@@ -379,10 +380,10 @@ def test_a_network_of_spikingjelly_s_layers_forgets(tiny_form):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_network_as_a_cuda_graph(tiny_form, direction, neurons, T, dtype, monkeypatch):
     lab = Lab(Options(width=0.0625), torch.device("cuda"))
-    task, built, build = end_to_end._task(lab, "small"), [], end_to_end._build
-    monkeypatch.setattr(end_to_end, "_build", lambda *arguments: built.append(build(*arguments)) or built[-1])
+    task, built, build = contenders.make_task(lab, "small"), [], contenders.build
+    monkeypatch.setattr(contenders, "build", lambda *arguments: built.append(build(*arguments)) or built[-1])
     way = Way(dtype, "channels_last", GRAPH)
-    replay, memory = end_to_end._prepare(lab, task, way, direction, neurons, T)
+    replay, memory = contenders.prepare(lab, task, way, direction, neurons, T)
     (model,) = built
     before = [parameter.clone() for parameter in model.parameters()]
     replay()

@@ -8,16 +8,18 @@ import pytest
 import torch
 
 import fastlif
-from benchmarks import experiments
+from benchmarks import experiments, machine
 from benchmarks.__main__ import main
 from benchmarks.paper import accuracy, alpha, dynamics, inference, noise_type, training_speed, training_time
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
 from benchmarks.report import verdicts
 from benchmarks.report.rows import Row
-from benchmarks.training import lab
+from benchmarks.training import distributed, lab, presets
+from benchmarks.training.data import Work
 from benchmarks.training.datasets import DatasetNotFound
-from benchmarks.training.lab import Lab, Options, Work
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import Options
 
 TINY = "--quick --dataset digits --backend reference --epochs 1 --limit 60 --width 0.0625 --device cpu".split()
 
@@ -31,8 +33,8 @@ def made(tmp_path_factory):
     """Every experiment, run once in a folder."""
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
-        form = dataclasses.replace(lab.FORMS["quick"], rate_steps=(1, 10, 25), noise_seeds=2)
-        patch.setitem(lab.FORMS, "quick", form)
+        form = dataclasses.replace(presets.FORMS["quick"], rate_steps=(1, 10, 25), noise_seeds=2)
+        patch.setitem(presets.FORMS, "quick", form)
         assert run("all", *TINY, "--out", folder) == 0
     return folder
 
@@ -111,7 +113,7 @@ def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, mon
     monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
     monkeypatch.setattr(lab.loop, "TIMED_BATCHES", 1)
     monkeypatch.setattr(lab.loop, "WARM_UP_BATCHES", 1)
-    monkeypatch.setitem(lab.WORKLOADS, "cifar-10", {"resnet18": 800})
+    monkeypatch.setitem(presets.WORKLOADS, "cifar-10", {"resnet18": 800})
 
     def small(name, *shape, width, **options):  # in ResNet-18's place: it would take a minute
         return lab.networks.small_network(*shape, width=0.0625, **options)
@@ -304,7 +306,7 @@ def test_a_folder_that_is_a_file_is_named(tmp_path, capsys):
 
 
 def test_results_of_something_else_are_not_overwritten(tmp_path, capsys):
-    path = results.path_for(lab.machine.describe(torch.device("cpu")), tmp_path)
+    path = results.path_for(machine.describe(torch.device("cpu")), tmp_path)
     path.write_text("my,own,table\n1,2,3\n")
     assert run("dynamics", *TINY, "--out", tmp_path) == 2
     assert "is not a file of results" in capsys.readouterr().err
@@ -360,7 +362,7 @@ def test_what_can_be_measured_is(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(("ranks", "options"), [(4, []), (3, ["--batch-size", "50"]), (2, ["--batch-size", "2"])])
 def test_batches_that_the_processes_cannot_share_are_refused(tmp_path, capsys, monkeypatch, ranks, options):
-    monkeypatch.setattr(lab.distributed, "world_size", lambda: ranks)
+    monkeypatch.setattr(distributed, "world_size", lambda: ranks)
     assert run("alpha", "--quick", "--dataset", "digits", *options, "--out", tmp_path) == 2
     assert f"over {ranks} processes" in capsys.readouterr().err
 

@@ -8,7 +8,9 @@ import fastlif
 from benchmarks.report.rows import Row, by_work, select, value
 from benchmarks.report.verdicts import Finding, close, higher
 from benchmarks.training import datasets, loop
-from benchmarks.training.lab import Lab, Spec, T, Work
+from benchmarks.training.data import Work
+from benchmarks.training.lab import Lab, Spec
+from benchmarks.training.presets import T
 from fastlif.modules import neurons
 from fastlif.types import SURROGATE_WIDTHS
 
@@ -21,7 +23,7 @@ RESIDUAL_STEPS = (1, 4, T)
 
 
 def measure(lab: Lab) -> None:
-    for work in lab.workloads(large=False):
+    for work in lab.data.workloads(large=False):
         spec = lab.spec(work, epochs=lab.form.ablation_epochs)
         single = lab.train(spec, "single step, for the ablation").model
         _statistics(lab, work, spec, single)
@@ -34,7 +36,7 @@ def _statistics(lab: Lab, work: Work, spec: Spec, single) -> None:
     for name in ("layer", "sample", "calibrated"):
         multi = fastlif.MultiStep(single, timesteps=T, statistics="sample" if name == "sample" else "layer")
         if name == "calibrated":
-            images = lab.data(work.dataset).train_images[:CALIBRATION_IMAGES]
+            images = lab.data[work.dataset].train_images[:CALIBRATION_IMAGES]
             multi.calibrate(datasets.to_float(images).split(100))
         _record(lab, spec, "statistics", name, T, multi)
 
@@ -60,7 +62,7 @@ def _trained_otherwise(lab: Lab, spec: Spec) -> None:
 
 def _fine_tuned(lab: Lab, work: Work, spec: Spec, single) -> None:
     """One more epoch: over T steps, with the gradient through the reset and without it; or in a single step."""
-    data, count = lab.data(work.dataset), lab.form.curve_images
+    data, count = lab.data[work.dataset], lab.form.curve_images
     recipe = dataclasses.replace(spec.recipe, epochs=1, seed=spec.recipe.seed + 1)
     _record(lab, spec, "fine-tuning", "none", T, fastlif.MultiStep(single, timesteps=T))
     for variant in ("in a single step", "over T steps", "over T steps, detach_reset"):

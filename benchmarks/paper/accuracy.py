@@ -16,7 +16,7 @@ STEPS = (1, 5, 10)
 
 
 def measure(lab: Lab) -> None:
-    for work in lab.workloads():
+    for work in lab.data.workloads():
         spec = lab.spec(work)
         single = lab.train(spec, "single step").model
         models = {"single step": single} | {T: fastlif.MultiStep(single, timesteps=T) for T in STEPS}

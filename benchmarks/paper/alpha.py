@@ -6,7 +6,8 @@ import fastlif
 from benchmarks.paper.rate_coding import accuracy_per_step
 from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, Published, close, higher_gain
-from benchmarks.training.lab import Lab, T
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import T
 
 TITLE = "Fig. 5: the impact of alpha"
 DESCRIPTION = "accuracy of the conversion for alpha in 2, 4, 8, 16, 32, inf over T (Fig. 5)"
@@ -15,8 +16,8 @@ ALPHAS = (2.0, 4.0, 8.0, 16.0, 32.0, math.inf)
 
 
 def measure(lab: Lab) -> None:
-    for work in lab.workloads():
-        spec, data = lab.spec(work), lab.data(work.dataset)
+    for work in lab.data.workloads():
+        spec, data = lab.spec(work), lab.data[work.dataset]
         single = lab.train(spec, "single step").model
         accuracy = lab.accuracy(single, work)
         lab.record("alpha", spec, {"alpha": "none", "T": "single step"}, "accuracy", "%", accuracy, "noise seeds")

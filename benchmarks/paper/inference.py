@@ -13,7 +13,9 @@ from benchmarks.paper.rate_coding import accuracy_over_time, accuracy_per_step, 
 from benchmarks.report.rows import Row, Spread, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, Published
 from benchmarks.training import datasets
-from benchmarks.training.lab import Lab, Spec, T, Work
+from benchmarks.training.data import Work
+from benchmarks.training.lab import Lab, Spec
+from benchmarks.training.presets import T
 
 TITLE = "Table 2: inference against rate-coded ANN-to-SNN conversion"
 DESCRIPTION = "steps, latency and operations to an accuracy: ours against rate coding (Table 2)"
@@ -36,7 +38,7 @@ CHUNK = 10  # steps of the rate-coded network at once
 
 
 def measure(lab: Lab) -> None:
-    for work in lab.workloads(large=False):
+    for work in lab.data.workloads(large=False):
         limit = _ours(lab, work)
         _rate_coded(lab, work, same=limit)
 
@@ -45,7 +47,7 @@ def _ours(lab: Lab, work: Work) -> float:
     """Our conversion over T steps; returns its accuracy in % at the last."""
     spec = lab.spec(work)
     multi = fastlif.MultiStep(lab.train(spec, "single step").model, timesteps=T)
-    images = lab.data(work.dataset).few_tests(lab.form.rate_images)
+    images = lab.data[work.dataset].few_tests(lab.form.rate_images)
     runs = [accuracy_per_step(multi, *images, dtype=lab.options.dtype, seed=seed) for seed in lab.noise_seeds]
     accuracies = {step: spread(100 * a for a in run) for step, run in enumerate(zip(*runs, strict=True), start=1)}
     for step, accuracy in accuracies.items():
@@ -64,7 +66,7 @@ def _ours(lab: Lab, work: Work) -> float:
 
 def _rate_coded(lab: Lab, work: Work, same: float) -> None:
     """The ReLU network and its conversions, to its own accuracy and to ``same``, ours in %, less the margin."""
-    spec, data = lab.spec(work, neuron="relu"), lab.data(work.dataset)
+    spec, data = lab.spec(work, neuron="relu"), lab.data[work.dataset]
     relu = lab.train(spec, "ReLU").model
     images = data.few_tests(lab.form.rate_images)
     own = lab.accuracy_on(relu, *images)
@@ -105,7 +107,7 @@ def _operations(coded: fastlif.MultiStep, images: Tensor, steps: int) -> float:
 
 def _counted(lab: Lab, work: Work) -> Tensor:
     """The images that operations are counted on."""
-    return datasets.to_float(lab.data(work.dataset).test_images[:COUNTED_IMAGES])
+    return datasets.to_float(lab.data[work.dataset].test_images[:COUNTED_IMAGES])
 
 
 def _record_costs(lab: Lab, spec: Spec, method: str, accuracies: dict[int, float], goals, cost) -> None:
@@ -123,7 +125,7 @@ def _record_costs(lab: Lab, spec: Spec, method: str, accuracies: dict[int, float
 
 
 def _record(lab: Lab, spec: Spec, *values) -> None:
-    images = len(lab.data(spec.work.dataset).few_tests(lab.form.rate_images)[0])
+    images = len(lab.data[spec.work.dataset].few_tests(lab.form.rate_images)[0])
     lab.record("inference", spec, *values, test_images=images)
 
 

@@ -3,7 +3,8 @@
 import fastlif
 from benchmarks.report.rows import Row, by_work, select, value
 from benchmarks.report.verdicts import Finding, Published, close, higher, higher_gain
-from benchmarks.training.lab import Lab, T
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import T
 
 TITLE = "Fig. 6: the impact of the noise's distribution"
 DESCRIPTION = "Gaussian and uniform training noise, and none, at T = 1 and 10 (Fig. 6)"
@@ -13,7 +14,7 @@ STEPS = ("single step", 1, T)
 
 
 def measure(lab: Lab) -> None:
-    for work in lab.workloads():
+    for work in lab.data.workloads():
         for kind in KINDS:
             spec = lab.spec(work, noise=fastlif.Noise(kind))
             single = lab.train(spec, "single step" if kind == "gaussian" else f"single step, noise {kind}").model

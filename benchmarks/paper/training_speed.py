@@ -9,8 +9,10 @@ import dataclasses
 import fastlif
 from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, Published
-from benchmarks.training.lab import Lab, Spec, T, Trained, Work
+from benchmarks.training.data import Work
+from benchmarks.training.lab import Lab, Spec, Trained
 from benchmarks.training.loop import train
+from benchmarks.training.presets import T
 
 TITLE = "Fig. 3: training speed, single step against direct training at T = 10"
 DESCRIPTION = "accuracy against wall-clock, single step and direct T = 10; throughput (Fig. 3)"
@@ -21,9 +23,9 @@ TIMED_EPOCHS = 3
 
 
 def measure(lab: Lab) -> None:
-    for work in lab.workloads():
+    for work in lab.data.workloads():
         for way, (spec, trained) in curves(lab, work).items():
-            seconds, images = 0.0, len(lab.data(work.dataset).train_images[: spec.train_images])
+            seconds, images = 0.0, len(lab.data[work.dataset].train_images[: spec.train_images])
             times = [epoch.seconds for epoch in trained.epochs]
             for number, epoch in enumerate(trained.epochs, start=1):
                 seconds += epoch.seconds
@@ -33,7 +35,7 @@ def measure(lab: Lab) -> None:
             lab.record("training-speed", spec, {"way": way}, "time of an epoch", "s", spread(times), "epochs")
             speed = spread(images / time for time in times)
             lab.record("training-speed", spec, {"way": way}, "training throughput", "images/s", speed, "epochs")
-    for work in lab.timed_only():
+    for work in lab.data.timed_only():
         throughput(lab, work)
 
 
@@ -55,7 +57,7 @@ def ways(lab: Lab) -> dict[str, dict[str, str]]:
 
 def throughput(lab: Lab, work: Work) -> None:
     """Images a second, in training and over T steps: the accuracy is not looked at."""
-    data = lab.data(work.dataset)
+    data = lab.data[work.dataset]
     for way, changes in ways(lab).items():
         spec = lab.spec(work, **changes)
         model = lab.build(spec)

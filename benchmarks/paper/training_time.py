@@ -16,7 +16,7 @@ SAVED = 0.65  # of the time: the least that the paper reports
 
 
 def measure(lab: Lab) -> None:
-    for work in lab.workloads():
+    for work in lab.data.workloads():
         goal = lab.form.goals[work.dataset, work.network]
         for way, (spec, trained) in curves(lab, work).items():
             setting = {"way": way, "goal": f"{goal:g} %"}

@@ -14,8 +14,8 @@ from unittest import mock
 
 import torch
 
-from benchmarks.speed import static
-from benchmarks.speed.static import DEFAULT_CASES, DTYPES, SIZES, Case
+from benchmarks.speed.cases import DEFAULT_CASES, DTYPES, SIZES, Case, launch
+from benchmarks.speed.table import add_table_arguments, make_table
 
 DESCRIPTION = "instructions that every kernel executes and sectors that it moves, emulated without a GPU"
 COLUMNS = (
@@ -43,12 +43,12 @@ CASES = [
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``python -m benchmarks executed``."""
-    static.add_table_arguments(parser, ("sm_80", "sm_90", "sm_100"))
+    add_table_arguments(parser, ("sm_80", "sm_90", "sm_100"))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints and writes the table; returns 1 if a checker finds anything."""
-    return static.make_table("executed", CASES, _measured, arguments)
+    return make_table("executed", CASES, _measured, arguments)
 
 
 def _measured(cases: Iterable[Case], arguments: argparse.Namespace):
@@ -70,7 +70,7 @@ def _row(case: Case, dtype: torch.dtype) -> dict[str, str]:
     before = len(driver.statistics)
     # Zeros in new memory too: blocks that do not run would have written what others read.
     with driver.only(first_blocks), mock.patch.object(torch.Tensor, "new_empty", torch.Tensor.new_zeros):
-        static.launch(case, dtype, torch.zeros, "cpu")
+        launch(case, dtype, torch.zeros, "cpu")
     launches = driver.statistics[before:]
 
     def total(name):

@@ -30,7 +30,7 @@ SIZES = {"quick": (100_000, 1_000_000, 10_000_000), "full": (10**8, 10**4, 10**7
 STEPS_SIZE = {"quick": 10**6, "full": 10**7}
 STEPS = {"quick": (10, 1, 4, 8, 16, 32), "full": (10, 1, 4, 8, 16, 32)}
 BUDGET = {"quick": 0.3, "full": 0.05}  # seconds that a call is repeated for
-IN_ALL = {"quick": math.inf, "full": 100}  # seconds, after which what is left is left out
+TIME_LIMIT = {"quick": math.inf, "full": 100}  # skip the rest after this many seconds
 LARGE = 10**8  # bytes that are moved: several times a GPU's L2 cache
 SAMPLES = 10  # that a time step is made of
 
@@ -42,7 +42,7 @@ def measure(lab: Lab) -> None:
     lab.say(f"copy bandwidth {copy.median / 1e9:.1f} GB/s")
     lifs = {OURS: lif_of(lab)} | checked_peers(lab)
     form = lab.options.form
-    sizes, (usual, *others), end = SIZES[form], STEPS[form], lab.seconds + IN_ALL[form]
+    sizes, (usual, *others), end = SIZES[form], STEPS[form], lab.seconds + TIME_LIMIT[form]
     cells = [(sizes[0], usual, dtype) for dtype in DTYPES]
     cells += [(STEPS_SIZE[form], T, dtype) for T in others for dtype in DTYPES]
     cells += [(size, usual, dtype) for size in sizes[1:] for dtype in DTYPES]
@@ -50,7 +50,7 @@ def measure(lab: Lab) -> None:
         if form == "quick" and dtype != "float32" and (size, T) != (STEPS_SIZE[form], usual):
             continue
         if lab.seconds > end:
-            lab.say(f"what follows {size:,} neuron-steps, T = {T}, {dtype} is left out: {IN_ALL[form]} s are over")
+            lab.say(f"what follows {size:,} neuron-steps, T = {T}, {dtype} is left out: {TIME_LIMIT[form]} s are over")
             return
         everyone = form == "full" or T == usual
         _compare(lab, copy, "lif", lifs if everyone else {OURS: lifs[OURS]}, T, size, dtype)

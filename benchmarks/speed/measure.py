@@ -19,8 +19,8 @@ def seconds(call: Callable[[], object], device: torch.device, *, budget: float =
     """Seconds that ``call`` takes, each call timed by itself: from 5 calls up to 100, for about ``budget`` seconds.
 
     It is called beforehand, at least twice: what it compiles or allocates at first is not timed. On a GPU the time is
-    the device's own, between two events, and its L2 cache is overwritten before each call. Of a call that ends before
-    the next part of it is launched, it is the host's.
+    the device's own, between two events, and its L2 cache is overwritten before each call. If the GPU outruns the
+    launching, this is launch time.
     """
     start = time.perf_counter()
     for calls in range(1, CALLS[1]):

@@ -168,7 +168,7 @@ def disagreement(
     surrogate: str | Surrogate = "atan",
     expected: Neuron | None = None,
 ) -> str | None:
-    """How spikes or gradients differ from the reference's on random input; None if they do not but by rounding.
+    """How spikes or gradients differ from the reference's on random input; None if only rounding differs.
 
     ``expected`` is the reference's neuron, by default LIF with that surrogate.
     """

@@ -17,8 +17,9 @@ from benchmarks.report.rows import Row, select, spread, value
 from benchmarks.report.verdicts import Finding
 from benchmarks.speed import measure as measuring
 from benchmarks.training import datasets, networks
-from benchmarks.training.lab import Lab, T
+from benchmarks.training.lab import Lab
 from benchmarks.training.loop import autocast
+from benchmarks.training.presets import T
 
 TITLE = "A training step: where its time and memory go, and what fusing and packing save"
 DESCRIPTION = "time and memory of a training step by operation; batch normalisation fused, spikes packed, on and off"
