@@ -8,7 +8,6 @@ from benchmarks import experiments
 
 COMMANDS = {
     "run": "benchmarks.run",
-    "plot": "benchmarks.plot",
     "report": "benchmarks.report.page",
     "static": "benchmarks.speed.static",
     "executed": "benchmarks.speed.executed",

@@ -1007,14 +1007,10 @@ COMMANDS = [
     ("cannot be made a folder", "run dynamics --out file/below"),
     ("cannot be made a folder", "run dynamics --out /proc/none"),
     ("there was nothing to measure on; --dataset digits", "run alpha --dataset mnist --data-root none --out new"),
-    ("there are no results in none: run `python -m benchmarks run all", "plot --out none"),
-    ("there are no results in file", "plot --out file"),
+    ("there are no results in file", "report --out file"),
     ("there are no results in none: run `python -m benchmarks run all", "report --out none"),
     ("--out: must not be empty", "report --out="),
-    ("unrecognized arguments: --dpi", "plot --dpi 3"),
-    ("--readme none cannot be read (No such file or directory)", "report --out results --readme none"),
-    ("--readme results cannot be read (Is a directory)", "report --out results --readme results"),
-    ("file should have the line <!-- results", "report --out results --readme file"),
+    ("unrecognized arguments: --dpi", "report --dpi 3"),
     ("--target: invalid choice: 'sm_1'", "static --target sm_1"),
     ("--dtype: invalid choice: 'fp8'", "static --dtype fp8"),
     ("no kernel has 'conv' in its name: there are lif_backward,", "static --kernel conv"),
@@ -1184,14 +1180,11 @@ def table(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("command", ["report", "plot"])
-def test_what_is_not_a_file_of_results(tmp_path, capsys, table, command, name):
-    if (command, name) == ("plot", "a row less"):
-        pytest.skip("it draws what is there")
+def test_what_is_not_a_file_of_results(tmp_path, capsys, table, name):
     phrase, damage = RESULTS[name]
     content = damage(table)
     (tmp_path / "a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    refuse([command, "--out", str(tmp_path)], phrase, tmp_path, capsys)
+    refuse(["report", "--out", str(tmp_path)], phrase, tmp_path, capsys)
 
 
 def refuse(arguments, phrase, folder, capsys, begun=False):
@@ -1303,10 +1296,9 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch, name,
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_full_disk_ends_a_command_in_a_sentence(workplace, capsys, monkeypatch, moment):
-    assert main(["plot", "--out", "results"]) == 0
+    assert main(["report", "--out", "results"]) == 0
     monkeypatch.setattr(*MOMENTS[moment], raising=False)
-    for command in ("plot --out results", "report --out results"):
-        refuse(command.split(), "No space left on device: 'results/", workplace, capsys)
+    refuse("report --out results".split(), "No space left on device: 'results/", workplace, capsys)
     monkeypatch.setattr(demo, "run", no_space)
     refuse(["demo"], "error: [Errno 28] No space left on device", workplace, capsys)
 

@@ -1,9 +1,7 @@
 """The report, from rows of experiments that only these tests have."""
 
-import base64
 import re
 from dataclasses import replace
-from html import unescape
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +16,6 @@ from benchmarks.report.verdicts import Finding, Published
 pytest.importorskip("matplotlib")
 
 GPU = "A GPU <80 GB>"
-README = f"# Name\r\n\n{report.BEGIN}\nold\n{report.END}\nend, no newline".encode()
 
 
 def draw(rows, figure):
@@ -30,20 +27,23 @@ def draw(rows, figure):
 def alpha_findings(rows):
     best = max(rows, key=lambda row: row.median)
     return [
-        Finding("A larger alpha is better.", False, f"best: {best.median:.2f} % at alpha = {best.setting['alpha']}"),
-        Finding("All of it | holds", True, f"{len(rows)} rows"),
-    ]
+        Finding("A larger alpha is better.", False, f"best: {best.median:.2f} % at alpha = {best.setting['alpha']}",
+                short="4"),
+        Finding("Ours: all of it | holds", True, f"{len(rows)} rows", short="yes"),
+    ]  # fmt: skip
 
 
 FAKES = {
     "alpha": SimpleNamespace(
         TITLE="Figure 5: alpha",
+        SUMMARY=({"metric": "accuracy"},),
         PAPER=(Published("Fashion-MNIST, T = 10", "94.07 %"),),
         draw=draw,
         findings=alpha_findings,
     ),
     "inference": SimpleNamespace(
         TITLE="Table 3: inference & speed",
+        SUMMARY=({},),
         PAPER=(),
         draw=draw,
         findings=lambda rows: [Finding("It is fast", None, "no GPU ran it")],
@@ -85,8 +85,12 @@ def folder(tmp_path):
     return tmp_path
 
 
+def figures(folder):
+    return report.write(folder)[:-1]
+
+
 def test_figures(folder):
-    paths = report.figures(folder)
+    paths = figures(folder)
     assert [str(path.relative_to(folder)) for path in paths] == [
         "a-cpu/alpha-quick.png",
         "a-gpu/inference-full.png",
@@ -99,54 +103,70 @@ def test_figures(folder):
     import matplotlib
 
     with matplotlib.rc_context({"font.size": 20, "savefig.dpi": 30}):  # a user's own settings change nothing
-        assert [path.read_bytes() for path in report.figures(folder)] == first
+        assert [path.read_bytes() for path in figures(folder)] == first
 
 
 def test_all_rows_of_a_group_are_drawn_together(folder, monkeypatch):
     drawn = []
     monkeypatch.setattr(FAKES["inference"], "draw", lambda rows, figure: drawn.append(rows))
-    report.figures(folder)
+    figures(folder)
     assert [len(rows) for rows in drawn] == [1, 2, 1]
     assert {row.dataset for row in drawn[1]} == {"fashion-mnist", "synthetic cifar-10"}
-
-
-@pytest.mark.parametrize("render", [report.page, report.html])
-def test_everything_measured_is_on_the_page(folder, render):
-    text = render(folder)
-    for row in results.read(folder / "a-cpu.csv"):
-        assert f"{row.median:.2f} %" in text and f"{row.p20:.2f} % to {row.p80:.2f} %" in text
-    for number in ("123,500", "7.5e-07", "0.1235", "987.7", "120,000 to 130,000", "5 batches", "1 run", "images/s"):
-        assert number in text
-    assert "synthetic cifar-10 (synthetic data of its shape: throughput only, accuracy is not claimed)" in text
-    assert "NOT reproduced" in text and "cannot be told from these rows" in text and "no GPU ran it" in text
-    assert unescape(text).count("The paper, on its authors' hardware:") == 1
-    assert "Python 3.11, torch 2.11" in text and "abc1234" in text and "fff0000" in text
 
 
 def test_page(folder):
     text = report.page(folder)
     assert text.startswith("# Results\n")
-    assert "- Fashion-MNIST, T = 10: **94.07 %** (the paper's)" in text
+    assert "- The paper's: Fashion-MNIST, T = 10: 94.07 %" in text
     assert "- A larger alpha is better: **NOT reproduced**. best: 90.57 % at alpha = 4" in text
-    assert r"- All of it \| holds: **reproduced**. 4 rows" in text
-    assert "![Figure 5: alpha (quick form, paper preset)](a-cpu/alpha-quick.png)" in text
+    assert r"- all of it \| holds: **met**. 4 rows" in text
+    assert "![Figure 5: alpha (a-cpu: quick form, paper preset)](a-cpu/alpha-quick.png)" in text
     assert r"## A GPU \<80 GB\>" in text
-    assert "| alpha | metric | median | p20-p80 | samples | unit |\n|---|---|---|---|---|---|\n" in text
-    assert "| 4 | accuracy | 90.57 % | 88.57 % to 92.57 % | 5 noise seeds | % |" in text
-    assert "| dataset | T | batch | alpha | metric |" in text  # settings of either row; only what differs of the rest
-    assert "| fashion-mnist | 1 | 64 |  | throughput | 7.5e-07 |  | 1 run | images/s |" in text
+    assert "4 of 4 rows (metric accuracy); all are in [a-cpu.csv](a-cpu.csv).\n\n| alpha | median |" in text
+    assert "| 4 | 90.57 | 88.57 to 92.57 | % |" in text
+    assert "| fashion-mnist | 1 | 64 |  | 7.5e-07 |  | images/s |" in text  # settings of either row
+    for number in ("123,500", "0.1235", "987.7", "120,000 to 130,000"):
+        assert number in text
+    assert "synthetic cifar-10 (synthetic data of its shape: throughput only, accuracy is not claimed)" in text
+    assert "Made by `python -m benchmarks run inference --quick --preset modern --synthetic`." in text
     pictures = [folder / path for path in re.findall(r"!\[.*\]\((.*)\)", text)]
-    assert pictures == report.figures(folder)
+    assert pictures == figures(folder)
 
 
-def test_html_needs_nothing_else(folder):
-    text = report.html(folder)
-    assert not re.search("http://|https://|<script|<link|url\\(", text, re.IGNORECASE)
-    images = [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,(.*?)"', text)]
-    assert images == [path.read_bytes() for path in report.figures(folder)]
-    assert len(images) == text.count("<img")
-    assert "A GPU &lt;80 GB&gt;" in text and "inference &amp; speed" in text and "<80 GB>" not in text
-    assert "prefers-color-scheme: dark" in text and "viewport" in text and "overflow-x: auto" in text
+def test_the_page_begins_with_its_contents_and_the_verdicts(folder):
+    text = report.page(folder)
+    anchors = re.findall(r"\]\(#(.*?)\)", text)
+    headings = re.findall("^##+ (.*)", text, re.MULTILINE)
+    headings = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert set(anchors) <= set(headings)
+    contents, *tables = (text.index(words) for words in ("- [Figure 5", "## The paper's claims", "## Our own goals"))
+    claims, goals = tables
+    assert contents < claims < goals < text.index("## A CPU")
+    link = "(#figure-5-alpha-a-cpu-quick-form-paper-preset) (a-cpu: quick form, paper preset)"
+    assert f"| A larger alpha is better | 4 | NOT reproduced | [alpha]{link} |" in text[claims:goals]
+    assert rf"| all of it \| holds | yes | met | [alpha]{link} |" in text[goals:]
+    assert text.count("| It is fast |  | cannot be told |") == 3
+
+
+def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
+    results.update(tmp_path / "a.csv", ALPHA)
+    verdicts = (True, "5"), (False, "2"), (True, "6")
+    found = [Finding("It is fast", verdict, "", short=short) for verdict, short in verdicts]
+    monkeypatch.setattr(FAKES["alpha"], "findings", lambda rows: found)
+    text = report.page(tmp_path)
+    assert "| It is fast | 5 / 2 / 6 | reproduced / NOT reproduced | [alpha](#figure-5-alpha) |" in text
+    assert "## Our own goals" not in text and "(#our-own-goals)" not in text
+
+
+def test_what_runs_share_stands_once(folder):
+    text = report.page(folder)
+    assert text.count("abc1234") == 2 and text.count("fff0000") == 1
+    assert "| commit | fff0000 | inference |\n| commit | abc1234 | all others |" in text
+    assert "| versions | Python 3.11, torch 2.11 | all |" in text
+
+
+def test_headings_alike_have_anchors_of_their_own():
+    assert report._anchors(["A b: c", "A b, c", "A b", "T = 1"]) == ["a-b-c", "a-b-c-1", "a-b", "t--1"]
 
 
 def test_experiments_are_in_the_order_of_their_names(tmp_path):
@@ -155,71 +175,24 @@ def test_experiments_are_in_the_order_of_their_names(tmp_path):
     assert text.index("Figure 5") < text.index("Table 3")
 
 
-def test_a_long_table_is_collapsed_and_whole(tmp_path):
+def test_ten_rows_stand_for_more(tmp_path):
     rows = [replace(SPEED, setting={"T": str(number)}, median=number + 0.25) for number in range(1, 62)]
     results.update(tmp_path / "a.csv", rows)
-    for text in (report.page(tmp_path), report.html(tmp_path)):
-        assert text.count("<details><summary>All 61 rows</summary>") == text.count("</details>") == 1
-        assert all(f"{row.median:.4g}" in text for row in rows)
-    results.update(tmp_path / "a.csv", rows[:60])
-    assert "<details" not in report.page(tmp_path) + report.html(tmp_path)
+    text = report.page(tmp_path)
+    assert "10 of 61 rows" in text and "| 10 | 10.25 |" in text and "| 11 |" not in text
 
 
-def test_summary(folder):
-    text = report.summary(folder)
-    assert text.count("| experiment | claim | here | reproduced? |") == 4
-    assert "### A CPU, 2 cores: quick form, paper preset" in text
-    assert "| alpha | A larger alpha is better. | best: 90.57 % at alpha = 4 | no |" in text
-    assert r"| alpha | All of it \| holds | 4 rows | yes |" in text
-    assert "| inference | It is fast | no GPU ran it | cannot be told |" in text
-    assert "inference: synthetic cifar-10 (synthetic data of its shape: throughput only" in text
-    assert re.findall("```sh\n(.*)\n```", text) == [
-        "python -m benchmarks run alpha --quick",
-        "python -m benchmarks run inference --synthetic",
-        "python -m benchmarks run inference --quick --synthetic",
-        "python -m benchmarks run inference --quick --preset modern --synthetic",
-    ]
-
-
-def test_update_readme(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_bytes(README)
-    report.update_readme(path, "new\n")
-    once = path.read_bytes()
-    assert once == f"# Name\r\n\n{report.BEGIN}\n\nnew\n\n{report.END}\nend, no newline".encode()
-    report.update_readme(path, "new\n")
-    assert path.read_bytes() == once
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", report.BEGIN, report.END, f"{report.END}\n{report.BEGIN}\n", f"{report.BEGIN}\n" * 2 + report.END],
-    ids=["none", "no end", "no beginning", "out of order", "twice"],
-)
-def test_a_readme_without_its_markers_is_refused_and_stays(tmp_path, text):
-    path = tmp_path / "README.md"
-    path.write_text(text)
-    with pytest.raises(RuntimeError, match="README.md should have the line <!-- results"):
-        report.update_readme(path, "new")
-    assert path.read_text() == text
-
-
-def test_write(folder, tmp_path_factory):
-    readme = tmp_path_factory.mktemp("root") / "README.md"
-    readme.write_bytes(README)
-    paths = report.write(folder, readme)
-    assert paths[4:] == [folder / "report.md", folder / "report.html", readme]
-    assert paths[4].read_text() == report.page(folder) and paths[5].read_text() == report.html(folder)
-    assert report.summary(folder).strip() in readme.read_text()
+def test_write(folder):
+    paths = report.write(folder)
+    assert paths[4:] == [folder / "report.md"] and paths[4].read_text() == report.page(folder)
     files = {path: path.read_bytes() for path in paths}
-    assert report.write(folder, readme) == paths
+    assert report.write(folder) == paths
     assert {path: path.read_bytes() for path in paths} == files
-    assert report.write(folder, None) == paths[:-1]
 
 
 def test_no_results(tmp_path):
     with pytest.raises(RuntimeError, match="run `python -m benchmarks run all --quick` first"):
-        report.write(tmp_path, None)
+        report.write(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -95,7 +95,7 @@ def test_the_kernels_experiment(made, capsys):
     (speed,) = results.select(rows, metric="bandwidth", neuron="lif", library="fastlif", size=800, type="float32",
                               T=10, **{"pass": "backward"})  # fmt: skip
     assert speed.median == pytest.approx(800 * 12 / (time.median * 1e6), rel=1e-3)
-    assert main(["plot", "--out", str(made)]) == 0
+    assert main(["report", "--out", str(made)]) == 0
     assert len(list(made.glob("*/*.png"))) == 1
 
 
@@ -113,7 +113,7 @@ def test_the_host_experiment(tmp_path, monkeypatch):
     assert claims["Ours: a forward makes at most 25 calls of Python, the launch left out"].reproduced
     slower = [dataclasses.replace(row, p20=5.0, p80=6.0) if row.unit == "" else row for row in rows]
     assert [finding.reproduced for finding in host.findings(slower)] == [False, False, True, True]
-    assert main(["plot", "--out", str(tmp_path)]) == 0
+    assert main(["report", "--out", str(tmp_path)]) == 0
 
 
 def test_findings_compare_the_largest_size(made):
@@ -212,7 +212,7 @@ def test_the_training_step_experiment(steps_made):
     assert plain["batch normalisation"] == pytest.approx(outputs, rel=0.02)
     assert plain["neuron"] == pytest.approx(outputs, rel=0.02)
     assert fused["neuron"] == pytest.approx(outputs, rel=0.02) and fused["batch normalisation"] == 0
-    assert main(["plot", "--out", str(steps_made)]) == 0
+    assert main(["report", "--out", str(steps_made)]) == 0
 
 
 @pytest.mark.long

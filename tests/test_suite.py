@@ -56,17 +56,10 @@ def test_an_experiment_measures_draws_and_concludes(made, rows, name):
 
 
 def test_the_page_shows_all_of_it(made, rows):
-    assert main(["report", "--out", str(made), "--readme", str(readme(made))]) == 0
+    assert main(["report", "--out", str(made)]) == 0
     page = (made / "report.md").read_text()
     assert all(experiments.load(name).TITLE.split(":")[0] in page for name in experiments.FIGURES)
     assert len(list(made.glob("*/*.png"))) == len(experiments.FIGURES)
-    assert main(["plot", "--out", str(made)]) == 0
-
-
-def readme(folder):
-    path = folder / "README.md"
-    path.write_text(f"before\n{report.BEGIN}\n{report.END}\nafter\n")
-    return path
 
 
 def test_rows_say_where_they_come_from(rows):
@@ -105,7 +98,7 @@ def test_other_options_stand_beside_and_say_what_they_were(made):
 def test_the_list_names_every_experiment(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    assert all(name in printed for name in (*experiments.NAMES, "run", "plot", "report", "static"))
+    assert all(name in printed for name in (*experiments.NAMES, "run", "report", "static", "nir"))
 
 
 def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, monkeypatch, capsys):
@@ -375,16 +368,11 @@ def test_a_network_of_less_data_is_not_taken_for_one_of_more(tmp_path):
 
 
 def test_an_empty_folder_has_no_report(tmp_path, capsys):
-    for command in ("report", "plot"):
-        assert main([command, "--out", str(tmp_path)]) == 2
-        assert "run `python -m benchmarks run all --quick` first" in capsys.readouterr().err
+    assert main(["report", "--out", str(tmp_path)]) == 2
+    assert "run `python -m benchmarks run all --quick` first" in capsys.readouterr().err
 
 
 # What is committed
-
-
-def test_the_readme_s_table_is_made_from_the_committed_rows():
-    assert report.summary(results.FOLDER).strip() in report.README.read_text()
 
 
 def test_the_committed_page_is_made_from_the_committed_rows():

@@ -16,6 +16,7 @@ from fastlif.types import SURROGATE_WIDTHS
 
 TITLE = "Ablation: statistics, residual noise, surrogate, noise width, batch normalisation, fine-tuning"
 DESCRIPTION = "statistics, residual noise, surrogate, noise width, batch normalisation, fine-tuning (ours)"
+SUMMARY = ({"metric": "accuracy", "T": T, "part": ("statistics", "residual noise", "fine-tuning")},)
 PAPER = ()
 NOISE_WIDTHS = (2.0, 3.0, 4.0, 4.3)
 CALIBRATION_IMAGES = 1000
@@ -123,31 +124,37 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "Ours: layer, sample and calibrated statistics agree within a point",
                 close(min(statistics.values()), max(statistics.values()), images),
                 f"{name}, T = {T}: {shown(statistics)}",
+                short=f"{min(statistics.values()):.2f} to {max(statistics.values()):.2f} %",
             ),
             Finding(
                 "Ours: residual noise of training's spread converts better than that of training's width",
                 higher(residual[T]["matched"], residual[T]["range"], images),
                 "; ".join([f"{name}, {shown(trained)}", *(f"T = {t}: {shown(at_t)}" for t, at_t in residual.items())]),
+                short=f"{residual[T]['matched']:.2f} against {residual[T]['range']:.2f} %",
             ),
             Finding(
                 "Ours: the default surrogate, atan, is within a point of the best",
                 close(surrogates[best], surrogates["atan"], images),
                 f"{name}, T = {T}: {shown(surrogates)}",
+                short=f"{surrogates['atan']:.2f} against {surrogates[best]:.2f} %",
             ),
             Finding(
                 "Ours: the default noise width, 4, is within a point of the best",
                 close(max(widths.values()), widths["4"], images),
                 f"{name}, T = {T}: {shown(widths)}",
+                short=f"{widths['4']:.2f} against {max(widths.values()):.2f} %",
             ),
             Finding(
                 "Ours: batch normalisation helps",
                 higher(norm["on"], norm["off"], images),
                 f"{name}, T = {T}: {shown(norm)}",
+                short=f"{norm['on']:.2f} against {norm['off']:.2f} %",
             ),
             Finding(
                 "Ours: an epoch of fine-tuning over T steps is worth more than one more in a single step",
                 higher(tuned["over T steps"], tuned["in a single step"], images),
                 f"{name}, T = {T}: {shown(tuned)}; the epochs took {times}",
+                short=f"{tuned['over T steps']:.2f} against {tuned['in a single step']:.2f} %",
             ),
         ]
     return found

@@ -7,6 +7,7 @@ from benchmarks.training.lab import Lab
 
 TITLE = "Fig. 2: accuracy of the single-step network and of its conversions"
 DESCRIPTION = "accuracy of the single-step network and of its T = 1, 5, 10 conversions (Fig. 2)"
+SUMMARY = ({"metric": "accuracy"},)
 PAPER = (
     Published("MNIST, T = 5 / 10", "99.61 / 99.64 %"),
     Published("Fashion-MNIST, T = 5 / 10", "93.89 / 94.07 %"),
@@ -54,6 +55,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "Accuracy rises with T",
                 higher(last, max(first, single), own[0].test_images),
                 f"{name}, one training: {single:.2f} % single step; {shown} % at T = 1 / 5 / 10",
+                short=f"{single:.2f} to {last:.2f} %",
             )
         )
     return found

@@ -11,6 +11,7 @@ from benchmarks.training.presets import T
 
 TITLE = "Fig. 5: the impact of alpha"
 DESCRIPTION = "accuracy of the conversion for alpha in 2, 4, 8, 16, 32, inf over T (Fig. 5)"
+SUMMARY = ({"T": "single step"}, {"T": T})
 PAPER = (Published("CIFAR-10", "alpha = 2 gains very little with T; the other values converge to close accuracies"),)
 ALPHAS = (2.0, 4.0, 8.0, 16.0, 32.0, math.inf)
 
@@ -57,6 +58,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "alpha = 2, which leaves no noise, gains little with T; larger ones gain more",
                 higher_gain(min(gains[a] for a in others), gains[2.0], own[0].test_images),
                 f"{name}: accuracy at T = {T} (gain over T = 1) for alpha = {shown}",
+                short=f"{gains[2.0]:+.2f} against {min(gains[a] for a in others):+.2f} points or more",
             )
         )
         low, high = min(last[a] for a in others), max(last[a] for a in others)
@@ -65,6 +67,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "Larger values of alpha converge to close accuracies",
                 close(low, high, own[0].test_images),
                 f"{name}: {low:.2f} to {high:.2f} % at T = {T} for alpha from 4 to inf",
+                short=f"{low:.2f} to {high:.2f} %",
             )
         )
     return found

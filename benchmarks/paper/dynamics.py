@@ -9,6 +9,7 @@ from benchmarks.training.lab import Lab
 
 TITLE = "Fig. 7 (a), (b): the membrane of a neuron over time"
 DESCRIPTION = "one neuron's membrane and spikes over time, without input and with it (Fig. 7)"
+SUMMARY = ()  # the figure alone
 PAPER = (Published("without / with input", "oscillates between reset and threshold, no spikes / fires"),)
 LAYER = 1024  # neurons, over which the membrane is normalised; the first one is watched
 STEPS = 100
@@ -64,10 +65,12 @@ def findings(rows: list[Row]) -> list[Finding]:
             "Without input the membrane oscillates between reset and threshold, and no spike is fired",
             spikes[0] == 0 and min(membrane) >= 0 and max(membrane) <= 1 and max(membrane) > min(membrane),
             f"{spikes[0]} spikes in {STEPS} steps, membrane from {min(membrane):.3f} to {max(membrane):.3f} V_th",
+            short=f"{spikes[0]} spikes",
         ),
         Finding(
             "With input it fires",
             spikes[1] > 0,
             f"{spikes[1]} spikes in {STEPS} steps at an input of {INPUTS[1]:g} V_th",
+            short=f"{spikes[1]} spikes",
         ),
     ]

@@ -27,6 +27,7 @@ PAPER = (
 OURS, RATE, HALF = "ours", "rate-coded", "rate-coded, half-charged"
 METHODS = (OURS, RATE, HALF)
 SAME, OWN = "ours at T = 10 less 1 point", "its own limit less 1 point"
+SUMMARY = ({"metric": ("steps to the goal", "latency to the goal"), "goal": SAME},)
 MARGIN = 1.0  # points
 TRIED = (
     "thresholds at the 99.9th percentile of the activations, membranes empty and half-charged, every T to the largest "
@@ -166,6 +167,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                     best > 100 * latency[OURS] if best else None,
                     f"{name}, an image: {shown}{ratio}",
                     TRIED,
+                    short=f"{best / latency[OURS]:.1f} times" if best else "never reached",
                 )
             )
     return found

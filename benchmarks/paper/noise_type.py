@@ -8,6 +8,7 @@ from benchmarks.training.presets import T
 
 TITLE = "Fig. 6: the impact of the noise's distribution"
 DESCRIPTION = "Gaussian and uniform training noise, and none, at T = 1 and 10 (Fig. 6)"
+SUMMARY = ({"metric": "accuracy"},)
 PAPER = (Published("CIFAR-10", "Gaussian ahead of uniform in a single step; after conversion the gap is not obvious"),)
 KINDS = ("gaussian", "uniform", "none")
 STEPS = ("single step", 1, T)
@@ -55,11 +56,15 @@ def findings(rows: list[Row]) -> list[Finding]:
         def shown(steps, at=at):
             return ", ".join(f"{kind} {at[kind, steps]:.2f} %" for kind in KINDS)
 
+        def between(steps, at=at):
+            return f"{at['gaussian', steps]:.2f} against {at['uniform', steps]:.2f} %"
+
         found.append(
             Finding(
                 "In a single step, Gaussian noise is ahead of uniform noise",
                 higher(at["gaussian", "single step"], at["uniform", "single step"], images),
                 f"{name}, single step: {shown('single step')}",
+                short=between("single step"),
             )
         )
         found.append(
@@ -67,6 +72,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "After conversion the two are about equal",
                 close(at["gaussian", T], at["uniform", T], images),
                 f"{name}, T = {T}: {shown(T)}",
+                short=between(T),
             )
         )
         gain = {kind: at[kind, T] - at[kind, "single step"] for kind in KINDS}
@@ -75,6 +81,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "Ours: a network trained with noise gains more by the conversion than one trained without",
                 higher_gain(gain["gaussian"], gain["none"], images),
                 f"{name}, T = {T} less single step: " + ", ".join(f"{kind} {gain[kind]:+.2f} points" for kind in KINDS),
+                short=f"{gain['gaussian']:+.2f} against {gain['none']:+.2f} points",
             )
         )
     return found

@@ -16,6 +16,7 @@ from benchmarks.training.presets import T
 
 TITLE = "Fig. 3: training speed, single step against direct training at T = 10"
 DESCRIPTION = "accuracy against wall-clock, single step and direct T = 10; throughput (Fig. 3)"
+SUMMARY = ({"metric": "training throughput"},)
 PAPER = (Published("single step against T = 10", "3 to 5 times faster"),)
 SINGLE, DIRECT, EAGER = "single step", "direct T = 10", "direct T = 10 in eager PyTorch"
 WAYS = {SINGLE: {"neuron": "noisy"}, DIRECT: {"neuron": "lif"}, EAGER: {"neuron": "lif", "backend": "reference"}}
@@ -107,6 +108,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                 single >= 3 * direct,
                 f"{name}: {single:.3g} images/s against {direct:.3g} on the same backend ({single / direct:.1f} times)"
                 f"{beside}",
+                short=f"{single / direct:.1f} times",
             )
         )
     return found

@@ -61,13 +61,20 @@ class Row:
     commit: str
 
     def is_about(self, **wanted) -> bool:
-        """Whether these attributes, or else settings, have these values: ``row.is_about(metric="accuracy", T=10)``."""
-        return all(str(getattr(self, name, self.setting.get(name))) == str(value) for name, value in wanted.items())
+        """Whether these attributes, or else settings, have these values: ``row.is_about(metric="accuracy", T=10)``.
+
+        A tuple stands for any of its values.
+        """
+        return all(str(getattr(self, name, self.setting.get(name))) in _texts(value) for name, value in wanted.items())
 
     @property
     def run(self) -> tuple[str, ...]:
         """What a new run replaces: rows alike in this come from one run of an experiment."""
         return self.experiment, self.options, self.dataset, self.network
+
+
+def _texts(value) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

@@ -20,6 +20,17 @@ class Finding:
     reproduced: bool | None  # None: these rows cannot tell
     evidence: str  # the numbers that say so
     tried: str = ""  # what else was tried, to be read where it is not reproduced
+    short: str = ""  # the number that decides, for a table
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a goal of our own, and not the paper's claim."""
+        return self.claim.startswith("Ours: ")
+
+    @property
+    def words(self) -> str:
+        """The claim itself."""
+        return self.claim.removeprefix("Ours: ").rstrip(".")
 
     @property
     def shown(self) -> str:
@@ -29,7 +40,8 @@ class Finding:
     @property
     def verdict(self) -> str:
         """In words."""
-        return {True: "reproduced", False: "NOT reproduced", None: "cannot be told from these rows"}[self.reproduced]
+        done = "met" if self.ours else "reproduced"
+        return {True: done, False: f"NOT {done}", None: "cannot be told"}[self.reproduced]
 
 
 def higher(first: float, second: float, images: int) -> bool | None:

@@ -37,6 +37,8 @@ from benchmarks.training.lab import Lab
 
 TITLE = "Whole networks: training and inference beside ReLU and SpikingJelly's layers"
 DESCRIPTION = "images a second and peak memory of the paper's network, VGG-16 and ResNet-18, beside ReLU's"
+_TRAINED = {"metric": "time against ReLU", "pass": TRAINING, "layout": "channels_last", "mode": EAGER}
+SUMMARY = (_TRAINED | {"neurons": SINGLE}, _TRAINED | {"neurons": (LIF, PEER), "T": 10})
 PAPER = ()
 # What is compared with ReLU: neurons, time steps.
 CONTENDERS = {
@@ -217,6 +219,7 @@ def _as_fast_as_relu(name: str, rows: list[Row]) -> Finding | None:
         "fastest"
         + (f"; fused with batch normalisation, {fused:.2f}" if fused else "")
         + (f"; {others}" if others else ""),
+        short=f"{best.median:.2f}",
     )
 
 
@@ -232,7 +235,8 @@ def _ten_steps(name: str, rows: list[Row]) -> Finding | None:
         shown = f"{name}: {ten / one:.1f} times in {way}"
         shown += f"; {ten / single:.1f} times the unconverted single step" if single else ""
         shown += f"; calibrated, {calibrated / ten:.2f} of the time at T = 10" if calibrated else ""
-        return Finding("Ours: inference at T = 10 costs less than 10 times T = 1", ten < 10 * one, shown)
+        claim = "Ours: inference at T = 10 costs less than 10 times T = 1"
+        return Finding(claim, ten < 10 * one, shown, short=f"{ten / one:.1f} times")
     return None
 
 
@@ -252,5 +256,6 @@ def _beside_spikingjelly(name: str, rows: list[Row]) -> Finding | None:
             f"as fast) in {way}; {our_speed:.3g} images/s against {their_speed:.3g}; peak memory {our_memory:.3g} MB "
             f"against {their_memory:.3g}; what lies before the first neuron is run once for ours, at every step for "
             "theirs",
+            short=f"{their_time / our_time:.2f} times as fast",
         )
     return None

@@ -120,7 +120,7 @@ def _print(lines) -> None:
 
 def _pages(out: Path):
     """Writes the page of all results; a line for each file of it."""
-    yield from (str(path) for path in report.write(out, None))
+    yield from (str(path) for path in report.write(out))
 
 
 def _findings(path: Path):
@@ -135,4 +135,4 @@ def _findings(path: Path):
             runs.setdefault(row.options, []).append(row)
         for own in runs.values():
             for finding in experiments.load(name).findings(own):
-                yield f"{report.ANSWERS[finding.reproduced]:15} {finding.claim}: {finding.evidence}"
+                yield f"{finding.verdict:13} {finding.claim}: {finding.evidence}"

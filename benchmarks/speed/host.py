@@ -24,6 +24,7 @@ from fastlif.operators import scan, single_step
 
 TITLE = "A call: the host's time beside ReLU, and small calls beside other libraries"
 DESCRIPTION = "the host's time of a call beside ReLU, calls of Python counted, small calls beside other libraries"
+SUMMARY = ({"metric": "time against ReLU", "pass": ("forward", "forward and backward")}, {"metric": "calls of Python"})
 PAPER = ()
 SHAPE = (64, 256)
 T = 4  # of the neurons that have time steps
@@ -160,12 +161,14 @@ def findings(rows: list[Row]) -> list[Finding]:
                 f"{row.setting['neuron']} {row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})" for row in own
             )
             met = True if worst.p80 <= limit else False if max(row.p20 for row in own) > limit else None
-            found.append(Finding(f"Ours: the host's time of a {direction} is at most {limit} times ReLU's", met, shown))
+            found.append(Finding(f"Ours: the host's time of a {direction} is at most {limit} times ReLU's", met, shown,
+                                 short=f"at most {max(row.median for row in own):.2f} times"))  # fmt: skip
     counted = select(rows, metric="calls of Python")
     if counted:
         shown = ", ".join(f"{row.setting['neuron']} {row.median:.0f}" for row in counted)
         met = max(row.median for row in counted) <= 25
-        found.append(Finding("Ours: a forward makes at most 25 calls of Python, the launch left out", met, shown))
+        found.append(Finding("Ours: a forward makes at most 25 calls of Python, the launch left out", met, shown,
+                             short=f"at most {max(row.median for row in counted):.0f}"))  # fmt: skip
     for library in dict.fromkeys(row.setting["library"] for row in select(rows, metric="time against ours")):
         if library == kernels.OURS:
             continue
@@ -175,5 +178,6 @@ def findings(rows: list[Row]) -> list[Finding]:
             for row in own
         )
         met = True if min(row.p20 for row in own) > 1 else False if min(row.p80 for row in own) < 1 else None
-        found.append(Finding(f"Ours: small calls are faster than {library}'s", met, shown))
+        found.append(Finding(f"Ours: small calls are faster than {library}'s", met, shown,
+                             short=f"{min(row.median for row in own):.2f} times or more"))  # fmt: skip
     return found

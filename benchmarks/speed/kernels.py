@@ -20,6 +20,8 @@ from fastlif import Noise, functional
 
 TITLE = "The neurons by themselves: speed against the memory's and against other libraries"
 DESCRIPTION = "time, bandwidth and memory of every neuron over size, T and dtype, beside other libraries"
+_LARGE = {"metric": "time", "neuron": "lif", "T": 10, "size": 10**7, "type": "float32"}
+SUMMARY = (_LARGE | {"pass": "forward and backward"},)
 PAPER = ()
 OURS = "fastlif"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -246,7 +248,7 @@ def _gpu_findings(rows: list[Row]):
                 worst = min(large, key=lambda row: row.median)
                 claim = f"Ours: {neuron}, {dtype}, {direction} moves its bytes at {goal:.0%} of a copy's speed"
                 shown = f"{worst.median:.0%} or more (at T = {worst.setting['T']}, {int(worst.setting['size']):,})"
-                yield Finding(claim, worst.median >= goal, shown)
+                yield Finding(claim, worst.median >= goal, shown, short=f"{worst.median:.0%}")
     yield _faster(rows, "lif", "SpikingJelly", "forward and backward", 1.5, T=10)
     yield from _beside_the_compiler(rows)
 
@@ -279,4 +281,5 @@ def _faster(rows: list[Row], neuron: str, library: str, direction: str, goal: fl
             shown += f"; {row.median / smaller:.2g} times at {int(row.setting['size']):,}"
     claim = f"Ours: {neuron}, {direction}, is at least {goal:g} times as fast as {library}"
     faster, slower = largest.p20 >= goal * ours.p80, largest.p80 < goal * ours.p20
-    return Finding(claim, faster if faster or slower else None, shown)
+    times = f"{largest.median / ours.median:.1f} times"
+    return Finding(claim, faster if faster or slower else None, shown, short=times)
