@@ -264,40 +264,6 @@ def test_inference_is_judged_against_the_better_baseline(rate, expected):
 # Errors
 
 
-WRONG_OPTIONS = {
-    "experiment": (["run", "figure-9"], "invalid choice: 'figure-9'"),
-    "no experiment": (["run"], "NAME"),
-    "command": (["measure"], "invalid choice: 'measure'"),
-    "no command": ([], "COMMAND"),
-    "epochs": (["run", "alpha", "--epochs", "0"], "--epochs: must be a whole number of at least 1, got '0'"),
-    "batch size": (["run", "alpha", "--batch-size", "1"], "--batch-size: must be a whole number of at least 2"),
-    "limit": (["run", "alpha", "--limit", "x"], "--limit: must be a whole number"),
-    "width": (["run", "alpha", "--width", "-1"], "--width: must be a number greater than 0"),
-    "width nan": (["run", "alpha", "--width", "nan"], "--width: must be a number greater than 0"),
-    "seed": (["run", "alpha", "--seed", "-1"], "--seed: must be a whole number"),
-    "large seed": (["run", "alpha", "--seed", "9" * 20], "--seed: must be at most 2147483647"),
-    "dtype": (["run", "alpha", "--dtype", "float8"], "--dtype: invalid choice"),
-    "preset": (["run", "alpha", "--preset", "best"], "--preset: invalid choice"),
-    "dataset": (["run", "alpha", "--dataset", "imagenet"], "--dataset: invalid choice"),
-    "device": (["run", "alpha", "--device", "tpu"], "--device: invalid choice"),
-    "backend": (["run", "alpha", "--backend", "cupy"], "--backend: invalid choice"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG_OPTIONS)
-def test_a_wrong_option_is_answered_by_a_sentence(case, capsys):
-    arguments, message = WRONG_OPTIONS[case]
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2 and message in capsys.readouterr().err
-
-
-def test_a_folder_that_is_a_file_is_named(tmp_path, capsys):
-    (tmp_path / "file").touch()
-    assert run("dynamics", *TINY, "--out", tmp_path / "file") == 2
-    assert f"--out {tmp_path / 'file' / 'work'} cannot be made a folder" in capsys.readouterr().err
-
-
 def test_results_of_something_else_are_not_overwritten(tmp_path, capsys):
     path = results.path_for(machine.describe(torch.device("cpu")), tmp_path)
     path.write_text("my,own,table\n1,2,3\n")
@@ -312,12 +278,6 @@ def test_a_damaged_checkpoint_is_named(tmp_path, capsys):
     path.write_bytes(b"x")
     assert run("accuracy", *TINY, "--out", tmp_path, "--resume") == 2
     assert path.name in capsys.readouterr().err
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_named(tmp_path, capsys):
-    assert run("dynamics", "--device", "cuda", "--out", tmp_path) == 2
-    assert "finds no GPU here; use --device cpu" in capsys.readouterr().err
 
 
 def test_tensorboard_that_is_not_there_is_named(tmp_path, capsys, monkeypatch):
@@ -365,11 +325,6 @@ def test_a_network_of_less_data_is_not_taken_for_one_of_more(tmp_path):
     longer = [option if option != "60" else "70" for option in TINY]
     assert run("accuracy", *longer, "--out", tmp_path, "--resume") == 0
     assert len(list((tmp_path / "work" / "checkpoints").glob("*.pt"))) == 2
-
-
-def test_an_empty_folder_has_no_report(tmp_path, capsys):
-    assert main(["report", "--out", str(tmp_path)]) == 2
-    assert "run `python -m benchmarks run all --quick` first" in capsys.readouterr().err
 
 
 # What is committed

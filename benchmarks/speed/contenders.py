@@ -138,7 +138,7 @@ def prepare(lab: Lab, task: Task, way: Way, direction: str, neurons: str, T: int
     model.train(direction == TRAINING)
     runner = torch.compile(model) if way.mode == COMPILED else model
     if direction == TRAINING:
-        call = _training_step(model, runner, images, task.labels, way.type)
+        call = training_step(model, runner, images, task.labels, way.type)
     else:
         call = _inference(runner, images, way.type)
     if way.mode == GRAPH:
@@ -148,7 +148,7 @@ def prepare(lab: Lab, task: Task, way: Way, direction: str, neurons: str, T: int
     return call, measure.peak_memory(call, lab.device)
 
 
-def _training_step(model: nn.Module, runner, images: Tensor, labels: Tensor, dtype: str) -> Callable[[], None]:
+def training_step(model: nn.Module, runner, images: Tensor, labels: Tensor, dtype: str) -> Callable[[], None]:
     """A step of training; ``runner`` is the model, or the model compiled. Between steps there are no gradients."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True, capturable=images.is_cuda)
 

@@ -5,7 +5,6 @@ spikes that autograd keeps at one bit each. Each way takes turns with the plain 
 synthetic, so nothing is said of accuracy.
 """
 
-import contextlib
 import functools
 
 import torch
@@ -16,6 +15,7 @@ import fastlif
 from benchmarks.report.rows import Row, select, spread, value
 from benchmarks.report.verdicts import Finding
 from benchmarks.speed import measure as measuring
+from benchmarks.speed.contenders import training_step
 from benchmarks.training import datasets, networks
 from benchmarks.training.lab import Lab
 from benchmarks.training.loop import autocast
@@ -80,18 +80,14 @@ def measure(lab: Lab) -> None:
 
 
 def _step(model: nn.Module, images, labels, dtype: str, packed: bool):
-    """A step of training. Between steps there are no gradients."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
-    model.train()
+    """A step of training."""
+    step = training_step(model.train(), model, images, labels, dtype)
 
-    def step() -> None:
-        with fastlif.packed_spikes() if packed else contextlib.nullcontext(), autocast(images.device, dtype):
-            loss = F.cross_entropy(model(images).float(), labels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    def packed_step() -> None:
+        with fastlif.packed_spikes():
+            step()
 
-    return step
+    return packed_step if packed else step
 
 
 def _operation(name: str) -> str:
