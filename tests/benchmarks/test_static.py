@@ -10,7 +10,7 @@ import pytest
 
 triton = pytest.importorskip("triton")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MEASURE = """
 import json, sys
 from benchmarks.speed.static import Case, measure

@@ -15,7 +15,7 @@ from counts import COUNTS
 
 import fastlif
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CODE = {str(path.relative_to(ROOT)) for path in (ROOT / "fastlif").rglob("*.py")}
 CODE |= {f"fastlif/kernels/{path.name}" for path in (ROOT / "kernels").glob("*.py")}
 

@@ -14,7 +14,7 @@ import fastlif
 from benchmarks.training import checkpoint, datasets, loop, networks
 from benchmarks.training.loop import Recipe
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=1e-3, loss="mse", schedule="warm-restarts", augment=True)
 
 
