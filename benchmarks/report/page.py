@@ -97,20 +97,17 @@ def _anchors(titles: Iterable[str]) -> list[str]:
 
 
 def _verdicts(findings: list[Finding], ours: bool, where: str) -> list[list[str]]:
-    """A line for each claim, whatever number of networks it was tested on."""
+    """A line for each claim. Of several networks, what they show stands side by side; verdicts too, where they differ."""
     claims: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.ours == ours:
             claims.setdefault(finding.words, []).append(finding)
-    return [
-        [
-            _plain(claim),
-            _plain(" / ".join(finding.short for finding in found)),
-            " / ".join(dict.fromkeys(finding.verdict for finding in found)),
-            where,
-        ]
-        for claim, found in claims.items()
-    ]
+    lines = []
+    for claim, found in claims.items():
+        verdicts = [finding.verdict for finding in found]
+        verdict = " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1])
+        lines.append([_plain(claim), _plain(" / ".join(finding.short for finding in found)), verdict, where])
+    return lines
 
 
 def _constants(groups: list[Group]) -> list[list[str]]:

@@ -154,7 +154,7 @@ def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
     found = [Finding("It is fast", verdict, "", short=short) for verdict, short in verdicts]
     monkeypatch.setattr(FAKES["alpha"], "findings", lambda rows: found)
     text = report.page(tmp_path)
-    assert "| It is fast | 5 / 2 / 6 | reproduced / NOT reproduced | [alpha](#figure-5-alpha) |" in text
+    assert "| It is fast | 5 / 2 / 6 | reproduced / NOT reproduced / reproduced | [alpha](#figure-5-alpha) |" in text
     assert "## Our own goals" not in text and "(#our-own-goals)" not in text
 
 
