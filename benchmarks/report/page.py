@@ -97,7 +97,7 @@ def _anchors(titles: Iterable[str]) -> list[str]:
 
 
 def _verdicts(findings: list[Finding], ours: bool, where: str) -> list[list[str]]:
-    """A line for each claim. Of several networks, what they show stands side by side; verdicts too, where they differ."""
+    """A line for each claim. The numbers of several networks stand side by side, and so do verdicts that differ."""
     claims: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.ours == ours:

@@ -1,8 +1,8 @@
 """What a call costs the host: a neuron of a small layer beside ReLU, and small calls beside other libraries.
 
-Of a neuron beside ReLU the launch itself is left out: what would launch does nothing. So the figures are Python's and
-PyTorch's part of a call, the same on a CPU as before a GPU's kernels. ReLU's contain its 16,384 elements, some
-microseconds on a CPU. The small calls beside other libraries are whole.
+Beside ReLU the launch itself is replaced by a function that does nothing. So the figures are Python's and PyTorch's
+part of a call, which is the same on a CPU as before a GPU's kernels. ReLU's figures contain its 16,384 elements, some
+microseconds on a CPU. The small calls beside other libraries are timed whole.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 Bandwidth is what the algorithm must move (input, spikes, gradients; with statistics of the layer or of a sample the
 membrane too) over the time, whatever else was moved. Everyone, ours too, is checked against the reference beforehand,
-in the type that is measured; but for what eager PyTorch makes of the noise, which are other numbers.
+in the type that is measured. Eager PyTorch's noisy spike is the exception: it draws other random numbers.
 """
 
 import functools

@@ -117,7 +117,7 @@ def eager(device: torch.device) -> Neuron:
 
 
 def compiled_eager(device: torch.device) -> Neuron:
-    """Compiled anew for each T and dtype: after a few compilations of one function PyTorch gives up, and runs it."""
+    """A compiled function for each T and dtype: after a few recompilations of one PyTorch goes back to eager."""
 
     @functools.cache
     def compiled(*kind):

@@ -53,7 +53,7 @@ class Lab(Recorder):
         self.data = Sets(self.options, self.device, self.say)
 
     def spec(self, work: Work, *, epochs: int | None = None, **changes) -> Spec:
-        """The network that all experiments on ``work`` share, with these changes; ``epochs`` if none were asked for."""
+        """The network that all experiments on ``work`` share, with these changes; ``epochs`` unless options say."""
         preset, options = PRESETS[self.options.preset], self.options
         small = work.network == "small"
         name = work.dataset.removeprefix("synthetic ")

@@ -29,7 +29,7 @@ class Recorder:
 
     @property
     def seconds(self) -> float:
-        """Since the lab was opened."""
+        """Since it was made."""
         return time.perf_counter() - self.started
 
     @property
