@@ -1016,6 +1016,7 @@ COMMANDS = [
     ("no kernel has 'conv' in its name: there are lif_backward,", "static --kernel conv"),
     ("--out results is a folder: give the name of a file in it", "static --out results"),
     ("--out file cannot be made a folder", "static --out file/table.md"),
+    ("--out results is a folder: give the name of a file in it", "nir --out results"),
     (f"--epochs: {WHOLE} 1, got '0'", "demo --epochs 0"),
     (f"--direct-epochs: {WHOLE} 1, got '-3'", "demo --direct-epochs -3"),
     (f"--batch-size: {WHOLE} 2, got '1'", "demo --batch-size 1"),

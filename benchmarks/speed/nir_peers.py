@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import io
 import logging
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -225,6 +226,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table and writes it."""
+    if arguments.out.is_dir():
+        print(f"nir: error: --out {arguments.out} is a folder: give the name of a file in it", file=sys.stderr)
+        return 2
     text = "\n".join(table())
     print(text)
     write_whole(arguments.out, f"{PAGE}\n{text}\n")
