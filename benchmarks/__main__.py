@@ -6,13 +6,20 @@ import sys
 
 from benchmarks import experiments
 
-COMMANDS = ("run", "plot", "report", "static", "executed", "gpu")
+COMMANDS = {
+    "run": "benchmarks.run",
+    "report": "benchmarks.report.page",
+    "static": "benchmarks.speed.static",
+    "executed": "benchmarks.speed.executed",
+    "gpu": "benchmarks.speed.gpu",
+    "nir": "benchmarks.speed.nir_peers",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     try:
-        modules = {name: importlib.import_module(f"benchmarks.{name}") for name in COMMANDS}
+        modules = {name: importlib.import_module(module) for name, module in COMMANDS.items()}
     except ModuleNotFoundError as error:
         print(f"the benchmarks need the package {error.name}: pip install '.[demo]'", file=sys.stderr)
         return 2
@@ -35,6 +42,6 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     status = main()
-    from benchmarks import distributed
+    from benchmarks.training import distributed
 
     distributed.leave(status)

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks import datasets, machine, networks, options, training
+from benchmarks import machine, options
 from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder, positive, whole
-from benchmarks.results import Spread, spread
+from benchmarks.report.rows import Spread, spread
+from benchmarks.training import datasets, loop, networks
 from fastlif.backends import BACKENDS
 from fastlif.neuron import neurons
 
@@ -108,21 +109,21 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     if args.backend != "reference":
         print("The first batches compile the neurons: a wait, most of all the first time on a machine.", flush=True)
 
-    def train(name: str) -> list[training.Epoch]:
+    def train(name: str) -> list[loop.Epoch]:
         loss = LOSSES["linear" if name == RELU else args.output]
-        recipe = training.Recipe(
+        recipe = loop.Recipe(
             args.epochs, batch_size, args.learning_rate, loss=loss, schedule="one-cycle", seed=args.seed
         )
         # A copy trains on a few batches first, so that neither compilation nor the first allocations are timed.
-        few = [tensor[: training.WARM_UP_BATCHES * batch_size] for tensor in train_set]
+        few = [tensor[: loop.WARM_UP_BATCHES * batch_size] for tensor in train_set]
         start = machine.now(device)
-        training.train(copy.deepcopy(models[name]), *few, dataclasses.replace(recipe, epochs=1))
+        loop.train(copy.deepcopy(models[name]), *few, dataclasses.replace(recipe, epochs=1))
         print(f"{name}: warm-up with compilation {machine.now(device) - start:.1f} s", flush=True)
-        return training.train(
+        return loop.train(
             models[name],
             *train_set,
             recipe,
-            after_epoch=lambda model: {"accuracy": training.evaluate(model, *test_set, batch_size=batch_size)},
+            after_epoch=lambda model: {"accuracy": loop.evaluate(model, *test_set, batch_size=batch_size)},
             title=name,
         )
 
@@ -132,7 +133,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         measure(name, model, *test_set, batch_size=batch_size, seed=args.seed)
         for name, model in ({SINGLE: models[SINGLE]} | converted | {DIRECT: models[DIRECT], RELU: models[RELU]}).items()
     ]
-    print_table(rows, f"{training.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
+    print_table(rows, f"{loop.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
     epochs = {name: spread([epoch.seconds for epoch in history]) for name, history in histories.items()}
     for name, seconds in epochs.items():
         print(
@@ -162,8 +163,8 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
     """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
     with spike_counter(model) as spikes_per_neuron:
-        accuracy = training.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
-    seconds = training.time_per_image(model, datasets.to_float(images[:batch_size]))
+        accuracy = loop.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
+    seconds = loop.time_per_image(model, datasets.to_float(images[:batch_size]))
     return Row(name, getattr(model, "timesteps", 1), accuracy, seconds, spikes_per_neuron())
 
 
@@ -199,7 +200,7 @@ def print_table(rows: list[Row], timed: str) -> None:
     print(f"(time: median over {timed}; spikes: mean number per neuron and image, over all T steps)\n")
 
 
-def save_figure(rows: list[Row], histories: dict[str, list[training.Epoch]], title: str, path: Path) -> None:
+def save_figure(rows: list[Row], histories: dict[str, list[loop.Epoch]], title: str, path: Path) -> None:
     """Draw the accuracy against T, and the way to it against the time of training, and save it."""
     import matplotlib
 

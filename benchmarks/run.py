@@ -6,9 +6,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import checkpoint, datasets, distributed, experiments, machine, options, results
-from benchmarks.lab import FORMS, PRESETS, WORKLOADS, Lab, Options
-from benchmarks.training import DTYPES
+from benchmarks import experiments, machine, options
+from benchmarks.report import rows as results
+from benchmarks.training import checkpoint, datasets, distributed
+from benchmarks.training.lab import Lab
+from benchmarks.training.loop import DTYPES
+from benchmarks.training.presets import FORMS, PRESETS, WORKLOADS, Options
 from fastlif.backends import BACKENDS
 
 DESCRIPTION = "run experiments: run NAME... or run all; --help lists the options"

@@ -743,8 +743,8 @@ COMPILED = [
 
 # --- Benchmarks: the right clock, the right time, the right words --------------------------------------------------
 
-_TURNS = "test_measure.py::test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls"
-_ALONE = "test_measure.py::test_a_call_is_timed_by_itself_and_not_at_first"
+_TURNS = "benchmarks/test_measure.py::test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls"
+_ALONE = "benchmarks/test_measure.py::test_a_call_is_timed_by_itself_and_not_at_first"
 MEASURE = [
     ("one call's time goes to the other", "for own, call in zip(times, (first, second)):",
      "for own, call in zip(times[::-1], (first, second)):", _TURNS),
@@ -758,39 +758,42 @@ MEASURE = [
      "            start = time.perf_counter()  # the first call compiles: what follows tells the time of a call",
      "            pass", _ALONE),
     ("nothing is warmed up", "if calls >= 2 and elapsed > WARM_UP_SECONDS[device.type]:", "if calls >= 2:",
-     "test_measure.py::test_a_short_call_warms_up_and_is_timed_more_often"),
+     "benchmarks/test_measure.py::test_a_short_call_warms_up_and_is_timed_more_often"),
     ("milliseconds for seconds on a GPU", "start.elapsed_time(end) / 1000", "start.elapsed_time(end)",
-     "test_measure.py::test_the_times_of_a_gpu_are_in_seconds"),
+     "benchmarks/test_measure.py::test_the_times_of_a_gpu_are_in_seconds"),
     ("what was there before counts as peak memory", "max_memory_allocated(device) - before",
-     "max_memory_allocated(device)", "test_measure.py::test_the_peak_memory_of_a_gpu_is_what_the_call_adds"),
+     "max_memory_allocated(device)", "benchmarks/test_measure.py::test_the_peak_memory_of_a_gpu_is_what_the_call_adds"),
     ("a copy reads and writes, one is counted", "moved = 2 * source.numel()", "moved = source.numel()",
-     "test_measure.py::test_the_bandwidth_of_a_copy_counts_reads_and_writes"),
+     "benchmarks/test_measure.py::test_the_bandwidth_of_a_copy_counts_reads_and_writes"),
 ]
 
 MACHINE = [
     ("the clock does not wait for the GPU", "        torch.cuda.synchronize(device)\n    return time",
-     "        pass\n    return time", "test_measure.py::test_the_clock_waits_for_a_gpu"),
+     "        pass\n    return time", "benchmarks/test_measure.py::test_the_clock_waits_for_a_gpu"),
 ]
 
 RESULTS = [
-    ("p80 for the median", "p20, median, p80 = values", "p20, p80, median = values", "test_results.py::test_spread"),
-    ("rows about any of it", "return all(str(getattr", "return any(str(getattr", "test_results.py::test_select"),
+    ("p80 for the median", "p20, median, p80 = values", "p20, p80, median = values",
+     "benchmarks/test_results.py::test_spread"),
+    ("rows about any of it", "return all(str(getattr", "return any(str(getattr",
+     "benchmarks/test_results.py::test_select"),
     ("a run replaces those of other networks", "return self.experiment, self.options, self.dataset, self.network",
      "return self.experiment, self.options, self.dataset",
-     "test_results.py::test_a_new_run_replaces_its_own_rows_alone"),
+     "benchmarks/test_results.py::test_a_new_run_replaces_its_own_rows_alone"),
 ]
 
-_FOUND = "test_measure.py::test_what_another_library_computes_otherwise_is_found"
+_FOUND = "benchmarks/test_measure.py::test_what_another_library_computes_otherwise_is_found"
 PEERS = [
     ("a peer with wrong gradients accepted", "if different <= ties and error <= rounding:", "if different <= ties:",
      _FOUND),
     ("a peer with wrong spikes accepted", "if different <= ties and error <= rounding:", "if error <= rounding:",
      _FOUND),
     ("a peer compared with itself", "for function in (neuron, expected):", "for function in (neuron, neuron):", _FOUND),
-    ("plain noise of another width", "mul_(0.125)", "mul_(0.25)", "test_measure.py::test_plain_noise_is_ours"),
+    ("plain noise of another width", "mul_(0.125)", "mul_(0.25)",
+     "benchmarks/test_measure.py::test_plain_noise_is_ours"),
 ]
 
-_EACH_PASS = "test_measure.py::test_each_pass_of_each_library_gets_its_own_time"
+_EACH_PASS = "benchmarks/test_measure.py::test_each_pass_of_each_library_gets_its_own_time"
 KERNELS = [
     ("forward and backward swapped", '        "forward": forward,\n        "backward": lambda',
      '        "backward": forward,\n        "forward": lambda', _EACH_PASS),
@@ -799,40 +802,43 @@ KERNELS = [
      _EACH_PASS),
     ("ours is not checked", "            if wrong:\n                raise options",
      "            if False:\n                raise options",
-     "test_speed.py::test_what_is_wrong_is_not_timed"),
+     "benchmarks/test_speed.py::test_what_is_wrong_is_not_timed"),
     ("the membrane's bytes are not counted", "membrane = 8 - 4 / T if", "membrane = 0 if",
-     "test_speed.py::test_bytes_that_must_be_moved"),
+     "benchmarks/test_speed.py::test_bytes_that_must_be_moved"),
 ]
 
-_OWN = "test_measure.py::test_each_network_s_time_is_its_own"
+_OWN = "benchmarks/test_measure.py::test_each_network_s_time_is_its_own"
 END_TO_END = [
     ("ReLU and the contender swapped", "measuring.by_turns(relu, call,", "measuring.by_turns(call, relu,", _OWN),
     ("ReLU's memory for everyone", "_record(lab, task, way, direction, (neurons, T), times, memory)",
      "_record(lab, task, way, direction, (neurons, T), times, relu_memory)", _OWN),
     ("batches a second for images a second", "spread(len(task.images) / time for time in times)",
      "spread(1 / time for time in times)", _OWN),
+]
+
+CONTENDERS = [
     ("training is timed in evaluation mode", "model.train(direction == TRAINING)", "model.eval()",
-     "test_measure.py::test_a_network_is_timed_in_the_mode_it_is_used_in"),
+     "benchmarks/test_measure.py::test_a_network_is_timed_in_the_mode_it_is_used_in"),
 ]
 
 LAB = [
     ("one seed for all evaluations", "data.test_labels, seed) for seed in self.noise_seeds)",
      "data.test_labels) for seed in self.noise_seeds)",
-     "test_measure.py::test_an_accuracy_is_taken_over_the_noise_seeds_in_percent"),
+     "benchmarks/test_measure.py::test_an_accuracy_is_taken_over_the_noise_seeds_in_percent"),
 ]
 
 TRAINING = [
     ("evaluated in training mode", "    model.eval()\n    correct", "    correct",
-     "test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode"),
+     "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode"),
     ("the last batch's loss for the epoch's", "torch.stack(losses).mean()", "losses[-1]",
-     "test_measure.py::test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean"),
+     "benchmarks/test_measure.py::test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean"),
 ]
 
 STATIC = [
     ("loops without their last instruction", "range(labels[target[0]], i + 1)", "range(labels[target[0]], i)",
-     "test_measure.py::test_instructions_are_counted_as_they_stand_in_the_code"),
+     "benchmarks/test_measure.py::test_instructions_are_counted_as_they_stand_in_the_code"),
     ("spills without accesses are not seen", "return self.local_bytes > 0 or self.local_accesses > 0",
-     "return self.local_accesses > 0", "test_measure.py::test_what_spills_is_told"),
+     "return self.local_accesses > 0", "benchmarks/test_measure.py::test_what_spills_is_told"),
 ]
 
 _MEMBRANES = "test_recording.py::test_membranes_are_those_of_the_spikes[{}-reference]".format
@@ -941,14 +947,14 @@ OTHER_LIBRARIES = [
      "test_peers_snntorch.py::test_subtract_with_delay[0.9-1.0]"),
     ("Norse's input has no gain", '"gain": gain,', '"gain": 1.0,', "test_peers_norse.py::test_keywords_dt_and_mode"),
 ]
-_REPORT = "test_main.py::test_what_fails_is_told_by_its_first_line"
+_REPORT = "packaging/test_main.py::test_what_fails_is_told_by_its_first_line"
 MAIN = [
     ("a wrong gradient is a right one", "if not (x.grad.isfinite().all() and x.grad.any()):", "if False:", _REPORT),
     ("an error's last line", "splitlines() or [''])[0]", "splitlines() or [''])[-1]", _REPORT),
     ("an error ends the report", "    except Exception as error:", "    except ImportError as error:", _REPORT),
     ("the home folder is named", 'text.replace(f"{Path.home()}/", "~/")', "text",
-     "test_main.py::test_the_kernels_run_and_the_compiler_is_missing"),
-    ("a missing triton is not asked for", "    if reason:\n", "    if False:\n", "test_main.py::test_without_triton"),
+     "packaging/test_main.py::test_the_kernels_run_and_the_compiler_is_missing"),
+    ("a missing triton is not asked for", "    if reason:\n", "    if False:\n", "packaging/test_main.py::test_without_triton"),
 ]
 VARIANTS = [
     ("a public argument without a type", "init_tau: float = 2.0", "init_tau=2.0",
@@ -990,15 +996,16 @@ BY_FILE = {
     "fastlif/timesteps.py": TIMESTEPS,
     "fastlif/types.py": TYPES,
     "fastlif/validation.py": VALIDATION,
-    "benchmarks/experiments/end_to_end.py": END_TO_END,
-    "benchmarks/experiments/kernels.py": KERNELS,
-    "benchmarks/lab.py": LAB,
+    "benchmarks/speed/contenders.py": CONTENDERS,
+    "benchmarks/speed/end_to_end.py": END_TO_END,
+    "benchmarks/speed/kernels.py": KERNELS,
+    "benchmarks/training/lab.py": LAB,
     "benchmarks/machine.py": MACHINE,
-    "benchmarks/measure.py": MEASURE,
-    "benchmarks/peers.py": PEERS,
-    "benchmarks/results.py": RESULTS,
-    "benchmarks/static.py": STATIC,
-    "benchmarks/training.py": TRAINING,
+    "benchmarks/speed/measure.py": MEASURE,
+    "benchmarks/speed/peers.py": PEERS,
+    "benchmarks/report/rows.py": RESULTS,
+    "benchmarks/speed/static.py": STATIC,
+    "benchmarks/training/loop.py": TRAINING,
     "kernels/batch_norm.py": BATCH_NORM,
     "kernels/bits.py": BITS,
     "kernels/lif.py": LIF,

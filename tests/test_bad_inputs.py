@@ -31,8 +31,10 @@ from test_datasets import CONTENTS, FOREIGN, TRAIN_IMAGES, check, put, root, tor
 from torch import nn
 
 import fastlif
-from benchmarks import checkpoint, datasets, demo, files, lab, results, training
+from benchmarks import demo, files
 from benchmarks.__main__ import main
+from benchmarks.report import rows as results
+from benchmarks.training import checkpoint, datasets, lab, loop
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, Surrogate
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
@@ -867,7 +869,7 @@ NAMES = [
 
 IMAGES = torch.arange(32, dtype=torch.uint8).view(8, 1, 2, 2)
 LABELS = torch.arange(8) % 2
-RECIPE = training.Recipe(epochs=1, batch_size=4)
+RECIPE = loop.Recipe(epochs=1, batch_size=4)
 
 
 def network(hidden=3):
@@ -876,7 +878,7 @@ def network(hidden=3):
 
 
 def train(path, model=None, recipe=RECIPE):
-    return training.train(model or network(), IMAGES, LABELS, recipe, path=path, resume=True)
+    return loop.train(model or network(), IMAGES, LABELS, recipe, path=path, resume=True)
 
 
 def saved(content, **options):
@@ -1005,19 +1007,16 @@ COMMANDS = [
     ("cannot be made a folder", "run dynamics --out file/below"),
     ("cannot be made a folder", "run dynamics --out /proc/none"),
     ("there was nothing to measure on; --dataset digits", "run alpha --dataset mnist --data-root none --out new"),
-    ("there are no results in none: run `python -m benchmarks run all", "plot --out none"),
-    ("there are no results in file", "plot --out file"),
+    ("there are no results in file", "report --out file"),
     ("there are no results in none: run `python -m benchmarks run all", "report --out none"),
     ("--out: must not be empty", "report --out="),
-    ("unrecognized arguments: --dpi", "plot --dpi 3"),
-    ("--readme none cannot be read (No such file or directory)", "report --out results --readme none"),
-    ("--readme results cannot be read (Is a directory)", "report --out results --readme results"),
-    ("file should have the line <!-- results", "report --out results --readme file"),
+    ("unrecognized arguments: --dpi", "report --dpi 3"),
     ("--target: invalid choice: 'sm_1'", "static --target sm_1"),
     ("--dtype: invalid choice: 'fp8'", "static --dtype fp8"),
     ("no kernel has 'conv' in its name: there are lif_backward,", "static --kernel conv"),
     ("--out results is a folder: give the name of a file in it", "static --out results"),
     ("--out file cannot be made a folder", "static --out file/table.md"),
+    ("--out results is a folder: give the name of a file in it", "nir --out results"),
     (f"--epochs: {WHOLE} 1, got '0'", "demo --epochs 0"),
     (f"--direct-epochs: {WHOLE} 1, got '-3'", "demo --direct-epochs -3"),
     (f"--batch-size: {WHOLE} 2, got '1'", "demo --batch-size 1"),
@@ -1182,14 +1181,11 @@ def table(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("command", ["report", "plot"])
-def test_what_is_not_a_file_of_results(tmp_path, capsys, table, command, name):
-    if (command, name) == ("plot", "a row less"):
-        pytest.skip("it draws what is there")
+def test_what_is_not_a_file_of_results(tmp_path, capsys, table, name):
     phrase, damage = RESULTS[name]
     content = damage(table)
     (tmp_path / "a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    refuse([command, "--out", str(tmp_path)], phrase, tmp_path, capsys)
+    refuse(["report", "--out", str(tmp_path)], phrase, tmp_path, capsys)
 
 
 def refuse(arguments, phrase, folder, capsys, begun=False):
@@ -1301,10 +1297,9 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path, monkeypatch, name,
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_full_disk_ends_a_command_in_a_sentence(workplace, capsys, monkeypatch, moment):
-    assert main(["plot", "--out", "results"]) == 0
+    assert main(["report", "--out", "results"]) == 0
     monkeypatch.setattr(*MOMENTS[moment], raising=False)
-    for command in ("plot --out results", "report --out results"):
-        refuse(command.split(), "No space left on device: 'results/", workplace, capsys)
+    refuse("report --out results".split(), "No space left on device: 'results/", workplace, capsys)
     monkeypatch.setattr(demo, "run", no_space)
     refuse(["demo"], "error: [Errno 28] No space left on device", workplace, capsys)
 
@@ -1315,7 +1310,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import checkpoint
+from benchmarks.training import checkpoint
 
 path = Path(sys.argv[1])
 checkpoint.save(path, "", {"w": torch.zeros(10)})

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
-from benchmarks.experiments import host
+from benchmarks.speed import host
 from fastlif import compiled, functional
 from fastlif import options as options_module
 from fastlif.operators import common

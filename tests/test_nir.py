@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import fastlif
-from benchmarks import nir_peers
+from benchmarks.speed import nir_peers
 from fastlif import LIF, MultiStep, Noise, NoisyLIF
 
 nir = pytest.importorskip("nir")

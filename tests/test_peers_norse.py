@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.peers import step_by_step
+from benchmarks.speed.peers import step_by_step
 from fastlif import LI, LIF, Surrogate
 
 pytestmark = pytest.mark.peers("norse")

@@ -6,7 +6,7 @@ import peer_rows
 import pytest
 import torch
 
-from benchmarks.peers import step_by_step
+from benchmarks.speed.peers import step_by_step
 from fastlif import IF, LIF, Surrogate
 
 pytestmark = pytest.mark.peers("snntorch")

@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import fastlif
-from benchmarks import networks
+from benchmarks.training import networks
 from fastlif import Noise, layout
 from fastlif.neuron import neurons
 from fastlif.operators import scan, single_step

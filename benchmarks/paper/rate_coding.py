@@ -1,0 +1,194 @@
+"""The baseline of the paper's Table 2: a trained ReLU network as a rate-coded spiking one, and accuracy against T.
+
+Every ReLU becomes an integrate-and-fire neuron with soft reset, whose rate of spikes stands for the activation. Its
+threshold is a percentile of the activations (Diehl et al. 2015, Rueckauer et al. 2017). A membrane that begins at
+half the threshold makes the rate round where it would truncate, which takes fewer steps (Deng & Gu 2021).
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+import fastlif
+from benchmarks.training import distributed
+from benchmarks.training.loop import autocast, batches, seeded
+from fastlif.neuron import neurons
+
+
+class IntegrateAndFire(fastlif.LIF):
+    """``[T*N, *]`` to spikes worth the threshold each, ``[T*N, *]``: their mean over time is the ReLU's output.
+
+    That holds from 0 to the threshold, where the rate saturates. The membrane is carried from call to call, so that
+    calls with a few steps each are the same as one with all of them, until :func:`fastlif.reset`.
+
+    Args:
+        threshold: in units of the ReLU's activation.
+        half_charged: begin with the membrane at half the threshold instead of zero.
+        backend: as in :class:`fastlif.LIF`.
+    """
+
+    def __init__(self, *, threshold: float = 1.0, half_charged: bool = True, backend: str = "auto"):
+        super().__init__(decay=1.0, reset=None, threshold=threshold, stateful=True, backend=backend)
+        self.half_charged = bool(half_charged)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * self.threshold
+
+    def _initial_state(self, x: Tensor, state: Tensor | None) -> Tensor | None:
+        state = super()._initial_state(x, state)
+        if state is None and self.half_charged:
+            return torch.full_like(x[0], self.threshold / 2, dtype=torch.promote_types(x.dtype, torch.float32))
+        return state
+
+
+def rate_coded(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    percentile: float = 99.9,
+    half_charged: bool = True,
+    chunk: int = 16,
+    backend: str = "auto",
+) -> fastlif.MultiStep:
+    """A rate-coded copy of a trained network, in evaluation mode.
+
+    The image is the input at every step, so what comes before the first neuron runs once per call. A call goes on for
+    ``chunk`` steps from where the last one ended and gives the mean of the scores over them; before other images, call
+    :func:`fastlif.reset`.
+
+    Args:
+        model: a network with ``nn.ReLU`` modules, each called once in a pass. It is left as it is.
+        images: ``[N, C, H, W]`` float, on the model's device, to take the activations from: training images.
+        percentile: of a ReLU's positive activations, its neuron's threshold; above 0, up to 100 (the maximum).
+        half_charged: as in :class:`IntegrateAndFire`.
+        chunk: the ``timesteps`` of the result. It bounds the memory and does not change what is computed.
+        backend: as in :class:`fastlif.LIF`.
+
+    Raises:
+        ValueError: for a percentile out of range, a model without ``nn.ReLU``, or a ReLU that is not called exactly
+            once in a pass or gives nothing positive.
+    """
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must be greater than 0 and at most 100, got {percentile}")
+    model = copy.deepcopy(model).eval()
+    spiking = fastlif.convert(model, IntegrateAndFire, half_charged=half_charged, backend=backend)
+    for name, threshold in _thresholds(model, images, percentile).items():
+        spiking.get_submodule(name).threshold = threshold
+    return fastlif.MultiStep(spiking, timesteps=chunk)
+
+
+@torch.no_grad()
+def _thresholds(model: nn.Module, images: Tensor, percentile: float) -> dict[str, float]:
+    """That percentile of the positive activations of each ReLU, by its path in ``model``."""
+    relus = {name: module for name, module in model.named_modules() if isinstance(module, nn.ReLU)}
+    found: dict[nn.Module, list[float]] = {relu: [] for relu in relus.values()}
+
+    def record(relu, _, output):
+        positive = output[output > 0]
+        if len(positive):
+            rank = math.ceil(percentile / 100 * len(positive))
+            found[relu].append(positive.kthvalue(rank).values.item())  # torch.quantile takes 16 million at most
+        else:
+            found[relu].append(0.0)
+
+    hooks = [relu.register_forward_hook(record) for relu in found]
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, relu in relus.items():
+        if len(found[relu]) != 1:
+            raise ValueError(f"the ReLU {name!r} must be called once in a pass, got {len(found[relu])} calls")
+        if found[relu] == [0.0]:
+            raise ValueError(f"the ReLU {name!r} gives nothing positive on these images, so it has no threshold")
+    return {name: found[relu][0] for name, relu in relus.items()}
+
+
+def accuracy_over_time(
+    model: fastlif.MultiStep,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    timesteps: Sequence[int],
+    batch_size: int = 100,
+    dtype: str = "float32",
+) -> dict[int, float]:
+    """The accuracy after each of ``timesteps``, from one pass over time that holds ``model.timesteps`` steps at once.
+
+    Args:
+        model: what :func:`rate_coded` gives, or another whose neurons carry their membranes.
+        images: ``[M, C, H, W]`` uint8, on the model's device.
+        labels: ``[M]`` int64, there too.
+        timesteps: values of T, at least 1, in any order.
+
+    Returns:
+        For each T the fraction of the images whose mean score over the first T steps is largest for their label.
+
+    Raises:
+        ValueError: for timesteps that are empty or below 1, or neurons that carry no membrane.
+    """
+    if not timesteps or min(timesteps) < 1:
+        raise ValueError(f"timesteps must hold at least one number of steps, each at least 1, got {list(timesteps)}")
+    if not all(neuron.stateful for neuron in neurons(model)):
+        raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
+    accuracies = _accuracies(model, images, labels, max(timesteps), batch_size, dtype, seed=0)
+    return {T: accuracies[T - 1] for T in timesteps}
+
+
+def accuracy_per_step(
+    model: fastlif.MultiStep,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch_size: int = 100,
+    dtype: str = "float32",
+    seed: int = 0,
+) -> list[float]:
+    """The accuracy after t = 1, ..., ``model.timesteps`` steps, from one pass: t steps are the first t of more.
+
+    The last is what :func:`benchmarks.training.loop.evaluate` gives. The arguments are as there.
+    """
+    return _accuracies(model, images, labels, model.timesteps, batch_size, dtype, seed)
+
+
+@torch.no_grad()
+def _accuracies(
+    model: fastlif.MultiStep, images: Tensor, labels: Tensor, steps: int, batch_size: int, dtype: str, seed: int
+) -> list[float]:
+    """The accuracy of the mean score over the first t steps, t = 1, ..., ``steps``, ``model.timesteps`` at a time."""
+    chunk, training = model.timesteps, model.training
+    model.eval()
+    correct = torch.zeros(steps, dtype=torch.int64, device=images.device)
+    try:
+        with seeded(images.device, seed), autocast(images.device, dtype):
+            for x, y in batches(images, labels, batch_size):
+                if not len(y):  # under torchrun, a process without a part of the last batch
+                    continue
+                fastlif.reset(model)
+                carried = 0
+                for start in range(0, steps, chunk):
+                    model.timesteps = min(chunk, steps - start)
+                    # In float64 thousands of float32 scores add up exactly enough for the order not to matter.
+                    sums = carried + _scores(model, x).double().cumsum(0)
+                    correct[start : start + len(sums)] += (sums.argmax(2) == y).sum(1)
+                    carried = sums[-1]
+    finally:
+        fastlif.reset(model)
+        model.timesteps = chunk
+        model.train(training)
+    return (distributed.add_up(correct).double() / len(labels)).tolist()
+
+
+def _scores(model: fastlif.MultiStep, images: Tensor) -> Tensor:
+    """The scores at each step, ``[T, N, classes]``, of which ``model`` returns the mean."""
+    outputs = []
+    hook = model.model.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    try:
+        model(images)
+    finally:
+        hook.remove()
+    return outputs[0].unflatten(0, (model.timesteps, len(images)))

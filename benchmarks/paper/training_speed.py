@@ -1,0 +1,114 @@
+"""Fig. 3: accuracy against the time spent in training, in a single step and directly over T = 10 steps.
+
+The direct way is measured twice: on our kernels, and in plain eager PyTorch, so that what the method saves and what
+the kernels save are told apart. Where a data set is not there, only the throughput is measured, on data of its shape.
+"""
+
+import dataclasses
+
+import fastlif
+from benchmarks.report.rows import Row, by_work, select, spread, value
+from benchmarks.report.verdicts import Finding, Published
+from benchmarks.training.data import Work
+from benchmarks.training.lab import Lab, Spec, Trained
+from benchmarks.training.loop import train
+from benchmarks.training.presets import T
+
+TITLE = "Fig. 3: training speed, single step against direct training at T = 10"
+DESCRIPTION = "accuracy against wall-clock, single step and direct T = 10; throughput (Fig. 3)"
+SUMMARY = ({"metric": "training throughput"},)
+PAPER = (Published("single step against T = 10", "3 to 5 times faster"),)
+SINGLE, DIRECT, EAGER = "single step", "direct T = 10", "direct T = 10 in eager PyTorch"
+WAYS = {SINGLE: {"neuron": "noisy"}, DIRECT: {"neuron": "lif"}, EAGER: {"neuron": "lif", "backend": "reference"}}
+TIMED_EPOCHS = 3
+
+
+def measure(lab: Lab) -> None:
+    for work in lab.data.workloads():
+        for way, (spec, trained) in curves(lab, work).items():
+            seconds, images = 0.0, len(lab.data[work.dataset].train_images[: spec.train_images])
+            times = [epoch.seconds for epoch in trained.epochs]
+            for number, epoch in enumerate(trained.epochs, start=1):
+                seconds += epoch.seconds
+                setting = {"way": way, "epoch": number}
+                lab.record("training-speed", spec, setting, "time so far", "s", seconds)
+                lab.record("training-speed", spec, setting, "accuracy", "%", epoch.metrics["accuracy"])
+            lab.record("training-speed", spec, {"way": way}, "time of an epoch", "s", spread(times), "epochs")
+            speed = spread(images / time for time in times)
+            lab.record("training-speed", spec, {"way": way}, "training throughput", "images/s", speed, "epochs")
+    for work in lab.data.timed_only():
+        throughput(lab, work)
+
+
+def curves(lab: Lab, work: Work) -> dict[str, tuple[Spec, Trained]]:
+    """The network trained in each way. The accuracy after each epoch is that over T = 10 steps."""
+    form, found = lab.form, {}
+    for way, changes in ways(lab).items():
+        epochs = form.curve_epochs if way == SINGLE else max(1, form.curve_epochs // 2)
+        spec = lab.spec(work, epochs=epochs, train_images=form.curve_images, **changes)
+        found[way] = spec, lab.train(spec, f"{way}, timed")
+    return found
+
+
+def ways(lab: Lab) -> dict[str, dict[str, str]]:
+    """What each way changes in the network; where the neurons run in eager PyTorch anyway, the last is the second."""
+    eager = lab.options.backend == "reference"
+    return {way: changes for way, changes in WAYS.items() if not (eager and way == EAGER)}
+
+
+def throughput(lab: Lab, work: Work) -> None:
+    """Images a second, in training and over T steps: the accuracy is not looked at."""
+    data = lab.data[work.dataset]
+    for way, changes in ways(lab).items():
+        spec = lab.spec(work, **changes)
+        model = lab.build(spec)
+        lab.say(f"{work.dataset} {work.network}, {way}: throughput")
+        lab.warm_up(model, spec)
+        count = spec.recipe.batch_size * lab.form.throughput_batches
+        recipe = dataclasses.replace(spec.recipe, epochs=TIMED_EPOCHS)
+        epochs = train(model, data.train_images[:count], data.train_labels[:count], recipe)
+        speed = spread(min(count, len(data.train_images)) / epoch.seconds for epoch in epochs)
+        lab.record("training-speed", spec, {"way": way}, "training throughput", "images/s", speed, "epochs")
+        if way == SINGLE:
+            for steps in (1, 5, 10):
+                time = lab.seconds_per_image(fastlif.MultiStep(model, timesteps=steps), work)
+                setting = {"way": f"converted T = {steps}"}
+                lab.record("training-speed", spec, setting, "time of an image at inference", "s", time, "batches")
+
+
+def draw(rows: list[Row], figure) -> None:
+    groups = by_work(rows)
+    curve = {name: own for name, own in groups.items() if select(own, metric="accuracy")}
+    timed = {name: own for name, own in groups.items() if name not in curve}
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, (name, own) in zip(panels, curve.items()):
+        for way in WAYS:
+            accuracy = select(own, way=way, metric="accuracy")
+            times = [value(own, way=way, epoch=row.setting["epoch"], metric="time so far") for row in accuracy]
+            axes.plot(times, [row.median for row in accuracy], "o-", markersize=4, label=way)
+        axes.set(title=name, xlabel="training time (s)", ylabel=f"test accuracy over T = {T} steps (%)")
+        axes.legend()
+    for axes, (name, own) in zip(panels[len(curve) :], timed.items()):
+        speeds = select(own, metric="training throughput")
+        axes.bar([row.setting["way"].replace(" in ", "\nin ") for row in speeds], [row.median for row in speeds])
+        axes.set(title=f"{name}\n(throughput only)", ylabel="training throughput (images/s)")
+    figure.set_size_inches(5.5 * len(groups), 4)
+
+
+def findings(rows: list[Row]) -> list[Finding]:
+    found = []
+    for name, own in by_work(rows).items():
+        single, direct, eager = (value(own, way=way, metric="training throughput") for way in WAYS)
+        if not (single and direct):
+            continue
+        beside = f" and {eager:.3g} in eager PyTorch ({single / eager:.1f} times)" if eager else ""
+        found.append(
+            Finding(
+                "A single step trains at least 3 times as fast as T = 10 steps",
+                single >= 3 * direct,
+                f"{name}: {single:.3g} images/s against {direct:.3g} on the same backend ({single / direct:.1f} times)"
+                f"{beside}",
+                short=f"{single / direct:.1f} times",
+            )
+        )
+    return found

@@ -1,0 +1,130 @@
+"""The rows of each run: read from the files, drawn, and the command that measures them again."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import experiments
+from benchmarks.report import rows as results
+from benchmarks.report.rows import ResultsError, Row
+from benchmarks.report.verdicts import Finding
+
+DPI = 110
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The rows of one experiment, run with the same options on one device."""
+
+    rows: list[Row]
+    file: Path  # that they are read from
+    picture: Path  # relative to the folder of results
+
+    @property
+    def name(self) -> str:
+        return self.rows[0].experiment
+
+    @property
+    def options(self) -> str:
+        return self.rows[0].options
+
+    @property
+    def module(self):
+        """The experiment's own."""
+        return experiments.load(self.name)
+
+    @property
+    def words(self) -> str:
+        """How it was run."""
+        first = self.rows[0]
+        others = re.sub(r"--quick|--preset \w+", "", self.options).split()
+        return f"{first.form} form, {first.preset} preset" + (f", {' '.join(others)}" if others else "")
+
+    @property
+    def command(self) -> str:
+        """What makes the rows again."""
+        options, processes = re.fullmatch(r"(.*?) ?(?:on (\d+) processes)?", self.options).groups()
+        launcher = f"torchrun --nproc-per-node={processes} -m" if processes else "python -m"
+        names = {row.dataset for row in self.rows}
+        chosen = "--dataset digits" if "digits" in names else ""  # not one of the default ones
+        synthetic = "--synthetic" if any(name.startswith("synthetic") for name in names) else ""
+        return " ".join(word for word in (launcher, "benchmarks run", self.name, options, chosen, synthetic) if word)
+
+    def findings(self) -> list[Finding]:
+        """What the rows say. Raises ResultsError if some that it takes are not there."""
+        with self._complete():
+            return self.module.findings(self.rows)
+
+    def draw(self, figure) -> None:
+        """Draws the rows. Raises ResultsError if some that it takes are not there."""
+        with self._complete():
+            self.module.draw(self.rows, figure)
+
+    def summary(self) -> list[Row]:
+        """The rows that stand for all of them on the page, in the order of the experiment's SUMMARY."""
+        return [row for wanted in self.module.SUMMARY for row in results.select(self.rows, **wanted)]
+
+    @contextmanager
+    def _complete(self) -> Iterator[None]:
+        try:
+            yield
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ResultsError(
+                f"{self.file} lacks rows of {self.name} ({type(error).__name__}: {error}): measure them again, with "
+                f"{self.command}"
+            ) from error
+
+
+def read(folder: Path) -> list[list[Group]]:
+    """The groups of each file in the order of the page.
+
+    Raises:
+        RuntimeError: there are no results in the folder, or a file of them cannot be read.
+    """
+    devices = [groups for path in sorted(folder.glob("*.csv")) if (groups := _groups(path))]
+    if not devices:
+        raise RuntimeError(f"there are no results in {folder}: run `python -m benchmarks run all --quick` first")
+    return devices
+
+
+def _groups(path: Path) -> list[Group]:
+    rows = {}
+    for row in results.read(path):
+        if row.experiment not in experiments.NAMES:
+            raise ResultsError(f"{path} has rows of {row.experiment!r}: not one of {', '.join(experiments.NAMES)}")
+        rows.setdefault((row.experiment, row.options), []).append(row)
+    order = sorted(rows, key=lambda key: (experiments.NAMES.index(key[0]), len(key[1]), key[1]))  # plain options first
+    return [Group(rows[key], path, Path(path.stem) / _picture(*key)) for key in order]
+
+
+def _picture(name: str, options: str) -> str:
+    return "-".join([name, *re.findall(r"[\w.]+", options or "full")]) + ".png"
+
+
+def png(group: Group) -> bytes:
+    """The group's figure: the same bytes for the same rows, whatever the user's settings of matplotlib."""
+    import matplotlib.style  # an extra, which the other commands do without
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    file = io.BytesIO()
+    with matplotlib.style.context("default"):
+        figure = Figure(layout="constrained", dpi=DPI)
+        FigureCanvasAgg(figure)
+        group.draw(figure)
+        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    return file.getvalue()
+
+
+def distinct(rows: list[Row], name: str) -> str:
+    """The different values of an attribute among the rows."""
+    return ", ".join(dict.fromkeys(str(getattr(row, name)) for row in rows))
+
+
+def data_sets(rows: list[Row]) -> str:
+    note = " (synthetic data of its shape: throughput only, accuracy is not claimed)"
+    names = dict.fromkeys(row.dataset for row in rows)
+    return ", ".join(name + note if name.startswith("synthetic") else name for name in names)

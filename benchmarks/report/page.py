@@ -1,0 +1,179 @@
+"""``python -m benchmarks report``: the figures and the page of results, from the CSV files alone.
+
+Nothing is measured here, and nothing is drawn that was not measured. The page begins with its contents and the
+verdicts. Each experiment has a figure, its findings and a few rows; all rows are in the CSV files.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks.files import write_whole
+from benchmarks.options import file_or_folder
+from benchmarks.report import groups as runs
+from benchmarks.report.groups import Group, distinct
+from benchmarks.report.rows import FOLDER, Row
+from benchmarks.report.verdicts import Finding
+
+DESCRIPTION = "draw the figures and write the page of all results"
+SUMMARY_ROWS = 10  # of an experiment, at most
+CONSTANTS = ("device", "versions", "commit", "form", "preset", "dtype", "seed")  # columns that a run shares
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=file_or_folder, default=FOLDER, help="the folder of results")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes everything and prints the paths."""
+    try:
+        for path in write(arguments.out):
+            print(path)
+    except (RuntimeError, ImportError, OSError) as error:
+        print(f"report: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def write(folder: Path) -> list[Path]:
+    """Makes the figures and ``report.md`` in the folder, and returns their paths.
+
+    Raises:
+        RuntimeError: there are no results in the folder, or a file of them cannot be read.
+    """
+    text = page(folder)  # before anything is written
+    pictures = {folder / group.picture: runs.png(group) for groups in runs.read(folder) for group in groups}
+    for path, content in {**pictures, folder / "report.md": text}.items():
+        write_whole(path, content)
+    return [*pictures, folder / "report.md"]
+
+
+def page(folder: Path) -> str:
+    """The page as Markdown. Raises as :func:`write`."""
+    devices = runs.read(folder)
+    several = len({(group.file, group.words) for groups in devices for group in groups}) > 1
+    run = {group: f" ({_run(group)})" if several else "" for groups in devices for group in groups}
+    titles = {group: group.module.TITLE + words for group, words in run.items()}
+    links = dict(zip(titles, _anchors(titles.values())))
+    where = {group: f"[{group.name}](#{links[group]}){_plain(words)}" for group, words in run.items()}
+    contents = [f"- [{_plain(title)}](#{links[group]})" for group, title in titles.items()]
+    findings = {group: group.findings() for group in titles}
+    tables = {
+        heading: [line for group in titles for line in _verdicts(findings[group], ours, where[group])]
+        for heading, ours in (("The paper's claims", False), ("Our own goals", True))
+    }
+    tables = {heading: lines for heading, lines in tables.items() if lines}
+    blocks = [
+        "# Results",
+        "Made by `python -m benchmarks report` from the measured rows, which are in the CSV files beside this page. "
+        "Numbers marked as the paper's are its authors', on their hardware.",
+        "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
+    ]
+    for heading, lines in tables.items():
+        blocks += [f"## {heading}", _table(["claim", "here", "verdict", "experiment"], lines)]
+    for groups in devices:
+        blocks += [f"## {_plain(groups[0].rows[0].device)}", _table(["", "", "experiments"], _constants(groups))]
+        for group in groups:
+            blocks += [f"### {_plain(titles[group])}", *_section(group, titles[group], findings[group])]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _run(group: Group) -> str:
+    """What tells a group from those of the same experiment."""
+    return f"{group.file.stem}: {group.words}"
+
+
+def _anchors(titles: Iterable[str]) -> list[str]:
+    """Where links to headings lead: words in small letters, numbered where they come again."""
+    found: list[str] = []
+    for title in titles:
+        words = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        again = sum(re.fullmatch(rf"{re.escape(words)}(-\d+)?", other) is not None for other in found)
+        found.append(f"{words}-{again}" if again else words)
+    return found
+
+
+def _verdicts(findings: list[Finding], ours: bool, where: str) -> list[list[str]]:
+    """A line for each claim. The numbers of several networks stand side by side, and so do verdicts that differ."""
+    claims: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.ours == ours:
+            claims.setdefault(finding.words, []).append(finding)
+    lines = []
+    for claim, found in claims.items():
+        verdicts = [finding.verdict for finding in found]
+        verdict = " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1])
+        lines.append([_plain(claim), _plain(" / ".join(finding.short for finding in found)), verdict, where])
+    return lines
+
+
+def _constants(groups: list[Group]) -> list[list[str]]:
+    """What whole runs share: each value once, with the experiments that have it."""
+    lines = []
+    for name in CONSTANTS:
+        having: dict[str, list[str]] = {}
+        for group in groups:
+            having.setdefault(distinct(group.rows, name), []).append(group.name)
+        *others, most = sorted(having, key=lambda value: len(having[value]))
+        lines += [[name, _plain(value), ", ".join(dict.fromkeys(having[value]))] for value in others]
+        lines.append([name, _plain(most), "all others" if others else "all"])
+    return lines
+
+
+def _section(group: Group, title: str, findings: list[Finding]) -> list[str]:
+    rows = group.rows
+    about = {"Data": runs.data_sets(rows), "Network": distinct(rows, "network"), "Training": distinct(rows, "training")}
+    about["Test images"] = distinct([row for row in rows if row.test_images], "test_images")
+    words = " ".join(f"{name}: {value}." for name, value in about.items() if value)
+    points = [f"- {_plain(finding.words)}: **{finding.verdict}**. {_plain(finding.shown)}" for finding in findings]
+    points += [f"- The paper's: {_plain(number.what)}: {_plain(number.value)}" for number in group.module.PAPER]
+    blocks = [
+        f"{_plain(words)} Made by `{group.command}`.",
+        f"![{_plain(title)}]({quote(group.picture.as_posix())})",
+        "\n".join(points),
+        _summary(group),
+    ]
+    return [block for block in blocks if block]
+
+
+def _summary(group: Group) -> str:
+    """A few rows. What they share stands once, above them."""
+    chosen = group.summary()
+    shown = chosen[:SUMMARY_ROWS]
+    names = list(dict.fromkeys(name for row in shown for name in ("dataset", "network", *row.setting, "metric")))
+    columns = {name: [str(getattr(row, name, row.setting.get(name, ""))) for row in shown] for name in names}
+    varied = [name for name in names if len(set(columns[name])) > 1]
+    shared = [f"{name} {columns[name][0]}" for name in names if name not in ("dataset", "network", *varied)]
+    lines = [
+        [*(_plain(columns[name][i]) for name in varied), _number(row, row.median),
+         f"{_number(row, row.p20)} to {_number(row, row.p80)}" if row.samples > 1 else "", row.unit]
+        for i, row in enumerate(shown)
+    ]  # fmt: skip
+    alike = f" ({_plain(', '.join(shared))})" if shared else ""
+    file = f"[{group.file.name}]({quote(group.file.name)})"
+    if not shown:
+        return f"All {len(group.rows)} rows are in {file}."
+    table = _table([*map(_plain, varied), "median", "p20-p80", "unit"], lines)
+    return f"{len(shown)} of {len(group.rows)} rows{alike}; all are in {file}.\n\n{table}"
+
+
+def _number(row: Row, value: float) -> str:
+    """A row's value with four digits, or two decimals for an accuracy."""
+    if row.unit == "%" and "accuracy" in row.metric:
+        return f"{value:.2f}"
+    text = f"{value:.4g}"
+    return f"{float(text):,.0f}" if 1e4 <= abs(value) < 1e9 else text
+
+
+def _table(header: list[str], lines: list[list[str]]) -> str:
+    """Cells are Markdown."""
+    top, *rest = (f"| {' | '.join(cells)} |" for cells in [header, *lines])
+    return "\n".join([top, "|---" * len(header) + "|", *rest])
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_~\[\]<>|])", r"\\\1", re.sub(r"\s*\n\s*", " ", text))

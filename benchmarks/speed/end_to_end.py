@@ -1,0 +1,261 @@
+"""Whole networks: images a second and peak memory, beside the same network with ReLU and on SpikingJelly's layers.
+
+The images are synthetic, so nothing is said of accuracy. Whatever is measured takes turns with the network's ReLU twin,
+batch by batch, so that their ratio holds on a machine that does other things besides. A training step is a forward pass
+under autocast, cross-entropy, a backward pass and a step of Adam. Over T steps the same images come at every step.
+float32 is as PyTorch has it: on a GPU convolutions may round to TensorFloat-32.
+"""
+
+import torch
+
+from benchmarks import options
+from benchmarks.report.rows import Row, by_work, select, spread, value
+from benchmarks.report.verdicts import Finding
+from benchmarks.speed import measure as measuring
+from benchmarks.speed.contenders import (
+    CALIBRATED,
+    COMPILED,
+    CONVERTED,
+    EAGER,
+    FUSED,
+    GRAPH,
+    INFERENCE,
+    LIF,
+    PEER,
+    RELU,
+    SINGLE,
+    TRAINING,
+    Task,
+    Way,
+    line,
+    make_task,
+    no_peer,
+    prepare,
+)
+from benchmarks.training import networks
+from benchmarks.training.lab import Lab
+
+TITLE = "Whole networks: training and inference beside ReLU and SpikingJelly's layers"
+DESCRIPTION = "images a second and peak memory of the paper's network, VGG-16 and ResNet-18, beside ReLU's"
+_TRAINED = {"metric": "time against ReLU", "pass": TRAINING, "layout": "channels_last", "mode": EAGER}
+SUMMARY = (_TRAINED | {"neurons": SINGLE}, _TRAINED | {"neurons": (LIF, PEER), "T": 10})
+PAPER = ()
+# What is compared with ReLU: neurons, time steps.
+CONTENDERS = {
+    TRAINING: ((SINGLE, 1), (FUSED, 1), (LIF, 10), (PEER, 1), (PEER, 10)),
+    INFERENCE: ((SINGLE, 1), *((neurons, T) for neurons in (CONVERTED, CALIBRATED, PEER) for T in (1, 5, 10))),
+}
+WORTH_COMPILING = ((SINGLE, 1), (CONVERTED, 10))  # compiling takes far longer than the measurement
+# Per form: the ways, the most telling ones first, as the time may not be enough for all of them; the seconds
+# for everything and those for each comparison.
+WAYS = {
+    "quick": (
+        Way("float32", "channels_last", EAGER),
+        Way("float32", "contiguous", EAGER, ("small",)),
+        Way("float32", "channels_last", COMPILED, ("small",)),
+    ),
+    "full": (
+        Way("bfloat16", "channels_last", EAGER),
+        Way("bfloat16", "channels_last", GRAPH),
+        Way("float32", "channels_last", EAGER),
+        Way("float32", "channels_last", GRAPH),
+        Way("float32", "contiguous", EAGER),
+        Way("bfloat16", "channels_last", COMPILED),
+        Way("float32", "channels_last", COMPILED),
+    ),
+}
+BUDGET = {"quick": 210, "full": 110}
+EACH = {"quick": 2.0, "full": 0.5}
+BATCHES_A_TURN = {"cpu": 1, "cuda": 2}
+
+
+def measure(lab: Lab) -> None:
+    options.no_dtype(lab.options.dtype)
+    end = lab.seconds + BUDGET[lab.options.form]
+    tasks = {name: make_task(lab, name) for name in networks.NETWORKS if lab.data.can_build(name)}
+    left_out = {name: no_peer(lab, task) for name, task in tasks.items()}
+    for way in WAYS[lab.options.form]:
+        if way.mode == GRAPH and lab.device.type != "cuda":
+            lab.say(f"{way} is left out: it takes a GPU")
+            continue
+        for direction in CONTENDERS:
+            for name in way.networks:
+                if name in tasks:
+                    contenders = _contenders(direction, way, with_peer=not left_out[name])
+                    _compare(lab, tasks[name], way, direction, contenders, end)
+
+
+def _contenders(direction: str, way: Way, *, with_peer: bool) -> list[tuple[str, int]]:
+    """Those that are run in this way; SpikingJelly's network as its users run it."""
+    found = [one for one in CONTENDERS[direction] if one[0] != PEER or (with_peer and way.mode == EAGER)]
+    return [one for one in found if way.mode != COMPILED or one in WORTH_COMPILING]
+
+
+# What is timed
+
+
+def _compare(lab: Lab, task: Task, way: Way, direction: str, contenders, end: float) -> None:
+    """Measures the contenders one after the other, each in turns with ReLU, and records what is found."""
+    about, found = f"{task.title}, {direction}, {way}", []
+
+    def left_out(what: str, reason: str) -> None:
+        lab.say(f"{about}: {what} left out: {reason}")
+
+    if lab.seconds > end:
+        return left_out("it is", f"the {BUDGET[lab.options.form]} s for the experiment are over")
+    if way.mode == COMPILED:
+        torch.compiler.reset()  # networks of one class share a limit of compilations
+    try:
+        relu, relu_memory = prepare(lab, task, way, direction, RELU, 1)
+    except Exception as error:  # whatever a compiler or a device raises: what is left can still be measured
+        return left_out("it is", line(error))
+    relu_times = []
+    for neurons, T in contenders:
+        if lab.seconds > end:
+            left_out(f"{neurons}, T = {T}, and what follows are", "the time for the experiment is over")
+            break
+        try:
+            call, memory = prepare(lab, task, way, direction, neurons, T)
+            turn = {"budget": EACH[lab.options.form], "calls": BATCHES_A_TURN[lab.device.type]}
+            beside, times = measuring.by_turns(relu, call, lab.device, **turn)
+        except Exception as error:
+            left_out(f"{neurons}, T = {T}, is", line(error))
+            continue
+        relu_times += beside
+        ratio = spread(time / other for time, other in zip(times, beside))
+        _record(lab, task, way, direction, (neurons, T), times, memory)
+        _record_one(lab, task, way, direction, (neurons, T), "time against ReLU", "", ratio)
+        found.append(f"{neurons}, T = {T} {ratio.median:.2f}")
+    if relu_times:
+        _record(lab, task, way, direction, (RELU, 1), relu_times, relu_memory)
+        lab.say(f"{about}: time against ReLU: {'; '.join(found)}")
+
+
+def _record(lab: Lab, task: Task, way: Way, direction: str, contender, times: list[float], memory: int) -> None:
+    speed = spread(len(task.images) / time for time in times)
+    _record_one(lab, task, way, direction, contender, "throughput", "images/s", speed)
+    _record_one(lab, task, way, direction, contender, "peak memory", "MB", memory / 1e6)
+
+
+def _record_one(lab: Lab, task: Task, way: Way, direction: str, contender, metric: str, unit: str, values) -> None:
+    neurons, T = contender
+    setting = {"neurons": neurons, "pass": direction, "T": T, "type": way.type, "layout": way.layout}
+    setting |= {"mode": way.mode, "batch": len(task.images)}
+    lab.record("end-to-end", task.title, setting, metric, unit, values, "turns", dataset=task.dataset)
+
+
+# What the rows show
+
+
+def _by_way(rows: list[Row], direction: str) -> dict[str, list[Row]]:
+    """The rows of each way in which ReLU was measured, the fastest first."""
+    groups: dict[str, list[Row]] = {}
+    for row in select(rows, **{"pass": direction}):
+        way = Way(*(row.setting[name] for name in ("type", "layout", "mode")))
+        groups.setdefault(str(way), []).append(row)
+    speeds = {way: value(own, metric="throughput", neurons=RELU) for way, own in groups.items()}
+    return {way: groups[way] for way in sorted(groups, key=lambda way: -(speeds[way] or 0)) if speeds[way]}
+
+
+def draw(rows: list[Row], figure) -> None:
+    works = by_work(rows)
+    panels = figure.subplots(len(works), 3, squeeze=False)
+    for (speeds, memories, steps), (name, own) in zip(panels, works.items()):
+        training, inference = (_by_way(own, direction) for direction in CONTENDERS)
+        _bars(speeds, training, "throughput")
+        speeds.set(title=f"{name}\ntraining", ylabel="images/s")
+        _bars(memories, training, "peak memory")
+        memories.set(title="training", ylabel="peak memory (MB)")
+        memories.legend(fontsize=7)
+        way = next((way for way, measured in inference.items() if select(measured, neurons=CONVERTED, T=1)), None)
+        if way:
+            _against_T(steps, select(inference[way], metric="time against ReLU"))
+            steps.set(title=f"inference, {way}", xlabel="T", ylabel="time against ReLU")
+    figure.set_size_inches(16, 4 * len(works))
+
+
+def _bars(axes, ways: dict[str, list[Row]], metric: str) -> None:
+    """A metric of all contenders, side by side for each way."""
+    contenders = ((RELU, 1), *CONTENDERS[TRAINING])
+    width = 1 / (len(contenders) + 1)
+    for number, (neurons, T) in enumerate(contenders):
+        found = {place: value(own, metric=metric, neurons=neurons, T=T) for place, own in enumerate(ways.values())}
+        found = {place + (number - 2) * width: median for place, median in found.items() if median}
+        axes.bar(list(found), list(found.values()), width=width, label=f"{neurons}, T = {T}")
+    axes.set_xticks(range(len(ways)), [way.replace(", ", "\n") for way in ways], fontsize=7)
+
+
+def _against_T(axes, rows: list[Row]) -> None:
+    for neurons in (CONVERTED, CALIBRATED, PEER, SINGLE):
+        own = select(rows, neurons=neurons)
+        if own:
+            axes.plot([int(row.setting["T"]) for row in own], [row.median for row in own], "o-", label=neurons)
+    axes.axhline(1, color="black", linestyle=":", label=RELU)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=7)
+
+
+def findings(rows: list[Row]) -> list[Finding]:
+    judges = (_as_fast_as_relu, _ten_steps, _beside_spikingjelly)
+    found = [judge(name, own) for name, own in by_work(rows).items() for judge in judges]
+    return [finding for finding in found if finding]
+
+
+def _as_fast_as_relu(name: str, rows: list[Row]) -> Finding | None:
+    """Judged in the way in which ReLU trains fastest."""
+    ratios = {}
+    for way, own in _by_way(rows, TRAINING).items():
+        for row in select(own, metric="time against ReLU", neurons=SINGLE):
+            ratios[way] = row
+    if not ratios:
+        return None
+    way, best = next(iter(ratios.items()))
+    fused = value(_by_way(rows, TRAINING)[way], metric="time against ReLU", neurons=FUSED)
+    others = ", ".join(f"{row.median:.2f} in {other}" for other, row in ratios.items() if other != way)
+    return Finding(
+        "Ours: a single-step spiking network trains within 5% of its ReLU twin's time",
+        best.median <= 1.05,
+        f"{name}: {best.median:.2f} of ReLU's time (p20-p80 {best.p20:.2f}-{best.p80:.2f}) in {way}, where ReLU is "
+        "fastest"
+        + (f"; fused with batch normalisation, {fused:.2f}" if fused else "")
+        + (f"; {others}" if others else ""),
+        short=f"{best.median:.2f}",
+    )
+
+
+def _ten_steps(name: str, rows: list[Row]) -> Finding | None:
+    """Judged in the way in which ReLU is fastest, of those that both were measured in."""
+    for way, own in _by_way(rows, INFERENCE).items():
+        times = [value(own, metric="time against ReLU", neurons=CONVERTED, T=T) for T in (1, 10)]
+        if not all(times):
+            continue
+        one, ten = times
+        single = value(own, metric="time against ReLU", neurons=SINGLE)
+        calibrated = value(own, metric="time against ReLU", neurons=CALIBRATED, T=10)
+        shown = f"{name}: {ten / one:.1f} times in {way}"
+        shown += f"; {ten / single:.1f} times the unconverted single step" if single else ""
+        shown += f"; calibrated, {calibrated / ten:.2f} of the time at T = 10" if calibrated else ""
+        claim = "Ours: inference at T = 10 costs less than 10 times T = 1"
+        return Finding(claim, ten < 10 * one, shown, short=f"{ten / one:.1f} times")
+    return None
+
+
+def _beside_spikingjelly(name: str, rows: list[Row]) -> Finding | None:
+    """Judged in the way in which ReLU trains fastest, of those that SpikingJelly was measured in."""
+    for way, own in _by_way(rows, TRAINING).items():
+        both = [select(own, neurons=neurons, T=10) for neurons in (LIF, PEER)]
+        if not all(both):
+            continue
+        (our_time, their_time), (our_speed, their_speed), (our_memory, their_memory) = (
+            [value(one, metric=metric) for one in both] for metric in ("time against ReLU", "throughput", "peak memory")
+        )
+        return Finding(
+            "Ours: training over T = 10 steps is faster than on SpikingJelly's layers",
+            our_time < their_time,
+            f"{name}: {our_time:.2f} times as long as ReLU against {their_time:.2f} ({their_time / our_time:.2f} times "
+            f"as fast) in {way}; {our_speed:.3g} images/s against {their_speed:.3g}; peak memory {our_memory:.3g} MB "
+            f"against {their_memory:.3g}; what lies before the first neuron is run once for ours, at every step for "
+            "theirs",
+            short=f"{their_time / our_time:.2f} times as fast",
+        )
+    return None

@@ -1,0 +1,183 @@
+"""What a call costs the host: a neuron of a small layer beside ReLU, and small calls beside other libraries.
+
+Beside ReLU the launch itself is replaced by a function that does nothing. So the figures are Python's and PyTorch's
+part of a call, which is the same on a CPU as before a GPU's kernels. ReLU's figures contain its 16,384 elements, some
+microseconds on a CPU. The small calls beside other libraries are timed whole.
+"""
+
+import contextlib
+import functools
+import sys
+from unittest import mock
+
+import torch
+from torch import nn
+
+import fastlif
+from benchmarks import options
+from benchmarks.report.rows import Row, select, spread
+from benchmarks.report.verdicts import Finding
+from benchmarks.speed import kernels
+from benchmarks.speed import measure as measuring
+from benchmarks.training.lab import Lab
+from fastlif.operators import scan, single_step
+
+TITLE = "A call: the host's time beside ReLU, and small calls beside other libraries"
+DESCRIPTION = "the host's time of a call beside ReLU, calls of Python counted, small calls beside other libraries"
+SUMMARY = ({"metric": "time against ReLU", "pass": ("forward", "forward and backward")}, {"metric": "calls of Python"})
+PAPER = ()
+SHAPE = (64, 256)
+T = 4  # of the neurons that have time steps
+SMALL = {(1, 1, 64): 200, (10, 4, 64): 50}  # input [T, N, features], and the calls in a turn
+CALLS = 100  # in a turn
+SECONDS = 3.0  # of each comparison
+LIMITS = {"forward": 4, "forward and backward": 2}  # times ReLU's
+
+
+def _neurons(backend: str) -> dict[str, nn.Module]:
+    given = fastlif.NoisyLIF(T, statistics="sample", backend=backend)
+    given.convert()
+    given.set_calibration(torch.full((1, T), 0.2), torch.full((1, T), 0.5))
+    return {
+        "NoisyLIF": fastlif.NoisyLIF(backend=backend),
+        "LIF": fastlif.LIF(T, backend=backend),
+        "NoisyLIF, calibrated": given,
+    }
+
+
+class Nothing:
+    """In place of what launches."""
+
+    noisy_spike_forward = noisy_spike_backward = lif_forward = lif_backward = staticmethod(lambda *arguments: None)
+
+
+@contextlib.contextmanager
+def without_launches():
+    with contextlib.ExitStack() as stack:
+        for module in (single_step, scan):
+            stack.enter_context(mock.patch.object(module, "launchers", lambda *arguments: Nothing))
+        yield
+
+
+def _passes(module: nn.Module, leaf: torch.Tensor, grad: torch.Tensor):
+    x = leaf.detach()
+
+    return {
+        "forward": lambda: module(x),
+        "forward, with gradient": lambda: module(leaf),
+        "forward and backward": lambda: torch.autograd.grad(module(leaf), leaf, grad),
+    }
+
+
+def calls_of_python(call) -> list[str]:
+    """The names of the functions written in Python that ``call`` calls, itself among them if it is one."""
+    names = []
+    sys.setprofile(lambda frame, event, _: event == "call" and names.append(frame.f_code.co_name))
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return names
+
+
+def measure(lab: Lab) -> None:
+    options.no_dtype(lab.options.dtype)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _beside_relu(lab)
+        _beside_others(lab)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _beside_relu(lab: Lab) -> None:
+    leaf = torch.randn(SHAPE, device=lab.device).requires_grad_()
+    grad = torch.randn(SHAPE, device=lab.device)
+    relu = _passes(nn.ReLU(), leaf, grad)
+    record = functools.partial(lab.record, "host", "one layer")
+    with without_launches():
+        for name, neuron in _neurons(lab.options.backend).items():
+            for direction, call in _passes(neuron.to(lab.device), leaf, grad).items():
+                setting = {"neuron": name, "pass": direction}
+                for one in (call, relu[direction]):  # the first calls of both are not counted
+                    for _ in range(CALLS):
+                        one()
+                own, others = measuring.by_turns(call, relu[direction], lab.device, budget=SECONDS, calls=CALLS)
+                record(setting, "time", "us", spread(1e6 * time for time in own), "turns")
+                record(setting | {"neuron": "ReLU"}, "time", "us", spread(1e6 * time for time in others), "turns")
+                ratio = spread(mine / theirs for mine, theirs in zip(own, others))
+                record(setting, "time against ReLU", "", ratio, "turns")
+                lab.say(f"{name}, {direction}: {1e6 * spread(own).median:.1f} us, {ratio.median:.2f} of ReLU's")
+            counted = float(len(calls_of_python(functools.partial(neuron, leaf.detach()))))
+            record({"neuron": name, "pass": "forward"}, "calls of Python", "", counted)
+
+
+def _beside_others(lab: Lab) -> None:
+    functions = {kernels.OURS: kernels.lif_of(lab)} | kernels.checked_peers(lab)
+    for shape, calls in SMALL.items():
+        leaf = torch.rand(shape, device=lab.device).mul_(1.5).requires_grad_()
+        passes = {name: _passes(function, leaf, torch.ones_like(leaf)) for name, function in functions.items()}
+        record = functools.partial(lab.record, "host", "one layer")
+        for name, theirs in passes.items():
+            for direction in ("forward", "forward and backward"):
+                mine = passes[kernels.OURS][direction]
+                for call in (mine, theirs[direction]):
+                    for _ in range(calls):
+                        call()
+                own, others = measuring.by_turns(mine, theirs[direction], lab.device, budget=SECONDS, calls=calls)
+                setting = {"library": name, "pass": direction, "T": shape[0], "size": leaf.numel()}
+                record(setting, "time", "us", spread(1e6 * time for time in others), "turns")
+                ratio = spread(their / my for my, their in zip(own, others))
+                record(setting, "time against ours", "", ratio, "turns")
+                lab.say(f"{name}, T = {shape[0]}, {leaf.numel():,}, {direction}: {ratio.median:.2f} of ours")
+
+
+def draw(rows: list[Row], figure) -> None:
+    relu, others = figure.subplots(1, 2)
+    for axes, about, key, label in (
+        (relu, select(rows, metric="time against ReLU"), "neuron", "the host's time / ReLU's"),
+        (others, select(rows, metric="time against ours"), "library", "time / ours"),
+    ):
+        names = [f"{row.setting[key]}, {row.setting['pass']}{_size(row)}" for row in about]
+        axes.barh(names, [row.median for row in about])
+        axes.axvline(1, color="black", linestyle=":")
+        axes.set(xlabel=label)
+        axes.tick_params(labelsize=6)
+    figure.set_size_inches(14, 8)
+
+
+def _size(row: Row) -> str:
+    return f", {int(row.setting['size']):,} neuron-steps" if "size" in row.setting else ""
+
+
+def findings(rows: list[Row]) -> list[Finding]:
+    found = []
+    for direction, limit in LIMITS.items():
+        own = select(rows, metric="time against ReLU", **{"pass": direction})
+        if own:
+            worst = max(own, key=lambda row: row.p80)
+            shown = "; ".join(
+                f"{row.setting['neuron']} {row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})" for row in own
+            )
+            met = True if worst.p80 <= limit else False if max(row.p20 for row in own) > limit else None
+            found.append(Finding(f"Ours: the host's time of a {direction} is at most {limit} times ReLU's", met, shown,
+                                 short=f"at most {max(row.median for row in own):.2f} times"))  # fmt: skip
+    counted = select(rows, metric="calls of Python")
+    if counted:
+        shown = ", ".join(f"{row.setting['neuron']} {row.median:.0f}" for row in counted)
+        met = max(row.median for row in counted) <= 25
+        found.append(Finding("Ours: a forward makes at most 25 calls of Python, the launch left out", met, shown,
+                             short=f"at most {max(row.median for row in counted):.0f}"))  # fmt: skip
+    for library in dict.fromkeys(row.setting["library"] for row in select(rows, metric="time against ours")):
+        if library == kernels.OURS:
+            continue
+        own = select(rows, metric="time against ours", library=library)
+        shown = "; ".join(
+            f"{row.setting['pass']}{_size(row)}: {row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})"
+            for row in own
+        )
+        met = True if min(row.p20 for row in own) > 1 else False if min(row.p80 for row in own) < 1 else None
+        found.append(Finding(f"Ours: small calls are faster than {library}'s", met, shown,
+                             short=f"{min(row.median for row in own):.2f} times or more"))  # fmt: skip
+    return found

@@ -1,0 +1,102 @@
+"""What a call costs, its time and its peak memory, and the device's copy bandwidth to compare it with."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.machine import now
+from benchmarks.report.rows import Spread, spread
+
+WARM_UP_SECONDS = {"cpu": 0.1, "cuda": 0.02}
+CALLS = (5, 100)  # that are timed: at least, at most
+TURNS = (5, 20)  # of each of two calls that are compared: at least, at most
+COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # several times any cache
+
+
+def seconds(call: Callable[[], object], device: torch.device, *, budget: float = 1.0) -> Spread:
+    """Seconds that ``call`` takes, each call timed by itself: from 5 calls up to 100, for about ``budget`` seconds.
+
+    It is called beforehand, at least twice: what it compiles or allocates at first is not timed. On a GPU the time is
+    the device's own, between two events, and its L2 cache is overwritten before each call. If the GPU outruns the
+    launching, this is launch time.
+    """
+    start = time.perf_counter()
+    for calls in range(1, CALLS[1]):
+        call()
+        elapsed = now(device) - start
+        if calls >= 2 and elapsed > WARM_UP_SECONDS[device.type]:
+            break
+        if calls == 1:
+            start = time.perf_counter()  # the first call compiles: what follows tells the time of a call
+    count = min(CALLS[1], max(CALLS[0], math.ceil(budget * max(1, calls - 1) / elapsed)))
+    return spread(_cuda_times(call, device, count) if device.type == "cuda" else _times(call, device, count))
+
+
+def _times(call, device, count) -> list[float]:
+    times = []
+    for _ in range(count):
+        start = now(device)
+        call()
+        times.append(now(device) - start)
+    return times
+
+
+def _cuda_times(call, device, count) -> list[float]:
+    cache = torch.empty(4 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.uint8, device=device)
+    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(count)]
+    for start, end in events:
+        cache.zero_()
+        start.record()
+        call()
+        end.record()
+    torch.cuda.synchronize(device)
+    return [start.elapsed_time(end) / 1000 for start, end in events]
+
+
+def by_turns(
+    first: Callable[[], object], second: Callable[[], object], device: torch.device, *, budget: float, calls: int = 1
+) -> tuple[list[float], list[float]]:
+    """Seconds of each of two calls that take turns, so that whatever else the machine does slows down both alike.
+
+    There are from 5 turns each up to 20, for about ``budget`` seconds; in a turn it is called ``calls`` times, without
+    waiting for the device in between. Nothing is warmed up.
+    """
+    times, start = ([], []), now(device)
+    while len(times[0]) < TURNS[0] or (len(times[0]) < TURNS[1] and now(device) - start < budget):
+        for own, call in zip(times, (first, second)):
+            began = now(device)
+            for _ in range(calls):
+                call()
+            own.append((now(device) - began) / calls)
+    return times
+
+
+def peak_memory(call: Callable[[], object], device: torch.device) -> int:
+    """Bytes of tensors that ``call`` holds at once, at most, beyond those that were there before it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    activity = torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[activity], profile_memory=True) as profiler:
+        call()
+    held = most = 0
+    for event in profiler.profiler.kineto_results.events():  # in the order of time
+        if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU:
+            held += event.nbytes()
+            most = max(most, held)
+    return most
+
+
+def copy_bandwidth(device: torch.device) -> Spread:
+    """Bytes a second of a large copy on the device, those read and those written."""
+    source = torch.empty(COPIED_BYTES[device.type], dtype=torch.uint8, device=device).random_()
+    target = torch.empty_like(source)
+    times = seconds(lambda: target.copy_(source), device)
+    moved = 2 * source.numel()
+    return Spread(moved / times.median, moved / times.p80, moved / times.p20, times.samples)

@@ -1,0 +1,192 @@
+"""The LIF neurons of other libraries, set to our recurrence: decay 0.5, threshold 1, hard reset to 0, atan of width 2.
+
+Each neuron is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which
+imports the library. SpikingJelly fires where the membrane reaches the threshold, the others where it exceeds it: they
+differ at ties alone. Norse has its own surrogate. Beside them, whole networks on SpikingJelly's layers.
+"""
+
+import functools
+import importlib.metadata
+import math
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fastlif import Surrogate
+from fastlif.functional import lif
+
+Neuron = Callable[[Tensor], Tensor]
+
+
+def step_by_step(cell: Callable, start: Callable = lambda step: None) -> Neuron:
+    """A cell of snnTorch or Norse in a loop over time, from the state that ``start`` gives for a time step."""
+
+    def run(x):
+        state, spikes = start(x[0]), []
+        for step in x:
+            spike, state = cell(step, state)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return run
+
+
+def spikingjelly_node(device: torch.device) -> nn.Module:
+    os.environ.setdefault("SJ_LIF_CUDA_IMPLEMENTATION", "triton")  # read at the import
+    from spikingjelly.activation_based import functional, neuron, surrogate
+
+    if device.type == "cuda":
+        found = functional.neuron_implementation("lif", device)["implementation"]
+        if "triton" not in found:
+            raise RuntimeError(f"it would run its {found} implementation, not its Triton kernels")
+    return neuron.LIFNode(
+        tau=2.0, decay_input=False, surrogate_function=surrogate.ATan(alpha=2.0), step_mode="m"
+    )  # fmt: skip
+
+
+def spikingjelly(device: torch.device) -> Neuron:
+    from spikingjelly.activation_based import functional
+
+    node = spikingjelly_node(device)
+
+    def run(x):
+        functional.reset_net(node)
+        return node(x)
+
+    return run
+
+
+class SpikingJellyNetwork(nn.Module):
+    """A network on SpikingJelly's layers over T steps: the same images at every step, the mean over T out.
+
+    ``model`` is one of ``benchmarks.networks`` with :func:`spikingjelly_node` for its activations; it is changed. For
+    T = 1 it runs in SpikingJelly's single-step mode. Each neuron is reset before each of its calls: the two activations
+    of a block of ResNet-18 are one module.
+    """
+
+    def __init__(self, model: nn.Module, timesteps: int):
+        from spikingjelly.activation_based import base, functional, layer
+
+        super().__init__()
+        if not isinstance(model, nn.Sequential):  # torchvision's, which flatten by a function that knows of no time
+            *body, last = model.children()
+            model = nn.Sequential(*body, nn.Flatten(), last)
+        for module in model.modules():
+            if isinstance(module, base.MemoryModule):
+                module.register_forward_pre_hook(lambda node, inputs: node.reset())
+            elif hasattr(layer, type(module).__name__):  # its layers are PyTorch's with a step mode
+                module.__class__ = getattr(layer, type(module).__name__)
+                module.step_mode = "m"
+        functional.set_step_mode(model, "m" if timesteps > 1 else "s")
+        self.model, self.timesteps = model, timesteps
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.timesteps == 1:
+            return self.model(images)
+        return self.model(images.expand(self.timesteps, *images.shape)).mean(dim=0)
+
+
+def snntorch(device: torch.device) -> Neuron:
+    import snntorch
+    from snntorch import surrogate
+
+    options = {"reset_mechanism": "zero", "reset_delay": False, "spike_grad": surrogate.atan(alpha=2.0)}
+    leaky = snntorch.Leaky(beta=0.5, **options).to(device)
+    return step_by_step(leaky, torch.zeros_like)
+
+
+def norse(device: torch.device) -> Neuron:
+    from norse.torch.functional import lif_box
+
+    # Its membrane moves by (x - v) / 2, so the input is doubled.
+    numbers = {"tau_mem_inv": 0.5, "v_leak": 0.0, "v_th": 1.0, "v_reset": 0.0}
+    parameters = lif_box.LIFBoxParameters(
+        method="super", **{name: torch.tensor(number, device=device) for name, number in numbers.items()}
+    )
+
+    def cell(step, state):
+        return lif_box.lif_box_feed_forward_step(2 * step, state, parameters, dt=1.0)
+
+    return step_by_step(cell, lambda step: lif_box.LIFBoxFeedForwardState(torch.zeros_like(step)))
+
+
+def eager(device: torch.device) -> Neuron:
+    return lambda x: lif(x, backend="reference")
+
+
+def compiled_eager(device: torch.device) -> Neuron:
+    """A compiled function for each T and dtype: after a few recompilations of one PyTorch goes back to eager."""
+
+    @functools.cache
+    def compiled(*kind):
+        def graph(x):
+            return lif(x, backend="reference")
+
+        graph.__code__ = graph.__code__.replace(co_name=f"lif_{kind}")
+        return torch.compile(graph, fullgraph=True)
+
+    return lambda x: compiled(len(x), x.dtype, torch.is_grad_enabled() and x.requires_grad)(x)
+
+
+def plain_noisy_spike(x: Tensor) -> Tensor:
+    """What a user of eager PyTorch would write: normal noise, compared, with the atan surrogate."""
+    return _PlainSpike.apply(torch.randn_like(x).mul_(0.125).add_(0.5).add_(x))
+
+
+class _PlainSpike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, h):
+        ctx.save_for_backward(h)
+        return (h > 1).to(h.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (h,) = ctx.saved_tensors
+        return grad / (1 + (math.pi * (h - 1)) ** 2)
+
+
+EAGER, COMPILED = "eager PyTorch", "torch.compile of it"
+SURROGATES = {"Norse": Surrogate("fast_sigmoid", 1.0)}  # of those that have no atan
+PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse, EAGER: eager, COMPILED: compiled_eager}
+
+
+def version(name: str) -> str | None:
+    """Of a library in ``PEERS``; None if it is not installed."""
+    try:
+        return importlib.metadata.version("torch" if name in (EAGER, COMPILED) else name.lower())
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def disagreement(
+    neuron: Neuron,
+    device: torch.device,
+    dtype: torch.dtype,
+    T: int = 10,
+    surrogate: str | Surrogate = "atan",
+    expected: Neuron | None = None,
+) -> str | None:
+    """How spikes or gradients differ from the reference's on random input; None if only rounding differs.
+
+    ``expected`` is the reference's neuron, by default LIF with that surrogate.
+    """
+    expected = expected or (lambda x: lif(x, surrogate=surrogate, backend="reference"))
+    generator = torch.Generator().manual_seed(0)
+    x = (1.5 * torch.rand(T, 2000, generator=generator)).to(device, dtype)
+    grad = torch.randn(T, 2000, generator=generator).to(device, dtype)
+    results = []
+    for function in (neuron, expected):
+        leaf = x.clone().requires_grad_()
+        spikes = function(leaf)
+        results.append((spikes.detach(), *torch.autograd.grad(spikes, leaf, grad)))
+    (spikes, found), (right, wanted) = ([tensor.double() for tensor in pair] for pair in results)
+    same = spikes == right
+    different = int((~same).sum())
+    error = float(((found - wanted) * same).norm() / wanted.norm())
+    # A membrane kept in 16 bits, as eager libraries do, passes the threshold at other steps than one in 32.
+    ties, rounding = (0, 1e-4) if dtype == torch.float32 else (x.numel() // 20, 0.3)
+    if different <= ties and error <= rounding:
+        return None
+    return f"{different} of {spikes.numel()} spikes differ, and the gradient by {error:.1%}"

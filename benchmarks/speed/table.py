@@ -1,0 +1,87 @@
+"""A table with a row for each kernel in each configuration: the part that is the same whatever its columns hold."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+
+from benchmarks.files import write_whole
+from benchmarks.options import UsageError, file_or_folder, make_folder
+from benchmarks.speed.cases import DTYPES, Case
+
+
+def markdown(rows: list[dict[str, str]], caption: str) -> str:
+    """The rows as a Markdown table under its caption."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def add_table_arguments(parser: argparse.ArgumentParser, targets: Iterable[str]) -> None:
+    """The options of :func:`make_table`."""
+    parser.add_argument("--target", choices=targets, default="sm_90", help="compile for it (default: %(default)s)")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp16", help="of input and output (default: %(default)s)")
+    parser.add_argument("--kernel", default="", metavar="NAME", help="only kernels with NAME in their name")
+    parser.add_argument(
+        "--out",
+        type=file_or_folder,
+        metavar="FILE",
+        help="write the table as Markdown; FILE.csv: as CSV too, beside FILE.md",
+    )
+
+
+def make_table(name: str, cases: list[Case], measured, arguments: argparse.Namespace) -> int:
+    """The command ``name``. ``measured(cases, arguments)`` gives the table's rows, what its columns mean, what is
+    printed below it, and the number of rows that are wrong: then 1 is returned."""
+    try:
+        return _make_table(cases, measured, arguments)
+    except (UsageError, OSError) as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _make_table(cases, measured, arguments) -> int:
+    known = ", ".join(sorted({case.launcher for case in cases}))
+    cases = [case for case in cases if arguments.kernel in case.launcher]
+    if not cases:
+        raise UsageError(f"no kernel has {arguments.kernel!r} in its name: there are {known}")
+    if arguments.out:
+        make_folder(arguments.out.parent)
+        if arguments.out.is_dir():
+            raise UsageError(f"--out {arguments.out} is a folder: give the name of a file in it")
+    if "TRITON_INTERPRET" in os.environ:  # with it kernels become Python functions, which cannot be compiled
+        environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+        return subprocess.call([sys.executable, *sys.orig_argv[1:]], env=environment)
+    try:
+        import triton
+    except ImportError as error:
+        raise UsageError(f"triton cannot be imported ({error}): pip install triton") from None
+
+    rows, about, verdict, wrong = measured(_with_progress(cases), arguments)
+    caption = f"Compiled for {arguments.target}, {arguments.dtype} in and out, by Triton {triton.__version__}. {about}"
+    text = markdown(rows, caption.strip())
+    print(text)
+    if arguments.out:
+        write_whole(arguments.out.with_suffix(".md") if arguments.out.suffix == ".csv" else arguments.out, text)
+        if arguments.out.suffix == ".csv":
+            file = io.StringIO()
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+            write_whole(arguments.out, file.getvalue())
+    print(verdict)
+    return 1 if wrong else 0
+
+
+def _with_progress(cases: list[Case]) -> Iterator[Case]:
+    """The cases, each shown on the terminal while it is measured."""
+    for done, case in enumerate(cases):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{done}/{len(cases)} {case.launcher}: {case}", end="", file=sys.stderr, flush=True)
+        yield case
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)

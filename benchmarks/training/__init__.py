@@ -1,0 +1,1 @@
+"""What trains networks: data, networks, the loop, checkpoints. It knows no experiment."""

@@ -1,0 +1,104 @@
+"""The data sets on the device, and what there is to work on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.training import datasets, distributed
+from benchmarks.training.presets import FORMS, WORKLOADS, Options
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an experiment is done on."""
+
+    dataset: str
+    network: str
+
+
+@dataclass
+class Data:
+    """A data set on the device."""
+
+    train_images: Tensor  # [N, C, H, W] uint8
+    train_labels: Tensor  # [N]
+    test_images: Tensor  # [M, C, H, W] uint8
+    test_labels: Tensor  # [M]
+    shape: tuple[int, int, int]
+    classes: int
+
+    def few_tests(self, count: int | None) -> tuple[Tensor, Tensor]:
+        """The first test images and their labels."""
+        return self.test_images[:count], self.test_labels[:count]
+
+
+class Sets:
+    """The data sets on the device by their names, each loaded once. What is left out is said once, through ``say``."""
+
+    def __init__(self, options: Options, device: torch.device, say: Callable[[str], None]):
+        self._options, self._device, self._say, self._form = options, device, say, FORMS[options.form]
+        self._loaded: dict[str, Data] = {}
+        self._missing: set[str] = set()  # data sets and networks that were left out
+
+    def __getitem__(self, name: str) -> Data:
+        """A data set, cut to the form's size, on the device."""
+        if name not in self._loaded:
+            if name.startswith("synthetic "):
+                count = (self._options.batch_size or self._form.large_batch_size) * self._form.throughput_batches
+                found = datasets.synthetic(name.removeprefix("synthetic "), train=count, test=count)
+            else:
+                with distributed.first_alone():
+                    found = datasets.load(name, data_root=self._options.data_root, download=self._options.download)
+            train, test = self._options.limit, self._options.limit or self._form.test_images
+            self._loaded[name] = Data(
+                found.train_images[:train].to(self._device),
+                found.train_labels[:train].to(self._device),
+                found.test_images[:test].to(self._device),
+                found.test_labels[:test].to(self._device),
+                found.image_shape,
+                found.classes,
+            )
+        return self._loaded[name]
+
+    def workloads(self, *, large: bool = True) -> list[Work]:
+        """What is trained for its accuracy: the data sets found here, with Table 1's networks or its small one."""
+        wanted = [Work(dataset, network) for dataset in self._options.datasets for network in WORKLOADS[dataset]]
+        large = large and self._form.large
+        wanted = [work for work in wanted if (large or work.network == "small") and self._has(work.dataset)]
+        return [work for work in wanted if self.can_build(work.network)]
+
+    def timed_only(self) -> list[Work]:
+        """Workloads that are timed, not trained: large networks in the quick form, or without their data."""
+        found = self.workloads()
+        names = [(name, name if self._has(name) else f"synthetic {name}") for name in self._options.datasets]
+        works = [Work(dataset, network) for name, dataset in names for network in WORKLOADS[name]]
+        works = [work for work in works if work not in found and work.network != "small"]
+        works = [work for work in works if self._options.synthetic or not work.dataset.startswith("synthetic")]
+        return [work for work in works if self.can_build(work.network)]
+
+    def _has(self, dataset: str) -> bool:
+        try:
+            self[dataset]
+        except datasets.DatasetNotFound as error:
+            large = not self._options.synthetic and "small" not in WORKLOADS[dataset]
+            hint = "; --synthetic measures throughput on data of its shape" if large else ""
+            return self._leave_out(dataset, f"{str(error).split('; ')[0]} (--download fetches it{hint})")
+        except ImportError as error:
+            return self._leave_out(dataset, error)
+        return True
+
+    def can_build(self, network: str) -> bool:
+        """Whether torchvision is there, if the network needs it; if not, says so once."""
+        try:
+            return network == "small" or bool(datasets.import_torchvision("it is built"))
+        except ImportError as error:
+            return self._leave_out(network, error)
+
+    def _leave_out(self, name: str, reason: str | Exception) -> bool:
+        """False; says so once."""
+        if name not in self._missing:
+            self._missing.add(name)
+            self._say(f"{name} is left out: {reason}")
+        return False

@@ -1,0 +1,160 @@
+"""Where the paper's experiments run: each network is trained once for all that need it."""
+
+import copy
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+import fastlif
+from benchmarks.report.rows import Spread, spread
+from benchmarks.training import datasets, loop, networks
+from benchmarks.training.data import Sets, Work
+from benchmarks.training.loop import Epoch, Recipe
+from benchmarks.training.presets import PRESETS, WORKLOADS, T
+from benchmarks.training.recording import Recorder
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A network and its training: everything that its weights depend on."""
+
+    work: Work
+    recipe: Recipe
+    neuron: str = "noisy"  # "noisy": a single step; "lif": T steps; "relu": no spikes
+    noise: fastlif.Noise = fastlif.Noise()
+    surrogate: str = "atan"
+    batch_norm: bool = True
+    width: float = 1.0
+    output: str = "linear"
+    backend: str = "auto"
+    train_images: int | None = None  # the first ones; None: all
+    test_images: int = 0  # that each epoch's accuracy is taken on
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, in evaluation mode, and what each epoch gave."""
+
+    model: nn.Module
+    epochs: list[Epoch]
+
+
+@dataclass
+class Lab(Recorder):
+    """What an experiment is given: a recorder, the data sets, and the networks trained so far."""
+
+    data: Sets = field(init=False)
+    _trained: dict[Spec, Trained] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.data = Sets(self.options, self.device, self.say)
+
+    def spec(self, work: Work, *, epochs: int | None = None, **changes) -> Spec:
+        """The network that all experiments on ``work`` share, with these changes; ``epochs`` unless options say."""
+        preset, options = PRESETS[self.options.preset], self.options
+        small = work.network == "small"
+        name = work.dataset.removeprefix("synthetic ")
+        recipe = dataclasses.replace(
+            preset.recipe,
+            epochs=options.epochs or epochs or self.form.epochs or WORKLOADS[name][work.network],
+            batch_size=options.batch_size or (self.form.batch_size if small else self.form.large_batch_size),
+            augment=name == "cifar-10",
+            dtype=options.dtype,
+            seed=options.seed,
+        )
+        data, width = self.data[work.dataset], (options.width or self.form.width) if small else 1.0
+        standard = Spec(work, recipe, width=width, output=preset.output, backend=options.backend)
+        spec = dataclasses.replace(standard, **changes)
+        images = len(data.train_images[: spec.train_images])
+        return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
+
+    def build(self, spec: Spec) -> nn.Module:
+        """The untrained network; its first weights depend on the seed alone, not on the neurons."""
+        data = self.data[spec.work.dataset]
+        activation = {
+            "noisy": lambda: fastlif.NoisyLIF(noise=spec.noise, surrogate=spec.surrogate, backend=spec.backend),
+            "lif": lambda: fastlif.LIF(timesteps=T, surrogate=spec.surrogate, backend=spec.backend),
+            "relu": nn.ReLU,
+        }[spec.neuron]
+        torch.manual_seed(spec.recipe.seed)
+        model = networks.build(
+            spec.work.network,
+            data.shape,
+            data.classes,
+            activation=activation,
+            batch_norm=spec.batch_norm,
+            width=spec.width,
+            output="linear" if spec.neuron == "relu" else spec.output,
+        ).to(self.device)
+        return fastlif.MultiStep(model, timesteps=T) if spec.neuron == "lif" else model
+
+    def train(self, spec: Spec, title: str) -> Trained:
+        """The network of ``spec``, trained; once in this run, and with ``resume`` once for all runs of one folder."""
+        if spec not in self._trained:
+            data, model = self.data[spec.work.dataset], self.build(spec)
+            title = f"{spec.work.dataset} {spec.work.network}, {title}"
+            self.warm_up(model, spec)
+            key = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
+            epochs = loop.train(
+                model,
+                data.train_images[: spec.train_images],
+                data.train_labels[: spec.train_images],
+                spec.recipe,
+                after_epoch=lambda model: self._after_epoch(model, spec),
+                on_epoch=lambda number, epoch: self.log_epoch(title, number, epoch),
+                path=self.work_folder / "checkpoints" / f"{spec.work.dataset}-{spec.work.network}-{key}.pt",
+                spec=repr(spec),
+                resume=self.options.resume,
+                title=title,
+            )
+            self._trained[spec] = Trained(model.eval(), epochs)
+        return self._trained[spec]
+
+    def warm_up(self, model: nn.Module, spec: Spec) -> None:
+        """Train a copy on a few batches, so that neither compilation nor the first allocations are timed."""
+        data, recipe = self.data[spec.work.dataset], dataclasses.replace(spec.recipe, epochs=1)
+        count = loop.WARM_UP_BATCHES * recipe.batch_size
+        loop.train(copy.deepcopy(model), data.train_images[:count], data.train_labels[:count], recipe)
+
+    def _after_epoch(self, model: nn.Module, spec: Spec) -> dict[str, float]:
+        multi = fastlif.MultiStep(model, timesteps=T) if spec.neuron == "noisy" else model
+        data = self.data[spec.work.dataset]
+        return {"accuracy": self.accuracy_on(multi, data.test_images, data.test_labels)}
+
+    @property
+    def noise_seeds(self) -> range:
+        """The seeds that a noisy network is evaluated with."""
+        return range(self.options.seed, self.options.seed + self.form.noise_seeds)
+
+    def accuracy(self, model: nn.Module, work: Work) -> Spread:
+        """Accuracy in % on all test images, over several seeds of the noise."""
+        data = self.data[work.dataset]
+        return spread(self.accuracy_on(model, data.test_images, data.test_labels, seed) for seed in self.noise_seeds)
+
+    def accuracy_on(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int | None = None) -> float:
+        """Accuracy in % on ``images`` ``[N, C, H, W]`` uint8, with one seed of the noise."""
+        seed, dtype = self.options.seed if seed is None else seed, self.options.dtype
+        return 100 * loop.evaluate(model, images, labels, dtype=dtype, seed=seed)
+
+    def seconds_per_image(self, model: nn.Module, work: Work) -> Spread:
+        """Seconds per image of a forward pass over a batch of test images, over several passes."""
+        batch = datasets.to_float(self.data[work.dataset].test_images[: self.spec(work).recipe.batch_size])
+        return loop.time_per_image(model, batch, dtype=self.options.dtype)
+
+    def record(self, experiment: str, about: Spec | str, *values, test_images: int = 0, **columns) -> None:
+        """As :meth:`Recorder.record`, for a network by its spec, or by words where nothing was trained.
+
+        ``test_images``: how many were tested, if it were not all.
+        """
+        if isinstance(about, Spec):
+            work, recipe = about.work, about.recipe
+            columns = {
+                "dataset": work.dataset,
+                "trained": f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}",
+            }
+            test_images = test_images or about.test_images
+            about = networks.title(work.network, self.data[work.dataset].classes, about.width)
+        super().record(experiment, about, *values, test_images=test_images, **columns)

@@ -1,0 +1,299 @@
+"""Training and evaluation, the same for every network: what is compared differs in its neurons alone.
+
+Images stay uint8 on the device; they are augmented and become float32 there, batch by batch, so that no loader is ever
+part of what is timed. A model takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``. A network of T steps
+does so inside ``fastlif.MultiStep``, which runs what comes before its first neuron once and averages the scores over
+time: trained that way, ``MultiStep(small_network(..., activation=lambda: LIF(timesteps=10)), timesteps=10)`` is the
+baseline.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingWarmRestarts, OneCycleLR
+from tqdm import tqdm
+
+from benchmarks import machine
+from benchmarks.machine import now
+from benchmarks.report.rows import Spread, spread
+from benchmarks.training import checkpoint, distributed
+from benchmarks.training.augmentation import crop_and_flip
+from benchmarks.training.datasets import to_float
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RESTART_PERIOD = 100  # epochs, of the paper's cosine annealing with warm restarts
+WARM_UP_BATCHES = 3  # before anything is timed
+TIMED_BATCHES = 30
+RANK_SEEDS = 1_000_003  # between the seeds of neighbouring ranks
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained."""
+
+    epochs: int = 1
+    batch_size: int = 100  # images, over all processes
+    learning_rate: float = 1e-3
+    loss: str = "cross-entropy"  # a key of LOSSES
+    schedule: str = "constant"  # a key of SCHEDULES
+    weight_decay: float = 0.0  # decoupled from the gradient where it is not 0 (AdamW)
+    augment: bool = False  # random crops and flips
+    dtype: str = "float32"  # a key of DTYPES: autocast to it in the 16-bit ones
+    seed: int = 0  # of the order of the images, of the augmentation and of the neurons' noise
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of training gave."""
+
+    loss: float  # mean over the epoch's batches
+    seconds: float  # wall-clock time of the training alone, the device's queue drained
+    metrics: dict[str, float] = field(default_factory=dict)  # what was measured after it
+
+
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of scores ``[N, classes]`` and labels ``[N]``."""
+    return F.cross_entropy(scores, labels)
+
+
+def mean_squared_error(scores: Tensor, labels: Tensor) -> Tensor:
+    """The paper's loss: mean squared error of scores ``[N, classes]`` against the one-hot labels ``[N]``."""
+    return F.mse_loss(scores, F.one_hot(labels, scores.shape[1]).to(scores.dtype))
+
+
+LOSSES = {"cross-entropy": cross_entropy, "mse": mean_squared_error}
+# Each is stepped once a batch.
+SCHEDULES = {
+    "constant": lambda optimizer, recipe, steps: ConstantLR(optimizer, factor=1.0),
+    "warm-restarts": lambda optimizer, recipe, steps: CosineAnnealingWarmRestarts(optimizer, RESTART_PERIOD * steps),
+    "one-cycle": lambda optimizer, recipe, steps: OneCycleLR(
+        optimizer, recipe.learning_rate, epochs=recipe.epochs, steps_per_epoch=steps, cycle_momentum=False
+    ),
+}
+
+
+def train(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    *,
+    after_epoch: Callable[[nn.Module], dict[str, float]] | None = None,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+    path: Path | None = None,
+    spec: str = "",
+    resume: bool = False,
+    title: str | None = None,
+) -> list[Epoch]:
+    """Train ``model`` in place; under ``torchrun``, together with the other processes.
+
+    Args:
+        images: ``[N, C, H, W]`` uint8, on the model's device.
+        labels: ``[N]`` int64, there too.
+        after_epoch: measures the model after each epoch, outside of its time; what it draws changes nothing.
+        on_epoch: told of each epoch, by its number from 1, once it is over.
+        path: of the checkpoint that is written after each epoch. It holds the model, the optimizer, the schedule, the
+            history and the state of every generator that training draws from.
+        spec: describes the model, its data and the recipe in the checkpoint (default: the recipe alone). One of another
+            spec, device or version of torch is refused.
+        resume: go on from that checkpoint, if there is one. On a CPU the weights come out as if the training had never
+            been interrupted, bit for bit.
+        title: shows a progress bar of this name, where there is a terminal, and prints a line per epoch.
+
+    Returns:
+        One :class:`Epoch` per epoch, those before an interruption included.
+
+    Raises:
+        CheckpointError: the checkpoint to resume from cannot be used.
+        ValueError: the number of processes does not divide the batch size.
+    """
+    device, ranks, rank = images.device, distributed.world_size(), distributed.rank()
+    if recipe.batch_size % ranks:
+        raise ValueError(f"a batch of {recipe.batch_size} images cannot be split evenly over {ranks} processes")
+    spec = f"{spec or recipe} on {machine.describe(device)}, torch {torch.__version__}"
+    saved = checkpoint.load(path, spec) if path and resume else None
+    order = torch.Generator().manual_seed(recipe.seed)  # the same everywhere: each process takes its part of a batch
+    optimizer = _optimizer(model, recipe)
+    steps = max(1, len(images) // recipe.batch_size)
+    schedule = SCHEDULES[recipe.schedule](optimizer, recipe, steps)
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    if saved is None:
+        history = []
+        torch.manual_seed(recipe.seed + RANK_SEEDS * rank)
+    else:
+        history = _resume(path, saved, parts, order, device)
+    runner = distributed.parallel(model)
+    model.train()
+
+    progress = tqdm(
+        desc=title,
+        initial=len(history) * steps,
+        total=recipe.epochs * steps,
+        unit="batch",
+        leave=False,
+        disable=None if title and rank == 0 else True,
+    )
+    with progress:
+        for number in range(len(history) + 1, recipe.epochs + 1):
+            start, losses = now(device), []
+            for x, y in batches(images, labels, recipe.batch_size, order, augment=recipe.augment):
+                optimizer.zero_grad(set_to_none=True)
+                with autocast(device, recipe.dtype):
+                    loss = LOSSES[recipe.loss](runner(x).float(), y)
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+                schedule.step()
+                losses.append(loss.detach())  # a number only at the end: reading it waits for the device
+                progress.update()
+            mean_loss = (distributed.add_up(torch.stack(losses).mean()) / ranks).item()
+            seconds = now(device) - start
+            distributed.same_buffers(model)
+            epoch = Epoch(mean_loss, seconds, after_epoch(model) if after_epoch else {})
+            history.append(epoch)
+            _keep(path, spec, parts, order, device, history)
+            if on_epoch:
+                on_epoch(number, epoch)
+            if title and rank == 0:
+                metrics = "".join(f", {name} {value:.4g}" for name, value in epoch.metrics.items())
+                line = f"{title}: epoch {number} of {recipe.epochs}, loss {mean_loss:.3g}, {seconds:.2f} s{metrics}"
+                progress.write(line)
+    return history
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.weight_decay:
+        return AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return Adam(model.parameters(), lr=recipe.learning_rate)
+
+
+def _keep(path, spec, parts, order, device, history) -> None:
+    if path is None:
+        return
+    generators = distributed.gather({"cpu": torch.get_rng_state(), "device": _device_generator(device)})
+    if distributed.rank() == 0:
+        state = {name: part.state_dict() for name, part in parts.items()}
+        state |= {"generators": generators, "order": order.get_state()}
+        checkpoint.save(path, spec, state | {"history": [dataclasses.asdict(epoch) for epoch in history]})
+
+
+def _resume(path, state, parts, order, device) -> list[Epoch]:
+    """Put the parts, the order and the generators in a checkpoint's state, all of them or none."""
+    before = copy.deepcopy(parts["model"].state_dict())
+    try:
+        ranks = len(state["generators"])
+        if ranks != distributed.world_size():
+            raise checkpoint.CheckpointError(
+                f"the training to resume ran in {ranks} processes, this one in {distributed.world_size()}: "
+                "start as many"
+            )
+        history = [Epoch(**epoch) for epoch in state["history"]]
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        order.set_state(state["order"])
+        own = state["generators"][distributed.rank()]
+        torch.set_rng_state(own["cpu"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(own["device"], device)
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        parts["model"].load_state_dict(before)
+        if isinstance(error, checkpoint.CheckpointError):
+            raise
+        reason = str(error).strip().split("\n")[0]
+        raise checkpoint.CheckpointError(f"{path} does not fit the model ({reason}): delete it to start anew") from None
+    return history
+
+
+def _device_generator(device: torch.device) -> Tensor | None:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def autocast(device: torch.device, dtype: str) -> torch.autocast:
+    """Computes in ``dtype``, a key of ``DTYPES``, where that is safe; in float32 it does nothing."""
+    return torch.autocast(device.type, DTYPES[dtype], enabled=dtype != "float32")
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Draws from torch's generators follow from ``seed`` and the rank; afterwards they are as they were before."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed + RANK_SEEDS * distributed.rank())
+        yield
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch_size: int = 100,
+    dtype: str = "float32",
+    seed: int = 0,
+    title: str | None = None,
+) -> float:
+    """The fraction of ``images`` ``[N, C, H, W]`` that ``model``, in evaluation mode, gives their ``labels`` ``[N]``.
+
+    The noise follows from ``seed``, and torch's generators are left as they were, so that an evaluation neither
+    depends on what ran before it nor changes what runs after it. ``title``: as in :func:`train`, the bar alone. Under
+    ``torchrun`` each process takes a part of every batch.
+    """
+    training = model.training
+    model.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    with (
+        seeded(images.device, seed),
+        autocast(images.device, dtype),
+        tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
+    ):
+        for x, y in batches(images, labels, batch_size):
+            if len(y):
+                correct += (model(x).argmax(1) == y).sum()
+            progress.update(len(y))
+    model.train(training)
+    return distributed.add_up(correct).item() / len(labels)
+
+
+@torch.no_grad()
+def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -> Spread:
+    """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
+    training, times = model.training, []
+    model.eval()
+    for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
+        start = now(batch.device)
+        with autocast(batch.device, dtype):
+            model(batch)
+        times.append((now(batch.device) - start) / len(batch))
+    model.train(training)
+    return spread(times[WARM_UP_BATCHES:])
+
+
+def batches(
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    order: torch.Generator | None = None,
+    *,
+    augment: bool = False,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of float32 images in [0, 1] ``[n, C, H, W]`` and their labels ``[n]``; under torchrun, a part of each.
+
+    With ``order`` they are shuffled and all of one size: batch normalisation cannot train on a single leftover image.
+    """
+    count = len(images)
+    indices = torch.arange(count) if order is None else torch.randperm(count, generator=order)
+    if order is not None and count > batch_size:
+        indices = indices[: count - count % batch_size]
+    for index in indices.to(images.device).split(batch_size):
+        index = index[distributed.rank() :: distributed.world_size()]
+        x = images[index]
+        yield to_float(crop_and_flip(x) if augment else x), labels[index]

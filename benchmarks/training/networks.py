@@ -1,0 +1,200 @@
+"""The paper's networks, one definition for every neuron, so that all of them share the names of the weights.
+
+Table 1's small network is defined here; VGG-16 and ResNet-18 are torchvision's, adapted to images of 32 x 32.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+import fastlif
+from benchmarks.training.datasets import import_torchvision
+
+NETWORKS = ("small", "vgg16", "resnet18")
+OUTPUTS = ("linear", "spiking")
+VGG_SIDE = 32  # height and width of an image, which VGG-16's five poolings reduce to a single pixel
+CONVOLUTIONS = (64, 128, 128)  # channels of each, at width 1
+HIDDEN = 512  # units of the hidden linear layer, at width 1
+
+
+def build(
+    name: str,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    activation: Callable[[], nn.Module],
+    batch_norm: bool = True,
+    width: float = 1.0,
+    output: str = "linear",
+) -> nn.Module:
+    """The network of this name, one of ``NETWORKS``; the arguments are those of the function that makes it.
+
+    Raises:
+        ValueError: for an unknown name, a width other than 1 for a network that has only one, and wrong arguments.
+    """
+    options = {"activation": activation, "batch_norm": batch_norm, "output": output}
+    if name == "small":
+        return small_network(image_shape, classes, width=width, **options)
+    make = {"vgg16": vgg16, "resnet18": resnet18}.get(name)
+    if make is None:
+        raise ValueError(f"unknown network {name!r}; known are {', '.join(NETWORKS)}")
+    if width != 1:
+        raise ValueError(f"width must be 1 for {name}, as only the small network has others, got {width}")
+    return make(image_shape, classes, **options)
+
+
+def title(name: str, classes: int, width: float = 1.0) -> str:
+    """A network's name for a reader: the small one's is in the notation of Table 1."""
+    return describe(classes, width) if name == "small" else {"vgg16": "VGG-16", "resnet18": "ResNet-18"}[name]
+
+
+def small_network(
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    activation: Callable[[], nn.Module],
+    batch_norm: bool = True,
+    width: float = 1.0,
+    output: str = "linear",
+) -> nn.Sequential:
+    """64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC of the paper's Table 1.
+
+    Takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``. With multi-step neurons it takes and gives what
+    they do, time folded into the batch: ``[T*N, C, H, W]`` and ``[T*N, classes]``.
+
+    Args:
+        image_shape: ``(C, H, W)`` of one image, H and W at least 8: each of three poolings halves them.
+        classes: the number of scores.
+        activation: makes each activation: ``nn.ReLU``, or ``lambda: fastlif.LIF(timesteps=10)``, for example.
+        batch_norm: batch normalisation after every layer but the last.
+        width: factor on the channels and on the hidden units.
+        output: ``"linear"``, the scores are the last layer's weighted input, or ``"spiking"``, a neuron follows it.
+    """
+    channels, *size = image_shape
+    if min(size) < 2 ** len(CONVOLUTIONS):
+        raise ValueError(f"image_shape must have a height and width of at least 8, got {tuple(image_shape)}")
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width must be a finite number greater than 0, got {width}")
+    _check_output(output)
+
+    layers = OrderedDict()
+    for i, features in enumerate(CONVOLUTIONS, start=1):
+        features = scaled(features, width)
+        layers[f"conv{i}"] = nn.Conv2d(channels, features, kernel_size=3, padding=1)
+        if batch_norm:
+            layers[f"conv{i}_norm"] = nn.BatchNorm2d(features)
+        layers[f"conv{i}_activation"] = activation()
+        layers[f"conv{i}_pool"] = nn.AvgPool2d(2)
+        channels, size = features, [length // 2 for length in size]
+
+    hidden = scaled(HIDDEN, width)
+    layers["flatten"] = nn.Flatten()
+    layers["hidden"] = nn.Linear(channels * size[0] * size[1], hidden)
+    if batch_norm:
+        layers["hidden_norm"] = nn.BatchNorm1d(hidden)
+    layers["hidden_activation"] = activation()
+    layers["scores"] = nn.Linear(hidden, classes)
+    if output == "spiking":
+        layers["scores_activation"] = activation()
+    return nn.Sequential(layers)
+
+
+def vgg16(
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    activation: Callable[[], nn.Module],
+    batch_norm: bool = True,
+    output: str = "linear",
+) -> nn.Module:
+    """torchvision's VGG-16 for small images: 512-512 hidden units in place of 4096-4096, and no dropout.
+
+    Images, scores and time as in :func:`small_network`; fresh weights, distributed as torchvision draws them.
+
+    Args:
+        image_shape: ``(C, 32, 32)``.
+        classes, activation, output: as in :func:`small_network`.
+        batch_norm: batch normalisation after every convolution.
+
+    Raises:
+        ValueError: for another height or width, or another output.
+        ImportError: torchvision does not import.
+    """
+    channels, *size = image_shape
+    if size != [VGG_SIDE, VGG_SIDE]:
+        raise ValueError(f"image_shape must be (C, {VGG_SIDE}, {VGG_SIDE}) for VGG-16, got {tuple(image_shape)}")
+    _check_output(output)
+    models = import_torchvision("VGG-16 is built").models
+    with torch.device("meta"):  # the 120 million weights of the original classifier are never allocated
+        model = (models.vgg16_bn if batch_norm else models.vgg16)(init_weights=False)
+        model.features[0] = nn.Conv2d(channels, model.features[0].out_channels, kernel_size=3, padding=1)
+        model.avgpool = nn.Identity()
+        hidden = 512
+        model.classifier = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes)
+        )
+    model.to_empty(device=torch.get_default_device())
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    if output == "spiking":
+        model.classifier.append(nn.ReLU())
+    return fastlif.convert(model, activation)
+
+
+def resnet18(
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    activation: Callable[[], nn.Module],
+    batch_norm: bool = True,
+    output: str = "linear",
+) -> nn.Module:
+    """torchvision's ResNet-18 for small images: a first convolution of 3 x 3 with stride 1, and no pooling after it.
+
+    Images, scores and time as in :func:`small_network`; fresh weights, distributed as torchvision draws them.
+
+    Args:
+        image_shape: ``(C, H, W)`` of one image, of any size.
+        classes, activation: as in :func:`small_network`. The two activations of a block are one module.
+        batch_norm: must be true.
+        output: as in :func:`small_network`; ``"spiking"`` renames the last layer from ``fc`` to ``fc.0``.
+
+    Raises:
+        ValueError: without batch normalisation, or for another output.
+        ImportError: torchvision does not import.
+    """
+    if not batch_norm:
+        raise ValueError("batch_norm must be true for ResNet-18, which is not defined without")
+    _check_output(output)
+    model = import_torchvision("ResNet-18 is built").models.resnet18(num_classes=classes)
+    model.conv1 = nn.Conv2d(image_shape[0], model.conv1.out_channels, kernel_size=3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
+    if output == "spiking":
+        model.fc = nn.Sequential(model.fc, nn.ReLU())
+    return fastlif.convert(model, activation)
+
+
+def _check_output(output: str) -> None:
+    if output not in OUTPUTS:
+        raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+
+
+def scaled(features: int, width: float) -> int:
+    """A layer's number of features at this width, at least 1."""
+    return max(1, round(width * features))
+
+
+def describe(classes: int, width: float = 1.0) -> str:
+    """The small network in the notation of Table 1."""
+    convolutions = "".join(f"{scaled(features, width)}C3-AP2-" for features in CONVOLUTIONS)
+    return f"{convolutions}{scaled(HIDDEN, width)}FC-{classes}FC"

@@ -1,0 +1,101 @@
+"""What is measured, as rows that say how they came about; what is said meanwhile, and each epoch of a training."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from benchmarks import machine
+from benchmarks.report.rows import Row, Spread
+from benchmarks.training import distributed
+from benchmarks.training.loop import Epoch
+from benchmarks.training.presets import FORMS, Form, Options
+
+
+@dataclass
+class Recorder:
+    """Options, device and the rows so far. Under ``torchrun`` each process has one; the first writes."""
+
+    options: Options
+    device: torch.device
+    rows: list[Row] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def form(self) -> Form:
+        return FORMS[self.options.form]
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        return time.perf_counter() - self.started
+
+    @property
+    def work_folder(self) -> Path:
+        """Where checkpoints and the metrics of each epoch go."""
+        return self.options.out / "work"
+
+    def say(self, text: str) -> None:
+        """Print a line, once for all processes."""
+        if distributed.rank() == 0:
+            print(text, flush=True)
+
+    def log_epoch(self, title: str, number: int, epoch: Epoch) -> None:
+        """Append the epoch to ``metrics.jsonl`` and, if asked to, to TensorBoard's files."""
+        if distributed.rank() != 0:
+            return
+        line = {"training": title, "epoch": number, "loss": epoch.loss, "seconds": epoch.seconds} | epoch.metrics
+        with open(self.work_folder / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.options.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            with SummaryWriter(self.work_folder / "tensorboard" / title.replace(" ", "-")) as writer:
+                for name, value in line.items():
+                    if isinstance(value, float):
+                        writer.add_scalar(name, value, number)
+
+    def record(
+        self,
+        experiment: str,
+        network: str,
+        setting: dict[str, object],
+        metric: str,
+        unit: str,
+        values: Spread | float,
+        over: str = "",
+        *,
+        dataset: str = "none",
+        trained: str = "",
+        test_images: int = 0,
+    ) -> None:
+        """Add a row: ``values`` of ``metric`` at this setting. The arguments are columns of :class:`Row`."""
+        if isinstance(values, (int, float)):
+            values = Spread(float(values), float(values), float(values))
+        self.rows.append(
+            Row(
+                experiment=experiment,
+                form=self.options.form,
+                preset=self.options.preset,
+                dataset=dataset,
+                network=network,
+                options=self.options.shown(self.device),
+                training=trained,
+                test_images=test_images,
+                setting={name: str(value) for name, value in setting.items()},
+                metric=metric,
+                unit=unit,
+                median=values.median,
+                p20=values.p20,
+                p80=values.p80,
+                samples=values.samples,
+                over=over,
+                seed=self.options.seed,
+                dtype=self.options.dtype,
+                device=machine.describe(self.device),
+                versions=" ".join(f"{name} {version}" for name, version in machine.versions().items()),
+                commit=machine.commit(),
+            )
+        )

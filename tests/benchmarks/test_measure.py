@@ -1,0 +1,460 @@
+"""What the benchmarks say of times, accuracies and other libraries, with a clock that these tests turn by hand."""
+
+import dataclasses
+import functools
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import fastlif
+from benchmarks import machine
+from benchmarks.paper import accuracy, alpha, training_speed
+from benchmarks.report.rows import Spread, select
+from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
+from benchmarks.speed.contenders import CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.training import lab, loop, networks
+from benchmarks.training.data import Data, Work
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import Options
+from fastlif.functional import lif
+from fastlif.neuron import neurons
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time stands still, but for the seconds that this is called with."""
+    passed = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: passed[0])
+
+    def turn(seconds):
+        passed[0] += seconds
+
+    return turn
+
+
+@pytest.fixture
+def a_lab():
+    """With one image of 0 to train on, and seven of 255 to test on; the labels count from 0."""
+    own = Lab(Options(datasets=("digits",), backend="reference", epochs=1, width=0.0625, seed=1), CPU)
+    images = torch.zeros(1, 1, 8, 8, dtype=torch.uint8), torch.full((7, 1, 8, 8), 255, dtype=torch.uint8)
+    own.data._loaded["digits"] = Data(images[0], torch.arange(1), images[1], torch.arange(7), (1, 8, 8), 10)
+    return own
+
+
+# Clocks and memory
+
+
+def test_a_call_is_timed_by_itself_and_not_at_first(clock):
+    durations = iter([100, 1, *range(1, 7)])
+    assert measure.seconds(lambda: clock(next(durations)), CPU, budget=6) == Spread(3.5, 2.0, 5.0, 6)
+
+
+def test_a_short_call_warms_up_and_is_timed_more_often(clock):
+    durations, calls = iter([100] + 10 * [1 / 16]), []
+
+    def call():
+        calls.append(None)
+        clock(next(durations))
+
+    assert measure.seconds(call, CPU, budget=0.5) == Spread(1 / 16, 1 / 16, 1 / 16, 8)
+    assert len(calls) == 3 + 8  # two sixteenths of a second are enough to warm up
+
+
+@pytest.mark.parametrize(("budget", "turns"), [(1, 5), (60, 8), (1e9, 20)])
+def test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls(clock, budget, turns):
+    calls = functools.partial(clock, 1), functools.partial(clock, 3)
+    assert measure.by_turns(*calls, CPU, budget=budget, calls=2) == (turns * [1.0], turns * [3.0])
+
+
+def test_the_bandwidth_of_a_copy_counts_reads_and_writes(monkeypatch):
+    monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1000})
+    monkeypatch.setattr(measure, "seconds", lambda call, device: Spread(0.5, 0.25, 1.0, 7))
+    assert measure.copy_bandwidth(CPU) == Spread(4000, 2000, 8000, 7)
+
+
+def test_the_clock_waits_for_a_gpu(clock, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: clock(5))
+    assert machine.now(CPU) == 0 and machine.now(CUDA) == 5
+
+
+def test_the_times_of_a_gpu_are_in_seconds(clock, monkeypatch):
+    class Event:
+        def __init__(self, enable_timing):
+            pass
+
+        def record(self):
+            self.at = time.perf_counter()
+
+        def elapsed_time(self, end):
+            return 1000 * (end.at - self.at)
+
+    class Properties:
+        L2_cache_size = 1
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    assert measure._cuda_times(functools.partial(clock, 0.25), CPU, 3) == [0.25, 0.25, 0.25]
+
+
+def test_the_peak_memory_of_a_gpu_is_what_the_call_adds(monkeypatch):
+    peak = {"bytes": 900}
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peak.update(bytes=100))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peak["bytes"])
+    assert measure.peak_memory(lambda: peak.update(bytes=max(peak["bytes"], 350)), CUDA) == 250
+
+
+# Other libraries
+
+
+def wrong_gradients(x, factor=1.001):
+    spikes = lif(x, backend="reference")
+    return spikes.detach() + factor * (spikes - spikes.detach())
+
+
+def one_spike_more(x):
+    spikes, other = lif(x, backend="reference"), torch.zeros_like(x)
+    other[0, 0] = 1 - 2 * spikes[0, 0].detach()
+    return spikes + other
+
+
+@pytest.mark.parametrize(("neuron", "dtype", "message"), [
+    (wrong_gradients, torch.float32, "0 of 20000 spikes differ, and the gradient by 0.1%"),
+    (functools.partial(wrong_gradients, factor=1.5), torch.bfloat16, "0 of 20000 spikes differ, and the gradient by 5"),
+    (one_spike_more, torch.float32, "1 of 20000 spikes differ, and the gradient by 0.0%"),
+    (lambda x: lif(x, decay=0.3, backend="reference"), torch.float16, "spikes differ"),
+])  # fmt: skip
+def test_what_another_library_computes_otherwise_is_found(neuron, dtype, message):
+    assert message in peers.disagreement(neuron, CPU, dtype)
+
+
+def test_rounding_is_no_disagreement():
+    assert peers.disagreement(peers.eager(CPU), CPU, torch.float32) is None
+    assert peers.disagreement(one_spike_more, CPU, torch.bfloat16) is None
+
+
+def test_plain_noise_is_ours():
+    """Its gradient that of a first step; its spikes as frequent as ours."""
+    assert peers.disagreement(peers._PlainSpike.apply, CPU, torch.float32, T=1) is None
+    torch.manual_seed(0)
+    for x in (0.4, 0.5, 0.6):
+        x = torch.full((100_000,), x)
+        ours = fastlif.functional.noisy_spike(x, seed=1, backend="reference")
+        assert peers.plain_noisy_spike(x).mean().item() == pytest.approx(ours.mean().item(), abs=0.01)
+
+
+def test_only_those_that_compute_what_ours_does_are_compared(monkeypatch, capsys, a_lab):
+    found = {"right": peers.eager(CPU), "gradients": wrong_gradients, "spikes": one_spike_more, "broken": None}
+    monkeypatch.setattr(peers, "PEERS", {name: lambda device, own=own: own for name, own in found.items()})
+    monkeypatch.setattr(peers, "version", lambda name: "1")
+    assert list(kernels.checked_peers(a_lab)) == ["right"]
+    assert "broken is left out, as it does not do what is compared: 'NoneType'" in capsys.readouterr().out
+
+
+def test_what_is_wrong_in_16_bits_alone_is_left_out_there(monkeypatch, capsys, a_lab):
+    measured = []
+    monkeypatch.setattr(kernels, "_measure_one", lambda *arguments: measured.append(arguments[3]))
+
+    def in_32_bits(x):
+        return lif(x, backend="reference") if x.dtype == torch.float32 else wrong_gradients(x, factor=2)
+
+    functions = {"fastlif": peers.eager(CPU), "other": in_32_bits, "snnTorch": lif, "Norse": lif}
+    for dtype in ("float32", "bfloat16"):
+        kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", functions, 2, 1000, dtype)
+    assert measured == ["fastlif", "other", "snnTorch", "Norse", "fastlif"]
+    assert "other's lif, bfloat16, T = 2, 1,000 neuron-steps, is left out: it does not" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("neuron", "network", "message"), [
+    (peers.eager(CPU), None, None), (wrong_gradients, None, "the gradient by"), (peers.eager(CPU), "7 spikes", "7 spi"),
+])  # fmt: skip
+def test_spikingjelly_is_checked_as_a_neuron_and_as_a_network(neuron, network, message, monkeypatch, capsys, a_lab):
+    monkeypatch.setattr(peers, "version", lambda name: "1")
+    monkeypatch.setitem(peers.PEERS, PEER, lambda device: neuron)
+    monkeypatch.setattr(contenders, "_disagreement", lambda lab, task: network)
+    assert contenders.no_peer(a_lab, task()) == bool(message)
+    assert (message or "") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("different", "expected"), [(5, None), (6, "6 spikes differ from ours, which are 100")])
+def test_a_network_may_differ_by_five_spikes_in_a_hundred(different, expected, monkeypatch, a_lab):
+    ours = [torch.zeros(150), torch.ones(100)]
+    theirs = [ours[0].clone(), ours[1].clone()]
+    theirs[0][: different - 1], theirs[1][0] = 1, 0
+    monkeypatch.setattr(contenders, "build", lambda lab, task, neurons, T: neurons)
+    monkeypatch.setattr(contenders, "_spikes", lambda model, images: {LIF: ours, PEER: theirs}[model])
+    assert contenders._disagreement(a_lab, task()) == expected
+
+
+# The neurons by themselves
+
+
+def timed(clock, forward, backward):
+    """A neuron whose passes take so many seconds."""
+
+    class Timed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            clock(forward)
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            clock(backward)
+            return grad
+
+    return Timed.apply
+
+
+def test_each_pass_of_each_library_gets_its_own_time(clock, monkeypatch, a_lab):
+    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
+    monkeypatch.setattr(measure, "peak_memory", lambda call, device: 5_000_000)
+    functions = {"fastlif": timed(clock, 1, 2), "other": timed(clock, 16, 32)}
+    kernels._compare(a_lab, Spread(500.0, 400.0, 600.0), "lif", functions, 2, 1000, "float32")
+    times = {(row.setting["library"], row.setting["pass"]): (row.median, row.unit)
+             for row in select(a_lab.rows, metric="time")}  # fmt: skip
+    wanted = {"fastlif": (1, 2, 3), "other": (16, 32, 48)}
+    assert times == {(library, one): (1000 * seconds, "ms")
+                     for library, own in wanted.items() for one, seconds in zip(kernels.PASSES, own)}  # fmt: skip
+    about = {"library": "other", "pass": "forward"}
+    (speed,) = select(a_lab.rows, metric="bandwidth", **about)
+    (fraction,) = select(a_lab.rows, metric="fraction of the copy bandwidth", **about)
+    assert speed.median == pytest.approx(1000 * 8 / 16 / 1e9) and speed.unit == "GB/s"
+    assert fraction.median == pytest.approx(1000 * 8 / 16 / 500)
+    memory = {row.setting["library"]: (row.median, row.unit) for row in select(a_lab.rows, metric="peak memory")}
+    assert memory == dict.fromkeys(functions, (5.0, "MB"))
+
+
+def test_a_spread_of_times_is_turned_round_for_the_bandwidth(monkeypatch, a_lab):
+    monkeypatch.setattr(measure, "seconds", lambda call, device, budget: Spread(2.0, 1.0, 4.0, 9))
+    kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", {"fastlif": torch.clone}, 1, 1000, "float32")
+    row = select(a_lab.rows, metric="bandwidth")[0]
+    assert [1e6 * value for value in (row.p20, row.median, row.p80)] == pytest.approx([2, 4, 8]) and row.samples == 9
+
+
+# A training step
+
+
+def test_a_way_is_compared_with_the_plain_one(clock, monkeypatch, a_lab):
+    def step(model, images, labels, dtype, packed):
+        fused = any(isinstance(module, fastlif.fusion.FusedSequential) for module in model.modules())
+        return functools.partial(clock, 1 + 2 * fused + 4 * packed)
+
+    monkeypatch.setattr(training_step, "_step", step)
+    monkeypatch.setattr(training_step, "_shares", lambda step, device: {"neuron": step.args[0] / 8})
+    monkeypatch.setattr(training_step, "_kept", lambda loss: {})
+    monkeypatch.setattr(measure, "peak_memory", lambda call, device: 1e6 * call.args[0])
+    a_lab.options = dataclasses.replace(a_lab.options, batch_size=2)
+    training_step.measure(a_lab)
+    wanted = {"plain": 1, "fused": 3, "packed": 5, "fused and packed": 7}
+    for metric, factor in (("time of a step", 1000), ("time against plain", 1), ("peak memory", 1)):
+        for T in training_step.STEPS:
+            found = {row.setting["way"]: row.median for row in select(a_lab.rows, metric=metric, T=T)}
+            assert found == {way: factor * number for way, number in wanted.items()}
+    shares = {row.setting["way"]: row.median for row in select(a_lab.rows, metric="share of the time")}
+    assert shares == {"plain": 12.5, "fused": 37.5}
+
+
+# Whole networks
+
+
+def task(count=8):
+    def build(activation):
+        return networks.build("small", (1, 8, 8), 10, activation=activation, width=0.0625)
+
+    return contenders.Task("small", "synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
+
+
+WAY = Way("float32", "contiguous", "eager")
+
+
+def test_each_network_s_time_is_its_own(clock, monkeypatch, a_lab):
+    seconds = {RELU: 1, SINGLE: 2, LIF: 5}
+    monkeypatch.setattr(end_to_end, "BATCHES_A_TURN", {"cpu": 2})
+    monkeypatch.setattr(end_to_end, "prepare", lambda lab, task, way, direction, neurons, T:
+                        (functools.partial(clock, seconds[neurons]), 7_000_000 * T))  # fmt: skip
+    end_to_end._compare(a_lab, task(), WAY, "training", [(SINGLE, 1), (LIF, 10)], end=1e9)
+
+    def found(metric):
+        return {row.setting["neurons"]: row.median for row in select(a_lab.rows, metric=metric)}
+
+    assert found("throughput") == {RELU: 8, SINGLE: 4, LIF: 1.6}
+    assert found("time against ReLU") == {SINGLE: 2, LIF: 5}
+    assert found("peak memory") == {RELU: 7, SINGLE: 7, LIF: 70}
+
+
+@pytest.mark.parametrize("direction", ["training", "inference"])
+def test_a_network_is_timed_in_the_mode_it_is_used_in(direction, monkeypatch, a_lab):
+    class Spy(nn.Linear):
+        def forward(self, images):
+            seen.append((self.training, torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")))
+            return super().forward(images.flatten(1))
+
+    seen, spy = [], Spy(64, 10)
+    before = spy.weight.detach().clone()
+    monkeypatch.setattr(contenders, "build", lambda *arguments: spy)
+    monkeypatch.setattr(measure, "peak_memory", lambda call, device: 0)
+    call, _ = contenders.prepare(a_lab, task(), Way("bfloat16", "contiguous", "eager"), direction, SINGLE, 1)
+    call()
+    trains = direction == "training"
+    assert seen == [(trains, trains, True)] * (contenders.WARM_UP + 1)
+    assert torch.equal(before, spy.weight) != trains and spy.weight.grad is None
+
+
+def test_networks_are_what_they_are_called(a_lab):
+    def kinds(neurons, T):
+        model = contenders.build(a_lab, task(), neurons, T)
+        names = {type(module).__name__ for module in model.modules()} & {"ReLU", "LIF", "NoisyLIF", "FusedSequential"}
+        return names, getattr(model, "timesteps", None)
+
+    assert kinds(RELU, 1) == ({"ReLU"}, None)
+    assert kinds(SINGLE, 1) == ({"NoisyLIF"}, None)
+    assert kinds(FUSED, 1) == ({"NoisyLIF", "FusedSequential"}, None)
+    assert kinds(LIF, 10) == ({"LIF"}, 10)
+    assert kinds(CONVERTED, 5) == kinds(CALIBRATED, 5) == ({"NoisyLIF"}, 5)
+
+
+# Accuracy, and the time of training
+
+
+def test_an_accuracy_is_taken_over_the_noise_seeds_in_percent(monkeypatch, a_lab):
+    monkeypatch.setattr(loop, "evaluate", lambda model, images, labels, dtype, seed: seed / 10)
+    assert a_lab.accuracy(nn.Identity(), Work("digits", "small")) == Spread(20.0, 14.0, 26.0, 3)
+
+
+@pytest.mark.parametrize(("neuron", "timesteps"), [("noisy", 10), ("lif", 10), ("relu", None)])
+def test_a_network_learns_from_the_training_images_and_is_tested_on_others(neuron, timesteps, monkeypatch, a_lab):
+    """And what is trained in a single step is tested over ten."""
+    trained, tested = [], []
+
+    def train(model, images, labels, recipe, *, after_epoch=lambda model: None, **_):
+        trained.append((images.unique().item(), recipe.epochs))
+        return [after_epoch(model)]
+
+    def evaluate(model, images, labels, dtype, seed):
+        tested.append((getattr(model, "timesteps", None), images.unique().item(), seed))
+        return 0.5
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    spec = a_lab.spec(Work("digits", "small"), neuron=neuron)
+    assert a_lab.train(spec, "").epochs == [{"accuracy": 50.0}]
+    assert trained == [(0, 1), (0, 1)] and tested == [(timesteps, 255, 1)]  # first for a warm-up
+
+
+def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
+    trained = lab.Trained(a_lab.build(a_lab.spec(Work("digits", "small"))), [])
+    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: trained)
+    monkeypatch.setattr(Lab, "accuracy", lambda lab, model, work: getattr(model, "timesteps", 0))
+    monkeypatch.setattr(alpha, "accuracy_per_step", lambda model, *_, dtype, seed:
+                        [seed / neurons(model)[0].alpha, seed])  # fmt: skip
+    accuracy.measure(a_lab)
+    alpha.measure(a_lab)
+    found = {row.setting["T"]: row.median for row in select(a_lab.rows, experiment="accuracy")}
+    assert found == {"single step": 0, "1": 1, "5": 5, "10": 10}
+    for a in alpha.ALPHAS:
+        first, second = select(a_lab.rows, experiment="alpha", alpha=f"{a:g}")
+        assert (first.median, second.median) == (200 / a, 200)  # in the middle of the seeds 1 to 3
+        assert (first.setting["T"], second.setting["T"], first.samples) == ("1", "2", 3)
+
+
+def test_a_training_s_throughput_is_its_images_over_the_epochs_time(monkeypatch, a_lab):
+    spec = a_lab.spec(Work("digits", "small"))
+    epochs = [loop.Epoch(1.0, seconds, {"accuracy": 50.0 + seconds}) for seconds in (2.0, 4.0, 8.0)]
+    monkeypatch.setattr(training_speed, "curves", lambda lab, work: {"way": (spec, lab_trained)})
+    lab_trained = lab.Trained(nn.Identity(), epochs)
+    training_speed.measure(a_lab)
+    found = {metric: [row.median for row in select(a_lab.rows, metric=metric)]
+             for metric in ("time so far", "accuracy", "time of an epoch", "training throughput")}  # fmt: skip
+    assert found == {"time so far": [2, 6, 14], "accuracy": [52, 54, 58], "time of an epoch": [4],
+                     "training throughput": [0.25]}  # fmt: skip
+
+
+class Constant(nn.Module):
+    """Scores that favour class 1, at a cost in seconds."""
+
+    def __init__(self, cost=lambda: None):
+        super().__init__()
+        self.cost, self.scores = cost, nn.Parameter(torch.tensor([0.0, 1.0]))
+
+    def forward(self, images):
+        self.cost()
+        return self.scores.expand(len(images), 2) if not self.training else self.scores.expand(len(images), 2).flip(1)
+
+
+def test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode():
+    images, labels = torch.zeros(7, 1, 2, 2, dtype=torch.uint8), torch.tensor([1, 0, 1, 1, 0, 1, 1])
+    assert loop.evaluate(Constant().train(), images, labels, batch_size=3) == 5 / 7
+
+
+def test_the_time_of_an_image_leaves_out_the_first_batches(clock):
+    costs = iter([100] * loop.WARM_UP_BATCHES + [8.0] * loop.TIMED_BATCHES)
+    model = Constant(lambda: clock(next(costs))).train()
+    found = loop.time_per_image(model, torch.zeros(4, 1, 2, 2))
+    assert found == Spread(2.0, 2.0, 2.0, loop.TIMED_BATCHES) and model.training
+
+
+def test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean(clock, monkeypatch):
+    losses = iter([1.0, 2.0, 6.0, 7.0])
+    monkeypatch.setitem(loop.LOSSES, "mse", lambda scores, labels: 0 * scores.sum() + next(losses))
+
+    def after(model):
+        clock(100)
+        return {"accuracy": 1.0}
+
+    images, labels = torch.zeros(10, 1, 2, 2, dtype=torch.uint8), torch.zeros(10).long()
+    recipe = loop.Recipe(epochs=2, batch_size=5, loss="mse")
+    epochs = loop.train(Constant(lambda: clock(1)), images, labels, recipe, after_epoch=after)
+    assert epochs == [loop.Epoch(loss, 2.0, {"accuracy": 1.0}) for loss in (1.5, 6.5)]
+
+
+# Counting instructions
+
+SASS = """
+        /*0000*/                   S2R R0, SR_TID.X ;
+        /*0010*/                   LDG.E.128 R4, desc[UR4][R2.64] ;
+        /*0020*/                   LDG.E.128 R8, desc[UR4][R2.64+0x10] ;
+        /*0030*/                   LDG.E.64 R14, desc[UR4][R2.64+0x20] ;
+.L_x_0:
+        /*0040*/                   FADD R12, R4, R5 ;
+        /*0050*/                   LDG.E.U16 R16, desc[UR4][R2.64+0x30] ;
+        /*0060*/                   LDG.E.128 R20, desc[UR4][R2.64+0x40] ;
+        /*0070*/              @!P0 STG.E.128 desc[UR4][R18.64], R12 ;
+        /*0080*/               @P1 BRA `(.L_x_0) ;
+        /*0090*/                   EXIT ;
+.L_x_1:
+        /*00a0*/                   BRA `(.L_x_1) ;
+"""
+
+
+def test_instructions_are_counted_as_they_stand_in_the_code():
+    instructions, loops = static._parse(SASS)
+    assert len(instructions) == 10 and loops == [range(4, 9)]
+    assert static._widths(instructions, "LDG") == {128: 3, 64: 1, 16: 1}
+    assert static._widths(instructions, "STG") == {128: 1}
+    assert static._per_element(instructions, [], {"CHUNK": 2}, 4, 2) == 10 / 8
+    assert static._per_element(instructions, loops, {}, 4, 2) == 5 / 8  # eight halves are stored in an iteration
+    assert static._per_element(instructions, loops, {"state_ptr": 0}, 4, 4) == 5 / 2  # and as many membranes
+
+
+def test_bytes_in_flight_are_those_before_one_is_needed():
+    instructions, _ = static._parse(SASS)
+    assert static._most_bytes_asked_for(instructions, 16) == 32
+    assert static._most_bytes_asked_for(instructions, 8) == 40
+
+
+@pytest.mark.parametrize(("registers", "num_warps", "warps"), [(32, 4, 64), (33, 4, 48), (255, 4, 8), (16, 1, 32)])
+def test_warps_that_fit_on_a_multiprocessor(registers, num_warps, warps):
+    assert static._resident_warps(registers, num_warps) == warps
+
+
+@pytest.mark.parametrize(("local_bytes", "accesses", "spills"), [(0, 0, False), (8, 0, True), (0, 1, True)])
+def test_what_spills_is_told(local_bytes, accesses, spills):
+    result = static.Result("kernel", "", 32, local_bytes, accesses, 0, {}, {}, 100, 4.0, 64, 0)
+    assert result.spills == spills

@@ -1,0 +1,226 @@
+"""The rate-coded baseline, accuracy against T, and the operations that are counted."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import fastlif
+from benchmarks.paper import operations, rate_coding
+from benchmarks.training import datasets, loop, networks
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    torch.manual_seed(0)
+    model = networks.small_network(digits.image_shape, 10, activation=nn.ReLU, width=0.125)
+    recipe = loop.Recipe(epochs=3, batch_size=50, learning_rate=3e-3)
+    loop.train(model, digits.train_images, digits.train_labels, recipe)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return datasets.to_float(digits.train_images[:200])
+
+
+def rate_coded(model, images, **options):
+    return rate_coding.rate_coded(model, images, **{"backend": "reference"} | options)
+
+
+def scores_after(model, images, steps):
+    """Mean scores ``[N, classes]`` over that many steps from rest, in calls of ``model.timesteps``."""
+    fastlif.reset(model)
+    with torch.no_grad():
+        return torch.stack([model(images) for _ in range(steps // model.timesteps)]).mean(0)
+
+
+@pytest.mark.parametrize("half_charged", [False, True])
+def test_one_neuron_conserves_charge(half_charged):
+    threshold, T = 0.75, 37
+    x = torch.linspace(0, threshold, 101, dtype=torch.float64)[None]
+    neuron = rate_coding.IntegrateAndFire(threshold=threshold, half_charged=half_charged, backend="reference")
+    spikes = torch.zeros_like(x)
+    for t in range(1, T + 1):
+        spikes = (spikes + neuron(x)).detach()
+        charge = t * x + half_charged * threshold / 2
+        assert torch.allclose(spikes + neuron.states[0], charge)
+        # A spike needs a membrane above the threshold, so that one at the threshold is a spike behind.
+        assert bool(((neuron.states[0] > -1e-9) & (neuron.states[0] < threshold + 1e-9)).all())
+    counts, expected = spikes / threshold, (charge / threshold).floor()
+    assert bool(((counts - counts.round()).abs() < 1e-9).all())
+    assert bool(((expected - counts).abs() < 1 + 1e-9).all())
+
+
+def test_no_input_and_too_much():
+    neuron = rate_coding.IntegrateAndFire(threshold=2.0, backend="reference")
+    model = fastlif.MultiStep(nn.Sequential(neuron), timesteps=50)
+    assert model(torch.tensor([[-3.0, 0.0, 9.0]])).tolist() == [[0.0, 0.0, 2.0]]
+
+
+@pytest.mark.parametrize("half_charged", [False, True])
+def test_scores_converge_to_the_relu_network(trained, images, half_charged):
+    """With the maximum for a threshold nothing saturates, and the error falls as 1/T."""
+    model = rate_coded(trained, images, percentile=100, half_charged=half_charged)
+    with torch.no_grad():
+        expected = trained(images)
+    errors = [(scores_after(model, images, T) - expected).abs().mean().item() for T in (16, 256)]
+    assert errors[1] < errors[0] / 5
+    assert errors[1] < 0.05 * expected.std().item()
+
+
+def test_half_charge_is_better_after_few_steps(trained, images):
+    errors = {}
+    for half_charged in (False, True):
+        model = rate_coded(trained, images, half_charged=half_charged, chunk=8)
+        errors[half_charged] = (scores_after(model, images, 8) - trained(images)).abs().mean().item()
+    assert errors[True] < 0.8 * errors[False]
+
+
+def test_accuracy_reaches_that_of_the_relu_network(trained, digits, images):
+    test = digits.test_images, digits.test_labels
+    model = rate_coded(trained, images)
+    accuracy = rate_coding.accuracy_over_time(model, *test, timesteps=(1, 64), batch_size=120)
+    assert list(accuracy) == [1, 64]
+    assert accuracy[1] < accuracy[64]
+    assert accuracy[64] == pytest.approx(loop.evaluate(trained, *test), abs=0.01)
+    assert model.timesteps == 16 and not model.training
+    assert all(not neuron.states for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
+
+
+def test_chunks_do_not_change_results(trained, digits, images):
+    test = digits.test_images[:100], digits.test_labels[:100]
+    timesteps = (20, 1, 7, 13)
+    results, states = [], []
+    for chunk in (4, 10, 20):
+        model = rate_coded(trained, images, chunk=chunk)
+        results.append(rate_coding.accuracy_over_time(model, *test, timesteps=timesteps, batch_size=64))
+        # In float64 no sum that a matrix product takes in another order decides over a spike.
+        states.append(scores_after(model.double(), images[:20].double(), 20))
+    assert results[0] == results[1] == results[2]
+    assert torch.allclose(states[0], states[2], rtol=0, atol=1e-9)
+    assert torch.allclose(states[1], states[2], rtol=0, atol=1e-9)
+
+
+def test_thresholds_are_percentiles_of_the_positive_activations(trained, images):
+    with torch.no_grad():
+        first = trained[:3](images)
+        positive = first[first > 0].double()
+    at = rate_coded(trained, images, percentile=100).model.conv1_activation
+    assert at.threshold == first.max().item()
+    at = rate_coded(trained, images, percentile=90).model.conv1_activation
+    below, up_to = ((positive < at.threshold).double().mean(), (positive <= at.threshold).double().mean())
+    assert below < 0.9 <= up_to
+    assert (at.decay, at.reset_to, at.stateful) == (1.0, None, True)
+
+
+def test_the_trained_network_is_left_as_it_is(trained, images):
+    trained.train()
+    before = {key: value.clone() for key, value in trained.state_dict().items()}
+    assert not rate_coded(trained, images).model.training
+    assert trained.training and isinstance(trained.conv1_activation, nn.ReLU)
+    assert all(torch.equal(value, before[key]) for key, value in trained.state_dict().items())
+    trained.eval()
+
+
+def test_each_step_is_what_a_shorter_run_ends_with(digits):
+    torch.manual_seed(0)
+    noisy = networks.small_network(
+        digits.image_shape, 10, activation=lambda: fastlif.NoisyLIF(backend="reference"), width=0.125
+    )
+    recipe = loop.Recipe(batch_size=50, learning_rate=3e-3)
+    loop.train(noisy, digits.train_images, digits.train_labels, recipe)
+    model, test = fastlif.MultiStep(noisy, timesteps=5), (digits.test_images, digits.test_labels)
+    random = torch.get_rng_state()
+    per_step = rate_coding.accuracy_per_step(model, *test, batch_size=150, seed=3)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert len(per_step) == 5 and len(set(per_step)) > 1
+    for T in (1, 2, 5):
+        model.timesteps = T
+        assert loop.evaluate(model, *test, batch_size=150, seed=3) == pytest.approx(per_step[T - 1], abs=1e-9)
+
+
+def spikes_everywhere(*layers, timesteps=1):
+    """An analogue 2-to-2 layer, neurons that always spike, and these layers."""
+    analogue = nn.Conv2d(2, 2, kernel_size=1)
+    nn.init.zeros_(analogue.weight)
+    nn.init.constant_(analogue.bias, 2.0)
+    model = nn.Sequential(analogue, fastlif.LIF(decay=0.0, backend="reference"), *layers)
+    return fastlif.MultiStep(model, timesteps) if timesteps > 1 else model
+
+
+@pytest.mark.parametrize("timesteps", [1, 3])
+def test_operations_of_a_padded_convolution_and_a_linear_layer(timesteps):
+    """3x3 over 4x5 pixels: along an axis of n, 3n - 2 pairs of tap and pixel, as the two ends miss a tap each."""
+    convolution = nn.Conv2d(2, 7, kernel_size=3, padding=1)
+    model = spikes_everywhere(convolution, nn.Flatten(), nn.Linear(7 * 20, 3), timesteps=timesteps).train()
+    pairs, images = 10 * 13, torch.rand(6, 2, 4, 5)
+    nonzero = 7 * 20  # the convolution's analogue output, nowhere exactly zero
+    found = operations.synaptic_operations(model, images)
+    assert found.multiplies == 20 * 2 * 2
+    assert found.accumulates == timesteps * (2 * 7 * pairs + nonzero * 3)
+    assert model.training
+    if timesteps == 1:
+        assert operations.dense_operations(model, images) == 20 * 2 * 2 + 2 * 7 * pairs + 7 * 20 * 3
+
+
+def test_operations_are_of_the_spikes_alone():
+    model = nn.Sequential(fastlif.LIF(decay=0.0, backend="reference"), nn.Conv2d(1, 5, 3, padding=1))
+    images = torch.zeros(2, 1, 4, 4)
+    images[0, 0, 0, 0] = images[0, 0, 1, 2] = images[1, 0, 0, 1] = 2.0  # they meet 4, 9 and 6 outputs per channel
+    found = operations.synaptic_operations(model, images)
+    assert found == operations.SynapticOperations(accumulates=5 * (4 + 9 + 6) / 2, multiplies=0)
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "circular"])
+def test_operations_with_groups_stride_and_dilation(padding_mode):
+    """Against every weight's use counted by the layer itself, with ones for weights."""
+    layer = nn.Conv2d(2, 6, (3, 2), stride=2, padding=2, dilation=2, groups=2, bias=False, padding_mode=padding_mode)
+    model = spikes_everywhere(layer)
+    found = operations.synaptic_operations(model, torch.rand(1, 2, 7, 9))
+    nn.init.ones_(layer.weight)
+    assert found.accumulates == layer(torch.ones(1, 2, 7, 9)).sum().item()
+
+
+def test_operations_of_the_rate_coded_network_add_up_over_chunks(trained, images):
+    whole = operations.synaptic_operations(rate_coded(trained, images, chunk=12), images)
+    model = rate_coded(trained, images, chunk=4)
+    parts = [operations.synaptic_operations(model, images) for _ in range(3)]
+    assert sum(part.accumulates for part in parts) == pytest.approx(whole.accumulates, rel=1e-3)
+    assert all(part.multiplies == whole.multiplies for part in parts)
+    assert 0 < whole.accumulates < 12 * operations.dense_operations(trained, images)
+    assert whole.multiplies == 8 * math.prod([3 * 8 - 2] * 2)  # 3x3 over 8x8 pixels, one channel to eight
+
+
+@pytest.mark.parametrize("percentile", [0, -1, 100.1, math.nan])
+def test_percentile_out_of_range(trained, images, percentile):
+    with pytest.raises(ValueError, match="percentile"):
+        rate_coded(trained, images, percentile=percentile)
+
+
+def test_models_that_cannot_be_rate_coded(images):
+    relu = nn.ReLU()
+    with pytest.raises(ValueError, match="no nn.ReLU"):
+        rate_coded(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), images)
+    with pytest.raises(ValueError, match="called once in a pass, got 2"):
+        rate_coded(nn.Sequential(nn.Flatten(), relu, nn.Linear(64, 64), relu), images)
+    with pytest.raises(ValueError, match="'0' gives nothing positive"):
+        rate_coded(nn.Sequential(relu), -images)
+
+
+def test_models_that_cannot_be_measured(trained, images, digits):
+    model, test = rate_coded(trained, images), (digits.test_images, digits.test_labels)
+    for timesteps in ([], [4, 0], [-1]):
+        with pytest.raises(ValueError, match="timesteps"):
+            rate_coding.accuracy_over_time(model, *test, timesteps=timesteps)
+    forgetful = fastlif.MultiStep(fastlif.convert(trained, fastlif.LIF))
+    with pytest.raises(ValueError, match="stateful"):
+        rate_coding.accuracy_over_time(forgetful, *test, timesteps=[4])
+    with pytest.raises(ValueError, match="dense_operations"):
+        operations.synaptic_operations(trained, images)

@@ -1,0 +1,202 @@
+"""The report, from rows of experiments that only these tests have."""
+
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from test_results import ROW
+
+from benchmarks import experiments
+from benchmarks.report import page as report
+from benchmarks.report import rows as results
+from benchmarks.report.rows import ResultsError
+from benchmarks.report.verdicts import Finding, Published
+
+pytest.importorskip("matplotlib")
+
+GPU = "A GPU <80 GB>"
+
+
+def draw(rows, figure):
+    axes = figure.add_subplot()
+    axes.plot([row.median for row in rows], marker="o")
+    axes.set_title(", ".join(sorted({row.dataset for row in rows})))
+
+
+def alpha_findings(rows):
+    best = max(rows, key=lambda row: row.median)
+    return [
+        Finding("A larger alpha is better.", False, f"best: {best.median:.2f} % at alpha = {best.setting['alpha']}",
+                short="4"),
+        Finding("Ours: all of it | holds", True, f"{len(rows)} rows", short="yes"),
+    ]  # fmt: skip
+
+
+FAKES = {
+    "alpha": SimpleNamespace(
+        TITLE="Figure 5: alpha",
+        SUMMARY=({"metric": "accuracy"},),
+        PAPER=(Published("Fashion-MNIST, T = 10", "94.07 %"),),
+        draw=draw,
+        findings=alpha_findings,
+    ),
+    "inference": SimpleNamespace(
+        TITLE="Table 3: inference & speed",
+        SUMMARY=({},),
+        PAPER=(),
+        draw=draw,
+        findings=lambda rows: [Finding("It is fast", None, "no GPU ran it")],
+    ),
+}
+ALPHA = [
+    replace(ROW, setting={"alpha": str(alpha)}, median=90 + alpha / 7, p20=88 + alpha / 7, p80=92 + alpha / 7)
+    for alpha in range(1, 5)
+]
+SPEED = replace(
+    ROW,
+    experiment="inference",
+    dataset="synthetic cifar-10",
+    metric="throughput",
+    unit="images/s",
+    over="batches",
+    median=123456.7,
+    p20=120001.0,
+    p80=130001.0,
+    device=GPU,
+)
+GPU_ROWS = [
+    SPEED,
+    replace(SPEED, dataset="fashion-mnist", median=7.5e-7, samples=1, over="run", setting={"T": "1", "batch": "64"}),
+    replace(SPEED, preset="modern", options="--quick --preset modern", median=0.123456),
+    replace(SPEED, form="full", options="", median=987.654, commit="fff0000"),
+]
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch):
+    monkeypatch.setattr(experiments, "load", FAKES.__getitem__)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    results.update(tmp_path / "a-cpu.csv", ALPHA)
+    results.update(tmp_path / "a-gpu.csv", GPU_ROWS)
+    return tmp_path
+
+
+def figures(folder):
+    return report.write(folder)[:-1]
+
+
+def test_figures(folder):
+    paths = figures(folder)
+    assert [str(path.relative_to(folder)) for path in paths] == [
+        "a-cpu/alpha-quick.png",
+        "a-gpu/inference-full.png",
+        "a-gpu/inference-quick.png",
+        "a-gpu/inference-quick-preset-modern.png",
+    ]
+    first = [path.read_bytes() for path in paths]
+    assert all(image.startswith(b"\x89PNG") for image in first) and len(set(first)) == 4
+    assert not any(word in image for image in first for word in (b"Software", b"tEXt", b"tIME"))
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 20, "savefig.dpi": 30}):  # a user's own settings change nothing
+        assert [path.read_bytes() for path in figures(folder)] == first
+
+
+def test_all_rows_of_a_group_are_drawn_together(folder, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(FAKES["inference"], "draw", lambda rows, figure: drawn.append(rows))
+    figures(folder)
+    assert [len(rows) for rows in drawn] == [1, 2, 1]
+    assert {row.dataset for row in drawn[1]} == {"fashion-mnist", "synthetic cifar-10"}
+
+
+def test_page(folder):
+    text = report.page(folder)
+    assert text.startswith("# Results\n")
+    assert "- The paper's: Fashion-MNIST, T = 10: 94.07 %" in text
+    assert "- A larger alpha is better: **NOT reproduced**. best: 90.57 % at alpha = 4" in text
+    assert r"- all of it \| holds: **met**. 4 rows" in text
+    assert "![Figure 5: alpha (a-cpu: quick form, paper preset)](a-cpu/alpha-quick.png)" in text
+    assert r"## A GPU \<80 GB\>" in text
+    assert "4 of 4 rows (metric accuracy); all are in [a-cpu.csv](a-cpu.csv).\n\n| alpha | median |" in text
+    assert "| 4 | 90.57 | 88.57 to 92.57 | % |" in text
+    assert "| fashion-mnist | 1 | 64 |  | 7.5e-07 |  | images/s |" in text  # settings of either row
+    for number in ("123,500", "0.1235", "987.7", "120,000 to 130,000"):
+        assert number in text
+    assert "synthetic cifar-10 (synthetic data of its shape: throughput only, accuracy is not claimed)" in text
+    assert "Made by `python -m benchmarks run inference --quick --preset modern --synthetic`." in text
+    pictures = [folder / path for path in re.findall(r"!\[.*\]\((.*)\)", text)]
+    assert pictures == figures(folder)
+
+
+def test_the_page_begins_with_its_contents_and_the_verdicts(folder):
+    text = report.page(folder)
+    anchors = re.findall(r"\]\(#(.*?)\)", text)
+    headings = re.findall("^##+ (.*)", text, re.MULTILINE)
+    headings = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert set(anchors) <= set(headings)
+    contents, *tables = (text.index(words) for words in ("- [Figure 5", "## The paper's claims", "## Our own goals"))
+    claims, goals = tables
+    assert contents < claims < goals < text.index("## A CPU")
+    link = "(#figure-5-alpha-a-cpu-quick-form-paper-preset) (a-cpu: quick form, paper preset)"
+    assert f"| A larger alpha is better | 4 | NOT reproduced | [alpha]{link} |" in text[claims:goals]
+    assert rf"| all of it \| holds | yes | met | [alpha]{link} |" in text[goals:]
+    assert text.count("| It is fast |  | cannot be told |") == 3
+
+
+def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
+    results.update(tmp_path / "a.csv", ALPHA)
+    verdicts = (True, "5"), (False, "2"), (True, "6")
+    found = [Finding("It is fast", verdict, "", short=short) for verdict, short in verdicts]
+    monkeypatch.setattr(FAKES["alpha"], "findings", lambda rows: found)
+    text = report.page(tmp_path)
+    assert "| It is fast | 5 / 2 / 6 | reproduced / NOT reproduced / reproduced | [alpha](#figure-5-alpha) |" in text
+    assert "## Our own goals" not in text and "(#our-own-goals)" not in text
+
+
+def test_what_runs_share_stands_once(folder):
+    text = report.page(folder)
+    assert text.count("abc1234") == 2 and text.count("fff0000") == 1
+    assert "| commit | fff0000 | inference |\n| commit | abc1234 | all others |" in text
+    assert "| versions | Python 3.11, torch 2.11 | all |" in text
+
+
+def test_headings_alike_have_anchors_of_their_own():
+    assert report._anchors(["A b: c", "A b, c", "A b", "T = 1"]) == ["a-b-c", "a-b-c-1", "a-b", "t--1"]
+
+
+def test_experiments_are_in_the_order_of_their_names(tmp_path):
+    results.update(tmp_path / "a.csv", [replace(SPEED, device=ROW.device), *ALPHA])
+    text = report.page(tmp_path)
+    assert text.index("Figure 5") < text.index("Table 3")
+
+
+def test_ten_rows_stand_for_more(tmp_path):
+    rows = [replace(SPEED, setting={"T": str(number)}, median=number + 0.25) for number in range(1, 62)]
+    results.update(tmp_path / "a.csv", rows)
+    text = report.page(tmp_path)
+    assert "10 of 61 rows" in text and "| 10 | 10.25 |" in text and "| 11 |" not in text
+
+
+def test_write(folder):
+    paths = report.write(folder)
+    assert paths[4:] == [folder / "report.md"] and paths[4].read_text() == report.page(folder)
+    files = {path: path.read_bytes() for path in paths}
+    assert report.write(folder) == paths
+    assert {path: path.read_bytes() for path in paths} == files
+
+
+def test_no_results(tmp_path):
+    with pytest.raises(RuntimeError, match="run `python -m benchmarks run all --quick` first"):
+        report.write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_an_unknown_experiment_are_not_passed_over(tmp_path):
+    results.update(tmp_path / "a.csv", [replace(ROW, experiment="alhpa")])
+    with pytest.raises(ResultsError, match="a.csv has rows of 'alhpa'"):
+        report.page(tmp_path)

@@ -1,0 +1,159 @@
+"""The files of measured rows."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.report import rows as results
+from benchmarks.report.rows import ResultsError, Row
+
+ROW = Row(
+    experiment="alpha",
+    form="quick",
+    preset="paper",
+    dataset="fashion-mnist",
+    network="{c16k3s1-BN-LIF}*2",
+    options="--quick",
+    training="3 epochs of 60,000 images in batches of 50",
+    test_images=2000,
+    setting={"alpha": "4", "T": "10"},
+    metric="accuracy",
+    unit="%",
+    median=91.25,
+    p20=91.0,
+    p80=91.5,
+    samples=5,
+    over="noise seeds",
+    seed=1,
+    dtype="float32",
+    device="A CPU, 2 cores",
+    versions="Python 3.11, torch 2.11",
+    commit="abc1234",
+)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{}, {"T": ""}, {"what": "a=b==c"}, {"x": 'commas, "quotes"; ', "y z": "1;"}, {"α": "±½", "n": "two\nlines"}],
+)
+def test_round_trip(tmp_path, setting):
+    setting = {name: value.removesuffix("; ") for name, value in setting.items()}
+    rows = [replace(ROW, setting=setting), replace(ROW, setting=setting, metric="time", median=1.25e-7, samples=1)]
+    results.update(tmp_path / "new" / "a.csv", rows)
+    assert results.read(tmp_path / "new" / "a.csv") == rows
+
+
+@pytest.mark.parametrize("setting", [{"a=b": "1"}, {"a": "1; 2"}, {"a; b": "1"}, {"a": "1; b=2"}])
+def test_a_setting_that_would_read_back_as_another_is_refused(tmp_path, setting):
+    path = tmp_path / "a.csv"
+    results.update(path, [ROW])
+    with pytest.raises(ResultsError, match="setting"):
+        results.update(path, [replace(ROW, setting=setting)])
+    assert results.read(path) == [ROW]
+
+
+def test_no_file_has_no_rows(tmp_path):
+    assert results.read(tmp_path / "none.csv") == []
+
+
+def test_a_new_run_replaces_its_own_rows_alone(tmp_path):
+    path = tmp_path / "a.csv"
+    old = [replace(ROW, setting={"alpha": alpha}) for alpha in "421"]
+    others = [
+        replace(ROW, **change)
+        for change in (
+            {"experiment": "inference"},
+            {"options": ""},
+            {"options": "--quick --seed 1"},
+            {"dataset": "cifar-10"},
+            {"network": "small"},
+            {"options": "--quick --dtype float16"},
+        )
+        for _ in range(2)
+    ]
+    others = [replace(row, setting={"T": str(10 - number)}) for number, row in enumerate(others)]
+    results.update(path, others + old)
+    before = results.read(path)
+    new = [replace(ROW, setting={"alpha": alpha}, median=50.0, commit="def5678") for alpha in "39"]
+    results.update(path, new)
+    after = results.read(path)
+    assert [row for row in after if row.run == ROW.run] == new
+    assert [row for row in after if row.run != ROW.run] == [row for row in before if row.run != ROW.run]
+    assert len(after) == len(others) + 2
+    results.update(path, new)
+    assert results.read(path) == after
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"name,value\n1,2\n", b"\x89PNG\r\n\x1a\n\x00\xff", b"PK\x03\x04\x00"],
+    ids=["empty", "other columns", "picture", "archive"],
+)
+def test_a_foreign_file_is_refused_by_name_and_stays(tmp_path, content):
+    path = tmp_path / "foreign.csv"
+    path.write_bytes(content)
+    with pytest.raises(ResultsError, match="foreign.csv"):
+        results.read(path)
+    with pytest.raises(ResultsError, match="foreign.csv"):
+        results.update(path, [ROW])
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [("91.25", "many"), (",5,", ",5.5,"), ("alpha=4", "alpha"), (",abc1234", ""), (",abc1234", ",abc1234,more")],
+)
+def test_a_damaged_line_is_refused_with_its_number(tmp_path, old, new):
+    path = tmp_path / "damaged.csv"
+    results.update(path, [ROW])
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ResultsError, match="damaged.csv, line 2"):
+        results.read(path)
+
+
+@pytest.mark.parametrize("function", ["replace", "fsync"])
+def test_what_stops_a_write_leaves_the_old_file(tmp_path, monkeypatch, function):
+    path = tmp_path / "a.csv"
+    results.update(path, [ROW])
+    before = path.read_bytes()
+
+    def fail(*arguments):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, fail)
+        with pytest.raises(OSError, match="No space"):
+            results.update(path, [replace(ROW, median=1.0)])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_path_for(tmp_path):
+    assert results.path_for("NVIDIA H100 80GB HBM3", tmp_path) == tmp_path / "nvidia-h100-80gb-hbm3.csv"
+    assert results.path_for("AMD EPYC(TM) @ 2.5GHz / 2 cores ", tmp_path).name == "amd-epyc-tm-2-5ghz-2-cores.csv"
+    assert results.path_for("cpu").parent == results.FOLDER
+
+
+def test_select():
+    other = replace(ROW, metric="time", setting={"T": "5"})
+    assert results.select([ROW, other], T=10) == [ROW]
+    assert results.select([ROW, other], metric="time", T="5") == [other]
+    assert results.select([ROW, other], experiment="alpha") == [ROW, other]
+    assert results.select([ROW, other], metric="accuracy", T=5) == []
+    assert not other.is_about(alpha=4)
+
+
+def test_value_and_by_work():
+    other = replace(ROW, network="other", median=3.0, p20=2.0)
+    assert results.value([ROW, other], network="other") == 3.0
+    assert results.value([ROW], network="other") is None
+    names = f"fashion-mnist, {ROW.network}", "fashion-mnist, other"
+    assert results.by_work([ROW, other, ROW]) == {names[0]: [ROW, ROW], names[1]: [other]}
+
+
+def test_spread():
+    assert results.spread([3.0, 1.0, 2.0, 5.0, 4.0, 6.0]) == results.Spread(3.5, 2.0, 5.0, 6)
+    assert results.spread([7.0]) == results.Spread(7.0, 7.0, 7.0, 1)

@@ -1,0 +1,432 @@
+"""The measurements of speed: what a call costs, other libraries' neurons, and what is concluded."""
+
+import argparse
+import dataclasses
+
+import pytest
+import torch
+
+from benchmarks.__main__ import main
+from benchmarks.report import rows as results
+from benchmarks.speed import contenders, end_to_end, gpu, host, kernels, measure, peers, training_step
+from benchmarks.speed.contenders import CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.training import networks
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import Options
+from fastlif import LIF as LIFNeuron
+from fastlif.functional import lif
+
+CPU = torch.device("cpu")
+
+
+def test_peak_memory_counts_what_is_held_at_once():
+    x = torch.randn(250_000)
+
+    def call():
+        y = x + 1
+        z = y * 2
+        del y
+        return z + 1
+
+    assert 2_000_000 <= measure.peak_memory(call, CPU) < 2_100_000
+
+
+def test_seconds_leave_out_the_first_calls():
+    calls = []
+    spread = measure.seconds(lambda: calls.append(len(calls)), CPU, budget=1e-9)
+    assert spread.samples == measure.CALLS[0] and len(calls) > spread.samples
+    assert 0 <= spread.p20 <= spread.median <= spread.p80
+
+
+def test_calls_take_turns(monkeypatch):
+    monkeypatch.setattr(measure, "TURNS", (2, 2))
+    called = []
+    times = measure.by_turns(lambda: called.append(1), lambda: called.append(2), CPU, budget=0, calls=3)
+    assert called == 2 * [1, 1, 1, 2, 2, 2]
+    assert [len(own) for own in times] == [2, 2] and all(time >= 0 for own in times for time in own)
+
+
+LIBRARIES = ("SpikingJelly", "snnTorch", "Norse")
+
+
+@pytest.mark.parametrize("name", [*(pytest.param(name, marks=pytest.mark.peers(name.lower())) for name in LIBRARIES),
+                                  peers.EAGER, peers.COMPILED])  # fmt: skip
+def test_a_peer_computes_what_ours_does(name, fresh_compiler):
+    surrogate, T = peers.SURROGATES.get(name, "atan"), 3 if name == peers.COMPILED else 10  # it unrolls time
+    assert peers.disagreement(peers.PEERS[name](CPU), CPU, torch.float32, T, surrogate) is None
+
+
+def test_every_peer_is_compared():
+    assert set(peers.PEERS) == {*LIBRARIES, peers.EAGER, peers.COMPILED}
+
+
+def test_a_peer_that_computes_something_else_is_found():
+    other = peers.disagreement(lambda x: lif(x, decay=0.6, backend="reference"), CPU, torch.float32)
+    assert "spikes differ" in other
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernels")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "SIZES", {"quick": (400, 800, 1600)})
+        patch.setattr(kernels, "STEPS_SIZE", {"quick": 800})
+        patch.setattr(kernels, "STEPS", {"quick": (10, 4)})
+        patch.setattr(kernels, "BUDGET", {"quick": 1e-3})
+        patch.setattr(measure, "WARM_UP_SECONDS", {"cpu": 1e-3})
+        patch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
+        wrong = {"wrong": lambda device: lambda x: 0 * x, "missing": None, peers.EAGER: peers.eager}
+        patch.setattr(peers, "PEERS", wrong)
+        patch.setattr(peers, "version", lambda name: None if name == "missing" else "1")
+        command = ["run", "kernels", "--quick", "--device", "cpu", "--backend", "reference", "--out", str(folder)]
+        assert main(command) == 0
+    return folder
+
+
+def test_the_kernels_experiment(made, capsys):
+    (path,) = made.glob("*.csv")
+    rows = results.read(path)
+    assert {row.setting.get("library") for row in rows} == {None, "fastlif", peers.EAGER}
+    assert {row.setting.get("neuron") for row in rows} == {None, "lif", *kernels.NEURONS}
+    assert {row.metric for row in rows} >= {"time", "bandwidth", "peak memory", "copy bandwidth"}
+    assert all(row.median > 0 and row.p20 <= row.median <= row.p80 for row in rows)
+    (time,) = results.select(rows, metric="time", neuron="lif", library="fastlif", size=800, type="float32", T=10,
+                             **{"pass": "backward"})  # fmt: skip
+    (speed,) = results.select(rows, metric="bandwidth", neuron="lif", library="fastlif", size=800, type="float32",
+                              T=10, **{"pass": "backward"})  # fmt: skip
+    assert speed.median == pytest.approx(800 * 12 / (time.median * 1e6), rel=1e-3)
+    assert main(["report", "--out", str(made)]) == 0
+    assert len(list(made.glob("*/*.png"))) == 1
+
+
+def test_the_host_experiment(tmp_path, monkeypatch):
+    monkeypatch.setattr(host, "SECONDS", 0.0)
+    monkeypatch.setattr(host, "CALLS", 2)
+    monkeypatch.setattr(host, "SMALL", {(1, 1, 64): 2})
+    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {peers.EAGER: peers.eager(lab.device)})
+    assert main(["run", "host", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    (path,) = tmp_path.glob("*.csv")
+    rows = results.read(path)
+    assert {row.setting.get("neuron") for row in rows} == {None, "NoisyLIF", "LIF", "NoisyLIF, calibrated", "ReLU"}
+    claims = {finding.claim: finding for finding in host.findings(rows)}
+    assert len(claims) == 4
+    assert claims["Ours: a forward makes at most 25 calls of Python, the launch left out"].reproduced
+    slower = [dataclasses.replace(row, p20=5.0, p80=6.0) if row.unit == "" else row for row in rows]
+    assert [finding.reproduced for finding in host.findings(slower)] == [False, False, True, True]
+    assert main(["report", "--out", str(tmp_path)]) == 0
+
+
+def test_findings_compare_the_largest_size(made):
+    (path,) = made.glob("*.csv")
+    row = next(row for row in results.read(path) if row.metric == "time")
+
+    def time(library, median, size, spread=0.0):
+        setting = {"neuron": "lif", "library": library, "pass": "forward", "T": "10", "size": size, "type": "float32"}
+        return dataclasses.replace(row, setting=setting, median=median, p20=median - spread, p80=median + spread)
+
+    rows = [time("fastlif", 1.0, "100"), time("fastlif", 2.0, "1000"), time("SpikingJelly", 50.0, "100")]
+    (met,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000")])
+    (missed,) = kernels.findings([*rows, time("SpikingJelly", 19.0, "1000")])
+    (unsure,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000", spread=2.0)])
+    assert met.reproduced is True and missed.reproduced is False and unsure.reproduced is None
+    assert "9.5 times; 50 times at 100" in missed.evidence
+
+
+def test_the_compiler_is_compared_with_too(made):
+    (path,) = made.glob("*.csv")
+    row = next(row for row in results.read(path) if row.metric == "time")
+    rows = []
+    for library, median in (("fastlif", 2.0), (peers.COMPILED, 1.0)):
+        setting = row.setting | {"library": library, "neuron": "lif", "pass": "forward", "T": "10"}
+        rows.append(dataclasses.replace(row, setting=setting, median=median, p20=median, p80=median))
+    (slower,) = kernels.findings(rows)
+    assert slower.reproduced is False and "as fast as torch.compile of it" in slower.claim
+
+
+def test_what_is_wrong_is_not_timed(monkeypatch, tmp_path, capsys):
+    right = kernels.ours
+    kernels._wrong.cache_clear()
+    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
+    monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
+    monkeypatch.setattr(kernels, "SIZES", {"quick": (400,)})
+    monkeypatch.setattr(kernels, "NEURONS", ("noisy_spike, uniform",))
+    monkeypatch.setattr(kernels, "ours", lambda name, T, device, backend, seed=None: right(
+        name, T, device, "reference", 1 if backend == "reference" else 2))  # fmt: skip
+    command = ["run", "kernels", "--quick", "--device", "cpu", "--backend", "compiled", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "noisy_spike, uniform in float32 is not what the reference computes" in capsys.readouterr().err
+    kernels._wrong.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["kernels", "end-to-end"])
+def test_types_are_not_chosen(name, tmp_path, capsys):
+    assert main(["run", name, "--quick", "--device", "cpu", "--dtype", "bfloat16", "--out", str(tmp_path)]) == 2
+    assert "--dtype bfloat16 cannot be had here" in capsys.readouterr().err
+
+
+def test_bytes_that_must_be_moved():
+    assert kernels.moved_bytes("lif", "forward", 10, 2, 10) == 40
+    assert kernels.moved_bytes("lif", "backward", 10, 4, 10) == 120
+    assert kernels.moved_bytes("noisy_lif, layer", "forward", 40, 4, 4) == 600
+
+
+def test_what_the_time_is_not_enough_for_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(kernels, "TIME_LIMIT", {"quick": 0})
+    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
+    monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
+    lab = Lab(Options(), CPU)
+    kernels.measure(lab)
+    assert [row.metric for row in lab.rows] == ["copy bandwidth"]
+    assert "what follows 100,000 neuron-steps, T = 10, float32 is left out" in capsys.readouterr().out
+
+
+# A training step
+
+
+@pytest.fixture(scope="module")
+def steps_made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training-step")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "TURNS", (2, 2))
+        patch.setattr(training_step, "SECONDS", {"quick": 0})
+        patch.setattr(training_step, "STEPS", (1, 2))  # each step more takes longer to compile
+        patch.setattr(training_step, "PROFILED", 1)
+        command = "run training-step --quick --device cpu --width 0.125 --batch-size 8 --out".split()
+        assert main([*command, str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.long
+def test_the_training_step_experiment(steps_made):
+    (path,) = steps_made.glob("*.csv")
+    rows = results.read(path)
+    assert {row.metric for row in rows} == {"time of a step", "time against plain", "peak memory", "share of the time",
+                                            "kept for the backward"}  # fmt: skip
+    assert all(row.median > 0 for row in rows if "operation" not in row.setting)
+    for T in (1, 2):
+        shares = results.select(rows, metric="share of the time", T=T, way="plain")
+        assert sum(row.median for row in shares) == pytest.approx(100, abs=0.01)  # each rounded to six digits
+    plain, fused = ({row.setting["operation"]: row.median for row in
+                     results.select(rows, metric="kept for the backward", T=1, way=way)} for way in ("plain", "fused"))
+    outputs = 4 * 8 * (8 * 28 * 28 + 16 * 14 * 14 + 16 * 7 * 7 + 64) / 1e6  # of the normalised layers
+    assert plain["batch normalisation"] == pytest.approx(outputs, rel=0.02)
+    assert plain["neuron"] == pytest.approx(outputs, rel=0.02)
+    assert fused["neuron"] == pytest.approx(outputs, rel=0.02) and fused["batch normalisation"] == 0
+    assert main(["report", "--out", str(steps_made)]) == 0
+
+
+@pytest.mark.long
+def test_findings_of_a_training_step(steps_made):
+    (path,) = steps_made.glob("*.csv")
+    row = results.read(path)[0]
+
+    def rows(memory, ratio):
+        for way in training_step.WAYS:
+            best = way == "fused and packed"
+            for metric, median in (("peak memory", memory if best else 10.0), ("time against plain", ratio)):
+                yield dataclasses.replace(row, setting={"T": "1", "way": way}, metric=metric, median=median)
+
+    judged = [training_step.findings(list(rows(*numbers)))[0].reproduced for numbers in ((5, 1.0), (11, 1.0), (5, 1.2))]
+    assert judged == [True, False, False]
+
+
+# Everything on a GPU
+
+
+def test_gpu_without_a_gpu(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["gpu"]) == 2
+    error = capsys.readouterr().err
+    assert "needs a machine with a GPU" in error and error.count("\n") == 1
+
+
+def test_gpu_runs_every_step_and_ends_with_a_table(made, monkeypatch, capsys):
+    steps = [
+        gpu.Step("fine", ("platform",), 60),
+        gpu.Step("wrong", ("no_such_module",), 60),
+        gpu.Step("slow", ("timeit", "-n1", "-r1", "import time; time.sleep(60)"), 1),
+    ]
+    (path,) = made.glob("*.csv")
+    monkeypatch.setattr(gpu, "steps", lambda arguments: steps)
+    monkeypatch.setattr(gpu.machine, "describe", lambda device: results.read(path)[0].device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert main(["gpu", "--out", str(made)]) == 1
+    table = capsys.readouterr().out.split("\n\n")[-1]
+    assert "fine            passed" in table and "wrong           FAILED with status 1" in table
+    assert "No module named no_such_module" in table and "slow            stopped after 1 s" in table
+    assert "copy bandwidth: " in table and "noisy_spike, gaussian, forward, is at least" in table
+    assert (made / "work" / "slow.log").exists() and (made / "report.md").exists()
+
+
+def test_gpu_takes_less_than_nine_minutes(tmp_path):
+    arguments = argparse.Namespace(out=tmp_path, data_root=None)
+    assert sum(step.seconds + gpu.STOPPING for step in gpu.steps(arguments)) < 9 * 60
+    for step in gpu.steps(arguments):
+        assert all((gpu.ROOT / word).exists() for word in step.words if word.endswith(".py"))
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (MemoryError, None)])
+def test_a_measurement_of_speed_that_ends_early_keeps_its_rows(error, status, monkeypatch, tmp_path):
+    def interrupted(lab):
+        lab.record("kernels", "a copy", {}, "copy bandwidth", "GB/s", 1.0)
+        raise error
+
+    monkeypatch.setattr(kernels, "measure", interrupted)
+    command = ["run", "kernels", "--quick", "--device", "cpu", "--out", str(tmp_path)]
+    if status is None:
+        with pytest.raises(error):
+            main(command)
+    else:
+        assert main(command) == status
+    (path,) = tmp_path.glob("*.csv")
+    assert len(results.read(path)) == 1
+
+
+# Whole networks
+
+
+@pytest.fixture
+def tiny_form(monkeypatch):
+    """One tiny network, run in the quickest way and in one that this device has not, or has not always."""
+    ways = Way("float32", "channels_last", "eager"), Way("float32", "contiguous", GRAPH)
+    monkeypatch.setattr(end_to_end, "WAYS", {"quick": ways})
+    monkeypatch.setattr(contenders, "BATCH", {"quick": {"small": 4, "resnet18": 4}})
+    monkeypatch.setattr(end_to_end, "EACH", {"quick": 0})
+    monkeypatch.setattr(measure, "TURNS", (2, 2))
+    monkeypatch.setattr(networks, "NETWORKS", ("small",))
+    monkeypatch.setattr(peers, "version", lambda name: None)
+
+
+def run_end_to_end(folder):
+    options = "--quick --device cpu --backend reference --width 0.0625 --out".split()
+    assert main(["run", "end-to-end", *options, str(folder)]) == 0
+    (path,) = folder.glob("*.csv")
+    return results.read(path)
+
+
+def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
+    rows = run_end_to_end(tmp_path)
+    said = capsys.readouterr().out
+    assert "SpikingJelly is left out of 4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC: it is not installed" in said
+    assert "float32, contiguous, CUDA graph is left out: it takes a GPU" in said
+    assert {row.dataset for row in rows} == {"synthetic fashion-mnist"}
+    found = {(row.setting["pass"], row.setting["neurons"], row.setting["T"]) for row in rows}
+    converted = {("inference", neurons, T) for neurons in (CONVERTED, CALIBRATED) for T in ("1", "5", "10")}
+    alone = {(name, neurons, "1") for name in ("training", "inference") for neurons in (RELU, SINGLE)}
+    assert found == converted | alone | {("training", FUSED, "1"), ("training", LIF, "10")}
+    assert {row.metric for row in rows} == {"throughput", "peak memory", "time against ReLU"}
+    assert all(0 < row.p20 <= row.median <= row.p80 for row in rows)
+    assert all(row.setting["neurons"] != RELU for row in results.select(rows, metric="time against ReLU"))
+    assert main(["report", "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("*/*.png"))) == 1
+    assert "synthetic data of its shape: throughput only" in (tmp_path / "report.md").read_text()
+
+
+def test_what_fails_is_said_in_a_line(tiny_form, tmp_path, capsys, monkeypatch):
+    prepare = end_to_end.prepare
+
+    def failing(lab, task, way, direction, neurons, T):
+        if neurons == CONVERTED:
+            raise RuntimeError("out of this and that\nand a long trace")
+        return prepare(lab, task, way, direction, neurons, T)
+
+    monkeypatch.setattr(end_to_end, "prepare", failing)
+    rows = run_end_to_end(tmp_path)
+    captured = capsys.readouterr()
+    assert "converted, T = 5, is left out: RuntimeError: out of this and that\n" in captured.out
+    assert "long trace" not in captured.out + captured.err
+    assert not results.select(rows, neurons=CONVERTED) and results.select(rows, neurons=CALIBRATED)
+
+
+def test_there_is_an_end_to_the_experiment(tiny_form, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(end_to_end, "BUDGET", {"quick": -1})
+    assert main(["run", "end-to-end", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 2
+    assert "training, float32, channels_last, eager: it is left out: the -1 s" in capsys.readouterr().out
+
+
+@pytest.mark.peers("spikingjelly")
+@pytest.mark.parametrize("network", ["small", "resnet18"])
+def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, tiny_form, monkeypatch):
+    if network != "small":
+        pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+    lab = Lab(Options(backend="reference", width=0.0625), CPU)
+    task = contenders.make_task(lab, network)
+    assert contenders._disagreement(lab, task) is None
+    spikes = contenders._spikes
+    monkeypatch.setattr(contenders, "_spikes", lambda model, images: spikes(_another_decay(model), images))
+    assert "spikes differ" in contenders._disagreement(lab, task)
+
+
+def _another_decay(model):
+    for module in model.modules():
+        if isinstance(module, LIFNeuron):
+            module.decay = 0.48
+    return model
+
+
+@pytest.mark.peers("spikingjelly")
+def test_a_network_of_spikingjelly_s_layers_forgets(tiny_form):
+    lab = Lab(Options(width=0.0625), CPU)
+    task = contenders.make_task(lab, "small")
+    for T in (1, 4):
+        model = contenders.build(lab, task, PEER, T)
+        first, second = model(task.images), model(task.images)
+        assert first.shape == (4, 10) and torch.equal(first, second)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("direction", "neurons", "T"), [("training", SINGLE, 1), ("training", LIF, 10),
+                                                         ("inference", CONVERTED, 10)])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_network_as_a_cuda_graph(tiny_form, direction, neurons, T, dtype, monkeypatch):
+    lab = Lab(Options(width=0.0625), torch.device("cuda"))
+    task, built, build = contenders.make_task(lab, "small"), [], contenders.build
+    monkeypatch.setattr(contenders, "build", lambda *arguments: built.append(build(*arguments)) or built[-1])
+    way = Way(dtype, "channels_last", GRAPH)
+    replay, memory = contenders.prepare(lab, task, way, direction, neurons, T)
+    (model,) = built
+    before = [parameter.clone() for parameter in model.parameters()]
+    replay()
+    assert memory > 0 and all(parameter.isfinite().all() for parameter in model.parameters())
+    changed = [not torch.equal(old, new) for old, new in zip(before, model.parameters())]
+    assert any(changed) == (direction == "training")
+
+
+def whole_network(metric, median, neurons, T, direction="training", mode="eager"):
+    setting = {"neurons": neurons, "pass": direction, "T": T, "type": "float32", "layout": "contiguous", "mode": mode}
+    return results.Row(
+        "end-to-end", "quick", "paper", "synthetic cifar-10", "VGG-16", "--quick", "", 0,
+        {name: str(value) for name, value in setting.items()}, metric, "", median, median, median, 5, "turns", 0,
+        "float32", "cpu", "", "",
+    )  # fmt: skip
+
+
+RATIO, SPEED, MEMORY = "time against ReLU", "throughput", "peak memory"
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(1.04, True), (1.06, False)])
+def test_training_is_judged_where_relu_is_fastest(ratio, expected):
+    rows = [whole_network(SPEED, speed, RELU, 1, mode=mode) for mode, speed in (("eager", 10), ("compiled", 20))]
+    rows += [whole_network(RATIO, 2 - (mode == "compiled") * (2 - ratio), SINGLE, 1, mode=mode)
+             for mode in ("eager", "compiled")]  # fmt: skip
+    (finding,) = end_to_end.findings(rows)
+    assert finding.reproduced is expected
+    assert f"{ratio:.2f} of ReLU's time" in finding.evidence
+    assert "2.00 in float32, contiguous, eager" in finding.evidence
+
+
+@pytest.mark.parametrize(("ten", "expected"), [(19.0, True), (21.0, False)])
+def test_ten_steps_are_judged_against_one(ten, expected):
+    rows = [whole_network(SPEED, 10, RELU, 1, "inference")]
+    rows += [whole_network(RATIO, ratio, CONVERTED, T, "inference") for T, ratio in ((1, 2.0), (10, ten))]
+    (finding,) = end_to_end.findings(rows)
+    assert finding.reproduced is expected and f"{ten / 2:.1f} times in float32" in finding.evidence
+
+
+@pytest.mark.parametrize(("theirs", "expected"), [(9.0, True), (3.0, False)])
+def test_training_over_ten_steps_is_judged_against_spikingjelly(theirs, expected):
+    rows = [whole_network(SPEED, 10, RELU, 1)]
+    for neurons, ratio in ((LIF, 4.5), (PEER, theirs)):
+        rows += [whole_network(metric, ratio, neurons, 10) for metric in (RATIO, SPEED, MEMORY)]
+    (finding,) = end_to_end.findings(rows)
+    assert finding.reproduced is expected and f"against {theirs:.2f}" in finding.evidence

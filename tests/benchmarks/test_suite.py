@@ -1,0 +1,334 @@
+"""The benchmark suite as its users run it, on a few digits; what its findings say; its errors."""
+
+import dataclasses
+import math
+import sys
+
+import pytest
+import torch
+
+import fastlif
+from benchmarks import experiments, machine
+from benchmarks.__main__ import main
+from benchmarks.paper import accuracy, alpha, dynamics, inference, noise_type, training_speed, training_time
+from benchmarks.report import page as report
+from benchmarks.report import rows as results
+from benchmarks.report import verdicts
+from benchmarks.report.rows import Row
+from benchmarks.training import distributed, lab, presets
+from benchmarks.training.data import Work
+from benchmarks.training.datasets import DatasetNotFound
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import Options
+
+TINY = "--quick --dataset digits --backend reference --epochs 1 --limit 60 --width 0.0625 --device cpu".split()
+
+
+def run(*arguments):
+    return main(["run", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Every experiment, run once in a folder."""
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        form = dataclasses.replace(presets.FORMS["quick"], rate_steps=(1, 10, 25), noise_seeds=2)
+        patch.setitem(presets.FORMS, "quick", form)
+        assert run("all", *TINY, "--out", folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(made):
+    (path,) = made.glob("*.csv")
+    return results.read(path)
+
+
+@pytest.mark.parametrize("name", experiments.FIGURES)
+def test_an_experiment_measures_draws_and_concludes(made, rows, name):
+    own = results.select(rows, experiment=name)
+    assert own and all(math.isfinite(row.median) and row.p20 <= row.median <= row.p80 for row in own)
+    module = experiments.load(name)
+    assert module.TITLE and module.DESCRIPTION
+    found = module.findings(own)
+    assert found and all(finding.claim and finding.evidence for finding in found)
+
+
+def test_the_page_shows_all_of_it(made, rows):
+    assert main(["report", "--out", str(made)]) == 0
+    page = (made / "report.md").read_text()
+    assert all(experiments.load(name).TITLE.split(":")[0] in page for name in experiments.FIGURES)
+    assert len(list(made.glob("*/*.png"))) == len(experiments.FIGURES)
+
+
+def test_rows_say_where_they_come_from(rows):
+    for row in rows:
+        assert row.form == "quick" and row.preset == "paper" and row.device and row.commit
+        assert f"torch {torch.__version__.split('+')[0]}" in row.versions
+    assert {row.network for row in rows if row.dataset == "digits"} == {"4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC"}
+
+
+def test_running_again_replaces_the_rows(made, rows):
+    (path,) = made.glob("*.csv")
+    assert run("dynamics", *TINY, "--out", made) == 0
+    again = results.read(path)
+    assert len(again) == len(rows)
+
+
+def test_the_modern_preset_stands_beside_the_paper_s(made):
+    (path,) = made.glob("*.csv")
+    before = len(results.read(path))
+    assert run("accuracy", *TINY, "--out", made, "--preset", "modern") == 0
+    assert len(results.read(path)) == before + 4
+
+
+def test_other_options_stand_beside_and_say_what_they_were(made):
+    (path,) = made.glob("*.csv")
+    before = len(results.read(path))
+    assert run("dynamics", *TINY, "--out", made, "--seed", 2) == 0
+    rows = results.read(path)
+    added = [row for row in rows if row.seed == 2]
+    assert len(rows) == before + len(added)
+    options = "--quick --backend reference --epochs 1 --limit 60 --width 0.0625 --seed 2"
+    assert {row.options for row in added} == {options}
+    assert f"python -m benchmarks run dynamics {options}" in report.page(made)
+
+
+def test_the_list_names_every_experiment(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in (*experiments.NAMES, "run", "report", "static", "nir"))
+
+
+def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+    monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
+    monkeypatch.setattr(lab.loop, "TIMED_BATCHES", 1)
+    monkeypatch.setattr(lab.loop, "WARM_UP_BATCHES", 1)
+    monkeypatch.setitem(presets.WORKLOADS, "cifar-10", {"resnet18": 800})
+
+    def small(name, *shape, width, **options):  # in ResNet-18's place: it would take a minute
+        return lab.networks.small_network(*shape, width=0.0625, **options)
+
+    monkeypatch.setattr(lab.networks, "build", small)
+
+    def missing(name, **_):
+        raise DatasetNotFound(f"no {name}")
+
+    monkeypatch.setattr(lab.datasets, "load", missing)
+    options = "--quick --dataset cifar-10 --backend reference --batch-size 2 --device cpu".split()
+    assert run("training-speed", *options, "--out", tmp_path) == 2
+    assert "--synthetic" in capsys.readouterr().out
+    assert run("training-speed", *options, "--synthetic", "--out", tmp_path) == 0
+    (path,) = tmp_path.glob("*.csv")
+    rows = results.read(path)
+    assert {(row.dataset, row.network) for row in rows} == {("synthetic cifar-10", "ResNet-18")}
+    assert not [row for row in rows if row.metric == "accuracy"]
+    assert main(["report", "--out", str(tmp_path)]) == 0
+    assert "accuracy is not claimed" in (tmp_path / "report.md").read_text()
+
+
+# What is shared between experiments
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    options = Options(datasets=("digits",), backend="reference", epochs=1, limit=60, width=0.0625, out=tmp_path)
+    return Lab(options, torch.device("cpu"))
+
+
+def test_a_network_is_trained_once(tiny):
+    work = Work("digits", "small")
+    assert tiny.train(tiny.spec(work), "first") is tiny.train(tiny.spec(work), "second")
+    other = tiny.train(tiny.spec(work, surrogate="sigmoid"), "third")
+    assert other.model.conv1_activation.surrogate.name == "sigmoid"
+    assert len(list((tiny.work_folder / "checkpoints").iterdir())) == 2
+
+
+def test_networks_differ_in_their_neurons_alone(tiny):
+    work = Work("digits", "small")
+    single, direct, relu = (tiny.build(tiny.spec(work, neuron=name)) for name in ("noisy", "lif", "relu"))
+    assert isinstance(direct, fastlif.MultiStep) and direct.timesteps == lab.T
+    for key, value in single.state_dict().items():
+        assert torch.equal(value, direct.model.state_dict()[key]) and torch.equal(value, relu.state_dict()[key])
+
+
+def test_the_paper_preset_is_the_paper_s(monkeypatch):
+    monkeypatch.setattr(lab.datasets, "load", lambda name, **_: lab.datasets.synthetic(name, train=10, test=10))
+    tiny = Lab(Options(form="full", width=1.0), torch.device("cpu"))
+    for dataset, network, epochs in [("fashion-mnist", "small", 200), ("cifar-10", "vgg16", 1000)]:
+        recipe = tiny.spec(Work(dataset, network)).recipe
+        assert (recipe.epochs, recipe.learning_rate, recipe.loss) == (epochs, 1e-4, "mse")
+        assert recipe.schedule == "warm-restarts" and recipe.augment == (dataset == "cifar-10")
+    assert tiny.spec(Work("mnist", "small")).output == "spiking"
+
+
+def test_the_membrane_watched_is_that_of_one_sequence(tiny):
+    seen = dynamics.watch(0.4, tiny)
+    assert any(spike for _, spike in seen)
+    assert all(spike == (membrane > 1) for membrane, spike in seen)
+
+
+@pytest.mark.parametrize("steps", [1, 10, 17])
+def test_operations_are_counted_over_just_so_many_steps(steps):
+    torch.manual_seed(0)
+    relu = lab.networks.small_network((1, 8, 8), 10, activation=torch.nn.ReLU, width=0.125)
+    images = torch.rand(4, 1, 8, 8)
+    coded = inference.rate_coded(relu, images, chunk=inference.CHUNK, backend="reference")
+    counted = inference._operations(coded, images, steps)
+    coded.timesteps = steps
+    assert counted == pytest.approx(inference.synaptic_operations(coded, images).accumulates)
+
+
+# What is concluded from rows
+
+
+def row(experiment, metric, median, **setting):
+    setting = {name: str(value) for name, value in setting.items()}
+    return Row(
+        experiment, "quick", "paper", "digits", "net", "--quick", "", 2000, setting, metric,
+        "%", median, median, median, 1, "", 0, "float32", "cpu", "", "",
+    )  # fmt: skip
+
+
+def judged(module, rows):
+    return [finding.reproduced for finding in module.findings(rows)]
+
+
+@pytest.mark.parametrize(("values", "expected"), [((80, 81, 85, 86), True), ((80, 84, 83, 82), False)])
+def test_accuracy_rises(values, expected):
+    steps = ("single step", 1, 5, 10)
+    own = [row("accuracy", "accuracy", value, T=T) for T, value in zip(steps, values)]
+    assert judged(accuracy, own) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("two", "others", "expected"), [(81, 86, [True, True]), (90, 86, [False, True]), (86.5, 86, [None, True])]
+)
+def test_alpha(two, others, expected):
+    own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
+    own += [row("alpha", "accuracy", two if a == 2 else others, alpha=f"{a:g}", T=10) for a in alpha.ALPHAS]
+    assert judged(alpha, own) == expected
+
+
+def test_alpha_does_not_converge():
+    own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
+    own += [row("alpha", "accuracy", 81 + 3 * i, alpha=f"{a:g}", T=10) for i, a in enumerate(alpha.ALPHAS)]
+    assert judged(alpha, own) == [True, False]
+
+
+@pytest.mark.parametrize("uniform_ahead", [False, True])
+def test_noise_type(uniform_ahead):
+    single = {"gaussian": 80, "uniform": 82 if uniform_ahead else 78, "none": 85}
+    own = [row("noise-type", "accuracy", value, noise=kind, T="single step") for kind, value in single.items()]
+    for steps in (1, 10):
+        own += [row("noise-type", "accuracy", 86, noise=kind, T=steps) for kind in noise_type.KINDS]
+    assert judged(noise_type, own) == [not uniform_ahead, True, True]
+
+
+def test_what_chance_may_explain_cannot_be_told():
+    assert verdicts.higher(80.5, 80, 2000) is None and verdicts.higher(80, 80.5, 2000) is None
+    assert verdicts.higher(80.5, 80, 100_000) is True and verdicts.higher(80, 80.5, 100_000) is False
+    assert verdicts.close(80, 80.9, 2000) is True
+    assert verdicts.close(80, 81.5, 2000) is None and verdicts.close(80, 84, 2000) is False
+    assert verdicts.higher_gain(1.5, 0, 2000) is None and verdicts.higher_gain(1.6, 0, 2000) is True
+
+
+@pytest.mark.parametrize(
+    ("single", "direct", "expected"),
+    [(1, 4, True), (3, 4, False), (None, 4, False), (1, None, True), (9, None, None), (None, None, None)],
+)
+def test_training_time(single, direct, expected):
+    own = [row("training-time", "time in all", 10, way=way, goal="80 %") for way in training_speed.WAYS]
+    for way, time in zip(training_speed.WAYS, (single, direct, None)):
+        if time:
+            own.append(row("training-time", "time to the goal", time, way=way, goal="80 %"))
+    (finding,) = training_time.findings(own)
+    assert finding.reproduced is expected
+    assert ("never reached it" in finding.evidence) and ("75%" in finding.evidence) == ((single, direct) == (1, 4))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(201.0, True), (50.0, False), (None, None)])
+def test_inference_is_judged_against_the_better_baseline(rate, expected):
+    own = []
+    for goal in (inference.SAME, inference.OWN):
+        for method, latency in ((inference.OURS, 2.0), (inference.RATE, 900.0), (inference.HALF, rate)):
+            for what in ("steps", "latency", "synaptic operations"):
+                own.append(row("inference", "goal's accuracy", 84, method=method, goal=goal))
+                if rate or method == inference.OURS:
+                    own.append(row("inference", f"{what} to the goal", latency, method=method, goal=goal))
+    assert set(judged(inference, own)) == {expected}
+
+
+# Errors
+
+
+def test_results_of_something_else_are_not_overwritten(tmp_path, capsys):
+    path = results.path_for(machine.describe(torch.device("cpu")), tmp_path)
+    path.write_text("my,own,table\n1,2,3\n")
+    assert run("dynamics", *TINY, "--out", tmp_path) == 2
+    assert "is not a file of results" in capsys.readouterr().err
+    assert path.read_text() == "my,own,table\n1,2,3\n"
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, capsys):
+    assert run("accuracy", *TINY, "--out", tmp_path) == 0
+    (path,) = (tmp_path / "work" / "checkpoints").iterdir()
+    path.write_bytes(b"x")
+    assert run("accuracy", *TINY, "--out", tmp_path, "--resume") == 2
+    assert path.name in capsys.readouterr().err
+
+
+def test_tensorboard_that_is_not_there_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert run("dynamics", *TINY, "--tensorboard", "--out", tmp_path) == 2
+    assert "pip install tensorboard" in capsys.readouterr().err
+
+
+def test_a_package_that_is_not_there_is_named(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    for name in [name for name in sys.modules if name.startswith("benchmarks.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["list"]) == 2
+    assert "need the package tqdm: pip install" in capsys.readouterr().err
+
+
+def test_no_data_at_all_is_said(tmp_path, capsys, monkeypatch):
+    def missing(name, **_):
+        raise DatasetNotFound(f"no complete copy of {name} was found")
+
+    monkeypatch.setattr(lab.datasets, "load", missing)
+    assert run("alpha", "--quick", "--dataset", "mnist", "--out", tmp_path) == 2
+    captured = capsys.readouterr()
+    assert "mnist is left out: no complete copy" in captured.out and "--dataset digits" in captured.err
+
+
+def test_what_can_be_measured_is(tmp_path, capsys, monkeypatch):
+    def missing(name, **_):
+        raise DatasetNotFound(f"no complete copy of {name} was found")
+
+    monkeypatch.setattr(lab.datasets, "load", missing)
+    assert run("alpha", "dynamics", "--quick", "--dataset", "mnist", "--backend", "reference", "--out", tmp_path) == 0
+    assert "left out: none of its networks has its data here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ranks", "options"), [(4, []), (3, ["--batch-size", "50"]), (2, ["--batch-size", "2"])])
+def test_batches_that_the_processes_cannot_share_are_refused(tmp_path, capsys, monkeypatch, ranks, options):
+    monkeypatch.setattr(distributed, "world_size", lambda: ranks)
+    assert run("alpha", "--quick", "--dataset", "digits", *options, "--out", tmp_path) == 2
+    assert f"over {ranks} processes" in capsys.readouterr().err
+
+
+def test_a_network_of_less_data_is_not_taken_for_one_of_more(tmp_path):
+    assert run("accuracy", *TINY, "--out", tmp_path) == 0
+    longer = [option if option != "60" else "70" for option in TINY]
+    assert run("accuracy", *longer, "--out", tmp_path, "--resume") == 0
+    assert len(list((tmp_path / "work" / "checkpoints").glob("*.pt"))) == 2
+
+
+# What is committed
+
+
+def test_the_committed_page_is_made_from_the_committed_rows():
+    assert report.page(results.FOLDER) == (results.FOLDER / "report.md").read_text()

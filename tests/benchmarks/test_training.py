@@ -1,0 +1,287 @@
+"""Training: recipes, checkpoints, a run that is interrupted at any moment, several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import fastlif
+from benchmarks.training import checkpoint, datasets, loop, networks
+from benchmarks.training.loop import Recipe
+
+ROOT = Path(__file__).parents[2]
+RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=1e-3, loss="mse", schedule="warm-restarts", augment=True)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = datasets.load("digits")
+    return data.train_images[:200], data.train_labels[:200]
+
+
+def network(activation=lambda: fastlif.NoisyLIF(backend="reference"), **options):
+    torch.manual_seed(0)
+    return networks.small_network((1, 8, 8), 10, activation=activation, **{"width": 0.0625} | options)
+
+
+def weights(model):
+    return [value.clone() for value in model.state_dict().values()]
+
+
+def same(first, second):
+    return all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Makes the loss of the n-th batch from now raise."""
+
+    def at(batch):
+        calls, loss = [], loop.LOSSES["mse"]
+
+        def failing(*arguments):
+            calls.append(None)
+            if len(calls) == batch:
+                raise Interrupted
+            return loss(*arguments)
+
+        monkeypatch.setitem(loop.LOSSES, "mse", failing)
+
+    return at
+
+
+# 4 batches an epoch: within each epoch, at its first batch, at its last one.
+@pytest.mark.parametrize("batch", [1, 4, 5, 11, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 8, 9, 12))])
+@pytest.mark.parametrize("schedule", ["warm-restarts", "one-cycle"])
+def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(digits, tmp_path, interrupt, batch, schedule):
+    recipe = Recipe(epochs=3, batch_size=50, loss="mse", schedule=schedule, augment=True, weight_decay=1e-2)
+    whole, broken, path = network(), network(), tmp_path / "training.pt"
+    history = loop.train(whole, *digits, recipe)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setitem(loop.LOSSES, "mse", loop.LOSSES["mse"])  # restored before the second attempt
+        interrupt(batch)
+        loop.train(broken, *digits, recipe, path=path)
+    interrupt(0)  # never
+    resumed = network()
+    torch.manual_seed(123)
+    again = loop.train(resumed, *digits, recipe, path=path, resume=True)
+    assert same(whole, resumed)
+    assert [epoch.loss for epoch in again] == [epoch.loss for epoch in history]
+
+
+def test_a_finished_training_is_not_repeated(digits, tmp_path):
+    first, second, path = network(), network(), tmp_path / "training.pt"
+    history = loop.train(first, *digits, RECIPE, path=path)
+    assert loop.train(second, *digits, RECIPE, path=path, resume=True) == history
+    assert same(first, second)
+
+
+def test_what_is_measured_after_an_epoch_changes_nothing(digits):
+    def measure(model):
+        return {"accuracy": loop.evaluate(fastlif.MultiStep(model, timesteps=2), *digits)}
+
+    plain, measured = network(), network()
+    loop.train(plain, *digits, RECIPE)
+    epochs = loop.train(measured, *digits, RECIPE, after_epoch=measure)
+    assert same(plain, measured)
+    assert all(0 <= epoch.metrics["accuracy"] <= 1 for epoch in epochs)
+
+
+def test_the_paper_recipe_restarts_its_learning_rate_after_100_epochs():
+    rates = []
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
+    schedule = loop.SCHEDULES["warm-restarts"](optimizer, RECIPE, 4)
+    for _ in range(401):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == rates[400] == pytest.approx(1e-4)
+    assert rates[200] == pytest.approx(5e-5) and rates[399] < 1e-8
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_training_in_16_bits_learns(digits, dtype):
+    model = network(width=0.125)
+    epochs = loop.train(model, *digits, Recipe(epochs=6, batch_size=20, learning_rate=3e-3, dtype=dtype))
+    assert epochs[-1].loss < epochs[0].loss / 1.2
+    assert all(value.dtype != loop.DTYPES[dtype] for value in model.state_dict().values())
+
+
+FOREIGN = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "text": lambda content: b"not a checkpoint",
+    "empty": lambda content: b"",
+    "flipped": lambda content: content[:100] + bytes(100) + content[200:],
+}
+
+
+@pytest.mark.parametrize("damage", FOREIGN)
+def test_a_damaged_checkpoint_is_refused_by_name(digits, tmp_path, damage):
+    path, model = tmp_path / "training.pt", network()
+    loop.train(model, *digits, RECIPE, path=path)
+    path.write_bytes(FOREIGN[damage](path.read_bytes()))
+    fresh = network()
+    with pytest.raises(checkpoint.CheckpointError, match="training.pt"):
+        loop.train(fresh, *digits, RECIPE, path=path, resume=True)
+    assert same(fresh, network())
+
+
+class Malicious:
+    def __reduce__(self):
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"format": checkpoint.FORMAT, "spec": "", "state": Malicious()}, tmp_path / "training.pt")
+    with pytest.raises(checkpoint.CheckpointError, match="training.pt"):
+        checkpoint.load(tmp_path / "training.pt", "")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_of_another_training_is_refused(digits, tmp_path):
+    path = tmp_path / "training.pt"
+    loop.train(network(), *digits, RECIPE, path=path)
+    with pytest.raises(checkpoint.CheckpointError, match="another training"):
+        loop.train(network(), *digits, Recipe(epochs=4), path=path, resume=True)
+
+
+def test_a_write_that_fails_leaves_the_last_checkpoint(digits, tmp_path, monkeypatch):
+    path = tmp_path / "training.pt"
+    loop.train(network(), *digits, RECIPE, path=path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        loop.train(network(), *digits, RECIPE, path=path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def suite(out, *arguments, launcher=()):
+    command = [sys.executable, "-m", *(launcher or ()), *(["-m"] if launcher else []), "benchmarks", "run", "accuracy"]
+    options = "--quick --dataset digits --backend reference --width 0.0625 --limit 200 --device cpu".split()
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, *options, "--out", str(out), *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def state(out):
+    (path,) = (out / "work" / "checkpoints").glob("*.pt")  # a kill during a write leaves a file of another name
+    return torch.load(path, weights_only=True)["state"]
+
+
+@pytest.mark.long
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finished(suite(whole, "--epochs", "40"))
+    process, metrics = suite(killed, "--epochs", "40"), killed / "work" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was finished before it could be killed"
+    assert len(state(killed)["history"]) < 40
+    finished(suite(killed, "--epochs", "40", "--resume"))
+    assert [epoch["loss"] for epoch in state(killed)["history"]] == [e["loss"] for e in state(whole)["history"]]
+    first, second = state(whole)["model"], state(killed)["model"]
+    assert list(first) == list(second) and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.long
+def test_two_processes_run_the_same_suite(tmp_path):
+    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    output = finished(suite(tmp_path, "--epochs", "2", launcher=launcher))
+    assert output.count("epoch 2 of 2") == 1  # one of them speaks
+    assert len(state(tmp_path)["generators"]) == 2
+    assert list(tmp_path.glob("*.csv"))
+    # What two processes wrote, two can go on from, and one cannot.
+    assert "epoch" not in finished(suite(tmp_path, "--epochs", "2", "--resume", launcher=launcher))
+    process = suite(tmp_path, "--epochs", "2", "--resume")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 2 and "start as many" in output and "Traceback" not in output
+
+
+WORKER = """
+import sys
+import torch
+import fastlif
+from benchmarks.training import datasets, distributed, loop, networks
+
+data = datasets.load("digits")
+images, labels = data.train_images[:200], data.train_labels[:200]
+torch.manual_seed(0)
+model = networks.small_network(
+    (1, 8, 8), 10, activation=lambda: fastlif.LIF(timesteps=2, backend="reference"), width=0.0625, batch_norm=False
+)
+model = fastlif.MultiStep(model, timesteps=2)
+with distributed.process_group(torch.device("cpu")):
+    loop.train(model, images, labels, loop.Recipe(epochs=2, batch_size=50))
+    noise = torch.randint(2**62, ()).item()
+    assert len(set(distributed.gather(noise))) == distributed.world_size()  # each draws its own noise
+    ranks = distributed.gather(model.state_dict())
+    assert all(torch.equal(ranks[0][key], rank[key]) for rank in ranks for key in rank)
+    if distributed.rank() == 0:
+        torch.save(model.state_dict(), sys.argv[1])
+distributed.leave(0)
+"""
+
+
+@pytest.mark.long
+def test_two_processes_train_what_one_does(tmp_path):
+    """Without noise and batch normalisation the mean of two halves' gradients is that of the whole batch."""
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    launchers = {"one": [], "two": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]}
+    for name, launcher in launchers.items():
+        command = [sys.executable, *launcher, str(script), str(tmp_path / name)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    one, two = (torch.load(tmp_path / name, weights_only=True) for name in launchers)
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-5, msg=key)
+
+
+NOISY_WORKER = (
+    WORKER.replace("fastlif.LIF(timesteps=2, ", "fastlif.NoisyLIF(")
+    .replace(", batch_norm=False", "")
+    .replace("model = fastlif.MultiStep(model, timesteps=2)\n", "")
+)
+
+
+@pytest.mark.long
+def test_two_processes_end_with_the_same_noisy_network(tmp_path):
+    """The worker compares the ranks' weights, and with batch normalisation their running statistics too."""
+    (tmp_path / "worker.py").write_text(NOISY_WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command += [str(tmp_path / "worker.py"), str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert any("norm" in key for key in torch.load(tmp_path / "out", weights_only=True))
+
+
+def test_a_batch_that_cannot_be_split_is_refused(digits, monkeypatch):
+    monkeypatch.setattr(loop.distributed, "world_size", lambda: 3)
+    with pytest.raises(ValueError, match="50 images cannot be split evenly over 3 processes"):
+        loop.train(network(), *digits, RECIPE)
