@@ -954,7 +954,8 @@ MAIN = [
     ("an error ends the report", "    except Exception as error:", "    except ImportError as error:", _REPORT),
     ("the home folder is named", 'text.replace(f"{Path.home()}/", "~/")', "text",
      "packaging/test_main.py::test_the_kernels_run_and_the_compiler_is_missing"),
-    ("a missing triton is not asked for", "    if reason:\n", "    if False:\n", "packaging/test_main.py::test_without_triton"),
+    ("a missing triton is not asked for", "    if reason:\n", "    if False:\n",
+     "packaging/test_main.py::test_without_triton"),
 ]
 VARIANTS = [
     ("a public argument without a type", "init_tau: float = 2.0", "init_tau=2.0",

@@ -11,7 +11,7 @@ from test_install import BLOCK, CPU, INTERPRETER
 
 import fastlif
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUN = "import runpy; runpy.run_module('fastlif', run_name='__main__')"
 
 
