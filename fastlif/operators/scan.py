@@ -55,9 +55,7 @@ class _Layout(NamedTuple):
 
 
 def _common_layout(x, tensors):
-    """The :class:`_Layout` of gain, decay and threshold beside dense steps x; None if all of them are None."""
-    if tensors[0] is None and tensors[1] is None and tensors[2] is None:
-        return None
+    """The :class:`_Layout` of gain, decay and threshold, not all of them None, beside dense steps x."""
     step, strides = x.shape[1:], dense_strides(x)[1:]
     order = sorted(range(len(step)), key=lambda dim: -strides[dim])
     varies = torch.broadcast_shapes(*(tensor.shape for tensor in tensors if tensor is not None), (1,) * len(step))
@@ -69,9 +67,7 @@ def _common_layout(x, tensors):
 
 
 def _parameters(layout, tensors):
-    """The :class:`Parameters` of gain, decay and threshold; None without a layout."""
-    if layout is None:
-        return None
+    """The :class:`Parameters` of gain, decay and threshold."""
 
     def flat(tensor):  # contiguous, as the launchers know its address alone
         return tensor.expand(layout.shape).permute(layout.order).reshape(layout.count).float().contiguous()
@@ -95,8 +91,10 @@ def _backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, 
     x = dense_steps(x)
     tensors, flags, grads = (gain, decay, threshold), _FLAGS[wanted], (None,) * 3
     grad_x, grad_initial_state = empty_steps(x), _empty_state(x, initial_state is not None)
-    layout = _common_layout(x, tensors)
-    parameters = _parameters(layout, tensors)
+    layout = parameters = None
+    if not (gain is None and decay is None and threshold is None):
+        layout = _common_layout(x, tensors)
+        parameters = _parameters(layout, tensors)
     if x.numel():
         totals = launchers(options.backend, x).lif_backward(
             steps_as(grad_spikes, x), _step_as(grad_state, x), x, _step_as(initial_state, x), grad_x,
@@ -153,12 +151,13 @@ def _forward(x, initial_state, mean, deviation, seed, norm, gain, decay, thresho
     state = _empty_state(x, return_state)
     if initial_state is not None:
         initial_state = step_as(initial_state, x)
-    tensors = gain, decay, threshold
+    parameters = None
+    if not (gain is None and decay is None and threshold is None):
+        parameters = _parameters(_common_layout(x, (gain, decay, threshold)), (gain, decay, threshold))
     if x.numel():
         launchers(options.backend, x, options.surrogate).lif_forward(
-            x, spikes, initial_state, state, mean, deviation, seed, norm,
-            _parameters(_common_layout(x, tensors), tensors), options,
-        )  # fmt: skip
+            x, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options
+        )
     return spikes, state
 
 
