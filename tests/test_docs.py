@@ -37,7 +37,6 @@ def run(page, namespace):
         exec(compile(before + block[1], page, "exec"), namespace)
 
 
-@pytest.mark.skip(reason="the README gets its first screen: its blocks run then")
 def test_the_first_screen_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pytest.importorskip("torchvision")
