@@ -1018,7 +1018,6 @@ COMMANDS = [
     ("--out file cannot be made a folder", "static --out file/table.md"),
     ("--out results is a folder: give the name of a file in it", "nir --out results"),
     (f"--epochs: {WHOLE} 1, got '0'", "demo --epochs 0"),
-    (f"--direct-epochs: {WHOLE} 1, got '-3'", "demo --direct-epochs -3"),
     (f"--batch-size: {WHOLE} 2, got '1'", "demo --batch-size 1"),
     (f"--seed: {WHOLE} 0, got '1e3'", "demo --seed 1e3"),
     (f"--width: {POSITIVE} '0'", "demo --width 0"),
@@ -1264,8 +1263,11 @@ def no_space(*arguments, **options):
 
 
 def figure(folder, number):
-    rows = [demo.Row("single", T, 0.5, results.Spread(number, number, number), 0.1) for T in (1, 1, 5)]
-    demo.save_figure(rows, "title", folder / "a.png")
+    spread = results.Spread(number, number, number)
+    steps = {demo.SINGLE: 1, "converted, T = 5": 5, demo.DIRECT: 10, demo.RELU: 1}
+    rows = [demo.Row(name, T, 0.5, spread, 0.1) for name, T in steps.items()]
+    epochs = {name: [loop.Epoch(1.0, number, {"accuracy": 0.5})] for name in (demo.SINGLE, demo.DIRECT, demo.RELU)}
+    demo.save_figure(rows, epochs, "title", folder / "a.png")
 
 
 WRITERS = {
