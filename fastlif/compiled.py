@@ -2,159 +2,22 @@
 
 The functions here take what the kernels' launchers take, in the same words, and write the same outputs.
 
-A graph is compiled once for each kind of call, such as a number of steps, a dtype and a surrogate, on tensors without
-values whose sizes are variables. What comes out is kept and called directly, with the sizes and the memory of the
-moment. Nothing is checked and nothing is compiled again, whatever mode the caller is in.
+Each is a graph of graphs.py, which is compiled once for each kind of call.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import math
-import os
-import sys
-import threading
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
-from fastlif import reference
+from fastlif import graphs, reference
 
 MAX_UNROLL = 16  # time steps in one compiled graph
-
-# Elements of x up to which one thread computes a graph. A second one would save about 0.1 ms, by an estimate. Where
-# other processes keep its core busy it costs 20 to 100 ms: each loop ends when all threads have had their turn.
-SERIAL = 1 << 17
-
 PART = 1 << 20  # elements of the single step that one call computes, about
 BLOCK = 1 << 16  # membranes that one thread adds up, so that their mean does not depend on the number of threads
-HUGE_PAGE = 1 << 21  # bytes
-MAPPED = 1 << 25  # bytes from which on glibc maps memory anew each time; what is smaller it gives again
-MADV_HUGEPAGE = 14  # Linux's number
 NOISE = 7  # where the noise's begin among the scalars
-
-# The sizes that the compiler goes by where it weighs one loop against another; any others are computed as well. A loop
-# of fewer than SHARED turns is not shared out to threads: here the sum over the blocks of a mean, and over their rest.
-SHARED = 1 << 15
-EXPECTED = {1: ((1 << 30) + 3,), 2: (5, (1 << 28) + 7), 3: (5, 7, (1 << 25) + 9)}
-
-_graphs: dict[tuple, Callable[[list], object]] = {}  # by kind of call
-_compiling = threading.RLock()
-
-
-def _run(function, static, sizes, outputs, x=None, **inputs):
-    """Writes what ``function(*static, **inputs)`` returns to ``outputs``; the last one may be None, not wanted.
-
-    A graph knows addresses and sizes, no shapes: a tensor may have any, if it lies in memory like what is computed.
-    """
-    if outputs[-1] is None:
-        outputs.pop()
-    steps, stride = (1, 0) if x is None else (x.shape[0], x.stride(0))
-    serial = steps * math.prod(sizes) <= SERIAL
-    inputs = {"x": x, **inputs}
-    dtypes = tuple([tensor is not None and tensor.dtype for tensor in inputs.values()])
-    output = outputs[0]
-    kind = function, static, serial, steps, len(sizes), len(outputs), output.dtype, output.device, dtypes
-    graph = _graphs.get(kind)
-    if graph is None:
-        with _compiling:  # another thread may have been first
-            graph = _graphs.get(kind) or _compile(function, static, serial, len(sizes), outputs, inputs)
-            _graphs[kind] = graph
-    graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
-
-
-def _compile(function, static, serial, dimensions, outputs, inputs):
-    """The graph of :func:`_run`: a function of the list of sizes, x's stride in time, inputs and outputs.
-
-    It is called without its guards, which is what the compiler has supposed of the sizes. Most hold for all sizes, and
-    others say that a size is not 0 or 1, or not another: without them the compiler takes the general code, which
-    computes these cases too. The rest say how long a sum is, by which the compiler chooses between loops that are right
-    for any length; tests/test_compiled.py looks at every guard of every kind of graph, and knows of no others.
-    """
-    from torch._dynamo.convert_frame import compile_lock
-    from torch._dynamo.source import ConstantSource
-    from torch._guards import TracingContext, tracing
-    from torch._inductor import config
-    from torch._inductor.compile_fx import compile_fx_inner
-    from torch._inductor.decomposition import select_decomp_table
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.proxy_tensor import make_fx
-    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
-
-    given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
-    shapes = ShapeEnv()
-    fake = FakeTensorMode(shape_env=shapes)
-
-    def variable(name, expected):
-        symbol = shapes.create_symbol(expected, ConstantSource(name), dynamic_dim=DimDynamic.DYNAMIC)
-        return shapes.create_symintnode(symbol, hint=expected)
-
-    def writing(*arguments):
-        results = function(*static, **dict.fromkeys(inputs) | dict(zip(given, arguments[dimensions + 1 :])))
-        for output, result in zip(arguments[-len(outputs) :], results):
-            output.copy_(result)
-        return ()
-
-    options = {"size_asserts": False, "cpp.threads": 1}
-    if not serial:
-        # Every loop is shared out to as many threads as there are when it runs, however many there are now.
-        options |= {"cpp.dynamic_threads": True, "cpp.threads": os.cpu_count(), "cpp.min_chunk_size": SHARED}
-    if "norm" in given:
-        # Of normalised input, the compiler would put the membranes of all steps, read a few times, aside in memory.
-        options["realize_reads_threshold"] = 100
-    device = outputs[0].device.type
-    with (
-        compile_lock, torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False),
-        tracing(TracingContext(fake)), config.patch(options), fake,
-    ):  # fmt: skip
-        sizes = [variable(f"size_{i}", size) for i, size in enumerate(EXPECTED[dimensions])]
-        stride = variable("stride", 3 * math.prod(EXPECTED[dimensions]))
-        examples = {name: _example(name, tensor, sizes, stride) for name, tensor in given.items()}
-        results = function(*static, **dict.fromkeys(inputs) | examples)
-        written = [result.new_empty(result.shape, dtype=output.dtype) for result, output in zip(results, outputs)]
-        arguments = [*sizes, stride, *examples.values(), *written]
-        graph = compile_fx_inner(make_fx(writing, select_decomp_table())(*arguments), arguments)
-    return getattr(graph, "current_callable", graph)
-
-
-def _example(name, tensor, sizes, stride):
-    """A tensor like this one, but of variable sizes, and without values."""
-    if name in ("x", "noise", "grad_spikes"):
-        shape = tensor.shape[0], *sizes
-    elif name in ("v", "grad_v"):
-        shape = sizes
-    elif name in ("mean", "deviation"):
-        shape = tensor.shape[0], *sizes[:-1]
-    elif name == "norm":
-        shape = 3, sizes[1], *(1,) * len(sizes[2:])
-    elif name in ("gain", "decay", "threshold"):  # one value for all, or one a channel
-        shape = (1,) if len(sizes) == 1 else (sizes[1], *(1,) * len(sizes[2:]))
-    else:
-        shape = tensor.shape
-    example = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
-    return example.as_strided(shape, (stride, *example.stride()[1:])) if name == "x" else example
-
-
-def _in_huge_pages(output):
-    """Asks Linux to put a large new output into pages of 2 MB: to be given it in pages of 4 KB takes several times as
-    long as to compute it. Where that cannot be, nothing happens."""
-    if output.nbytes < MAPPED:
-        return
-    first = -(-output.data_ptr() // HUGE_PAGE) * HUGE_PAGE
-    size = (output.data_ptr() + output.nbytes) // HUGE_PAGE * HUGE_PAGE - first
-    if output.device.type == "cpu" and (madvise := _madvise()):
-        madvise(first, size, MADV_HUGEPAGE)
-
-
-@functools.cache
-def _madvise():
-    if not sys.platform.startswith("linux"):
-        return None
-    madvise = ctypes.CDLL(None).madvise
-    madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-    return madvise
 
 
 # --- What is compiled: the outputs, from tensors of these shapes --------------------------------------------------
@@ -318,20 +181,20 @@ def _unpack_bits(x):
 
 
 def noisy_spike_forward(x, spikes, seed, norm, o):
-    _in_huge_pages(spikes)
+    graphs.in_huge_pages(spikes)
     norm = _factors(norm)
     for start, sizes, part, output in _parts(_sizes(x[None], norm), x, spikes):
         noise = _noise(part, seed, o, start=start)
-        _run(_spike, (), sizes, [output], part, noise=noise, scalars=_scalars(o, x.device), norm=norm)
+        graphs.run(_spike, (), sizes, [output], part, noise=noise, scalars=_scalars(o, x.device), norm=norm)
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
-    _in_huge_pages(grad_x)
+    graphs.in_huge_pages(grad_x)
     norm = _factors(norm)
     for start, sizes, part, grads, output in _parts(_sizes(x[None], norm), x, grad_spikes, grad_x):
         noise = _noise(part, seed, o, start=start)
-        _run(_spike_backward, (o.surrogate,), sizes, [output], part, grad_spikes=grads, noise=noise,
-             scalars=_scalars(o, x.device), norm=norm)  # fmt: skip
+        graphs.run(_spike_backward, (o.surrogate,), sizes, [output], part, grad_spikes=grads, noise=noise,
+                   scalars=_scalars(o, x.device), norm=norm)  # fmt: skip
 
 
 def _parts(sizes, *tensors):
@@ -350,39 +213,39 @@ def _parts(sizes, *tensors):
 
 
 def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
-    _in_huge_pages(spikes)
+    graphs.in_huge_pages(spikes)
     norm = _factors(norm)
     sizes, rows = _sizes(x, norm, mean, parameters), spikes.unbind()
     v = _first_membrane(x, initial_state, o)
     for chunk in _chunks(x, o):
         after = _last_membrane(x, final_state, o) if chunk.stop == len(rows) else _membrane(x)
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
-        _run(_scan, (_variant(o, parameters), True), sizes, [*rows[chunk], after], v=v, **inputs)
+        graphs.run(_scan, (_variant(o, parameters), True), sizes, [*rows[chunk], after], v=v, **inputs)
         v = after
 
 
 def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
-    _in_huge_pages(spikes)
+    graphs.in_huge_pages(spikes)
     sizes, T = _sizes(x, None, mean), x.shape[0]
     v, noise = _membrane(x).zero_() if initial_state is None else initial_state, None
     steps = zip(x.split(1), spikes.unbind(), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
         after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
-        _run(_scan_with_statistics, (_variant(o),), sizes, [spikes_t, after, *statistics], x=x_t, noise=noise, v=v,
-             scalars=_scalars(o, x.device))  # fmt: skip
+        outputs, scalars = [spikes_t, after, *statistics], _scalars(o, x.device)
+        graphs.run(_scan_with_statistics, (_variant(o),), sizes, outputs, x=x_t, noise=noise, v=v, scalars=scalars)
         v = after
 
 
 def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
                  parameters, wanted, o):  # fmt: skip
-    _in_huge_pages(grad_x)
+    graphs.in_huge_pages(grad_x)
     norm, variant = _factors(norm), _variant(o, parameters)
     sizes, rows, chunks = _sizes(x, norm, mean, parameters), grad_x.unbind(), _chunks(x, o)
     starts = [_first_membrane(x, initial_state, o)]
     for chunk in chunks[:-1]:
         starts.append(_membrane(x))
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
-        _run(_scan, (variant, False), sizes, starts[-1:], v=starts[-2], **inputs)
+        graphs.run(_scan, (variant, False), sizes, starts[-1:], v=starts[-2], **inputs)
     static = variant, o.surrogate, o.surrogate_at, o.detach_reset, wanted
     grad_v = _first_membrane(x, grad_state, o)
     totals = [0 if want else None for want in wanted]
@@ -390,8 +253,8 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
         before = _membrane(x) if chunk.start else _last_membrane(x, grad_initial_state, o)
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
         shares = [_membrane(x) for want in wanted if want]
-        _run(_reverse_scan, static, sizes, [*rows[chunk], *shares, before], grad_spikes=grad_spikes[chunk], v=v,
-             grad_v=grad_v, **inputs)  # fmt: skip
+        graphs.run(_reverse_scan, static, sizes, [*rows[chunk], *shares, before], grad_spikes=grad_spikes[chunk], v=v,
+                   grad_v=grad_v, **inputs)  # fmt: skip
         for i, want in enumerate(wanted):
             if want:
                 totals[i] = totals[i] + _of_channels(shares.pop(0), sizes)
@@ -434,11 +297,11 @@ def _noise(x, seed, o, t=0, start=0, before=None):
     antithetic = o.over_time == "antithetic"
     for i, row in enumerate(noise.split(1), t):
         if antithetic and i % 2:
-            torch.sub(_constant(2 * o.noise_scalars[0], torch.float32, x.device), before, out=row)
+            torch.sub(graphs.constant(2 * o.noise_scalars[0], torch.float32, x.device), before, out=row)
         else:
-            _run(_draw, (o.noise,), row.shape[1:], [row], x=row, first=_counter(start, x.device), seed=seed,
-                 t=_constant(i // 2 if antithetic else i, torch.int32, x.device),
-                 scalars=_scalars(o, x.device))  # fmt: skip
+            graphs.run(_draw, (o.noise,), row.shape[1:], [row], x=row, first=_counter(start, x.device), seed=seed,
+                       t=graphs.constant(i // 2 if antithetic else i, torch.int32, x.device),
+                       scalars=_scalars(o, x.device))  # fmt: skip
         before = row
     return noise
 
@@ -454,14 +317,14 @@ def _factors(norm):
 def _first_membrane(x, given, o):
     """The membrane before the first step, or what is read for it. None in large work without noise: there it is worth
     a graph of its own that reads no zeros."""
-    if given is not None or o.noise == "none" and x.numel() > SERIAL:
+    if given is not None or o.noise == "none" and x.numel() > graphs.SERIAL:
         return given
     return _membrane(x).zero_()
 
 
 def _last_membrane(x, wanted, o):
     """Where the membrane after the last step goes, if it is not wanted. None: see :func:`_first_membrane`."""
-    if wanted is not None or o.noise == "none" and x.numel() > SERIAL:
+    if wanted is not None or o.noise == "none" and x.numel() > graphs.SERIAL:
         return wanted
     return _membrane(x)
 
@@ -486,30 +349,19 @@ def _sizes(x, norm, mean=None, parameters=None):
 
 
 def pack_bits(spikes, bits):
-    _run(_pack_bits, (), (bits.numel(),), [bits], x=spikes)
+    graphs.run(_pack_bits, (), (bits.numel(),), [bits], x=spikes)
 
 
 def unpack_bits(bits, spikes):
-    _in_huge_pages(spikes)
-    _run(_unpack_bits, (), (bits.numel(),), [*spikes], x=bits[None])
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def _constant(values, dtype, device):
-    return _tensor(values, dtype, device)
-
-
-def _tensor(values, dtype, device):
-    """Numbers as a tensor: what is given as a number would be compiled in."""
-    with torch.inference_mode(False):
-        return torch.tensor(values, dtype=dtype, device=device)
+    graphs.in_huge_pages(spikes)
+    graphs.run(_unpack_bits, (), (bits.numel(),), [*spikes], x=bits[None])
 
 
 def _counter(start, device):
     """The counter that the noise of element ``start`` has: its low and its high word, ``[2]`` int32."""
     counter = start // reference.LANES
-    words = counter & 0xFFFFFFFF, counter >> 32
-    return _constant(tuple([word - (1 << 32) if word >= 1 << 31 else word for word in words]), torch.int32, device)
+    words = tuple([word - (1 << 32) if word >= 1 << 31 else word for word in (counter & 0xFFFFFFFF, counter >> 32)])
+    return graphs.constant(words, torch.int32, device)
 
 
 def _scalars(o, device):
@@ -517,5 +369,5 @@ def _scalars(o, device):
     scalars = o.kept.get(device)
     if scalars is None:
         numbers = o.threshold, o.reset or 0.0, o.surrogate_width, o.decay, o.inv_alpha, o.beta, o.gain
-        scalars = o.kept[device] = _tensor((*numbers, *o.noise_scalars), torch.float32, device)
+        scalars = o.kept[device] = graphs.tensor((*numbers, *o.noise_scalars), torch.float32, device)
     return scalars

@@ -10,7 +10,7 @@ from helpers import assert_spikes_agree, literal_membranes, relative_error, weig
 from torch._inductor.utils import run_and_get_cpp_code
 from torch.fx.experimental import symbolic_shapes
 
-from fastlif import LIF, Noise, NoisyLIF, Surrogate, batch_norm_neuron, compiled, reference
+from fastlif import LIF, Noise, NoisyLIF, Surrogate, batch_norm_neuron, compiled, graphs, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
@@ -132,7 +132,7 @@ def test_one_compilation_serves_all_sizes_and_values():
         noisy_spike(sample(3, size), seed=1, backend="compiled")
     lif(sample(3, 4, 50), backend="compiled")
     noisy_lif(sample(3, 4, 50), seed=1, backend="compiled")
-    before = set(compiled._graphs)
+    before = set(graphs._graphs)
     with torch.inference_mode():
         lif(sample(4, 5, 70)[::2][:1].expand(3, 5, 70), backend="compiled")
         lif(sample(3, 1), backend="compiled")
@@ -142,16 +142,16 @@ def test_one_compilation_serves_all_sizes_and_values():
         noise = Noise(high=1 + size / 9e4)
         noisy_spike(sample(2, size), seed=1, threshold=threshold, noise=noise, backend="compiled")
         noisy_lif(sample(3, 1, size)[:, :, :1000], seed=1, threshold=threshold, noise=noise, backend="compiled")
-    assert set(compiled._graphs) == before
+    assert set(graphs._graphs) == before
 
 
 def test_huge_pages_are_asked_for_within_the_output(monkeypatch, fresh_compiler):
     asked = []
-    monkeypatch.setattr(compiled, "_madvise", lambda: lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(graphs, "_madvise", lambda: lambda *arguments: asked.append(arguments))
     spikes = lif(torch.rand(3, 3_000_000), backend="compiled")
     ((first, size, advice),) = asked
-    page, end = compiled.HUGE_PAGE, spikes.data_ptr() + spikes.nbytes
-    assert first % page == 0 and size % page == 0 and advice == compiled.MADV_HUGEPAGE
+    page, end = graphs.HUGE_PAGE, spikes.data_ptr() + spikes.nbytes
+    assert first % page == 0 and size % page == 0 and advice == graphs.MADV_HUGEPAGE
     assert spikes.data_ptr() <= first < spikes.data_ptr() + page and end - page < first + size <= end
     lif(torch.rand(3, 1000), backend="compiled")
     assert len(asked) == 1  # too small
@@ -182,15 +182,15 @@ def test_the_counter_of_a_part_has_64_bits():
 @pytest.mark.parametrize("first", ["small", "large"])
 def test_small_work_has_one_thread_and_large_work_has_all(first, monkeypatch):
     """Whichever size came first, and however many threads there were then."""
-    x = {"small": torch.rand(1, 4, 3), "large": torch.rand(1, 4, compiled.SERIAL)}
+    x = {"small": torch.rand(1, 4, 3), "large": torch.rand(1, 4, graphs.SERIAL)}
     code, spikes = {}, {}
-    monkeypatch.setattr(compiled, "_graphs", {})
+    monkeypatch.setattr(graphs, "_graphs", {})
     with torch._inductor.config.patch(force_disable_caches=True):
         for size in sorted(x, key=lambda size: size != first):
             spikes[size], code[size] = run_and_get_cpp_code(lif, x[size], backend="compiled")
     assert "omp parallel" not in code["small"]
     assert "#pragma omp parallel\n" in code["large"]  # not of a fixed number of threads
-    monkeypatch.setattr(compiled, "SERIAL", x["large"].numel())
+    monkeypatch.setattr(graphs, "SERIAL", x["large"].numel())
     assert torch.equal(lif(x["large"], backend="compiled"), spikes["large"])
 
 
@@ -198,7 +198,7 @@ LONG_SUM = 4096  # from where the compiler may add up a row in parts; a row of a
 
 
 def allowed(guard, names):
-    """See compiled._compile: what holds for all sizes, what excludes a special case, and how long a sum is."""
+    """See graphs._compile: what holds for all sizes, what excludes a special case, and how long a sum is."""
     if isinstance(guard, (sympy.Ne, sympy.Gt, sympy.Ge, sympy.Lt, sympy.Le)):
         bound = next((side for side in guard.args if side.is_number), None)
         if isinstance(guard, sympy.Ne) or (isinstance(guard, sympy.Ge) and bound == 2) or bound == LONG_SUM:
@@ -210,7 +210,7 @@ def allowed(guard, names):
 
 @pytest.mark.long
 def test_a_graph_supposes_nothing_of_its_sizes_that_matters(monkeypatch, fresh_compiler):
-    made, kinds, compile_graph = [], set(), compiled._compile
+    made, kinds, compile_graph = [], set(), graphs._compile
 
     class Recorded(symbolic_shapes.ShapeEnv):
         def __init__(self, *arguments, **keywords):
@@ -222,8 +222,8 @@ def test_a_graph_supposes_nothing_of_its_sizes_that_matters(monkeypatch, fresh_c
         return compile_graph(function, static, serial, *others)
 
     monkeypatch.setattr(symbolic_shapes, "ShapeEnv", Recorded)
-    monkeypatch.setattr(compiled, "_compile", recorded)
-    monkeypatch.setattr(compiled, "_graphs", {})
+    monkeypatch.setattr(graphs, "_compile", recorded)
+    monkeypatch.setattr(graphs, "_graphs", {})
     x, images = sample(3, 2, 40).requires_grad_(), sample(6, 4, 3).requires_grad_()
     statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
     with torch._inductor.config.patch(force_disable_caches=True):
@@ -233,7 +233,7 @@ def test_a_graph_supposes_nothing_of_its_sizes_that_matters(monkeypatch, fresh_c
             noisy_lif(x, seed=1, statistics=given, backend="compiled").sum().backward()
         for neuron in (NoisyLIF(), LIF(3)):
             batch_norm_neuron(torch.nn.BatchNorm1d(4), neuron, images).sum().backward()
-        noisy_lif(sample(1, 1, compiled.SERIAL + 1), seed=1, backend="compiled")
+        noisy_lif(sample(1, 1, graphs.SERIAL + 1), seed=1, backend="compiled")
         bits = torch.empty(40, dtype=torch.uint8)
         compiled.pack_bits(sample(8, 40), bits)
         compiled.unpack_bits(bits, sample(8, 40))

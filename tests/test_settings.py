@@ -7,7 +7,7 @@ import torch
 from helpers import DEVICE
 
 import fastlif
-from fastlif import Noise, compiled
+from fastlif import Noise, graphs
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 BACKENDS = ["reference", "compiled"]
@@ -125,14 +125,14 @@ def assert_equal(actual, expected):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_settings_change_no_bit(backend, name):
     expected = EVERYTHING[name](backend)
-    graphs = set(compiled._graphs)
+    compiled = set(graphs._graphs)
     for setting in SETTINGS:
         if backend == "triton" and "threads" in setting:
             continue  # it has none, and its interpreter is slow
         with SETTINGS[setting]():
             actual = EVERYTHING[name](backend)
         assert_equal(actual, expected)
-    assert set(compiled._graphs) == graphs
+    assert set(graphs._graphs) == compiled
 
 
 @pytest.mark.long
@@ -141,7 +141,7 @@ def test_settings_change_no_bit(backend, name):
 def test_graphs_do_not_depend_on_the_settings_they_were_compiled_under(name):
     expected = EVERYTHING[name]("compiled")
     for setting in ("float64", "bfloat16", "deterministic", "default device", "autocast"):
-        compiled._graphs.clear()
+        graphs._graphs.clear()
         with SETTINGS[setting]():
             actual = EVERYTHING[name]("compiled")
         assert_equal(actual, expected)
@@ -149,7 +149,7 @@ def test_graphs_do_not_depend_on_the_settings_they_were_compiled_under(name):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
 def test_graphs_for_all_threads_do_not_depend_on_their_number(monkeypatch):
-    monkeypatch.setattr(compiled, "SERIAL", 0)
+    monkeypatch.setattr(graphs, "SERIAL", 0)
     expected = plain("compiled")
     for number in (1, 2, 3, 7):
         with threads(number):

@@ -1,0 +1,157 @@
+"""A function of PyTorch, compiled once for each kind of call, such as a number of steps, a dtype and a surrogate.
+
+It is compiled on tensors without values whose sizes are variables. What comes out is kept and called directly, with the
+sizes and the memory of the moment. Nothing is checked and nothing is compiled again, whatever mode the caller is in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+import torch
+
+# Elements of x up to which one thread computes a graph. A second one would save about 0.1 ms, by an estimate. Where
+# other processes keep its core busy it costs 20 to 100 ms: each loop ends when all threads have had their turn.
+SERIAL = 1 << 17
+
+HUGE_PAGE = 1 << 21  # bytes
+MAPPED = 1 << 25  # bytes from which on glibc maps memory anew each time; what is smaller it gives again
+MADV_HUGEPAGE = 14  # Linux's number
+
+# The sizes that the compiler goes by where it weighs one loop against another; any others are computed as well. A loop
+# of fewer than SHARED turns is not shared out to threads: here the sum over the blocks of a mean, and over their rest.
+SHARED = 1 << 15
+EXPECTED = {1: ((1 << 30) + 3,), 2: (5, (1 << 28) + 7), 3: (5, 7, (1 << 25) + 9)}
+
+_graphs: dict[tuple, Callable[[list], object]] = {}  # by kind of call
+_compiling = threading.RLock()
+
+
+def run(function, static, sizes, outputs, x=None, **inputs):
+    """Writes what ``function(*static, **inputs)`` returns to ``outputs``; the last one may be None, not wanted.
+
+    A graph knows addresses and sizes, no shapes: a tensor may have any, if it lies in memory like what is computed.
+    """
+    if outputs[-1] is None:
+        outputs.pop()
+    steps, stride = (1, 0) if x is None else (x.shape[0], x.stride(0))
+    serial = steps * math.prod(sizes) <= SERIAL
+    inputs = {"x": x, **inputs}
+    dtypes = tuple([tensor is not None and tensor.dtype for tensor in inputs.values()])
+    output = outputs[0]
+    kind = function, static, serial, steps, len(sizes), len(outputs), output.dtype, output.device, dtypes
+    graph = _graphs.get(kind)
+    if graph is None:
+        with _compiling:  # another thread may have been first
+            graph = _graphs.get(kind) or _compile(function, static, serial, len(sizes), outputs, inputs)
+            _graphs[kind] = graph
+    graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
+
+
+def _compile(function, static, serial, dimensions, outputs, inputs):
+    """The graph of :func:`run`: a function of the list of sizes, x's stride in time, inputs and outputs.
+
+    It is called without its guards, which is what the compiler has supposed of the sizes. Most hold for all sizes, and
+    others say that a size is not 0 or 1, or not another: without them the compiler takes the general code, which
+    computes these cases too. The rest say how long a sum is, by which the compiler chooses between loops that are right
+    for any length; tests/test_compiled.py looks at every guard of every kind of graph, and knows of no others.
+    """
+    from torch._dynamo.convert_frame import compile_lock
+    from torch._dynamo.source import ConstantSource
+    from torch._guards import TracingContext, tracing
+    from torch._inductor import config
+    from torch._inductor.compile_fx import compile_fx_inner
+    from torch._inductor.decomposition import select_decomp_table
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+    given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+    shapes = ShapeEnv()
+    fake = FakeTensorMode(shape_env=shapes)
+
+    def variable(name, expected):
+        symbol = shapes.create_symbol(expected, ConstantSource(name), dynamic_dim=DimDynamic.DYNAMIC)
+        return shapes.create_symintnode(symbol, hint=expected)
+
+    def writing(*arguments):
+        results = function(*static, **dict.fromkeys(inputs) | dict(zip(given, arguments[dimensions + 1 :])))
+        for output, result in zip(arguments[-len(outputs) :], results):
+            output.copy_(result)
+        return ()
+
+    options = {"size_asserts": False, "cpp.threads": 1}
+    if not serial:
+        # Every loop is shared out to as many threads as there are when it runs, however many there are now.
+        options |= {"cpp.dynamic_threads": True, "cpp.threads": os.cpu_count(), "cpp.min_chunk_size": SHARED}
+    if "norm" in given:
+        # Of normalised input, the compiler would put the membranes of all steps, read a few times, aside in memory.
+        options["realize_reads_threshold"] = 100
+    device = outputs[0].device.type
+    with (
+        compile_lock, torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False),
+        tracing(TracingContext(fake)), config.patch(options), fake,
+    ):  # fmt: skip
+        sizes = [variable(f"size_{i}", size) for i, size in enumerate(EXPECTED[dimensions])]
+        stride = variable("stride", 3 * math.prod(EXPECTED[dimensions]))
+        examples = {name: _example(name, tensor, sizes, stride) for name, tensor in given.items()}
+        results = function(*static, **dict.fromkeys(inputs) | examples)
+        written = [result.new_empty(result.shape, dtype=output.dtype) for result, output in zip(results, outputs)]
+        arguments = [*sizes, stride, *examples.values(), *written]
+        graph = compile_fx_inner(make_fx(writing, select_decomp_table())(*arguments), arguments)
+    return getattr(graph, "current_callable", graph)
+
+
+def _example(name, tensor, sizes, stride):
+    """A tensor like this one, but of variable sizes, and without values."""
+    if name in ("x", "noise", "grad_spikes"):
+        shape = tensor.shape[0], *sizes
+    elif name in ("v", "grad_v"):
+        shape = sizes
+    elif name in ("mean", "deviation"):
+        shape = tensor.shape[0], *sizes[:-1]
+    elif name == "norm":
+        shape = 3, sizes[1], *(1,) * len(sizes[2:])
+    elif name in ("gain", "decay", "threshold"):  # one value for all, or one a channel
+        shape = (1,) if len(sizes) == 1 else (sizes[1], *(1,) * len(sizes[2:]))
+    else:
+        shape = tensor.shape
+    example = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+    return example.as_strided(shape, (stride, *example.stride()[1:])) if name == "x" else example
+
+
+def in_huge_pages(output):
+    """Asks Linux to put a large new output into pages of 2 MB: to be given it in pages of 4 KB takes several times as
+    long as to compute it. Where that cannot be, nothing happens."""
+    if output.nbytes < MAPPED:
+        return
+    first = -(-output.data_ptr() // HUGE_PAGE) * HUGE_PAGE
+    size = (output.data_ptr() + output.nbytes) // HUGE_PAGE * HUGE_PAGE - first
+    if output.device.type == "cpu" and (madvise := _madvise()):
+        madvise(first, size, MADV_HUGEPAGE)
+
+
+@functools.cache
+def _madvise():
+    if not sys.platform.startswith("linux"):
+        return None
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    return madvise
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def constant(values, dtype, device):
+    return tensor(values, dtype, device)
+
+
+def tensor(values, dtype, device):
+    """Numbers as a tensor: what is given as a number would be compiled in."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
