@@ -155,6 +155,9 @@ class LI(Neuron):
         membranes = membranes.to(x.dtype)
         return membranes if self.timesteps is None else membranes.flatten(0, 1)
 
+    def _default(self) -> Neuron:
+        return LI()
+
     def extra_repr(self) -> str:
         return f"timesteps={self.timesteps}, decay={in_words(self.decay)}, gain={self.gain}"
 

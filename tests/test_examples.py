@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "look_inside")  # test_plot runs it
 NEEDS = {"early_exit": ["sklearn"], "accelerate": ["spikingjelly"], "export_nir": ["nir"]}  # not in every environment
 
 

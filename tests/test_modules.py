@@ -136,6 +136,19 @@ def test_names_of_other_libraries_cost_nothing():
     assert torch.equal(compiled(x), functional.lif(x, threshold=0.5, **REFERENCE))
 
 
+@pytest.mark.parametrize("kind", [LIF, NoisyLIF, fastlif.IF, fastlif.LI, fastlif.ParametricLIF])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda neuron: pickle.loads(pickle.dumps(neuron))],
+                         ids=["copy", "pickle"])
+def test_every_kind_of_neuron_is_copied_with_its_membrane(kind, copied):
+    neuron = kind(timesteps=2, stateful=True)
+    if kind is NoisyLIF:
+        neuron.convert()
+    neuron(torch.rand(6, 5))
+    other = copied(neuron)
+    assert type(other) is kind and repr(other) == repr(neuron)
+    assert torch.equal(other.states[0], neuron.states[0]) and other.states[0] is not neuron.states[0]
+
+
 @pytest.mark.parametrize("missing", ["over_time", "residual", "needs_pass", "states", "running"])
 def test_a_pickle_of_an_older_version(missing):
     """It lacks an attribute that came later, and computes what it computed."""
