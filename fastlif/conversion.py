@@ -92,7 +92,7 @@ def convert(
         _check_every_pattern_is_used(makers, chosen)
     swapped: dict[tuple[nn.Module, str], nn.Module] = {}
     for parent, name, pattern, _ in chosen:
-        child = parent.get_submodule(name)
+        child = getattr(parent, name)
         if pattern is None or makers[pattern] is None:
             continue
         if (child, pattern) not in swapped:

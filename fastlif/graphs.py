@@ -21,7 +21,7 @@ import torch
 SERIAL = 1 << 17
 
 HUGE_PAGE = 1 << 21  # bytes
-MAPPED = 1 << 25  # bytes from which on glibc maps memory anew each time; what is smaller it gives again
+MAPPED = 1 << 25  # bytes from which on malloc maps fresh pages; smaller blocks are reused
 MADV_HUGEPAGE = 14  # Linux's number
 
 # The sizes that the compiler goes by where it weighs one loop against another; any others are computed as well. A loop
@@ -91,7 +91,7 @@ def _compile(function, static, serial, dimensions, outputs, inputs):
         # Every loop is shared out to as many threads as there are when it runs, however many there are now.
         options |= {"cpp.dynamic_threads": True, "cpp.threads": os.cpu_count(), "cpp.min_chunk_size": SHARED}
     if "norm" in given:
-        # Of normalised input, the compiler would put the membranes of all steps, read a few times, aside in memory.
+        # The compiler would store every step's membrane of normalised input; this makes it recompute them.
         options["realize_reads_threshold"] = 100
     device = outputs[0].device.type
     with (

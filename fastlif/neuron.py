@@ -44,6 +44,8 @@ def evaluating(model: nn.Module):
     """``model`` in evaluation mode, and its neurons; at the end all modes and carried membranes are as they were."""
     modes = {module: module.training for module in model.modules()}
     carried = {neuron: neuron.states for neuron in neurons(model)}
+    for neuron, states in carried.items():
+        neuron.states = dict(states)
     model.eval()
     try:
         yield carried.keys()
@@ -131,12 +133,12 @@ class Neuron(nn.Module):
                 f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
                 "tensor that was computed from others cannot be kept"
             )
-        vars(self).pop(name, None)
-        self._buffers.pop(name, None)
         if is_buffer:
+            vars(self).pop(name, None)
             self._parameters.pop(name, None)
             self.register_buffer(name, value)
         else:
+            self._buffers.pop(name, None)
             super().__setattr__(name, value)
 
     def _make_options(self, single):

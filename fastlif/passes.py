@@ -74,7 +74,7 @@ PASS = "fastlif.Pass"
 
 
 def metadata(node) -> dict:
-    """Of a node in a graph. PyTorch's annotations take it for a method."""
+    """A node's metadata. PyTorch annotates it as a method."""
     return node.metadata
 
 

@@ -20,7 +20,7 @@ from fastlif.kernels.batch_norm import (
     runs_of,
 )
 from fastlif.kernels.launch import launch
-from fastlif.kernels.noise import ask_first, step_noise
+from fastlif.kernels.noise import issue_loads_first, step_noise
 from fastlif.kernels.surrogate import in_triton, surrogate_derivative
 from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, grid, noise_tile, span, tile, wide
 
@@ -212,7 +212,7 @@ def _lif_forward_kernel(
     for t in range(T):
         a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
         x = _load(x_ptr, t, stride_xt, place)
-        ask_first(NOISE)
+        issue_loads_first(NOISE)
         h, _, n = _membrane(
             x, v, t, a, b, gain, threshold, place, n, seed, noise_scalars, mean_ptr is not None, WITH_GAIN, RESET,
             INCLUSIVE, NOISE, OVER_TIME, NORM,

@@ -7,9 +7,11 @@ PHILOX_ROUNDS = tl.constexpr(7)
 
 
 @triton.jit
-def ask_first(KIND: tl.constexpr):
-    """Keeps the loads before it before the noise: the compiler would ask for few at a time, to save registers, and
-    the memory would wait."""
+def issue_loads_first(KIND: tl.constexpr):
+    """A barrier, so that the loads before it are in flight while the noise is drawn.
+
+    The compiler would issue few of them at a time, to save registers, and the memory would wait.
+    """
     if KIND != "none":
         tl.debug_barrier()
 

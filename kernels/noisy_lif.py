@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from fastlif.kernels.launch import launch
 from fastlif.kernels.lif import fire, normalisation
-from fastlif.kernels.noise import ask_first, step_noise
+from fastlif.kernels.noise import issue_loads_first, step_noise
 from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, wide
 
 # Part of the result, since they fix the order of the sums: they follow from the group's size alone.
@@ -119,7 +119,7 @@ def _noisy_lif_steps_kernel(
             if not WHOLE:
                 inside = _inside(start, begin, end, PER_SAMPLE, WHOLE, ROWS, COLS)
             if t >= 0:
-                ask_first(NOISE)
+                issue_loads_first(NOISE)
                 h = x.to(tl.float32) + a * v + b
                 if NOISE != "none":
                     counter = start // LANES + column

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
 from fastlif.kernels.launch import launch
-from fastlif.kernels.noise import ask_first, draw_noise
+from fastlif.kernels.noise import draw_noise, issue_loads_first
 from fastlif.kernels.surrogate import in_triton, surrogate_derivative
 from fastlif.kernels.tile import grid, noise_tile, tile
 
@@ -20,7 +20,7 @@ def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, cha
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
-    ask_first(NOISE)
+    issue_loads_first(NOISE)
     norm = channel_factors(
         weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS
     )  # fmt: skip

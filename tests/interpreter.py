@@ -2,9 +2,8 @@
 
 Before each call of a jitted function the interpreter walks through all of ``triton.language`` and replaces its
 functions by its own, though the kernel's launch has done so already. That is half of the time of a kernel that calls
-many small functions.
+many small functions. Here a launch prepares once, and undoes it at its end, as before; the calls in it do nothing.
 """
-
 
 import functools
 
@@ -21,7 +20,7 @@ def prepare_once_a_launch() -> None:
         return {value for value in function.__globals__.values() if value is tl or value is tl.core}
 
     def once(function):
-        if modules(function) <= prepared:
+        if prepared and modules(function) <= prepared:
             return None
         prepared.update(modules(function))
         return prepare(function)

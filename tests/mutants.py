@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 from faults import FAULTS, Fault
 
@@ -36,7 +37,12 @@ PASSED, FAILED = 0, 1  # exit statuses of pytest; others mean that the test was 
 SECONDS = 300  # after which a test hangs
 
 IMPORTS = """
-import os, fastlif, fastlif.kernels
+import os, sys, fastlif, fastlif.kernels, pytest
+
+def test_settings():
+    assert sys.dont_write_bytecode
+    language = pytest.importorskip("triton.language")
+    assert type(language.sum).__name__ == "InterpretedFunction"
 
 def test_imports():
     for module, name in ((fastlif, "fastlif"), (fastlif.kernels, "kernels")):
@@ -56,7 +62,7 @@ def changed(fault: Fault, root: Path) -> str:
 
 
 def forks() -> multiprocessing.context.BaseContext:
-    """Starts processes that have imported the libraries already."""
+    """Starts processes that have imported the libraries already, all with ``ENVIRONMENT`` from the beginning."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     return context
@@ -65,8 +71,10 @@ def forks() -> multiprocessing.context.BaseContext:
 def pytest_in(folder: Path, arguments: tuple[str, ...], seconds: float | None = SECONDS) -> tuple[int, str]:
     """Exit status and output of pytest in ``folder``."""
     log = folder / "log"
+    log.write_text("")
     process = forks().Process(target=_pytest, args=(folder, arguments, log))
-    process.start()
+    with mock.patch.dict(os.environ, ENVIRONMENT):  # the first one starts the process that all are forks of
+        process.start()
     process.join(seconds)
     if process.is_alive():
         os.killpg(process.pid, signal.SIGKILL)
@@ -76,8 +84,7 @@ def pytest_in(folder: Path, arguments: tuple[str, ...], seconds: float | None = 
 
 
 def _pytest(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
-    os.setsid()  # so that what it starts ends with it
-    os.environ.update(ENVIRONMENT)
+    os.setsid()  # so that a timeout ends what it started, too
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     with open(log, "w") as file:

@@ -47,6 +47,17 @@ def test_the_first_screen_runs(tmp_path, monkeypatch):
     })  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_what_a_page_links_to_is_there(name):
+    """The site's own pages are checked when it is built."""
+    text = (ROOT / name).read_text()
+    for path, anchor in re.findall(r"\]\(([^)#]+)(?:#([^)]*))?\)", text):
+        if not path.startswith("https://"):
+            assert (ROOT / path).exists(), f"{name}: {path}"
+            headings = re.findall(r"^#+ (.*)", (ROOT / path).read_text(), re.MULTILINE) if anchor else []
+            assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], anchor
+
+
 def test_the_reference_shows_everything_public():
     shown = set(re.findall(r"^::: fastlif\.(\S+)", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
     modules = {"functional": fastlif.functional, "plot": fastlif.plot}

@@ -149,6 +149,11 @@ def test_every_kind_of_neuron_is_copied_with_its_membrane(kind, copied):
     assert torch.equal(other.states[0], neuron.states[0]) and other.states[0] is not neuron.states[0]
 
 
+def test_hooks_of_a_model_that_0_1_0_saved_are_found():
+    for name, now in (("_begin_pass", fastlif.passes.begin_pass), ("_end_pass", fastlif.passes.end_pass)):
+        assert pickle.loads(f"cfastlif.modules\n{name}\n.".encode()) is now
+
+
 @pytest.mark.parametrize("missing", ["over_time", "residual", "needs_pass", "states", "running"])
 def test_a_pickle_of_an_older_version(missing):
     """It lacks an attribute that came later, and computes what it computed."""

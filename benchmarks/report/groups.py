@@ -20,7 +20,7 @@ class Group:
     """The rows of one experiment, run with the same options on one device."""
 
     rows: list[Row]
-    file: Path  # that they are read from
+    file: Path  # of the rows
     picture: Path  # relative to the folder of results
 
     @property

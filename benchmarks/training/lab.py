@@ -151,7 +151,7 @@ class Lab(Recorder):
         """
         if isinstance(about, Spec):
             work, recipe = about.work, about.recipe
-            columns = {
+            columns |= {
                 "dataset": work.dataset,
                 "trained": f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}",
             }
