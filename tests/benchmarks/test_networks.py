@@ -42,6 +42,12 @@ def test_networks_share_their_weights(name):
         assert all(torch.equal(other[key], first[key]) for key in first)
 
 
+def test_the_small_network_without_batch_normalisation():
+    first, *others = (build("small", activation, batch_norm=False).state_dict() for activation in ACTIVATIONS)
+    assert not any("norm" in key for key in first) and any("norm" in key for key in build("small").state_dict())
+    assert all(torch.equal(other[key], first[key]) for other in others for key in first)
+
+
 @pytest.mark.parametrize("output", networks.OUTPUTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("name", networks.NETWORKS)
