@@ -715,7 +715,7 @@ COMPILED = [
     ("all chunks end with the first membrane", "reversed(starts)):", "reversed(starts[:1] * len(starts))):",
      "test_compiled.py::test_gradients_of_several_chunks"),
     ("a chunk behind the first begins at its end", "_noise(x, seed, o, chunk.start)", "_noise(x, seed, o)",
-     "test_noise.py::test_backends_draw_the_same_noise[calibrated-compiled]"),
+     "test_compiled.py::test_noise_of_several_chunks"),
     ("the gradient is not carried through a_t", "_coefficients(i, mean, deviation, scalars, decay)[0] * grad_h",
      "grad_h",
      _GRADIENTS("-0.25-False-atan-torch.float32")),

@@ -113,6 +113,13 @@ def test_gradients_of_several_chunks():
     both(lif, sample(2 * compiled.MAX_UNROLL + 1, 2, 40), sample(2, 40, seed=2), decay=0.9)
 
 
+def test_noise_of_several_chunks(monkeypatch):
+    """Each chunk draws the noise of its own steps, forward and backward."""
+    monkeypatch.setattr(compiled, "MAX_UNROLL", 2)
+    statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
+    both(noisy_lif, sample(3, 3, 700), sample(3, 700, seed=2) * 0.5, seed=5, statistics=statistics)
+
+
 def test_a_tie_is_no_spike():
     assert not lif(torch.ones(3, 2, 700), decay=0.0, backend="compiled").any()
 
