@@ -623,7 +623,7 @@ FUNCTIONAL = [
     ("alpha for 1 / alpha", "inv_alpha=1 / alpha", "inv_alpha=alpha",
      "test_kernels.py::test_noisy_lif_steps[4-calibrated-float32]"),
     ("the neuron's noise for the residual", "= reference.residual_noise(noise, alpha, beta, residual)",
-     "= noise.kind, noise.scalars()", "test_kernels.py::test_noisy_lif_steps[4-calibrated-float32]"),
+     "= noise.kind, noise.scalars()", "test_reference.py::test_normalisation_is_the_papers[0.0-layer]"),
     ("lif without its initial state", "input, initial_state, None, None, None, None, gain",
      "input, None, None, None, None, None, gain", "test_kernels.py::test_lif_state[3-0.9]"),
 ]

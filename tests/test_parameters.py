@@ -160,6 +160,10 @@ def exponential(u, width):
     return torch.exp(-width * u.abs())
 
 
+def flat(u, width):
+    return 0 * u + width
+
+
 try:
     import triton
     import triton.language as tl
@@ -194,6 +198,7 @@ def test_own_surrogates_are_known_by_their_function():
     mine = fastlif.Surrogate(exponential)
     assert mine.width == 1.0 and fastlif.Surrogate.of(exponential) == mine
     assert mine.key == fastlif.Surrogate(exponential, 3.0).key != fastlif.Surrogate(exponential, triton=in_triton).key
+    assert fastlif.Surrogate(flat).key != mine.key
     for again in (copy.deepcopy(mine), pickle.loads(pickle.dumps(mine))):
         assert again == mine and again.key == mine.key
 

@@ -406,6 +406,9 @@ def test_no_layout_is_ever_copied(case, memory_format, monkeypatch):
 def test_the_stride_of_a_single_element_does_not_matter():
     x = torch.empty_strided((3, 1, 4), (4, 99, 1))
     assert layout.dense_steps(x) is x and layout.steps_as(x, torch.empty(3, 1, 4)) is x
+    apart = torch.empty(20).as_strided((3, 1, 4), (8, 99, 1))  # in time, so that it is not contiguous
+    other = torch.empty_strided((3, 1, 4), (4, 7, 1))
+    assert layout.dense_steps(apart) is apart and layout.steps_as(other, apart) is other
 
 
 # --- What people do around a layer --------------------------------------------------------------------------------
