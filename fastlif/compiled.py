@@ -2,7 +2,7 @@
 
 The functions here take what the kernels' launchers take, in the same words, and write the same outputs.
 
-Each is a graph of graphs.py, which is compiled once for each kind of call.
+What they compute is compiled by graphs.py, once for each kind of call.
 """
 
 from __future__ import annotations

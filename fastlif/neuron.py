@@ -286,7 +286,7 @@ class Neuron(nn.Module):
         return ", ".join(f"{name}={in_words(value)}" for name, value in shown.items())
 
     _shown: tuple[str, ...] = ()
-    _earlier: dict[str, object] = {}  # what was computed before there was an attribute for it
+    _earlier: dict[str, object] = {}  # of attributes that older pickles lack: what was computed then
 
 
 def in_words(value) -> str:

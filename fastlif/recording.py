@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -310,7 +311,7 @@ def _all(steps) -> Tensor:
 
 def _per_unit(parts: list[Tensor]) -> Tensor:
     """The mean over steps and samples, ``[*]``."""
-    total = torch.stack([part.sum(dim=(0, 1), dtype=torch.float32) for part in parts]).sum(dim=0)
+    total = functools.reduce(torch.add, (part.sum(dim=(0, 1), dtype=torch.float32) for part in parts))
     return total / sum(part.shape[:2].numel() for part in parts)
 
 

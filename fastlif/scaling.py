@@ -84,7 +84,7 @@ def scale_thresholds(
                 f"model must have neurons with one decay, threshold and gain for the layer, and {name or 'it'} has "
                 "several: give them after scale_thresholds"
             )
-    if trained is not None and batches is not None:
+    if trained is not None and batches is not None:  # both, or neither
         activations = _record(trained, names, batches)
         for neuron, (inputs, outputs) in activations.items():
             scaled[neuron].scale.fill_(_fit(neuron, inputs, outputs))

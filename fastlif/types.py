@@ -1,4 +1,7 @@
-"""The two small values a user hands around, the noise of Eq. (5) and the surrogate gradient; and keywords by type."""
+"""The two small values a user hands around, the noise of Eq. (5) and the surrogate gradient.
+
+At the end stand the keywords of ``functional.lif`` and ``noisy_lif``, which type checkers need by themselves.
+"""
 
 from __future__ import annotations
 

@@ -640,6 +640,8 @@ BACKENDS = [
 
 _REFUSED = "test_bad_inputs.py::test_a_bad_call_is_refused"
 TYPES = [
+    ("type checkers do not know a keyword", "    inclusive: bool\n", "",
+     "test_annotations.py::test_type_checkers_know_every_keyword[lif]"),
     ("all of a user's functions are one", "if known.name is function and known.triton", "if known.triton",
      "test_parameters.py::test_own_surrogates_are_known_by_their_function"),
     ("another default width", '"sigmoid": 4.0', '"sigmoid": 5.0',

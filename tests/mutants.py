@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "out")
 PYTEST = ("-x", "-q", "-rf", "-n", "0", "-p", "no:cacheprovider")
 ENVIRONMENT = {
-    # A file that is put back within a second of its change is not told from it by the time in its compiled form.
+    # Python knows a compiled file's source by its size and its second: a fault put back within it would go on running.
     "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1",
     "TRITON_INTERPRET": "1",
@@ -62,7 +62,7 @@ def changed(fault: Fault, root: Path) -> str:
 
 
 def forks() -> multiprocessing.context.BaseContext:
-    """Starts processes that have imported the libraries already, all with ``ENVIRONMENT`` from the beginning."""
+    """Starts processes that have imported the libraries already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     return context
@@ -73,8 +73,7 @@ def pytest_in(folder: Path, arguments: tuple[str, ...], seconds: float | None = 
     log = folder / "log"
     log.write_text("")
     process = forks().Process(target=_pytest, args=(folder, arguments, log))
-    with mock.patch.dict(os.environ, ENVIRONMENT):  # the first one starts the process that all are forks of
-        process.start()
+    process.start()
     process.join(seconds)
     if process.is_alive():
         os.killpg(process.pid, signal.SIGKILL)
@@ -122,6 +121,7 @@ def outcome(fault: Fault, copy: Path) -> str:
     return "SURVIVES" if status == PASSED else f"BROKEN: pytest ends with {status}: {last}"
 
 
+@mock.patch.dict(os.environ, ENVIRONMENT)  # which the process that all are forks of takes over when it starts
 def run(faults: list[Fault], root: Path = ROOT, jobs: int = 2) -> int:
     """Prints what becomes of each fault; 0 if all of them are caught, else 1."""
     start, tests = time.monotonic(), list(dict.fromkeys(fault.test for fault in faults))

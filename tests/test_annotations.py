@@ -1,4 +1,4 @@
-"""What a type checker is told: every public signature says all of it. tests/typed_usage.py says what comes out."""
+"""Every public signature is annotated in full. tests/typed_usage.py says what the calls return."""
 
 import inspect
 
@@ -7,6 +7,7 @@ from torch import nn
 
 import fastlif
 from fastlif.neuron import Neuron
+from fastlif.types import LIFArguments, NoisyLIFArguments
 
 FUNCTIONS = [(fastlif.functional, name) for name in fastlif.functional.__all__]
 FUNCTIONS += [(fastlif.plot, name) for name in ("raster", "membrane", "rates")]
@@ -31,6 +32,13 @@ def test_every_public_signature_is_annotated(name):
         said = [signature.parameters[name].annotation for name in signature.parameters if name not in ("self", "cls")]
         said += [signature.return_annotation] if function.__name__ != "__init__" else []
         assert inspect.Signature.empty not in said, f"{where}{signature} leaves a type out"
+
+
+@pytest.mark.parametrize("name", ["lif", "noisy_lif"])
+def test_type_checkers_know_every_keyword(name):
+    """The overloads take them from a class, which must have those of the function itself."""
+    known = {"lif": LIFArguments, "noisy_lif": NoisyLIFArguments}[name].__annotations__
+    assert {*known, "input", "return_state"} == {*inspect.signature(getattr(fastlif.functional, name)).parameters}
 
 
 def test_the_list_holds_what_users_call():

@@ -42,8 +42,7 @@ def test_the_first_screen_runs(tmp_path, monkeypatch):
     pytest.importorskip("torchvision")
     images, labels = torch.rand(4, 3, 32, 32), torch.randint(10, (4,))
     run(ROOT / "README.md", {
-        "torch": torch, "nn": nn, "fastlif": fastlif, "images": images, "labels": labels, "loader": [(images, labels)],
-        "criterion": nn.CrossEntropyLoss(), "events": torch.rand(10, 4, 3, 32, 32),
+        "torch": torch, "nn": nn, "images": images, "labels": labels, "criterion": nn.CrossEntropyLoss(),
     })  # fmt: skip
 
 

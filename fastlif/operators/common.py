@@ -85,8 +85,8 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     takes a tenth of the time. Either way autograd knows ``backward``, which has no derivative if it is not given.
     ``inline`` gives the result in plain PyTorch where a caller's graph had better hold that, and else None.
 
-    The last argument is an Options; the operator itself is given its text. An unwanted output is
-    None. The operator must return tensors, so there it is an empty one.
+    The last argument is an Options; the operator itself is given its text. An unwanted output is None. The operator
+    must return tensors, so there it is an empty one.
     """
     name = schema[: schema.index("(")]
 
