@@ -135,8 +135,8 @@ def accuracy_over_time(
         raise ValueError(f"timesteps must hold at least one number of steps, each at least 1, got {list(timesteps)}")
     if not all(neuron.stateful for neuron in neurons(model)):
         raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
-    accuracies = _accuracies(model, images, labels, max(timesteps), batch_size, dtype, seed=0)
-    return {T: accuracies[T - 1] for T in timesteps}
+    found = _correct(model, images, labels, max(timesteps), batch_size, dtype, seed=0).double().mean(1)
+    return {T: found[T - 1].item() for T in timesteps}
 
 
 def accuracy_per_step(
@@ -152,21 +152,38 @@ def accuracy_per_step(
 
     The last is what :func:`benchmarks.training.loop.evaluate` gives. The arguments are as there.
     """
-    return _accuracies(model, images, labels, model.timesteps, batch_size, dtype, seed)
+    found = correct_per_step(model, images, labels, batch_size=batch_size, dtype=dtype, seed=seed)
+    return found.double().mean(1).tolist()
+
+
+def correct_per_step(
+    model: fastlif.MultiStep,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch_size: int = 100,
+    dtype: str = "float32",
+    seed: int = 0,
+) -> Tensor:
+    """Which images are given their label after t = 1, ..., ``model.timesteps`` steps: ``[T, M]`` bool.
+
+    The last is what :func:`benchmarks.training.loop.correct` gives. The arguments are as there.
+    """
+    return _correct(model, images, labels, model.timesteps, batch_size, dtype, seed)
 
 
 @torch.no_grad()
-def _accuracies(
+def _correct(
     model: fastlif.MultiStep, images: Tensor, labels: Tensor, steps: int, batch_size: int, dtype: str, seed: int
-) -> list[float]:
-    """The accuracy of the mean score over the first t steps, t = 1, ..., ``steps``, ``model.timesteps`` at a time."""
+) -> Tensor:
+    """Whether the mean score over the first t steps, t = 1, ..., ``steps``, is right; ``model.timesteps`` at a time."""
     chunk, training = model.timesteps, model.training
     model.eval()
-    correct = torch.zeros(steps, dtype=torch.int64, device=images.device)
+    correct = torch.zeros(steps, len(images), dtype=torch.int64, device=images.device)
     try:
         with seeded(images.device, seed), autocast(images.device, dtype):
-            for x, y in batches(images, labels, batch_size):
-                if not len(y):  # under torchrun, a process without a part of the last batch
+            for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
+                if not len(index):  # under torchrun, a process without a part of the last batch
                     continue
                 fastlif.reset(model)
                 carried = 0
@@ -174,13 +191,13 @@ def _accuracies(
                     model.timesteps = min(chunk, steps - start)
                     # In float64 thousands of float32 scores add up exactly enough for the order not to matter.
                     sums = carried + _scores(model, x).double().cumsum(0)
-                    correct[start : start + len(sums)] += (sums.argmax(2) == y).sum(1)
+                    correct[start : start + len(sums), index] = (sums.argmax(2) == labels[index]).long()
                     carried = sums[-1]
     finally:
         fastlif.reset(model)
         model.timesteps = chunk
         model.train(training)
-    return (distributed.add_up(correct).double() / len(labels)).tolist()
+    return distributed.add_up(correct).bool()  # each process has filled in its own images
 
 
 def _scores(model: fastlif.MultiStep, images: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def curves(lab: Lab, work: Work) -> dict[str, tuple[Spec, Trained]]:
     form, found = lab.form, {}
     for way, changes in ways(lab).items():
         epochs = form.curve_epochs if way == SINGLE else max(1, form.curve_epochs // 2)
-        spec = lab.spec(work, epochs=epochs, train_images=form.curve_images, **changes)
+        spec = lab.spec(work, epochs=epochs, train_images=form.curve_images, curve=True, **changes)
         found[way] = spec, lab.train(spec, f"{way}, timed")
     return found
 

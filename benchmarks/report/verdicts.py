@@ -1,7 +1,11 @@
 """What rows are judged by: claims, their verdicts, and the rules by which two numbers are compared."""
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,36 @@ class Finding:
         """In words."""
         done = "met" if self.ours else "reproduced"
         return {True: done, False: f"NOT {done}", None: "cannot be told"}[self.reproduced]
+
+
+ENOUGH = 3  # trainings, from different seeds, that a verdict on an accuracy takes
+
+
+def paired(first: Tensor, second: Tensor) -> tuple[float, float]:
+    """By how many points of accuracy ``first`` is ahead of ``second``, and the standard error of that.
+
+    Both say which of the same images a network gets right, ``[N]`` bool. As in McNemar's test, only the images on which
+    the two differ count: the error is far below that of two accuracies on different images.
+    """
+    only_first, only_second = (first & ~second).sum().item(), (second & ~first).sum().item()
+    lead, images = only_first - only_second, len(first)
+    variance = only_first + only_second - lead**2 / images
+    return 100 * lead / images, 100 * math.sqrt(variance) / images
+
+
+def mean_and_error(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+    """The mean over several trainings and its standard error: the trainings' chance, and that of the test images.
+
+    ``errors`` are those of ``values`` by the choice of the images alone. All trainings are tested on the same images,
+    so that part does not shrink with their number.
+    """
+    trainings = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return statistics.mean(values), math.hypot(trainings, statistics.mean(errors))
+
+
+def beyond(difference: float, error: float, trainings: int) -> bool | None:
+    """Whether a difference is above 0; None if it is within two standard errors, or from too few trainings."""
+    return None if trainings < ENOUGH or abs(difference) <= 2 * error else difference > 0
 
 
 def higher(first: float, second: float, images: int) -> bool | None:

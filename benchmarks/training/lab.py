@@ -25,13 +25,15 @@ class Spec:
     recipe: Recipe
     neuron: str = "noisy"  # "noisy": a single step; "lif": T steps; "relu": no spikes
     noise: fastlif.Noise = fastlif.Noise()
-    surrogate: str = "atan"
+    surrogate: str | fastlif.Surrogate = "atan"
     batch_norm: bool = True
     width: float = 1.0
     output: str = "linear"
+    channels_last: bool = False
     backend: str = "auto"
+    curve: bool = False  # whether the accuracy over T steps is taken after each epoch
     train_images: int | None = None  # the first ones; None: all
-    test_images: int = 0  # that each epoch's accuracy is taken on
+    test_images: int = 0  # that an accuracy is taken on
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ class Lab(Recorder):
     def __post_init__(self):
         self.data = Sets(self.options, self.device, self.say)
 
-    def spec(self, work: Work, *, epochs: int | None = None, **changes) -> Spec:
-        """The network that all experiments on ``work`` share, with these changes; ``epochs`` unless options say."""
+    def spec(self, work: Work, *, epochs: int | None = None, seed: int | None = None, **changes) -> Spec:
+        """The network that all experiments on ``work`` share, with these changes.
+
+        ``epochs``: unless the options say. ``seed``: in place of the options'.
+        """
         preset, options = PRESETS[self.options.preset], self.options
         small = work.network == "small"
         name = work.dataset.removeprefix("synthetic ")
@@ -61,12 +66,20 @@ class Lab(Recorder):
             preset.recipe,
             epochs=options.epochs or epochs or self.form.epochs or WORKLOADS[name][work.network],
             batch_size=options.batch_size or (self.form.batch_size if small else self.form.large_batch_size),
-            augment=name == "cifar-10",
+            shift=preset.shifts.get(name, 0),
             dtype=options.dtype,
-            seed=options.seed,
+            seed=options.seed if seed is None else seed,
         )
         data, width = self.data[work.dataset], (options.width or self.form.width) if small else 1.0
-        standard = Spec(work, recipe, width=width, output=preset.output, backend=options.backend)
+        standard = Spec(
+            work,
+            recipe,
+            surrogate=preset.surrogate,
+            width=width,
+            output=preset.output,
+            channels_last=preset.channels_last,
+            backend=options.backend,
+        )
         spec = dataclasses.replace(standard, **changes)
         images = len(data.train_images[: spec.train_images])
         return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
@@ -89,6 +102,8 @@ class Lab(Recorder):
             width=spec.width,
             output="linear" if spec.neuron == "relu" else spec.output,
         ).to(self.device)
+        if spec.channels_last:
+            model = model.to(memory_format=torch.channels_last)
         return fastlif.MultiStep(model, timesteps=T) if spec.neuron == "lif" else model
 
     def train(self, spec: Spec, title: str) -> Trained:
@@ -103,7 +118,7 @@ class Lab(Recorder):
                 data.train_images[: spec.train_images],
                 data.train_labels[: spec.train_images],
                 spec.recipe,
-                after_epoch=lambda model: self._after_epoch(model, spec),
+                after_epoch=(lambda model: self._after_epoch(model, spec)) if spec.curve else None,
                 on_epoch=lambda number, epoch: self.log_epoch(title, number, epoch),
                 path=self.work_folder / "checkpoints" / f"{spec.work.dataset}-{spec.work.network}-{key}.pt",
                 spec=repr(spec),
@@ -123,6 +138,11 @@ class Lab(Recorder):
         multi = fastlif.MultiStep(model, timesteps=T) if spec.neuron == "noisy" else model
         data = self.data[spec.work.dataset]
         return {"accuracy": self.accuracy_on(multi, data.test_images, data.test_labels)}
+
+    @property
+    def training_seeds(self) -> range:
+        """The seeds that the network whose accuracy is claimed is trained from."""
+        return range(self.options.seed, self.options.seed + self.form.trainings)
 
     @property
     def noise_seeds(self) -> range:

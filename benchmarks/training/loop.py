@@ -45,7 +45,7 @@ class Recipe:
     loss: str = "cross-entropy"  # a key of LOSSES
     schedule: str = "constant"  # a key of SCHEDULES
     weight_decay: float = 0.0  # decoupled from the gradient where it is not 0 (AdamW)
-    augment: bool = False  # random crops and flips
+    shift: int = 0  # pixels that images are shifted by at most, at random; where it is not 0 they are mirrored too
     dtype: str = "float32"  # a key of DTYPES: autocast to it in the 16-bit ones
     seed: int = 0  # of the order of the images, of the augmentation and of the neurons' noise
 
@@ -69,7 +69,16 @@ def mean_squared_error(scores: Tensor, labels: Tensor) -> Tensor:
     return F.mse_loss(scores, F.one_hot(labels, scores.shape[1]).to(scores.dtype))
 
 
-LOSSES = {"cross-entropy": cross_entropy, "mse": mean_squared_error}
+def smoothed_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy as above, with a twentieth of each label spread over all classes."""
+    return F.cross_entropy(scores, labels, label_smoothing=0.05)
+
+
+LOSSES = {
+    "cross-entropy": cross_entropy,
+    "smoothed-cross-entropy": smoothed_cross_entropy,
+    "mse": mean_squared_error,
+}
 # Each is stepped once a batch.
 SCHEDULES = {
     "constant": lambda optimizer, recipe, steps: ConstantLR(optimizer, factor=1.0),
@@ -145,7 +154,7 @@ def train(
     with progress:
         for number in range(len(history) + 1, recipe.epochs + 1):
             start, losses = now(device), []
-            for x, y in batches(images, labels, recipe.batch_size, order, augment=recipe.augment):
+            for x, y in batches(images, labels, recipe.batch_size, order, shift=recipe.shift):
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device, recipe.dtype):
                     loss = LOSSES[recipe.loss](runner(x).float(), y)
@@ -230,7 +239,6 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
     images: Tensor,
@@ -247,20 +255,36 @@ def evaluate(
     depends on what ran before it nor changes what runs after it. ``title``: as in :func:`train`, the bar alone. Under
     ``torchrun`` each process takes a part of every batch.
     """
+    found = correct(model, images, labels, batch_size=batch_size, dtype=dtype, seed=seed, title=title)
+    return found.sum().item() / len(labels)
+
+
+@torch.no_grad()
+def correct(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch_size: int = 100,
+    dtype: str = "float32",
+    seed: int = 0,
+    title: str | None = None,
+) -> Tensor:
+    """Which ``images`` are given their ``labels``, ``[N]`` bool. The arguments are those of :func:`evaluate`."""
     training = model.training
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    found = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     with (
         seeded(images.device, seed),
         autocast(images.device, dtype),
         tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
     ):
-        for x, y in batches(images, labels, batch_size):
-            if len(y):
-                correct += (model(x).argmax(1) == y).sum()
-            progress.update(len(y))
+        for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
+            if len(index):
+                found[index] = (model(x).argmax(1) == labels[index]).long()
+            progress.update(len(index))
     model.train(training)
-    return distributed.add_up(correct).item() / len(labels)
+    return distributed.add_up(found).bool()  # each process has filled in its own images
 
 
 @torch.no_grad()
@@ -283,11 +307,12 @@ def batches(
     batch_size: int,
     order: torch.Generator | None = None,
     *,
-    augment: bool = False,
+    shift: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of float32 images in [0, 1] ``[n, C, H, W]`` and their labels ``[n]``; under torchrun, a part of each.
 
     With ``order`` they are shuffled and all of one size: batch normalisation cannot train on a single leftover image.
+    ``shift``: as in :class:`Recipe`.
     """
     count = len(images)
     indices = torch.arange(count) if order is None else torch.randperm(count, generator=order)
@@ -296,4 +321,4 @@ def batches(
     for index in indices.to(images.device).split(batch_size):
         index = index[distributed.rank() :: distributed.world_size()]
         x = images[index]
-        yield to_float(crop_and_flip(x) if augment else x), labels[index]
+        yield to_float(crop_and_flip(x, padding=shift) if shift else x), labels[index]
