@@ -23,7 +23,7 @@ from benchmarks import machine, options
 from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder, positive, whole
 from benchmarks.report.rows import Spread, spread
-from benchmarks.training import datasets, loop, networks
+from benchmarks.training import datasets, evaluation, loop, networks
 from fastlif.backends import BACKENDS
 from fastlif.neuron import neurons
 
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
             models[name],
             *train_set,
             recipe,
-            after_epoch=lambda model: {"accuracy": loop.evaluate(model, *test_set, batch_size=batch_size)},
+            after_epoch=lambda model: {"accuracy": evaluation.evaluate(model, *test_set, batch_size=batch_size)},
             title=name,
         )
 
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         measure(name, model, *test_set, batch_size=batch_size, seed=args.seed)
         for name, model in ({SINGLE: models[SINGLE]} | converted | {DIRECT: models[DIRECT], RELU: models[RELU]}).items()
     ]
-    print_table(rows, f"{loop.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
+    print_table(rows, f"{evaluation.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
     epochs = {name: spread([epoch.seconds for epoch in history]) for name, history in histories.items()}
     for name, seconds in epochs.items():
         print(
@@ -163,8 +163,8 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
     """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
     with spike_counter(model) as spikes_per_neuron:
-        accuracy = loop.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
-    seconds = loop.time_per_image(model, datasets.to_float(images[:batch_size]))
+        accuracy = evaluation.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
+    seconds = evaluation.time_per_image(model, datasets.to_float(images[:batch_size]))
     return Row(name, getattr(model, "timesteps", 1), accuracy, seconds, spikes_per_neuron())
 
 

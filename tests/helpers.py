@@ -13,8 +13,21 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TIE = 2e-6
 
 
-def literal_membranes(x, *, decay=0.5, threshold=1.0, reset=0.0, alpha=None, beta=0.5, noise=Noise("none"),
-                      residual="matched", over_time="independent", statistics="layer", seed=None, initial_state=None):
+def literal_membranes(
+    x,
+    *,
+    decay=0.5,
+    threshold=1.0,
+    reset=0.0,
+    alpha=None,
+    beta=0.5,
+    noise=Noise("none"),
+    residual="matched",
+    over_time="independent",
+    statistics="layer",
+    seed=None,
+    initial_state=None,
+):
     """h_t in float64, Eq. (1)-(3); with alpha, Eq. (6)-(9) as printed, standard deviation and all. ``[T, N, *]``."""
     x = x.double()
     v = torch.zeros_like(x[0]) if initial_state is None else initial_state.double()

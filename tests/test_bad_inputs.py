@@ -1242,7 +1242,9 @@ def test_memory_that_is_too_small_is_said(workplace, capsys, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes. Error code 12")
 
     monkeypatch.setattr(lab.networks, "build", build)
-    refuse(["run", "accuracy", *TINY, "--out", "new"], "the memory is too small (DefaultCPU", workplace, capsys, begun=True)
+    refuse(
+        ["run", "accuracy", *TINY, "--out", "new"], "the memory is too small (DefaultCPU", workplace, capsys, begun=True
+    )
     monkeypatch.setattr(demo.networks, "small_network", build)
     refuse(["demo"], "give a smaller --width", workplace, capsys, begun=True)
 

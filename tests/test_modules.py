@@ -137,8 +137,9 @@ def test_names_of_other_libraries_cost_nothing():
 
 
 @pytest.mark.parametrize("kind", [LIF, NoisyLIF, fastlif.IF, fastlif.LI, fastlif.ParametricLIF])
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda neuron: pickle.loads(pickle.dumps(neuron))],
-                         ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda neuron: pickle.loads(pickle.dumps(neuron))], ids=["copy", "pickle"]
+)
 def test_every_kind_of_neuron_is_copied_with_its_membrane(kind, copied):
     neuron = kind(timesteps=2, stateful=True)
     if kind is NoisyLIF:

@@ -394,9 +394,11 @@ def test_no_layout_is_ever_copied(case, memory_format, monkeypatch):
         monkeypatch.setattr(module, name, functools.partial(spy, getattr(layout, name)))
     for neuron in neurons(model):
         neuron.register_forward_hook(
-            lambda module, args, output: copied.append("the output's layout")
-            if output.ndim == 4 and not output.is_contiguous(memory_format=memory_format)
-            else None
+            lambda module, args, output: (
+                copied.append("the output's layout")
+                if output.ndim == 4 and not output.is_contiguous(memory_format=memory_format)
+                else None
+            )
         )
     x = images(network).to(memory_format=memory_format)
     model(x).square().sum().backward()

@@ -68,9 +68,7 @@ def test_the_gradient_at_the_mean_is_that_of_the_firing_probability(noise, width
     x = torch.linspace(-0.5, 1.5, 201, dtype=torch.float64, requires_grad=True)
     surrogate = Surrogate("rectangular" if noise.kind == "uniform" else "gaussian", width, at="mean")
     keywords = {"noise": noise, "surrogate": surrogate, "threshold": 0.8, "backend": "reference"}
-    grad, other = (
-        torch.autograd.grad(noisy_spike(x, seed=seed, **keywords).sum(), x)[0] for seed in (1, 2)
-    )
+    grad, other = (torch.autograd.grad(noisy_spike(x, seed=seed, **keywords).sum(), x)[0] for seed in (1, 2))
     assert torch.equal(grad, other)
     spikes = noisy_spike(x.detach()[:, None].expand(-1, 20_000), seed=1, **keywords)
     steps = slice(None, None, 10)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 import fastlif
 from benchmarks.paper.operations import dense_operations, synaptic_operations
-from benchmarks.paper.rate_coding import accuracy_over_time, accuracy_per_step, rate_coded
+from benchmarks.paper.rate_coding import rate_coded
 from benchmarks.report.rows import Row, Spread, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, Published
 from benchmarks.training import datasets
 from benchmarks.training.data import Work
+from benchmarks.training.evaluation import accuracy_over_time, accuracy_per_step
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.presets import T
 

@@ -7,15 +7,11 @@ half the threshold makes the rate round where it would truncate, which takes few
 
 import copy
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks.training import distributed
-from benchmarks.training.loop import autocast, batches, seeded
-from fastlif.neuron import neurons
 
 
 class IntegrateAndFire(fastlif.LIF):
@@ -106,106 +102,3 @@ def _thresholds(model: nn.Module, images: Tensor, percentile: float) -> dict[str
         if found[relu] == [0.0]:
             raise ValueError(f"the ReLU {name!r} gives nothing positive on these images, so it has no threshold")
     return {name: found[relu][0] for name, relu in relus.items()}
-
-
-def accuracy_over_time(
-    model: fastlif.MultiStep,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    timesteps: Sequence[int],
-    batch_size: int = 100,
-    dtype: str = "float32",
-) -> dict[int, float]:
-    """The accuracy after each of ``timesteps``, from one pass over time that holds ``model.timesteps`` steps at once.
-
-    Args:
-        model: what :func:`rate_coded` gives, or another whose neurons carry their membranes.
-        images: ``[M, C, H, W]`` uint8, on the model's device.
-        labels: ``[M]`` int64, there too.
-        timesteps: values of T, at least 1, in any order.
-
-    Returns:
-        For each T the fraction of the images whose mean score over the first T steps is largest for their label.
-
-    Raises:
-        ValueError: for timesteps that are empty or below 1, or neurons that carry no membrane.
-    """
-    if not timesteps or min(timesteps) < 1:
-        raise ValueError(f"timesteps must hold at least one number of steps, each at least 1, got {list(timesteps)}")
-    if not all(neuron.stateful for neuron in neurons(model)):
-        raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
-    found = _correct(model, images, labels, max(timesteps), batch_size, dtype, seed=0).double().mean(1)
-    return {T: found[T - 1].item() for T in timesteps}
-
-
-def accuracy_per_step(
-    model: fastlif.MultiStep,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    batch_size: int = 100,
-    dtype: str = "float32",
-    seed: int = 0,
-) -> list[float]:
-    """The accuracy after t = 1, ..., ``model.timesteps`` steps, from one pass: t steps are the first t of more.
-
-    The last is what :func:`benchmarks.training.loop.evaluate` gives. The arguments are as there.
-    """
-    found = correct_per_step(model, images, labels, batch_size=batch_size, dtype=dtype, seed=seed)
-    return found.double().mean(1).tolist()
-
-
-def correct_per_step(
-    model: fastlif.MultiStep,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    batch_size: int = 100,
-    dtype: str = "float32",
-    seed: int = 0,
-) -> Tensor:
-    """Which images are given their label after t = 1, ..., ``model.timesteps`` steps: ``[T, M]`` bool.
-
-    The last is what :func:`benchmarks.training.loop.correct` gives. The arguments are as there.
-    """
-    return _correct(model, images, labels, model.timesteps, batch_size, dtype, seed)
-
-
-@torch.no_grad()
-def _correct(
-    model: fastlif.MultiStep, images: Tensor, labels: Tensor, steps: int, batch_size: int, dtype: str, seed: int
-) -> Tensor:
-    """Whether the mean score over the first t steps, t = 1, ..., ``steps``, is right; ``model.timesteps`` at a time."""
-    chunk, training = model.timesteps, model.training
-    model.eval()
-    correct = torch.zeros(steps, len(images), dtype=torch.int64, device=images.device)
-    try:
-        with seeded(images.device, seed), autocast(images.device, dtype):
-            for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
-                if not len(index):  # under torchrun, a process without a part of the last batch
-                    continue
-                fastlif.reset(model)
-                carried = 0
-                for start in range(0, steps, chunk):
-                    model.timesteps = min(chunk, steps - start)
-                    # In float64 thousands of float32 scores add up exactly enough for the order not to matter.
-                    sums = carried + _scores(model, x).double().cumsum(0)
-                    correct[start : start + len(sums), index] = (sums.argmax(2) == labels[index]).long()
-                    carried = sums[-1]
-    finally:
-        fastlif.reset(model)
-        model.timesteps = chunk
-        model.train(training)
-    return distributed.add_up(correct).bool()  # each process has filled in its own images
-
-
-def _scores(model: fastlif.MultiStep, images: Tensor) -> Tensor:
-    """The scores at each step, ``[T, N, classes]``, of which ``model`` returns the mean."""
-    outputs = []
-    hook = model.model.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    try:
-        model(images)
-    finally:
-        hook.remove()
-    return outputs[0].unflatten(0, (model.timesteps, len(images)))

@@ -1,11 +1,12 @@
 """What rows are judged by: claims, their verdicts, and the rules by which two numbers are compared."""
 
 import math
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from benchmarks.report.rows import Row, select
 
 
 @dataclass(frozen=True)
@@ -49,61 +50,52 @@ class Finding:
 
 
 ENOUGH = 3  # trainings, from different seeds, that a verdict on an accuracy takes
+LEAD, ERROR = "lead", "standard error of the lead"  # the metrics of a comparison's two rows
 
 
-def paired(first: Tensor, second: Tensor) -> tuple[float, float]:
-    """By how many points of accuracy ``first`` is ahead of ``second``, and the standard error of that.
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """The mean of ``values`` ``[trainings, images]`` and its standard error.
 
-    Both say which of the same images a network gets right, ``[N]`` bool. As in McNemar's test, only the images on which
-    the two differ count: the error is far below that of two accuracies on different images.
+    Both the choice of the images and chance in training make it uncertain. All trainings are tested on the same images,
+    so the images' part does not shrink with the number of trainings. For a difference of two networks that part is
+    what McNemar's test takes: only the images on which they differ add to it.
     """
-    only_first, only_second = (first & ~second).sum().item(), (second & ~first).sum().item()
-    lead, images = only_first - only_second, len(first)
-    variance = only_first + only_second - lead**2 / images
-    return 100 * lead / images, 100 * math.sqrt(variance) / images
+    trainings, images = values.shape
+    by_image = (values.std(1, correction=0) / math.sqrt(images)).mean().item()
+    by_training = values.mean(1).std().item() / math.sqrt(trainings) if trainings > 1 else 0.0
+    return values.mean().item(), math.hypot(by_image, by_training)
 
 
-def mean_and_error(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
-    """The mean over several trainings and its standard error: the trainings' chance, and that of the test images.
+@dataclass(frozen=True)
+class Lead:
+    """By how many points of accuracy one network is ahead of another, over several trainings."""
 
-    ``errors`` are those of ``values`` by the choice of the images alone. All trainings are tested on the same images,
-    so that part does not shrink with their number.
-    """
-    trainings = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-    return statistics.mean(values), math.hypot(trainings, statistics.mean(errors))
+    mean: float
+    error: float  # the mean's standard error
+    trainings: int
 
+    def beyond(self, points: float = 0.0) -> bool | None:
+        """Whether it is above ``points``; None if it is within two standard errors, or from too few trainings."""
+        distance = self.mean - points
+        return None if self.trainings < ENOUGH or abs(distance) <= 2 * self.error else distance > 0
 
-def beyond(difference: float, error: float, trainings: int) -> bool | None:
-    """Whether a difference is above 0; None if it is within two standard errors, or from too few trainings."""
-    return None if trainings < ENOUGH or abs(difference) <= 2 * error else difference > 0
+    def within(self, points: float) -> bool | None:
+        """Whether it is between -``points`` and ``points``, itself and two standard errors: a test of equivalence."""
+        verdicts = {Lead(sign * self.mean, self.error, self.trainings).beyond(points) for sign in (1, -1)}
+        return False if True in verdicts else None if None in verdicts else True
 
-
-def higher(first: float, second: float, images: int) -> bool | None:
-    """Whether an accuracy in % is higher than another; None if they differ by less than the error of the difference.
-
-    That error is the standard deviation that a difference of two accuracies on so many images has by chance alone. The
-    chance in training comes on top of it: several seeds show that.
-    """
-    return _beyond(first - second, difference_error(first, second, images))
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} +- {self.error:.2f} points"
 
 
-def higher_gain(first: float, second: float, images: int) -> bool | None:
-    """:func:`higher` for two gains, each in points of accuracy: whatever they are, their error is at most this."""
-    return _beyond(first - second, difference_error(50, 50, images))
+def lead(rows: Iterable[Row], name: str) -> Lead:
+    """The comparison of this name among the rows of one network."""
+    (mean,) = select(rows, lead=name, metric=LEAD)
+    (error,) = select(rows, lead=name, metric=ERROR)
+    return Lead(mean.median, error.median, mean.samples)
 
 
-def _beyond(difference: float, error: float) -> bool | None:
-    return None if abs(difference) <= error else difference > 0
-
-
-def close(first: float, second: float, images: int, within: float = 1.0) -> bool | None:
-    """Whether two accuracies in % differ by at most ``within`` points; None if the excess is within the error."""
-    difference = abs(first - second)
-    if difference <= within:
-        return True
-    return None if difference <= within + difference_error(first, second, images) else False
-
-
-def difference_error(first: float, second: float, images: int) -> float:
-    """The standard deviation in points of the difference of two accuracies in %, each on so many images."""
-    return math.sqrt(sum(accuracy * max(0.0, 100 - accuracy) for accuracy in (first, second)) / images)
+def all_of(verdicts: Iterable[bool | None]) -> bool | None:
+    """The verdict on a claim that several comparisons must bear out."""
+    verdicts = set(verdicts)
+    return False if False in verdicts else None if None in verdicts else True

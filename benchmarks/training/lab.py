@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks.report.rows import Spread, spread
-from benchmarks.training import datasets, loop, networks
+from benchmarks.report.rows import Spread
+from benchmarks.training import datasets, evaluation, loop, networks
 from benchmarks.training.data import Sets, Work
 from benchmarks.training.loop import Epoch, Recipe
 from benchmarks.training.presets import PRESETS, WORKLOADS, T
@@ -80,7 +80,7 @@ class Lab(Recorder):
             channels_last=preset.channels_last,
             backend=options.backend,
         )
-        spec = dataclasses.replace(standard, **changes)
+        spec = dataclasses.replace(standard, **{"train_images": self.form.train_images} | changes)
         images = len(data.train_images[: spec.train_images])
         return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
 
@@ -146,23 +146,17 @@ class Lab(Recorder):
 
     @property
     def noise_seeds(self) -> range:
-        """The seeds that a noisy network is evaluated with."""
+        """The seeds that one trained network is evaluated with."""
         return range(self.options.seed, self.options.seed + self.form.noise_seeds)
 
-    def accuracy(self, model: nn.Module, work: Work) -> Spread:
-        """Accuracy in % on all test images, over several seeds of the noise."""
-        data = self.data[work.dataset]
-        return spread(self.accuracy_on(model, data.test_images, data.test_labels, seed) for seed in self.noise_seeds)
-
-    def accuracy_on(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int | None = None) -> float:
+    def accuracy_on(self, model: nn.Module, images: Tensor, labels: Tensor) -> float:
         """Accuracy in % on ``images`` ``[N, C, H, W]`` uint8, with one seed of the noise."""
-        seed, dtype = self.options.seed if seed is None else seed, self.options.dtype
-        return 100 * loop.evaluate(model, images, labels, dtype=dtype, seed=seed)
+        return 100 * evaluation.evaluate(model, images, labels, dtype=self.options.dtype, seed=self.options.seed)
 
     def seconds_per_image(self, model: nn.Module, work: Work) -> Spread:
         """Seconds per image of a forward pass over a batch of test images, over several passes."""
         batch = datasets.to_float(self.data[work.dataset].test_images[: self.spec(work).recipe.batch_size])
-        return loop.time_per_image(model, batch, dtype=self.options.dtype)
+        return evaluation.time_per_image(model, batch, dtype=self.options.dtype)
 
     def record(self, experiment: str, about: Spec | str, *values, test_images: int = 0, **columns) -> None:
         """As :meth:`Recorder.record`, for a network by its spec, or by words where nothing was trained.

@@ -1,4 +1,4 @@
-"""Training and evaluation, the same for every network: what is compared differs in its neurons alone.
+"""Training, the same for every network: what is compared differs in its neurons alone.
 
 Images stay uint8 on the device; they are augmented and become float32 there, batch by batch, so that no loader is ever
 part of what is timed. A model takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``. A network of T steps
@@ -10,7 +10,6 @@ baseline.
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from tqdm import tqdm
 
 from benchmarks import machine
 from benchmarks.machine import now
-from benchmarks.report.rows import Spread, spread
 from benchmarks.training import checkpoint, distributed
 from benchmarks.training.augmentation import crop_and_flip
 from benchmarks.training.datasets import to_float
@@ -31,7 +29,6 @@ from benchmarks.training.datasets import to_float
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 RESTART_PERIOD = 100  # epochs, of the paper's cosine annealing with warm restarts
 WARM_UP_BATCHES = 3  # before anything is timed
-TIMED_BATCHES = 30
 RANK_SEEDS = 1_000_003  # between the seeds of neighbouring ranks
 
 
@@ -229,76 +226,6 @@ def _device_generator(device: torch.device) -> Tensor | None:
 def autocast(device: torch.device, dtype: str) -> torch.autocast:
     """Computes in ``dtype``, a key of ``DTYPES``, where that is safe; in float32 it does nothing."""
     return torch.autocast(device.type, DTYPES[dtype], enabled=dtype != "float32")
-
-
-@contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Draws from torch's generators follow from ``seed`` and the rank; afterwards they are as they were before."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed + RANK_SEEDS * distributed.rank())
-        yield
-
-
-def evaluate(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    batch_size: int = 100,
-    dtype: str = "float32",
-    seed: int = 0,
-    title: str | None = None,
-) -> float:
-    """The fraction of ``images`` ``[N, C, H, W]`` that ``model``, in evaluation mode, gives their ``labels`` ``[N]``.
-
-    The noise follows from ``seed``, and torch's generators are left as they were, so that an evaluation neither
-    depends on what ran before it nor changes what runs after it. ``title``: as in :func:`train`, the bar alone. Under
-    ``torchrun`` each process takes a part of every batch.
-    """
-    found = correct(model, images, labels, batch_size=batch_size, dtype=dtype, seed=seed, title=title)
-    return found.sum().item() / len(labels)
-
-
-@torch.no_grad()
-def correct(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    batch_size: int = 100,
-    dtype: str = "float32",
-    seed: int = 0,
-    title: str | None = None,
-) -> Tensor:
-    """Which ``images`` are given their ``labels``, ``[N]`` bool. The arguments are those of :func:`evaluate`."""
-    training = model.training
-    model.eval()
-    found = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    with (
-        seeded(images.device, seed),
-        autocast(images.device, dtype),
-        tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
-    ):
-        for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
-            if len(index):
-                found[index] = (model(x).argmax(1) == labels[index]).long()
-            progress.update(len(index))
-    model.train(training)
-    return distributed.add_up(found).bool()  # each process has filled in its own images
-
-
-@torch.no_grad()
-def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -> Spread:
-    """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
-    training, times = model.training, []
-    model.eval()
-    for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
-        start = now(batch.device)
-        with autocast(batch.device, dtype):
-            model(batch)
-        times.append((now(batch.device) - start) / len(batch))
-    model.train(training)
-    return spread(times[WARM_UP_BATCHES:])
 
 
 def batches(

@@ -51,7 +51,8 @@ class Form:
     width: float  # of the small network
     epochs: int | None  # of the networks that everything else uses; None: Table 1's
     ablation_epochs: int  # of each variant that is compared with the others
-    test_images: int | None  # None: all
+    train_images: int | None  # the first ones; None: all
+    test_images: int | None
     batch_size: int
     noise_seeds: int  # evaluations of one network
     trainings: int  # of the network whose accuracy is claimed, from different seeds
@@ -70,6 +71,7 @@ FORMS = {
         width=0.25,
         epochs=3,
         ablation_epochs=2,
+        train_images=20_000,
         test_images=2000,
         batch_size=50,
         noise_seeds=3,
@@ -87,6 +89,7 @@ FORMS = {
         width=1.0,
         epochs=None,
         ablation_epochs=20,
+        train_images=None,
         test_images=None,
         batch_size=100,
         noise_seeds=5,

@@ -8,7 +8,7 @@ from torch import nn
 
 import fastlif
 from benchmarks import demo, options
-from benchmarks.training import datasets, loop, networks
+from benchmarks.training import datasets, evaluation, loop, networks
 from benchmarks.training.loop import Recipe
 
 TIMESTEPS = 3
@@ -53,9 +53,9 @@ def test_wrong_arguments_are_named(options):
 @pytest.mark.parametrize("loss", loop.LOSSES)
 def test_training_in_a_single_step_learns(digits, loss):
     model = network(width=0.25)
-    before = loop.evaluate(model, digits.test_images, digits.test_labels)
+    before = evaluation.evaluate(model, digits.test_images, digits.test_labels)
     epochs = loop.train(model, digits.train_images, digits.train_labels, Recipe(4, 50, loss=loss))
-    after = loop.evaluate(model, digits.test_images, digits.test_labels)
+    after = evaluation.evaluate(model, digits.test_images, digits.test_labels)
     assert len(epochs) == 4 and all(epoch.seconds > 0 for epoch in epochs)
     assert epochs[-1].loss < epochs[0].loss / 1.2
     assert after > before + 0.3
@@ -80,7 +80,7 @@ def test_a_seed_decides_the_weights(digits):
 def test_evaluation_repeats_itself_and_leaves_no_trace(digits):
     model = network().train()
     state, weights = torch.get_rng_state(), {key: value.clone() for key, value in model.state_dict().items()}
-    first, second = (loop.evaluate(model, digits.test_images, digits.test_labels, seed=3) for _ in range(2))
+    first, second = (evaluation.evaluate(model, digits.test_images, digits.test_labels, seed=3) for _ in range(2))
     assert first == second
     assert model.training and torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
@@ -119,7 +119,7 @@ def run(*options):
 
 @pytest.mark.parametrize("output", networks.OUTPUTS)
 def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(loop, "TIMED_BATCHES", 2)
+    monkeypatch.setattr(evaluation, "TIMED_BATCHES", 2)
     run("--width", "0.1", "--epochs", "2", "--limit", "120", "--output", output,
         "--out", str(tmp_path / "new" / "folder"))  # fmt: skip
     printed = capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import time
 
 import pytest
@@ -11,10 +12,11 @@ from torch import nn
 import fastlif
 from benchmarks import machine
 from benchmarks.paper import accuracy, alpha, training_speed
+from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select
 from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
 from benchmarks.speed.contenders import CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
-from benchmarks.training import lab, loop, networks
+from benchmarks.training import evaluation, lab, loop, networks, trials
 from benchmarks.training.data import Data, Work
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import Options
@@ -323,11 +325,6 @@ def test_networks_are_what_they_are_called(a_lab):
 # Accuracy, and the time of training
 
 
-def test_an_accuracy_is_taken_over_the_noise_seeds_in_percent(monkeypatch, a_lab):
-    monkeypatch.setattr(loop, "evaluate", lambda model, images, labels, dtype, seed: seed / 10)
-    assert a_lab.accuracy(nn.Identity(), Work("digits", "small")) == Spread(20.0, 14.0, 26.0, 3)
-
-
 @pytest.mark.parametrize(("neuron", "timesteps"), [("noisy", 10), ("lif", 10), ("relu", None)])
 def test_a_network_learns_from_the_training_images_and_is_tested_on_others(neuron, timesteps, monkeypatch, a_lab):
     """And what is trained in a single step is tested over ten."""
@@ -342,26 +339,50 @@ def test_a_network_learns_from_the_training_images_and_is_tested_on_others(neuro
         return 0.5
 
     monkeypatch.setattr(loop, "train", train)
-    monkeypatch.setattr(loop, "evaluate", evaluate)
-    spec = a_lab.spec(Work("digits", "small"), neuron=neuron)
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    spec = a_lab.spec(Work("digits", "small"), neuron=neuron, curve=True)
     assert a_lab.train(spec, "").epochs == [{"accuracy": 50.0}]
     assert trained == [(0, 1), (0, 1)] and tested == [(timesteps, 255, 1)]  # first for a warm-up
 
 
 def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
+    """Of four images the network of seed s gets s right in a single step, and over t steps as many as t over alpha."""
     trained = lab.Trained(a_lab.build(a_lab.spec(Work("digits", "small"))), [])
+
+    def first(count):
+        return torch.arange(4) < count
+
+    def per_step(model, images, labels, dtype, seed):
+        return torch.stack([first(t / neurons(model)[0].alpha) for t in range(1, model.timesteps + 1)])
+
     monkeypatch.setattr(Lab, "train", lambda lab, spec, title: trained)
-    monkeypatch.setattr(Lab, "accuracy", lambda lab, model, work: getattr(model, "timesteps", 0))
-    monkeypatch.setattr(alpha, "accuracy_per_step", lambda model, *_, dtype, seed:
-                        [seed / neurons(model)[0].alpha, seed])  # fmt: skip
+    monkeypatch.setattr(trials, "correct", lambda model, images, labels, dtype, seed: first(seed))
+    monkeypatch.setattr(trials, "correct_per_step", per_step)
     accuracy.measure(a_lab)
     alpha.measure(a_lab)
-    found = {row.setting["T"]: row.median for row in select(a_lab.rows, experiment="accuracy")}
-    assert found == {"single step": 0, "1": 1, "5": 5, "10": 10}
-    for a in alpha.ALPHAS:
-        first, second = select(a_lab.rows, experiment="alpha", alpha=f"{a:g}")
-        assert (first.median, second.median) == (200 / a, 200)  # in the middle of the seeds 1 to 3
-        assert (first.setting["T"], second.setting["T"], first.samples) == ("1", "2", 3)
+    found = {row.setting["T"]: row.median for row in select(a_lab.rows, experiment="accuracy", metric="accuracy")}
+    assert found == {"single step": 50, "1": 25, "2": 25, "4": 25, "5": 50, "8": 50, "10": 75}
+    (single,) = select(a_lab.rows, experiment="accuracy", metric="accuracy", T="single step")
+    assert (single.p20, single.p80, single.samples, single.over) == (35, 65, 3, "trainings")
+    for a, (one, ten) in {"2": (25, 100), "4": (25, 75), "8": (25, 50), "inf": (0, 0)}.items():
+        rows = select(a_lab.rows, experiment="alpha", metric="accuracy", alpha=a)
+        assert [row.setting["T"] for row in rows] == [str(t) for t in range(1, 11)]
+        assert (rows[0].median, rows[-1].median) == (one, ten)
+    gain = verdicts.lead(select(a_lab.rows, experiment="accuracy"), accuracy.GAIN)  # 50, 25 and 0 points
+    assert (gain.mean, gain.trainings) == (25, 3)
+    assert verdicts.lead(select(a_lab.rows, experiment="alpha"), alpha._more(8.0)).mean == 25 - 75
+
+
+def test_a_lead_s_error_has_the_images_part_and_the_trainings():
+    """By the formula of McNemar's test for each training: b images for one, c for the other, of n."""
+    values = torch.zeros(2, 100)
+    values[0, :6], values[0, 6:8] = 1, -1
+    values[1, :10] = 1
+    mean, error = verdicts.mean_and_error(values)
+    images = [math.sqrt(8 - 16 / 100) / 100, math.sqrt(10 - 100 / 100) / 100]
+    assert mean == pytest.approx(0.07)
+    assert error == pytest.approx(math.hypot(sum(images) / 2, 0.03))  # 0.04 and 0.10: 0.0424 apart, by the root of 2
+    assert verdicts.mean_and_error(values[:1]) == (pytest.approx(0.04), pytest.approx(images[0]))
 
 
 def test_a_training_s_throughput_is_its_images_over_the_epochs_time(monkeypatch, a_lab):
@@ -390,14 +411,14 @@ class Constant(nn.Module):
 
 def test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode():
     images, labels = torch.zeros(7, 1, 2, 2, dtype=torch.uint8), torch.tensor([1, 0, 1, 1, 0, 1, 1])
-    assert loop.evaluate(Constant().train(), images, labels, batch_size=3) == 5 / 7
+    assert evaluation.evaluate(Constant().train(), images, labels, batch_size=3) == 5 / 7
 
 
 def test_the_time_of_an_image_leaves_out_the_first_batches(clock):
-    costs = iter([100] * loop.WARM_UP_BATCHES + [8.0] * loop.TIMED_BATCHES)
+    costs = iter([100] * loop.WARM_UP_BATCHES + [8.0] * evaluation.TIMED_BATCHES)
     model = Constant(lambda: clock(next(costs))).train()
-    found = loop.time_per_image(model, torch.zeros(4, 1, 2, 2))
-    assert found == Spread(2.0, 2.0, 2.0, loop.TIMED_BATCHES) and model.training
+    found = evaluation.time_per_image(model, torch.zeros(4, 1, 2, 2))
+    assert found == Spread(2.0, 2.0, 2.0, evaluation.TIMED_BATCHES) and model.training
 
 
 def test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean(clock, monkeypatch):

@@ -8,7 +8,7 @@ from torch import nn
 
 import fastlif
 from benchmarks.paper import operations, rate_coding
-from benchmarks.training import datasets, loop, networks
+from benchmarks.training import datasets, evaluation, loop, networks
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,10 @@ def test_half_charge_is_better_after_few_steps(trained, images):
 def test_accuracy_reaches_that_of_the_relu_network(trained, digits, images):
     test = digits.test_images, digits.test_labels
     model = rate_coded(trained, images)
-    accuracy = rate_coding.accuracy_over_time(model, *test, timesteps=(1, 64), batch_size=120)
+    accuracy = evaluation.accuracy_over_time(model, *test, timesteps=(1, 64), batch_size=120)
     assert list(accuracy) == [1, 64]
     assert accuracy[1] < accuracy[64]
-    assert accuracy[64] == pytest.approx(loop.evaluate(trained, *test), abs=0.01)
+    assert accuracy[64] == pytest.approx(evaluation.evaluate(trained, *test), abs=0.01)
     assert model.timesteps == 16 and not model.training
     assert all(not neuron.states for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
 
@@ -100,7 +100,7 @@ def test_chunks_do_not_change_results(trained, digits, images):
     results, states = [], []
     for chunk in (4, 10, 20):
         model = rate_coded(trained, images, chunk=chunk)
-        results.append(rate_coding.accuracy_over_time(model, *test, timesteps=timesteps, batch_size=64))
+        results.append(evaluation.accuracy_over_time(model, *test, timesteps=timesteps, batch_size=64))
         # In float64 no sum that a matrix product takes in another order decides over a spike.
         states.append(scores_after(model.double(), images[:20].double(), 20))
     assert results[0] == results[1] == results[2]
@@ -138,12 +138,12 @@ def test_each_step_is_what_a_shorter_run_ends_with(digits):
     loop.train(noisy, digits.train_images, digits.train_labels, recipe)
     model, test = fastlif.MultiStep(noisy, timesteps=5), (digits.test_images, digits.test_labels)
     random = torch.get_rng_state()
-    per_step = rate_coding.accuracy_per_step(model, *test, batch_size=150, seed=3)
+    per_step = evaluation.accuracy_per_step(model, *test, batch_size=150, seed=3)
     assert torch.equal(torch.get_rng_state(), random)
     assert len(per_step) == 5 and len(set(per_step)) > 1
     for T in (1, 2, 5):
         model.timesteps = T
-        assert loop.evaluate(model, *test, batch_size=150, seed=3) == pytest.approx(per_step[T - 1], abs=1e-9)
+        assert evaluation.evaluate(model, *test, batch_size=150, seed=3) == pytest.approx(per_step[T - 1], abs=1e-9)
 
 
 def spikes_everywhere(*layers, timesteps=1):
@@ -218,9 +218,9 @@ def test_models_that_cannot_be_measured(trained, images, digits):
     model, test = rate_coded(trained, images), (digits.test_images, digits.test_labels)
     for timesteps in ([], [4, 0], [-1]):
         with pytest.raises(ValueError, match="timesteps"):
-            rate_coding.accuracy_over_time(model, *test, timesteps=timesteps)
+            evaluation.accuracy_over_time(model, *test, timesteps=timesteps)
     forgetful = fastlif.MultiStep(fastlif.convert(trained, fastlif.LIF))
     with pytest.raises(ValueError, match="stateful"):
-        rate_coding.accuracy_over_time(forgetful, *test, timesteps=[4])
+        evaluation.accuracy_over_time(forgetful, *test, timesteps=[4])
     with pytest.raises(ValueError, match="dense_operations"):
         operations.synaptic_operations(trained, images)

@@ -206,8 +206,13 @@ def test_the_training_step_experiment(steps_made):
     for T in (1, 2):
         shares = results.select(rows, metric="share of the time", T=T, way="plain")
         assert sum(row.median for row in shares) == pytest.approx(100, abs=0.01)  # each rounded to six digits
-    plain, fused = ({row.setting["operation"]: row.median for row in
-                     results.select(rows, metric="kept for the backward", T=1, way=way)} for way in ("plain", "fused"))
+    plain, fused = (
+        {
+            row.setting["operation"]: row.median
+            for row in results.select(rows, metric="kept for the backward", T=1, way=way)
+        }
+        for way in ("plain", "fused")
+    )
     outputs = 4 * 8 * (8 * 28 * 28 + 16 * 14 * 14 + 16 * 7 * 7 + 64) / 1e6  # of the normalised layers
     assert plain["batch normalisation"] == pytest.approx(outputs, rel=0.02)
     assert plain["neuron"] == pytest.approx(outputs, rel=0.02)

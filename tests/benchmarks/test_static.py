@@ -52,8 +52,14 @@ FORWARD = [
 BACKWARD = [
     *(
         ({"launcher": "noisy_spike_backward", "surrogate": surrogate}, budget, 60, 28)
-        for surrogate, budget in (("atan", 36.5), ("sigmoid", 39.5), ("rectangular", 34.5), ("triangular", 35.5),
-                                  ("fast_sigmoid", 35.5), ("gaussian", 36))
+        for surrogate, budget in (
+            ("atan", 36.5),
+            ("sigmoid", 39.5),
+            ("rectangular", 34.5),
+            ("triangular", 35.5),
+            ("fast_sigmoid", 35.5),
+            ("gaussian", 36),
+        )
     ),
     ({"launcher": "lif_backward", "T": 1, **PLAIN}, 20, 64, 32),
     ({"launcher": "lif_backward", "T": 4, **PLAIN, "learned": "one"}, 36, 24, 16),
@@ -104,7 +110,8 @@ ELSEWHERE = [
         (target, "fp16", case)
         for target in ("sm_80", "sm_100", "gfx942")
         for case in (
-            {"launcher": "noisy_spike_forward"}, {"launcher": "lif_backward", "T": 10},
+            {"launcher": "noisy_spike_forward"},
+            {"launcher": "lif_backward", "T": 10},
             {"launcher": "noisy_spike_forward", "batch_norm": "channels_last"},
             {"launcher": "noisy_spike_backward", "batch_norm": "contiguous"},
         )  # fmt: skip

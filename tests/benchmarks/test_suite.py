@@ -13,8 +13,8 @@ from benchmarks.__main__ import main
 from benchmarks.paper import accuracy, alpha, dynamics, inference, noise_type, training_speed, training_time
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
-from benchmarks.report import verdicts
 from benchmarks.report.rows import Row
+from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of
 from benchmarks.training import distributed, lab, presets
 from benchmarks.training.data import Work
 from benchmarks.training.datasets import DatasetNotFound
@@ -33,7 +33,7 @@ def made(tmp_path_factory):
     """Every experiment, run once in a folder."""
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
-        form = dataclasses.replace(presets.FORMS["quick"], rate_steps=(1, 10, 25), noise_seeds=2)
+        form = dataclasses.replace(presets.FORMS["quick"], rate_steps=(1, 10, 25), noise_seeds=2, trainings=2)
         patch.setitem(presets.FORMS, "quick", form)
         assert run("all", *TINY, "--out", folder) == 0
     return folder
@@ -80,7 +80,7 @@ def test_the_modern_preset_stands_beside_the_paper_s(made):
     (path,) = made.glob("*.csv")
     before = len(results.read(path))
     assert run("accuracy", *TINY, "--out", made, "--preset", "modern") == 0
-    assert len(results.read(path)) == before + 4
+    assert len(results.read(path)) == before + 9
 
 
 def test_other_options_stand_beside_and_say_what_they_were(made):
@@ -104,7 +104,7 @@ def test_the_list_names_every_experiment(capsys):
 def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
     monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
-    monkeypatch.setattr(lab.loop, "TIMED_BATCHES", 1)
+    monkeypatch.setattr(lab.evaluation, "TIMED_BATCHES", 1)
     monkeypatch.setattr(lab.loop, "WARM_UP_BATCHES", 1)
     monkeypatch.setitem(presets.WORKLOADS, "cifar-10", {"resnet18": 800})
 
@@ -160,7 +160,7 @@ def test_the_paper_preset_is_the_paper_s(monkeypatch):
     for dataset, network, epochs in [("fashion-mnist", "small", 200), ("cifar-10", "vgg16", 1000)]:
         recipe = tiny.spec(Work(dataset, network)).recipe
         assert (recipe.epochs, recipe.learning_rate, recipe.loss) == (epochs, 1e-4, "mse")
-        assert recipe.schedule == "warm-restarts" and recipe.augment == (dataset == "cifar-10")
+        assert recipe.schedule == "warm-restarts" and recipe.shift == (4 if dataset == "cifar-10" else 0)
     assert tiny.spec(Work("mnist", "small")).output == "spiking"
 
 
@@ -196,43 +196,64 @@ def judged(module, rows):
     return [finding.reproduced for finding in module.findings(rows)]
 
 
-@pytest.mark.parametrize(("values", "expected"), [((80, 81, 85, 86), True), ((80, 84, 83, 82), False)])
-def test_accuracy_rises(values, expected):
-    steps = ("single step", 1, 5, 10)
-    own = [row("accuracy", "accuracy", value, T=T) for T, value in zip(steps, values)]
-    assert judged(accuracy, own) == [expected]
+def lead(experiment, name, mean, error=0.1):
+    rows = (row(experiment, metric, value, lead=name) for metric, value in ((LEAD, mean), (ERROR, error)))
+    return [dataclasses.replace(one, samples=3) for one in rows]
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(1.0, True), (0.15, None), (-1.0, False)])
+def test_accuracy_rises(gain, expected):
+    own = [row("accuracy", "accuracy", 80, T=T) for T in (accuracy.SINGLE, *accuracy.STEPS)]
+    assert judged(accuracy, own + lead("accuracy", accuracy.GAIN, gain)) == [expected]
+
+
+@pytest.mark.parametrize(("five", "ten", "expected"), [(0.5, -0.5, [True, False]), (0.1, -0.1, [None, None])])
+def test_the_paper_s_accuracy_is_a_mark_for_the_full_form_alone(five, ten, expected):
+    own = [row("accuracy", "accuracy", 80, T=T) for T in (accuracy.SINGLE, *accuracy.STEPS)]
+    own += lead("accuracy", accuracy.GAIN, 1.0)
+    own += lead("accuracy", accuracy._over_the_paper(5), five) + lead("accuracy", accuracy._over_the_paper(10), ten)
+    full = [dataclasses.replace(one, form="full", dataset="fashion-mnist") for one in own]
+    assert judged(accuracy, full) == [True, *expected]
+    assert judged(accuracy, [dataclasses.replace(one, form="quick") for one in full]) == [True]
 
 
 @pytest.mark.parametrize(
-    ("two", "others", "expected"), [(81, 86, [True, True]), (90, 86, [False, True]), (86.5, 86, [None, True])]
+    ("two", "others", "apart", "expected"),
+    [
+        (0.2, [2, 3, 4, 5, 6], 0.5, [True, True, True]),
+        (3.0, [2, -3, 4, 5, 6], 3.0, [False, False, False]),
+        (0.9, [0.1, 3, 4, 5, 6], 0.9, [None, None, None]),
+    ],
 )
-def test_alpha(two, others, expected):
-    own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
-    own += [row("alpha", "accuracy", two if a == 2 else others, alpha=f"{a:g}", T=10) for a in alpha.ALPHAS]
+def test_alpha(two, others, apart, expected):
+    own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=10) for a in alpha.ALPHAS]
+    own += lead("alpha", alpha._gain(2.0), two) + lead("alpha", alpha.SPREAD, apart)
+    for a, gain in zip(alpha.OTHERS, others, strict=True):
+        own += lead("alpha", alpha._more(a), gain)
     assert judged(alpha, own) == expected
 
 
-def test_alpha_does_not_converge():
-    own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=1) for a in alpha.ALPHAS]
-    own += [row("alpha", "accuracy", 81 + 3 * i, alpha=f"{a:g}", T=10) for i, a in enumerate(alpha.ALPHAS)]
-    assert judged(alpha, own) == [True, False]
+def test_noise_type():
+    own = [row("noise-type", "accuracy", 80, noise=kind, T=T) for kind in noise_type.KINDS for T in noise_type.STEPS]
+    own += lead("noise-type", noise_type.AHEAD[noise_type.SINGLE], -1) + lead("noise-type", noise_type.AHEAD[10], 0.3)
+    assert judged(noise_type, own + lead("noise-type", noise_type.NOISE_GAINS, 2)) == [False, True, True]
 
 
-@pytest.mark.parametrize("uniform_ahead", [False, True])
-def test_noise_type(uniform_ahead):
-    single = {"gaussian": 80, "uniform": 82 if uniform_ahead else 78, "none": 85}
-    own = [row("noise-type", "accuracy", value, noise=kind, T="single step") for kind, value in single.items()]
-    for steps in (1, 10):
-        own += [row("noise-type", "accuracy", 86, noise=kind, T=steps) for kind in noise_type.KINDS]
-    assert judged(noise_type, own) == [not uniform_ahead, True, True]
+def test_a_verdict_takes_two_standard_errors_and_three_trainings():
+    assert Lead(1.0, 0.49, 3).beyond() is True and Lead(-1.0, 0.49, 3).beyond() is False
+    assert Lead(1.0, 0.51, 3).beyond() is None and Lead(1.0, 0.1, 2).beyond() is None
+    assert Lead(1.5, 0.2, 3).beyond(1.0) is True and Lead(0.5, 0.2, 3).beyond(1.0) is False
 
 
-def test_what_chance_may_explain_cannot_be_told():
-    assert verdicts.higher(80.5, 80, 2000) is None and verdicts.higher(80, 80.5, 2000) is None
-    assert verdicts.higher(80.5, 80, 100_000) is True and verdicts.higher(80, 80.5, 100_000) is False
-    assert verdicts.close(80, 80.9, 2000) is True
-    assert verdicts.close(80, 81.5, 2000) is None and verdicts.close(80, 84, 2000) is False
-    assert verdicts.higher_gain(1.5, 0, 2000) is None and verdicts.higher_gain(1.6, 0, 2000) is True
+def test_equal_takes_an_error_that_fits_into_the_margin():
+    assert Lead(0.5, 0.2, 3).within(1.0) is True and Lead(-0.5, 0.2, 3).within(1.0) is True
+    assert Lead(0.5, 0.3, 3).within(1.0) is None and Lead(0.0, 0.6, 3).within(1.0) is None
+    assert Lead(1.5, 0.2, 3).within(1.0) is False and Lead(-1.5, 0.2, 3).within(1.0) is False
+    assert Lead(0.0, 0.1, 2).within(1.0) is None
+
+
+def test_a_claim_of_several_comparisons_needs_all_of_them():
+    assert all_of([True, True]) is True and all_of([True, None]) is None and all_of([True, None, False]) is False
 
 
 @pytest.mark.parametrize(
@@ -274,7 +295,7 @@ def test_results_of_something_else_are_not_overwritten(tmp_path, capsys):
 
 def test_a_damaged_checkpoint_is_named(tmp_path, capsys):
     assert run("accuracy", *TINY, "--out", tmp_path) == 0
-    (path,) = (tmp_path / "work" / "checkpoints").iterdir()
+    path, *_ = (tmp_path / "work" / "checkpoints").iterdir()
     path.write_bytes(b"x")
     assert run("accuracy", *TINY, "--out", tmp_path, "--resume") == 2
     assert path.name in capsys.readouterr().err
@@ -324,7 +345,7 @@ def test_a_network_of_less_data_is_not_taken_for_one_of_more(tmp_path):
     assert run("accuracy", *TINY, "--out", tmp_path) == 0
     longer = [option if option != "60" else "70" for option in TINY]
     assert run("accuracy", *longer, "--out", tmp_path, "--resume") == 0
-    assert len(list((tmp_path / "work" / "checkpoints").glob("*.pt"))) == 2
+    assert len(list((tmp_path / "work" / "checkpoints").glob("*.pt"))) == 2 * presets.FORMS["quick"].trainings
 
 
 # What is committed

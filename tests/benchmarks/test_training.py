@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import fastlif
-from benchmarks.training import checkpoint, datasets, loop, networks
+from benchmarks.training import checkpoint, datasets, evaluation, loop, networks
 from benchmarks.training.loop import Recipe
 
 ROOT = Path(__file__).parents[2]
-RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=1e-3, loss="mse", schedule="warm-restarts", augment=True)
+RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=1e-3, loss="mse", schedule="warm-restarts", shift=2)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def interrupt(monkeypatch):
 @pytest.mark.parametrize("batch", [1, 4, 5, 11, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 8, 9, 12))])
 @pytest.mark.parametrize("schedule", ["warm-restarts", "one-cycle"])
 def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(digits, tmp_path, interrupt, batch, schedule):
-    recipe = Recipe(epochs=3, batch_size=50, loss="mse", schedule=schedule, augment=True, weight_decay=1e-2)
+    recipe = Recipe(epochs=3, batch_size=50, loss="mse", schedule=schedule, shift=2, weight_decay=1e-2)
     whole, broken, path = network(), network(), tmp_path / "training.pt"
     history = loop.train(whole, *digits, recipe)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
@@ -87,7 +87,7 @@ def test_a_finished_training_is_not_repeated(digits, tmp_path):
 
 def test_what_is_measured_after_an_epoch_changes_nothing(digits):
     def measure(model):
-        return {"accuracy": loop.evaluate(fastlif.MultiStep(model, timesteps=2), *digits)}
+        return {"accuracy": evaluation.evaluate(fastlif.MultiStep(model, timesteps=2), *digits)}
 
     plain, measured = network(), network()
     loop.train(plain, *digits, RECIPE)

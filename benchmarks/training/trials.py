@@ -1,0 +1,72 @@
+"""One network trained from several seeds, and what each variant of it gets right, image by image.
+
+Variants are compared on the same images and within the same training: only where they differ counts, so that far fewer
+images tell them apart than two separate accuracies would need.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+import fastlif
+from benchmarks.report.rows import Spread, spread
+from benchmarks.report.verdicts import ERROR, LEAD, mean_and_error
+from benchmarks.training.data import Work
+from benchmarks.training.evaluation import correct, correct_per_step
+from benchmarks.training.lab import Lab, Spec
+
+
+@dataclass
+class Trials:
+    """What an experiment finds on one data set over several trainings: one call of :meth:`test` each for a setting."""
+
+    lab: Lab
+    experiment: str
+    work: Work
+    _found: dict[tuple, tuple[Spec, list[Tensor]]] = field(default_factory=dict)  # by setting
+
+    def test(self, spec: Spec, model: nn.Module, **setting) -> None:
+        """Note which test images ``model``, trained as ``spec`` says, gets right at this setting."""
+        self._note(spec, setting, correct(model, *self._images(), **_options(spec)))
+
+    def test_steps(self, spec: Spec, model: fastlif.MultiStep, steps: Iterable[int], **setting) -> None:
+        """As :meth:`test`, after each of these numbers of steps: the setting's T."""
+        per_step = correct_per_step(model, *self._images(), **_options(spec))
+        for T in steps:
+            self._note(spec, setting | {"T": T}, per_step[T - 1])
+
+    def _images(self) -> tuple[Tensor, Tensor]:
+        data = self.lab.data[self.work.dataset]
+        return data.test_images, data.test_labels
+
+    def _note(self, spec: Spec, setting: dict[str, object], right: Tensor) -> None:
+        self._found.setdefault(tuple(setting.items()), (spec, []))[1].append(right)
+
+    def right(self, **setting) -> Tensor:
+        """Whether each image was right at this setting, 1 or 0: ``[trainings, images]`` float64."""
+        return torch.stack(self._found[tuple(setting.items())][1]).double()
+
+    def record_accuracies(self) -> None:
+        """A row for each setting: the accuracy's spread over the trainings."""
+        for setting, (spec, right) in self._found.items():
+            accuracies = spread(100 * one.double().mean().item() for one in right)
+            self.lab.record(self.experiment, spec, dict(setting), "accuracy", "%", accuracies, "trainings")
+
+    def record_lead(self, name: str, lead: Tensor) -> None:
+        """Two rows for a comparison, by which it is judged: its mean over the trainings and that mean's error.
+
+        Args:
+            name: of the comparison, such as "T = 10 over the single step".
+            lead: what each image contributes, ``[trainings, images]``: a difference of two results of :meth:`right`.
+        """
+        spec = self.lab.spec(self.work)
+        for metric, points in zip((LEAD, ERROR), mean_and_error(100 * lead)):
+            values = Spread(points, points, points, len(lead))
+            self.lab.record(self.experiment, spec, {"lead": name}, metric, "points", values, "trainings")
+
+
+def _options(spec: Spec) -> dict[str, object]:
+    """The noise of an evaluation differs from training to training, so that its chance is part of theirs."""
+    return {"dtype": spec.recipe.dtype, "seed": spec.recipe.seed}
