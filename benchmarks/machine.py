@@ -11,7 +11,7 @@ import torch
 import fastlif
 from fastlif.machine import cpu_name, installed_version
 
-LIBRARIES = ("torch", "triton", "torchvision", "numpy", "scikit-learn")
+LIBRARIES = ("torch", "triton", "torchvision", "numpy", "scikit-learn", "spikingjelly", "snntorch", "norse")
 
 
 def describe(device: torch.device) -> str:

@@ -69,7 +69,9 @@ def page(folder: Path) -> str:
     blocks = [
         "# Results",
         "Made by `python -m benchmarks report` from the measured rows, which are in the CSV files beside this page. "
-        "Numbers marked as the paper's are its authors', on their hardware.",
+        "Numbers marked as the paper's are its authors', on their hardware. A verdict on an accuracy takes three "
+        "trainings and two standard errors, one on a time takes spreads (p20 to p80) that do not overlap: else it "
+        "cannot be told.",
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]
     for heading, lines in tables.items():

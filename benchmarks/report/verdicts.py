@@ -95,6 +95,17 @@ def lead(rows: Iterable[Row], name: str) -> Lead:
     return Lead(mean.median, error.median, mean.samples)
 
 
+def at_most(limit: float, *rows: Row) -> bool | None:
+    """Whether each row's measurements are at most ``limit``; None if that lies within the spread of one."""
+    return all_of(True if row.p80 <= limit else False if row.p20 > limit else None for row in rows)
+
+
+def faster(ours: Row, theirs: Row, times: float = 1.0) -> bool | None:
+    """Whether ours takes ``theirs`` over ``times`` or less; None if their spreads, from p20 to p80, do not say."""
+    sooner, later = times * ours.p80 <= theirs.p20, times * ours.p20 > theirs.p80
+    return sooner if sooner or later else None
+
+
 def all_of(verdicts: Iterable[bool | None]) -> bool | None:
     """The verdict on a claim that several comparisons must bear out."""
     verdicts = set(verdicts)

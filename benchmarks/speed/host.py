@@ -16,7 +16,7 @@ from torch import nn
 import fastlif
 from benchmarks import options
 from benchmarks.report.rows import Row, select, spread
-from benchmarks.report.verdicts import Finding
+from benchmarks.report.verdicts import Finding, at_most
 from benchmarks.speed import kernels
 from benchmarks.speed import measure as measuring
 from benchmarks.training.lab import Lab
@@ -156,11 +156,10 @@ def findings(rows: list[Row]) -> list[Finding]:
     for direction, limit in LIMITS.items():
         own = select(rows, metric="time against ReLU", **{"pass": direction})
         if own:
-            worst = max(own, key=lambda row: row.p80)
             shown = "; ".join(
                 f"{row.setting['neuron']} {row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})" for row in own
             )
-            met = True if worst.p80 <= limit else False if max(row.p20 for row in own) > limit else None
+            met = at_most(limit, *own)
             found.append(Finding(f"Ours: the host's time of a {direction} is at most {limit} times ReLU's", met, shown,
                                  short=f"at most {max(row.median for row in own):.2f} times"))  # fmt: skip
     counted = select(rows, metric="calls of Python")

@@ -14,7 +14,8 @@ from benchmarks.paper import accuracy, alpha, dynamics, inference, noise_type, t
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
 from benchmarks.report.rows import Row
-from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of
+from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_most, faster
+from benchmarks.speed import kernels
 from benchmarks.training import distributed, lab, presets
 from benchmarks.training.data import Work
 from benchmarks.training.datasets import DatasetNotFound
@@ -250,6 +251,36 @@ def test_equal_takes_an_error_that_fits_into_the_margin():
     assert Lead(0.5, 0.3, 3).within(1.0) is None and Lead(0.0, 0.6, 3).within(1.0) is None
     assert Lead(1.5, 0.2, 3).within(1.0) is False and Lead(-1.5, 0.2, 3).within(1.0) is False
     assert Lead(0.0, 0.1, 2).within(1.0) is None
+
+
+def measured(median, spread=0.1, experiment="kernels", metric="time", **setting):
+    found = row(experiment, metric, median, **setting)
+    return dataclasses.replace(found, p20=median * (1 - spread), p80=median * (1 + spread))
+
+
+def test_a_verdict_on_a_time_takes_spreads_that_do_not_overlap():
+    assert faster(measured(1), measured(1.3)) is True and faster(measured(1.3), measured(1)) is False
+    assert faster(measured(1), measured(1.2)) is None and faster(measured(1), measured(1.3), times=1.2) is None
+    assert faster(measured(1), measured(2), times=3) is False
+    assert at_most(1.15, measured(1)) is True and at_most(1.05, measured(1)) is None
+    assert at_most(0.85, measured(1)) is False and at_most(1.15, measured(1), measured(2)) is False
+
+
+@pytest.mark.parametrize(("direct", "expected"), [(25, True), (33, None), (45, False)])
+def test_training_speed_is_judged_by_its_spread(direct, expected):
+    speeds = zip(training_speed.WAYS, (100, direct, 10))
+    own = [measured(speed, 0.05, "training-speed", "training throughput", way=way) for way, speed in speeds]
+    assert judged(training_speed, own) == [expected]
+
+
+@pytest.mark.parametrize(("forward", "expected"), [(0.9, True), (1.2, None)])
+def test_a_time_below_that_of_a_part_of_it_is_no_verdict(forward, expected):
+    about = {"neuron": "lif", "T": 10, "type": "float32", "size": 100}
+    own = [measured(1, library="fastlif", **about, **{"pass": "forward and backward"})]
+    own += [measured(6, library="snnTorch", **about, **{"pass": "forward and backward"})]
+    own += [measured(forward, library="fastlif", **about, **{"pass": "forward"})]
+    finding = kernels._faster(own, "lif", "snnTorch", "forward and backward", 5 / 1.3, T=10)
+    assert finding.reproduced is expected and ("measure again" in finding.evidence) == (forward > 1)
 
 
 def test_a_claim_of_several_comparisons_needs_all_of_them():
