@@ -16,7 +16,8 @@ An experiment is a module with
 import importlib
 
 # The figures and tables of the paper, with our own ablation, are in benchmarks/paper/.
-FIGURES = ("accuracy", "training-speed", "training-time", "alpha", "noise-type", "dynamics", "inference", "ablation")
+FIGURES = ("accuracy", "training-speed", "training-time", "alpha", "noise-type", "dynamics", "inference", "ablation",
+           "any-t")  # fmt: skip
 # The measurements of speed are in benchmarks/speed/.
 SPEED = ("host", "kernels", "training-step", "end-to-end")
 NAMES = (*FIGURES, *SPEED)

@@ -75,6 +75,29 @@ def correct(
     return distributed.add_up(found).bool()  # each process has filled in its own images
 
 
+def correct_when_confident(
+    model: fastlif.MultiStep,
+    images: Tensor,
+    labels: Tensor,
+    confidence: float,
+    *,
+    batch_size: int = 100,
+    dtype: str = "float32",
+    seed: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Which images are given their label by ``model.until_confident``, ``[N]`` bool, and the steps of each, ``[N]``.
+
+    The other arguments are those of :func:`evaluate`.
+    """
+    found, steps = (torch.zeros(len(images), dtype=torch.int64, device=images.device) for _ in range(2))
+    with seeded(images.device, seed), autocast(images.device, dtype):
+        for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
+            if len(index):
+                scores, steps[index] = model.until_confident(x, confidence)
+                found[index] = (scores.argmax(1) == labels[index]).long()
+    return distributed.add_up(found).bool(), distributed.add_up(steps)
+
+
 @torch.no_grad()
 def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -> Spread:
     """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""

@@ -29,19 +29,20 @@ class Trials:
 
     def test(self, spec: Spec, model: nn.Module, **setting) -> None:
         """Note which test images ``model``, trained as ``spec`` says, gets right at this setting."""
-        self._note(spec, setting, correct(model, *self._images(), **_options(spec)))
+        self.note(spec, setting, correct(model, *self._images(), **_options(spec)))
 
     def test_steps(self, spec: Spec, model: fastlif.MultiStep, steps: Iterable[int], **setting) -> None:
         """As :meth:`test`, after each of these numbers of steps: the setting's T."""
         per_step = correct_per_step(model, *self._images(), **_options(spec))
         for T in steps:
-            self._note(spec, setting | {"T": T}, per_step[T - 1])
+            self.note(spec, setting | {"T": T}, per_step[T - 1])
 
     def _images(self) -> tuple[Tensor, Tensor]:
         data = self.lab.data[self.work.dataset]
         return data.test_images, data.test_labels
 
-    def _note(self, spec: Spec, setting: dict[str, object], right: Tensor) -> None:
+    def note(self, spec: Spec, setting: dict[str, object], right: Tensor) -> None:
+        """Add what one more training gets right at this setting: ``[images]`` bool."""
         self._found.setdefault(tuple(setting.items()), (spec, []))[1].append(right)
 
     def right(self, **setting) -> Tensor:

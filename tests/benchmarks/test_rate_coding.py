@@ -146,6 +146,23 @@ def test_each_step_is_what_a_shorter_run_ends_with(digits):
         assert evaluation.evaluate(model, *test, batch_size=150, seed=3) == pytest.approx(per_step[T - 1], abs=1e-9)
 
 
+def test_early_exit_is_measured_image_by_image(digits):
+    torch.manual_seed(0)
+    noisy = networks.small_network((1, 8, 8), 10, activation=lambda: fastlif.NoisyLIF(backend="reference"), width=0.125)
+    loop.train(noisy, digits.train_images, digits.train_labels, loop.Recipe(batch_size=50, learning_rate=3e-3))
+    model = fastlif.MultiStep(noisy, timesteps=4)
+    model.calibrate([datasets.to_float(digits.train_images[:50])]).eval()
+    test = digits.test_images[:90], digits.test_labels[:90]
+    options = {"batch_size": 40, "seed": 3}
+    right, steps = evaluation.correct_when_confident(model, *test, 0.01, **options)
+    assert steps.tolist() == [1] * 90
+    assert torch.equal(right, evaluation.correct_when_confident(model, *test, 0.01, **options)[0])
+    half = evaluation.correct_when_confident(model, *test, 0.3, **options)[1]
+    assert half.min() < half.max() <= 4
+    shifted = test[0], (test[1] + 1) % 10  # each label is another class's: what was right is wrong
+    assert right.any() and not (right & evaluation.correct_when_confident(model, *shifted, 0.01, **options)[0]).any()
+
+
 def spikes_everywhere(*layers, timesteps=1):
     """An analogue 2-to-2 layer, neurons that always spike, and these layers."""
     analogue = nn.Conv2d(2, 2, kernel_size=1)

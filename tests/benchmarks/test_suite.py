@@ -10,7 +10,7 @@ import torch
 import fastlif
 from benchmarks import experiments, machine
 from benchmarks.__main__ import main
-from benchmarks.paper import accuracy, alpha, dynamics, inference, noise_type, training_speed, training_time
+from benchmarks.paper import accuracy, alpha, any_t, dynamics, inference, noise_type, training_speed, training_time
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
 from benchmarks.report.rows import Row
@@ -238,6 +238,15 @@ def test_noise_type():
     own = [row("noise-type", "accuracy", 80, noise=kind, T=T) for kind in noise_type.KINDS for T in noise_type.STEPS]
     own += lead("noise-type", noise_type.AHEAD[noise_type.SINGLE], -1) + lead("noise-type", noise_type.AHEAD[10], 0.3)
     assert judged(noise_type, own + lead("noise-type", noise_type.NOISE_GAINS, 2)) == [False, True, True]
+
+
+@pytest.mark.parametrize(("confident", "steps", "expected"), [(-0.1, 4, True), (-0.1, 6, False), (-2, 4, False)])
+def test_early_exit_is_judged_by_accuracy_and_steps(confident, steps, expected):
+    own = [one for name in (any_t.FROZEN, *any_t.MIRRORED.values()) for one in lead("any-t", name, 0.25)]
+    for number, confidence in enumerate(any_t.CONFIDENCES):
+        own += lead("any-t", any_t._exit(confidence), confident if number == 1 else -3)
+        own += [row("any-t", "steps of an image", steps, confidence=confidence)]
+    assert judged(any_t, own) == [True, True, expected]
 
 
 def test_a_verdict_takes_two_standard_errors_and_three_trainings():

@@ -1,0 +1,122 @@
+"""Ours: accuracy against T once the network is trained: calibrated statistics, antithetic noise, and early exit."""
+
+import fastlif
+from benchmarks.report.rows import Row, by_work, select, spread, value
+from benchmarks.report.verdicts import Finding, all_of, lead
+from benchmarks.training import datasets
+from benchmarks.training.evaluation import correct_when_confident
+from benchmarks.training.lab import Lab, Spec
+from benchmarks.training.presets import T
+from benchmarks.training.trials import Trials
+
+TITLE = "Any T: calibrated statistics, antithetic noise, early exit"
+DESCRIPTION = "accuracy against T with calibrated statistics, antithetic noise and early exit (ours)"
+PAPER = ()
+STEPS = (1, 2, 4, 8, T)
+LAYER, CALIBRATED, ANTITHETIC = "statistics of the layer", "calibrated", "calibrated, antithetic noise"
+CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
+SUMMARY = (
+    {"metric": "accuracy", "variant": (LAYER, CALIBRATED, ANTITHETIC), "T": T},
+    {"metric": ("accuracy", "steps of an image"), "variant": "early exit"},
+)
+CALIBRATION_IMAGES = 1000
+FROZEN = f"calibrated over statistics of the layer, T = {T}"
+MIRRORED = {steps: f"antithetic over independent noise, T = {steps}" for steps in (2, 4, T)}
+EQUAL = 0.5  # point
+
+
+def measure(lab: Lab) -> None:
+    for work in lab.data.workloads():
+        trials, taken = Trials(lab, "any-t", work), {confidence: [] for confidence in CONFIDENCES}
+        for seed in lab.training_seeds:
+            spec = lab.spec(work, seed=seed)
+            single = lab.train(spec, f"single step, seed {seed}").model
+            trials.test_steps(spec, fastlif.MultiStep(single, timesteps=T), STEPS, variant=LAYER)
+            calibrated = _calibrated(lab, spec, single)
+            trials.test_steps(spec, calibrated, STEPS, variant=CALIBRATED)
+            trials.test_steps(spec, _calibrated(lab, spec, single, over_time="antithetic"), STEPS, variant=ANTITHETIC)
+            _exit_early(trials, spec, calibrated, taken)
+        trials.record_accuracies()
+        for confidence, steps in taken.items():
+            setting = {"variant": "early exit", "confidence": confidence}
+            lab.record("any-t", lab.spec(work), setting, "steps of an image", "steps", spread(steps), "trainings")
+        last = trials.right(variant=CALIBRATED, T=T)
+        trials.record_lead(FROZEN, last - trials.right(variant=LAYER, T=T))
+        for steps, name in MIRRORED.items():
+            mirrored, independent = (trials.right(variant=variant, T=steps) for variant in (ANTITHETIC, CALIBRATED))
+            trials.record_lead(name, mirrored - independent)
+        for confidence in CONFIDENCES:
+            trials.record_lead(_exit(confidence), trials.right(variant="early exit", confidence=confidence) - last)
+
+
+def _exit(confidence: float) -> str:
+    return f"early exit at confidence {confidence:g} over T = {T}"
+
+
+def _calibrated(lab: Lab, spec: Spec, single, **options) -> fastlif.MultiStep:
+    images = lab.data[spec.work.dataset].train_images[:CALIBRATION_IMAGES]
+    multi = fastlif.MultiStep(single, timesteps=T, **options)
+    return multi.calibrate(datasets.to_float(images).split(100)).eval()
+
+
+def _exit_early(trials: Trials, spec: Spec, model: fastlif.MultiStep, taken: dict[float, list[float]]) -> None:
+    data = trials.lab.data[spec.work.dataset]
+    for confidence in CONFIDENCES:
+        right, steps = correct_when_confident(
+            model, data.test_images, data.test_labels, confidence, dtype=spec.recipe.dtype, seed=spec.recipe.seed
+        )
+        trials.note(spec, {"variant": "early exit", "confidence": confidence}, right)
+        taken[confidence].append(steps.double().mean().item())
+
+
+def draw(rows: list[Row], figure) -> None:
+    groups = by_work(rows)
+    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+        accuracies = select(own, metric="accuracy")
+        for variant in (LAYER, CALIBRATED, ANTITHETIC):
+            curve = select(accuracies, variant=variant)
+            axes.plot([int(row.setting["T"]) for row in curve], [row.median for row in curve], "o-", label=variant)
+        exits = select(accuracies, variant="early exit")
+        steps = [value(own, metric="steps of an image", confidence=row.setting["confidence"]) for row in exits]
+        axes.plot(steps, [row.median for row in exits], "s--", label="calibrated, early exit")
+        for row, x in zip(exits, steps):
+            axes.annotate(row.setting["confidence"], (x, row.median), ha="left", va="top", fontsize=7)
+        axes.set(
+            title=name.replace(", ", "\n"), xlabel="time steps of an image, on average", ylabel="test accuracy (%)"
+        )
+        axes.legend()
+    figure.set_size_inches(6 * len(groups), 4.5)
+
+
+def findings(rows: list[Row]) -> list[Finding]:
+    found = []
+    for name, own in by_work(rows).items():
+        frozen, mirrored = lead(own, FROZEN), {steps: lead(own, one) for steps, one in MIRRORED.items()}
+        exits = {confidence: lead(own, _exit(confidence)) for confidence in CONFIDENCES}
+        steps = {
+            confidence: value(own, metric="steps of an image", confidence=confidence) for confidence in CONFIDENCES
+        }
+        enough = [confidence for confidence in CONFIDENCES if exits[confidence].within(EQUAL)]
+        chosen = enough[0] if enough else CONFIDENCES[-1]
+        found += [
+            Finding(
+                f"Ours: calibrated statistics are within {EQUAL:g} points of the layer's",
+                frozen.within(EQUAL),
+                f"{name}: {FROZEN}: {frozen}",
+                short=f"{frozen.mean:+.2f} points",
+            ),
+            Finding(
+                "Ours: antithetic noise over time is ahead of independent noise",
+                all_of(one.beyond() for one in mirrored.values()),
+                f"{name}: " + "; ".join(f"T = {steps}: {one}" for steps, one in mirrored.items()),
+                short=" / ".join(f"{one.mean:+.2f}" for one in mirrored.values()) + " points",
+            ),
+            Finding(
+                f"Ours: early exit is within {EQUAL:g} points of T = {T} in at most half of the steps",
+                all_of([exits[chosen].within(EQUAL), steps[chosen] <= T / 2]),
+                f"{name}, over T = {T}: "
+                + "; ".join(f"confidence {c:g}: {steps[c]:.2f} steps of an image, {one}" for c, one in exits.items()),
+                short=f"{steps[chosen]:.1f} steps, {exits[chosen].mean:+.2f} points",
+            ),
+        ]
+    return found
