@@ -107,8 +107,8 @@ def test_calls_of_python_in_a_forward(name, gradient):
     with host.without_launches():
         neuron(x)
         calls = host.calls_of_python(functools.partial(neuron, x))
-    limit = 40 if gradient else 25  # before 2.13, autograd itself makes a dozen
-    assert len(calls) <= limit, " ".join(calls)
+    calls = [name for name in calls if name != "<genexpr>"]  # before 2.13 autograd looks at each argument in one
+    assert len(calls) <= (30 if gradient else 25), " ".join(calls)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
