@@ -1848,22 +1848,55 @@ CONTENDERS = [
     ),
 ]
 
+_A_ROW = "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network"
+_A_LEAD = "benchmarks/test_measure.py::test_a_lead_s_error_has_the_images_part_and_the_trainings"
+_A_VERDICT = "benchmarks/test_suite.py::test_a_verdict_takes_two_standard_errors_and_three_trainings"
+_EQUAL = "benchmarks/test_suite.py::test_equal_takes_an_error_that_fits_into_the_margin"
+_A_TIME = "benchmarks/test_suite.py::test_a_verdict_on_a_time_takes_spreads_that_do_not_overlap"
 LAB = [
     (
-        "one seed for all evaluations",
-        "data.test_labels, seed) for seed in self.noise_seeds)",
-        "data.test_labels) for seed in self.noise_seeds)",
-        "benchmarks/test_measure.py::test_an_accuracy_is_taken_over_the_noise_seeds_in_percent",
+        "every training from the first seed",
+        "seed=options.seed if seed is None else seed",
+        "seed=options.seed",
+        _A_ROW,
+    ),
+]
+TRIALS = [
+    ("the accuracy after the next step", "per_step[T - 1])", "per_step[min(T, len(per_step) - 1)])", _A_ROW),
+    ("noise of one seed for all trainings", '"seed": spec.recipe.seed}', '"seed": 1}', _A_ROW),
+    ("a fraction for points", "mean_and_error(100 * lead)", "mean_and_error(lead)", _A_ROW),
+]
+VERDICTS = [
+    ("one standard error is enough", "abs(distance) <= 2 * self.error", "abs(distance) <= self.error", _A_VERDICT),
+    ("a single training is enough", "ENOUGH = 3", "ENOUGH = 1", _A_VERDICT),
+    ("far behind is equal", "for sign in (1, -1)}", "for sign in (1,)}", _EQUAL),
+    ("equal until it is shown to differ", "None if None in verdicts else True\n\n    def", "True\n\n    def", _EQUAL),
+    (
+        "the images' error shrinks with the trainings",
+        ".mean().item()\n    by",
+        ".mean().item() / trainings\n    by",
+        _A_LEAD,
+    ),
+    ("the trainings' error is forgotten", "math.hypot(by_image, by_training)", "by_image", _A_LEAD),
+    ("times faster without the factor", "sooner, later = times * ours.p80", "sooner, later = ours.p80", _A_TIME),
+    ("medians within the limit", "True if row.p80 <= limit", "True if row.median <= limit", _A_TIME),
+]
+EVALUATION = [
+    (
+        "evaluated in training mode",
+        "    model.eval()\n    found = torch.zeros(len(images)",
+        "    found = torch.zeros(len(images)",
+        "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode",
+    ),
+    (
+        "the steps of other images",
+        "scores, steps[index] = model",
+        "scores, steps[: len(index)] = model",
+        "benchmarks/test_rate_coding.py::test_early_exit_is_measured_image_by_image",
     ),
 ]
 
 TRAINING = [
-    (
-        "evaluated in training mode",
-        "    model.eval()\n    correct",
-        "    correct",
-        "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode",
-    ),
     (
         "the last batch's loss for the epoch's",
         "torch.stack(losses).mean()",
@@ -2197,8 +2230,11 @@ BY_FILE = {
     "benchmarks/speed/measure.py": MEASURE,
     "benchmarks/speed/peers.py": PEERS,
     "benchmarks/report/rows.py": RESULTS,
+    "benchmarks/report/verdicts.py": VERDICTS,
     "benchmarks/speed/static.py": STATIC,
+    "benchmarks/training/evaluation.py": EVALUATION,
     "benchmarks/training/loop.py": TRAINING,
+    "benchmarks/training/trials.py": TRIALS,
     "kernels/batch_norm.py": BATCH_NORM,
     "kernels/bits.py": BITS,
     "kernels/lif.py": LIF,
