@@ -26,7 +26,8 @@ newest := torch==2.15.0 triton==3.9.0 torchvision==0.29.2
 comma := ,
 
 # The library itself: without the benchmarks, the packaging, and what torch.compile takes long for.
-LIBRARY := $(patsubst %,tests/test_%.py,reference functional modules passes time_axis conversion operators packing kernels)
+LIBRARY := $(patsubst %,tests/library/test_%.py,reference functional modules passes time_axis conversion packing) \
+	tests/pytorch/test_operators.py tests/kernels/test_kernels.py
 
 .PHONY: help demo figures lint docs test test-fast test-long test-versions $(VERSIONS:%=test-%) test-peers test-mutants gpu gpu-check clean
 

@@ -4,7 +4,7 @@ Triton's interpreter shows what a kernel computes. What each *thread* of the com
 compiles every launch to PTX for sm_90, as it would for the GPU, and the PTX runs in numpy, all threads in lock-step.
 By hand, in a checkout::
 
-    python -m pytest -p emulator.pytest_plugin tests/test_kernels.py tests/emulated
+    python -m pytest -p emulator.pytest_plugin tests/kernels/test_kernels.py tests/kernels/emulated
 
 Read in this order: ``translate.py`` (PTX to numpy), ``machine.py`` (threads, memory, checkers, counts), ``driver.py``
 (what Triton launches on), ``pytest_plugin.py``. A finding is one of

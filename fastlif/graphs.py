@@ -60,7 +60,7 @@ def _compile(function, static, serial, dimensions, outputs, inputs):
     It is called without its guards, which is what the compiler has supposed of the sizes. Most hold for all sizes, and
     others say that a size is not 0 or 1, or not another: without them the compiler takes the general code, which
     computes these cases too. The rest say how long a sum is, by which the compiler chooses between loops that are right
-    for any length; tests/test_compiled.py looks at every guard of every kind of graph, and knows of no others.
+    for any length; tests/pytorch/test_compiled.py looks at every guard of every kind of graph, and knows of no others.
     """
     from torch._dynamo.convert_frame import compile_lock
     from torch._dynamo.source import ConstantSource

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[1]
-KERNEL_TESTS = ("-m", "pytest", "-q", "tests/test_kernels.py")
+KERNEL_TESTS = ("-m", "pytest", "-q", "tests/kernels/test_kernels.py")
 STEPS = ("suite", "memcheck", "racecheck", "initcheck", "poison", "soak")
 
 

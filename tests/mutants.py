@@ -1,4 +1,4 @@
-"""Tests that can fail: each small fault of faults.py is put into a copy of the project, where its test must catch it.
+"""Tests that can fail: each small fault of faults/ is put into a copy of the project, where its test must catch it.
 
 ``make test-mutants``, or ``python tests/mutants.py [-k TEXT] [--jobs 2]``. What no test catches is printed at the end,
 and the exit status is 1. An entry is broken if the text that it changes is not found exactly once in its file, or if
@@ -56,7 +56,7 @@ def changed(fault: Fault, root: Path) -> str:
     if text.count(fault.old) != 1:
         raise ValueError(
             f"{fault.file}: {fault.what}: the text to change must be there once, and is {text.count(fault.old)} times: "
-            f"change tests/faults.py with the code\n{fault.old}"
+            f"change tests/faults/ with the code\n{fault.old}"
         )
     return text.replace(fault.old, fault.new)
 
@@ -169,7 +169,7 @@ def main() -> int:
     faults = [fault for fault in FAULTS if arguments.k in f"{fault.file}: {fault.what} ({fault.test})"]
     for library in ("spikingjelly", "snntorch", "norse"):  # what is not there cannot catch anything
         if importlib.util.find_spec(library) is None:
-            faults = [fault for fault in faults if not fault.test.startswith(f"test_peers_{library}")]
+            faults = [fault for fault in faults if not fault.test.startswith(f"peers/test_peers_{library}")]
     if not faults:
         parser.error(f"there is no fault with {arguments.k!r} in it")
     return run(faults, jobs=arguments.jobs)

@@ -17,7 +17,8 @@ from benchmarks.training import datasets
 
 DESCRIPTION = "on a GPU: the tests, the neurons, training and whole networks, and Fig. 3, within nine minutes"
 ROOT = Path(__file__).parents[2]
-TESTS = ("kernels", "fusion", "packing", "operators", "functional")
+TESTS = ("kernels/test_kernels", "library/test_fusion", "library/test_packing", "pytorch/test_operators",
+         "library/test_functional")  # fmt: skip
 STOPPING = 10  # seconds that a command has to save what it has, once its time is over
 
 
@@ -34,7 +35,7 @@ def steps(arguments: argparse.Namespace) -> list[Step]:
     """What is run. The seconds of all of them, and of stopping each, are less than nine minutes."""
     out = ("--out", str(arguments.out), "--device", "cuda")
     data = ("--data-root", str(arguments.data_root)) if arguments.data_root else ()
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    tests = [f"tests/{name}.py" for name in TESTS]
     return [
         Step("tests", ("pytest", "-q", "-p", "no:cacheprovider", *tests), 140),
         Step("kernels", ("benchmarks", "run", "kernels", *out), 120),

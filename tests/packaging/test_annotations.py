@@ -1,4 +1,4 @@
-"""Every public signature is annotated in full. tests/typed_usage.py says what the calls return."""
+"""Every public signature is annotated in full. tests/packaging/typed_usage.py says what the calls return."""
 
 import inspect
 

@@ -38,7 +38,7 @@ from benchmarks.training import checkpoint, datasets, lab, loop
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, Surrogate
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REFERENCE = {"backend": "reference"}
 NAN, INF = math.nan, math.inf
 STEPS = 3  # that the MultiStep model below is calibrated for

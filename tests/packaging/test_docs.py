@@ -12,7 +12,7 @@ from torch import nn
 
 import fastlif
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 NEEDS = {"inside": ["matplotlib"], "serve": ["nir"]}  # not in every environment
 PEERS = [pytest.mark.peers(library) for library in ("spikingjelly", "snntorch", "norse")]

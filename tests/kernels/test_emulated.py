@@ -15,31 +15,35 @@ from test_static import ALLOWANCE, VERSION
 
 pytest.importorskip("triton")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
 SELECTION = [
-    "tests/emulated/test_machine.py",
-    "tests/emulated/test_launch.py",
-    "tests/emulated/test_fuzz.py",
-    "tests/emulated/test_huge_sizes.py::test_noisy_spike[contiguous-gaussian-2^35+4112]",
-    "tests/emulated/test_huge_sizes.py::test_scan[18-none-False-2^30+4099]",
-    "tests/emulated/test_huge_sizes.py::test_noisy_lif[2^31+4096]",
-    "tests/emulated/test_huge_sizes.py::test_packing[2^29+1]",
-    "tests/test_kernels.py::test_noisy_spike_sizes",
-    "tests/test_kernels.py::test_lif_sizes",
-    "tests/test_kernels.py::test_lif_state",
-    "tests/test_kernels.py::test_noisy_lif_several_programs",
-    "tests/test_kernels.py::test_noisy_lif_long",
-    "tests/test_fusion.py::test_fused_as_one_after_the_other[triton-images of 7 x 7-noisy]",
-    "tests/test_fusion.py::test_fused_as_one_after_the_other[triton-channels_last, 5 channels-LIF]",
-    "tests/test_packing.py::test_kernels",
+    "tests/kernels/emulated/test_machine.py",
+    "tests/kernels/emulated/test_launch.py",
+    "tests/kernels/emulated/test_fuzz.py",
+    "tests/kernels/emulated/test_huge_sizes.py::test_noisy_spike[contiguous-gaussian-2^35+4112]",
+    "tests/kernels/emulated/test_huge_sizes.py::test_scan[18-none-False-2^30+4099]",
+    "tests/kernels/emulated/test_huge_sizes.py::test_noisy_lif[2^31+4096]",
+    "tests/kernels/emulated/test_huge_sizes.py::test_packing[2^29+1]",
+    "tests/kernels/test_kernels.py::test_noisy_spike_sizes",
+    "tests/kernels/test_kernels.py::test_lif_sizes",
+    "tests/kernels/test_kernels.py::test_lif_state",
+    "tests/kernels/test_kernels.py::test_noisy_lif_several_programs",
+    "tests/kernels/test_kernels.py::test_noisy_lif_long",
+    "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-images of 7 x 7-noisy]",
+    "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-channels_last, 5 channels-LIF]",
+    "tests/library/test_packing.py::test_kernels",
 ]
 WHOLE = {
-    "the emulator, huge sizes, fuzz": ["tests/emulated"],
-    "kernels": ["tests/test_kernels.py"],
-    "fusion": ["tests/test_fusion.py", "-k=triton"],
-    "packing, operators": ["tests/test_packing.py::test_kernels", "tests/test_operators.py", "-k=not inductor"],
-    "noise": ["tests/test_noise.py", "-k=triton"],
+    "the emulator, huge sizes, fuzz": ["tests/kernels/emulated"],
+    "kernels": ["tests/kernels/test_kernels.py"],
+    "fusion": ["tests/library/test_fusion.py", "-k=triton"],
+    "packing, operators": [
+        "tests/library/test_packing.py::test_kernels",
+        "tests/pytorch/test_operators.py",
+        "-k=not inductor",
+    ],
+    "noise": ["tests/kernels/test_noise.py", "-k=triton"],
 }
 RUNS = WHOLE if LONG else {"selection": SELECTION}
 

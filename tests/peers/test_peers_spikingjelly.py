@@ -298,7 +298,7 @@ def test_spikingjellys_networks(sj, name, node, keywords, mode):
 
 @pytest.mark.long
 def test_the_example_runs():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": str(root)}
     run = subprocess.run([sys.executable, root / "examples/accelerate.py", "spiking_resnet18", "16"], env=environment,
                          capture_output=True, text=True, timeout=500)  # fmt: skip

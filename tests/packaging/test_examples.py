@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem != "look_inside")  # test_plot runs it
 NEEDS = {"early_exit": ["sklearn"], "accelerate": ["spikingjelly"], "export_nir": ["nir"]}  # not in every environment
 

@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 import fastlif  # noqa: E402
 from fastlif import LIF, plot  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
 
 

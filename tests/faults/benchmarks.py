@@ -1,0 +1,254 @@
+"""Faults of the benchmarks."""
+
+_TURNS = "benchmarks/test_measure.py::test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls"
+_ALONE = "benchmarks/test_measure.py::test_a_call_is_timed_by_itself_and_not_at_first"
+MEASURE = [
+    (
+        "one call's time goes to the other",
+        "for own, call in zip(times, (first, second)):",
+        "for own, call in zip(times[::-1], (first, second)):",
+        _TURNS,
+    ),
+    (
+        "the time of a turn is not divided by its calls",
+        "own.append((now(device) - began) / calls)",
+        "own.append(now(device) - began)",
+        _TURNS,
+    ),
+    ("turns have no end but the budget's", "len(times[0]) < TURNS[1] and", "len(times[0]) < 10 * TURNS[1] and", _TURNS),
+    (
+        "times of calls accumulate",
+        "    for _ in range(count):\n        start = now(device)\n        call()\n        times",
+        "    start = now(device)\n    for _ in range(count):\n        call()\n        times",
+        _ALONE,
+    ),
+    (
+        "the first call, which compiles, tells how often to call",
+        "            start = time.perf_counter()  # the first call compiles: what follows tells the time of a call",
+        "            pass",
+        _ALONE,
+    ),
+    (
+        "nothing is warmed up",
+        "if calls >= 2 and elapsed > WARM_UP_SECONDS[device.type]:",
+        "if calls >= 2:",
+        "benchmarks/test_measure.py::test_a_short_call_warms_up_and_is_timed_more_often",
+    ),
+    (
+        "milliseconds for seconds on a GPU",
+        "start.elapsed_time(end) / 1000",
+        "start.elapsed_time(end)",
+        "benchmarks/test_measure.py::test_the_times_of_a_gpu_are_in_seconds",
+    ),
+    (
+        "what was there before counts as peak memory",
+        "max_memory_allocated(device) - before",
+        "max_memory_allocated(device)",
+        "benchmarks/test_measure.py::test_the_peak_memory_of_a_gpu_is_what_the_call_adds",
+    ),
+    (
+        "a copy reads and writes, one is counted",
+        "moved = 2 * source.numel()",
+        "moved = source.numel()",
+        "benchmarks/test_measure.py::test_the_bandwidth_of_a_copy_counts_reads_and_writes",
+    ),
+]
+
+MACHINE = [
+    (
+        "the clock does not wait for the GPU",
+        "        torch.cuda.synchronize(device)\n    return time",
+        "        pass\n    return time",
+        "benchmarks/test_measure.py::test_the_clock_waits_for_a_gpu",
+    ),
+]
+
+RESULTS = [
+    (
+        "p80 for the median",
+        "p20, median, p80 = values",
+        "p20, p80, median = values",
+        "benchmarks/test_results.py::test_spread",
+    ),
+    (
+        "rows about any of it",
+        "return all(str(getattr",
+        "return any(str(getattr",
+        "benchmarks/test_results.py::test_select",
+    ),
+    (
+        "a run replaces those of other networks",
+        "return self.experiment, self.options, self.dataset, self.network",
+        "return self.experiment, self.options, self.dataset",
+        "benchmarks/test_results.py::test_a_new_run_replaces_its_own_rows_alone",
+    ),
+]
+
+_FOUND = "benchmarks/test_measure.py::test_what_another_library_computes_otherwise_is_found"
+PEERS = [
+    (
+        "a peer with wrong gradients accepted",
+        "if different <= ties and error <= rounding:",
+        "if different <= ties:",
+        _FOUND,
+    ),
+    (
+        "a peer with wrong spikes accepted",
+        "if different <= ties and error <= rounding:",
+        "if error <= rounding:",
+        _FOUND,
+    ),
+    ("a peer compared with itself", "for function in (neuron, expected):", "for function in (neuron, neuron):", _FOUND),
+    (
+        "plain noise of another width",
+        "mul_(0.125)",
+        "mul_(0.25)",
+        "benchmarks/test_measure.py::test_plain_noise_is_ours",
+    ),
+]
+
+_EACH_PASS = "benchmarks/test_measure.py::test_each_pass_of_each_library_gets_its_own_time"
+KERNELS = [
+    (
+        "forward and backward swapped",
+        '        "forward": forward,\n        "backward": lambda',
+        '        "backward": forward,\n        "forward": lambda',
+        _EACH_PASS,
+    ),
+    ("seconds for milliseconds", '"time", "ms", _scaled(seconds, 1e3)', '"time", "ms", seconds', _EACH_PASS),
+    (
+        "a fraction of a copy's slowest",
+        "_scaled(achieved, 1 / copy.median)",
+        "_scaled(achieved, 1 / copy.p20)",
+        _EACH_PASS,
+    ),
+    (
+        "ours is not checked",
+        "            if wrong:\n                raise options",
+        "            if False:\n                raise options",
+        "benchmarks/test_speed.py::test_what_is_wrong_is_not_timed",
+    ),
+    (
+        "the membrane's bytes are not counted",
+        "membrane = 8 - 4 / T if",
+        "membrane = 0 if",
+        "benchmarks/test_speed.py::test_bytes_that_must_be_moved",
+    ),
+]
+
+_OWN = "benchmarks/test_measure.py::test_each_network_s_time_is_its_own"
+END_TO_END = [
+    ("ReLU and the contender swapped", "measuring.by_turns(relu, call,", "measuring.by_turns(call, relu,", _OWN),
+    (
+        "ReLU's memory for everyone",
+        "_record(lab, task, way, direction, (neurons, T), times, memory)",
+        "_record(lab, task, way, direction, (neurons, T), times, relu_memory)",
+        _OWN,
+    ),
+    (
+        "batches a second for images a second",
+        "spread(len(task.images) / time for time in times)",
+        "spread(1 / time for time in times)",
+        _OWN,
+    ),
+]
+
+CONTENDERS = [
+    (
+        "training is timed in evaluation mode",
+        "model.train(direction == TRAINING)",
+        "model.eval()",
+        "benchmarks/test_measure.py::test_a_network_is_timed_in_the_mode_it_is_used_in",
+    ),
+]
+
+_A_ROW = "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network"
+LAB = [
+    (
+        "every training from the first seed",
+        "seed=options.seed if seed is None else seed",
+        "seed=options.seed",
+        _A_ROW,
+    ),
+]
+
+TRIALS = [
+    ("the accuracy after the next step", "per_step[T - 1])", "per_step[min(T, len(per_step) - 1)])", _A_ROW),
+    ("noise of one seed for all trainings", '"seed": spec.recipe.seed}', '"seed": 1}', _A_ROW),
+    ("a fraction for points", "mean_and_error(100 * lead)", "mean_and_error(lead)", _A_ROW),
+]
+
+_A_LEAD = "benchmarks/test_measure.py::test_a_lead_s_error_has_the_images_part_and_the_trainings"
+_A_VERDICT = "benchmarks/test_suite.py::test_a_verdict_takes_two_standard_errors_and_three_trainings"
+_EQUAL = "benchmarks/test_suite.py::test_equal_takes_an_error_that_fits_into_the_margin"
+_A_TIME = "benchmarks/test_suite.py::test_a_verdict_on_a_time_takes_spreads_that_do_not_overlap"
+VERDICTS = [
+    ("one standard error is enough", "abs(distance) <= 2 * self.error", "abs(distance) <= self.error", _A_VERDICT),
+    ("a single training is enough", "ENOUGH = 3", "ENOUGH = 1", _A_VERDICT),
+    ("far behind is equal", "for sign in (1, -1)}", "for sign in (1,)}", _EQUAL),
+    ("equal until it is shown to differ", "None if None in verdicts else True\n\n    def", "True\n\n    def", _EQUAL),
+    (
+        "the images' error shrinks with the trainings",
+        ".mean().item()\n    by",
+        ".mean().item() / trainings\n    by",
+        _A_LEAD,
+    ),
+    ("the trainings' error is forgotten", "math.hypot(by_image, by_training)", "by_image", _A_LEAD),
+    ("times faster without the factor", "sooner, later = times * ours.p80", "sooner, later = ours.p80", _A_TIME),
+    ("medians within the limit", "True if row.p80 <= limit", "True if row.median <= limit", _A_TIME),
+]
+
+EVALUATION = [
+    (
+        "evaluated in training mode",
+        "    model.eval()\n    found = torch.zeros(len(images)",
+        "    found = torch.zeros(len(images)",
+        "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode",
+    ),
+    (
+        "the steps of other images",
+        "scores, steps[index] = model",
+        "scores, steps[: len(index)] = model",
+        "benchmarks/test_rate_coding.py::test_early_exit_is_measured_image_by_image",
+    ),
+]
+
+TRAINING = [
+    (
+        "the last batch's loss for the epoch's",
+        "torch.stack(losses).mean()",
+        "losses[-1]",
+        "benchmarks/test_measure.py::test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean",
+    ),
+]
+
+STATIC = [
+    (
+        "loops without their last instruction",
+        "range(labels[target[0]], i + 1)",
+        "range(labels[target[0]], i)",
+        "benchmarks/test_measure.py::test_instructions_are_counted_as_they_stand_in_the_code",
+    ),
+    (
+        "spills without accesses are not seen",
+        "return self.local_bytes > 0 or self.local_accesses > 0",
+        "return self.local_accesses > 0",
+        "benchmarks/test_measure.py::test_what_spills_is_told",
+    ),
+]
+
+BY_FILE = {
+    "benchmarks/speed/measure.py": MEASURE,
+    "benchmarks/machine.py": MACHINE,
+    "benchmarks/report/rows.py": RESULTS,
+    "benchmarks/speed/peers.py": PEERS,
+    "benchmarks/speed/kernels.py": KERNELS,
+    "benchmarks/speed/end_to_end.py": END_TO_END,
+    "benchmarks/speed/contenders.py": CONTENDERS,
+    "benchmarks/training/lab.py": LAB,
+    "benchmarks/training/trials.py": TRIALS,
+    "benchmarks/report/verdicts.py": VERDICTS,
+    "benchmarks/training/evaluation.py": EVALUATION,
+    "benchmarks/training/loop.py": TRAINING,
+    "benchmarks/speed/static.py": STATIC,
+}

@@ -1,0 +1,794 @@
+"""Faults of the reference, the options, the operators, the compiled path, what checks arguments."""
+
+REFERENCE = [
+    (
+        "antithetic noise with the step as its word",
+        "t // 2 if antithetic else t",
+        "t",
+        "kernels/test_noise.py::test_pairs_of_antithetic_steps_are_independent",
+    ),
+    (
+        "mirrored at 0 and not at the mean",
+        "return 2 * scalars[0] - noise",
+        "return -noise",
+        "kernels/test_noise.py::test_antithetic_noise_keeps_its_distribution",
+    ),
+    (
+        "at the mean, the noise's mean is forgotten",
+        "else h + options.noise_scalars[0]",
+        "else h",
+        "library/test_reference.py::test_scan_gradient_at_the_mean",
+    ),
+    (
+        "atan twice as steep",
+        "(w / 2) / (1 + (1.57",
+        "w / (1 + (1.57",
+        "library/test_reference.py::test_surrogates_integrate_to_the_spike",
+    ),
+    (
+        "sigmoid not even",
+        "torch.sigmoid(-w * u)",
+        "torch.sigmoid(-u)",
+        "library/test_reference.py::test_surrogates_integrate_to_the_spike",
+    ),
+    (
+        "rectangular without its height",
+        "u.abs() < w / 2, 1 / w",
+        "u.abs() < w / 2, 1.0",
+        "library/test_reference.py::test_surrogates_integrate_to_the_spike",
+    ),
+    (
+        "triangular without its height",
+        ".clamp(min=0) / w",
+        ".clamp(min=0)",
+        "library/test_reference.py::test_surrogates_integrate_to_the_spike",
+    ),
+    (
+        "fast_sigmoid without its width",
+        "1 / (1 + w * u.abs()) ** 2",
+        "1 / (1 + u.abs()) ** 2",
+        "library/test_reference.py::test_surrogates_integrate_to_the_spike",
+    ),
+    (
+        "gaussian off by sqrt 2",
+        "(w * 2.5066282746310002)",
+        "(w * 1.7724538509055159)",
+        "library/test_reference.py::test_surrogates_integrate_to_the_spike",
+    ),
+    (
+        "a tie spikes",
+        "h >= threshold if inclusive else h > threshold",
+        "h >= threshold",
+        "library/test_reference.py::test_lif_by_hand",
+    ),
+    (
+        "soft reset subtracts 1",
+        "return s, h - threshold * gate",
+        "return s, h - gate",
+        "library/test_reference.py::test_lif_by_hand",
+    ),
+    (
+        "hard reset to 0 whatever reset is",
+        "return torch.where(s > 0, reset, h)",
+        "return torch.where(s > 0, 0.0, h)",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "reset's gradient forgets reset",
+        "grad * (ctx.reset - h)",
+        "grad * -h",
+        "library/test_reference.py::test_scan_gradient",
+    ),
+    (
+        "gradient goes through a reset membrane",
+        "return grad * (1 - s), ",
+        "return grad, ",
+        "library/test_reference.py::test_scan_gradient",
+    ),
+    (
+        "detach_reset is ignored",
+        "s.detach() if options.detach_reset else s",
+        "s",
+        "library/test_reference.py::test_scan_gradient",
+    ),
+    (
+        "a second derivative is zero, not an error",
+        "        raise RuntimeError(NO_SECOND_DERIVATIVE)",
+        "        return None, None, None, None, None",
+        "pytorch/test_transforms.py::test_a_second_derivative_is_an_error[reference-lif-gradient with a graph]",
+    ),
+    (
+        "the initial state is ignored",
+        "return v if initial_state is None else initial_state.to(v.dtype)",
+        "return v",
+        "library/test_functional.py::test_a_sequence_in_two_halves",
+    ),
+    (
+        "the lattice reaches -1",
+        "(2 / 65536) + (1 / 65536 - 1)",
+        "(2 / 65536) - 1",
+        "kernels/test_noise.py::test_noise_format",
+    ),
+    ("six rounds of Philox", "PHILOX_ROUNDS = 7", "PHILOX_ROUNDS = 6", "kernels/test_noise.py::test_noise_format"),
+    ("a wrong multiplier", "0xCD9E8D57", "0xCD9E8D59", "kernels/test_noise.py::test_philox_known_answers"),
+    ("a wrong step of the key", "0xBB67AE85", "0xBB67AE84", "kernels/test_noise.py::test_philox_known_answers"),
+    (
+        "a product without its carry",
+        " + _high_half(carry), word",
+        ", word",
+        "kernels/test_noise.py::test_philox_known_answers",
+    ),
+    (
+        "high lanes repeat the low ones",
+        "[_high_half(word) for word in words]",
+        "[word & 0xFFFF for word in words]",
+        "kernels/test_noise.py::test_noise_format",
+    ),
+    (
+        "32 bits of the seed",
+        "(seed >> 32).to(torch.int32))",
+        "torch.zeros_like(seed, dtype=torch.int32))",
+        "kernels/test_noise.py::test_noise_format",
+    ),
+    (
+        "the same noise at every step",
+        "philox((low, high, zero + step, zero), key)",
+        "philox((low, high, zero, zero), key)",
+        "kernels/test_noise.py::test_noise_format",
+    ),
+    (
+        "a part's high word dropped",
+        "low + first[0], high + first[1]",
+        "low + first[0], high",
+        "kernels/test_noise.py::test_noise_of_a_part_beyond_32_bits",
+    ),
+    (
+        "a quantile without its e",
+        "inv_cdf((1 + x) / 2) * e / x",
+        "inv_cdf((1 + x) / 2) / x",
+        "kernels/test_noise.py::test_gaussian_quantile",
+    ),
+    (
+        "a root less in the quantile",
+        "(1 - x * x).sqrt().sqrt().sqrt()",
+        "(1 - x * x).sqrt().sqrt()",
+        "kernels/test_noise.py::test_gaussian_quantile",
+    ),
+    (
+        "noise in standard deviations, not half-ranges",
+        "(coefficient * (half_range / width) for",
+        "(coefficient * half_range for",
+        "kernels/test_noise.py::test_residual_noise",
+    ),
+    (
+        "the residual noise keeps the mean",
+        "noise.mean - beta, noise.half_range",
+        "noise.mean, noise.half_range",
+        "kernels/test_noise.py::test_residual_noise",
+    ),
+    (
+        "the residual noise keeps the range",
+        "noise.half_range - 1 / alpha, noise.width",
+        "noise.half_range, noise.width",
+        "kernels/test_noise.py::test_residual_noise",
+    ),
+    (
+        "the residual noise keeps the width",
+        'residual == "matched" and',
+        'residual == "range" and',
+        "kernels/test_noise.py::test_residual_noise",
+    ),
+    (
+        "the spread is matched to the whole range",
+        "truncated_deviation(width) / share",
+        "truncated_deviation(width)",
+        "kernels/test_noise.py::test_residual_noise",
+    ),
+    (
+        "the matched width is a guess",
+        "for _ in range(60):",
+        "for _ in range(6):",
+        "kernels/test_noise.py::test_residual_noise",
+    ),
+    (
+        "the same width where only uniform noise is wide enough",
+        "return 0.0\n    for _",
+        "return width\n    for _",
+        "kernels/test_noise.py::test_residual_noise",
+    ),
+    (
+        "noise does not follow the memory layout",
+        'flat.as_strided(step.shape, torch.empty_like(step, device="meta").stride())',
+        "flat.view(step.shape)",
+        "kernels/test_noise.py::test_noise_follows_the_memory_layout",
+    ),
+    (
+        "uniform noise without its range",
+        "flat = u * scalars[1] + scalars[0]",
+        "flat = u + scalars[0]",
+        "kernels/test_noise.py::test_noise_never_leaves_its_range",
+    ),
+    (
+        "noise of step 0 at every step",
+        "t // 2 if antithetic else t, options.noise,",
+        "t // 2 if antithetic else 0, options.noise,",
+        "library/test_reference.py::test_infinite_alpha_is_the_papers_second_step",
+    ),
+    (
+        "bits in another order",
+        "2.0**j * widen(spikes[j])",
+        "2.0 ** (8 - j) * widen(spikes[j])",
+        "library/test_packing.py::test_restored_exactly[reference-convolution-False-dtype0]",
+    ),
+    (
+        "the largest value for the largest deviation",
+        "torch.maximum(high - mean, mean - low)",
+        "high - mean",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "a constant membrane is normalised",
+        "torch.where(low == high, 0, torch.maximum(high - mean, mean - low))",
+        "torch.maximum(high - mean, mean - low)",
+        "library/test_functional.py::test_a_constant_membrane_leaves_beta[reference]",
+    ),
+    (
+        "a constant membrane is divided by",
+        "(deviation > 0) & (deviation < math.inf)",
+        "deviation < math.inf",
+        "library/test_reference.py::test_membrane_without_a_normal_form",
+    ),
+    (
+        "the mean stays in",
+        "torch.where(usable, beta - mean * scale, beta)",
+        "beta + 0 * mean",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "statistics of the membrane before it decays",
+        "membrane_statistics(o.decay * v, statistics)",
+        "membrane_statistics(v, statistics)",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "a gradient through the statistics",
+        "groups = decayed.detach()",
+        "groups = decayed",
+        "kernels/test_kernels.py::test_noisy_lif_steps[4-layer-float32]",
+    ),
+    (
+        "given statistics of step 0 at every step",
+        "(value[t].reshape(1) for",
+        "(value[0].reshape(1) for",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "statistics of the layer for each sample",
+        'groups.shape[0] if statistics == "sample" else 1',
+        "1",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+]
+
+SINGLE_STEP = [
+    (
+        "another layout's gradient is read as x's",
+        "grad_spikes = lying_like(x, grad_spikes)",
+        "pass",
+        "kernels/test_kernels.py::test_noisy_spike_layouts[channels_last-transposed]",
+    ),
+    (
+        "a sliced input is read as dense",
+        "    x = dense(x)\n    grad_x",
+        "    grad_x",
+        "kernels/test_kernels.py::test_noisy_spike_layouts[same-sliced]",
+    ),
+    (
+        "with batch normalisation inlined without it",
+        "if norm is None and inlined",
+        "if inlined",
+        "library/test_fusion.py::test_compiled[True]",
+    ),
+]
+
+_LAYOUTS = "kernels/test_kernels.py::test_sequence_layouts[{}]".format
+SCAN = [
+    (
+        "a parameter that is a view is read as dense",
+        ".float().contiguous()",
+        ".float()",
+        "library/test_parameters.py::test_shapes[compiled-mixed-contiguous]",
+    ),
+    (
+        "a parameter's gradient lies as x does",
+        "torch.empty_like(tensor).copy_(summed.reshape(tensor.shape))",
+        "summed.reshape(tensor.shape).to(tensor)",
+        "pytorch/test_operators.py::test_opcheck[lif_backward, neurons-channels_last]",
+    ),
+    (
+        "parameters lie as in a contiguous step",
+        "sorted(range(len(step)), key=lambda dim: -strides[dim])",
+        "list(range(len(step)))",
+        "library/test_parameters.py::test_shapes[compiled-channels-channels_last]",
+    ),
+    (
+        "a sliced input is read as dense",
+        "    x = dense_steps(x)\n    tensors",
+        "    tensors",
+        _LAYOUTS("lif-None-every-other"),
+    ),
+    (
+        "the layer's statistics for each sample",
+        'x.shape[1] if statistics == "sample" else 1',
+        "1",
+        "kernels/test_kernels.py::test_noisy_lif_steps[4-sample-float32]",
+    ),
+    (
+        "a state in another layout is read as x's",
+        "initial_state = step_as(initial_state, x)",
+        "initial_state = initial_state.float()",
+        "kernels/test_kernels.py::test_lif_state_of_another_layout_and_dtype",
+    ),
+    (
+        "the last membrane's gradient is ignored",
+        "grad_state if ctx.return_state else None",
+        "None",
+        "kernels/test_kernels.py::test_lif_state[3-0.9]",
+    ),
+    (
+        "statistics are differentiated",
+        "    ctx.mark_non_differentiable(mean, deviation)\n",
+        "",
+        "pytorch/test_eager.py::test_statistics_are_constants[triton]",
+    ),
+]
+
+COMMON = [
+    (
+        "an example takes the first one's arguments",
+        "argument.select(dim, example)",
+        "argument.select(dim, 0)",
+        "pytorch/test_transforms.py::test_vmap_is_a_loop_over_examples[triton-lif]",
+    ),
+    (
+        "a second derivative of a scan is zero, not an error",
+        "    raise RuntimeError(NO_SECOND_DERIVATIVE)",
+        "    return (None,) * 9",
+        "pytorch/test_transforms.py::test_a_second_derivative_is_an_error[triton-lif-gradient with a graph]",
+    ),
+    (
+        "a dispatch mode sees nothing",
+        "_dispatch_modes() or _transforms()",
+        "_transforms()",
+        "pytorch/test_eager.py::test_who_looks_on_sees_operators_and_the_same_bits[triton-lif]",
+    ),
+    (
+        "TorchScript sees nothing",
+        " or _tracing() is not None",
+        "",
+        "pytorch/test_eager.py::test_traced_by_torchscript[triton]",
+    ),
+    (
+        "a negated view is read as it lies",
+        "if tensor.is_neg() or",
+        "if",
+        "pytorch/test_eager.py::test_what_a_tensor_only_promises[triton-lif]",
+    ),
+    (
+        "zeros without memory are read",
+        " or tensor._is_zerotensor()",
+        "",
+        "pytorch/test_eager.py::test_what_a_tensor_only_promises[triton-lif]",
+    ),
+    (
+        "everybody sees an operator",
+        "if type(tensor) not in _PLAIN or tensor",
+        "if tensor",
+        "pytorch/test_eager.py::test_a_subclass_sees_operators[triton]",
+    ),
+    (
+        "an exported program is bound to the CPU",
+        "if torch.compiler._is_exporting_flag or x.device",
+        "if x.device",
+        "pytorch/test_eager.py::test_a_compiled_caller_gets_the_neuron_inlined",
+    ),
+    (
+        "PyTorch's older vmap sees nothing",
+        " or _old_vmap(tensor)",
+        "",
+        "pytorch/test_eager.py::test_batched_gradients[triton-lif]",
+    ),
+    (
+        "a derivative in forward mode is lost",
+        "if forward_ad._current_level >= 0:",
+        "if False:",
+        "pytorch/test_eager.py::test_forward_mode_is_an_error[triton-lif]",
+    ),
+    (
+        "any number of steps is inlined",
+        " or steps > compiled.MAX_UNROLL",
+        "",
+        "pytorch/test_eager.py::test_a_compiled_caller_gets_the_neuron_inlined",
+    ),
+]
+
+OF_BATCH_NORM = [
+    (
+        "eps is hard-coded",
+        "torch.rsqrt(variance + eps)",
+        "torch.rsqrt(variance + 1e-5)",
+        "library/test_fusion.py::test_every_option_counts[noisy]",
+    ),
+    (
+        "momentum is hard-coded",
+        "batch_norm_update_stats(x, running_mean, running_var, momentum)",
+        "batch_norm_update_stats(x, running_mean, running_var, 0.1)",
+        "library/test_fusion.py::test_every_option_counts[noisy]",
+    ),
+    (
+        "the backward normalises with the bias for the weight",
+        "norm = (weight, bias, mean, invstd)\n        if",
+        "norm = (bias, bias, mean, invstd)\n        if",
+        "library/test_fusion.py::test_fused_as_one_after_the_other[triton-images-noisy]",
+    ),
+]
+
+OPTIONS = [
+    (
+        "the backward at the mean keeps the threshold",
+        "self.threshold - self.noise_scalars[0]",
+        "self.threshold",
+        "pytorch/test_operators.py::test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise",
+    ),
+    (
+        "a record that is held is made again",
+        "record = _held.get(text)",
+        "record = None",
+        "pytorch/test_eager.py::test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten",
+    ),
+    (
+        "records are held for good",
+        "weakref.WeakValueDictionary()",
+        "{}",
+        "pytorch/test_eager.py::test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten",
+    ),
+    ("True is 1", ", typed=True", "", "pytorch/test_eager.py::test_equal_keys_are_not_equal_arguments"),
+    (
+        "a copy is another record",
+        "return options_of_text, (self.text,)",
+        "return Options, tuple(vars(self).values())",
+        "pytorch/test_eager.py::test_equal_records_are_one",
+    ),
+]
+
+LAYOUT = [
+    (
+        "any layout is dense",
+        "if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], dense_strides(x)[1:]):",
+        "if True:",
+        _LAYOUTS("lif-None-every-other"),
+    ),
+    (
+        "a gradient of any layout lies as x",
+        "or _lie_alike(x.shape, tensor.stride(), dense_strides(x)):",
+        "or True:",
+        "kernels/test_kernels.py::test_noisy_spike_layouts[channels_last-transposed]",
+    ),
+    (
+        "a single element's stride counts",
+        "all(size == 1 or stride == other",
+        "all(stride == other",
+        "pytorch/test_pytorch.py::test_the_stride_of_a_single_element_does_not_matter",
+    ),
+    (
+        "the membrane in the input's dtype",
+        "return torch.float64 if x.dtype == torch.float64 else torch.float32",
+        "return x.dtype",
+        "kernels/test_kernels.py::test_lif_steps[2-bfloat16]",
+    ),
+    (
+        "samples inside are taken for outermost",
+        "dense_strides(x)[1] * x.shape[1] == x[0].numel()",
+        "True",
+        _LAYOUTS("noisy_lif-sample-batch-inside"),
+    ),
+]
+
+FUNCTIONAL = [
+    (
+        "the membrane is handed back from rest",
+        "state = state + chosen.rest",
+        "pass",
+        "library/test_parameters.py::test_neurons[reference-hard, rest]",
+    ),
+    (
+        "the seed is always 0",
+        "seed = validation.check_seed(seed, input.device)",
+        "seed = validation.check_seed(0, input.device)",
+        "library/test_functional.py::test_seed_comes_from_torchs_generator",
+    ),
+    (
+        "a seed is drawn where nothing else is",
+        'if chosen.noise == "none":\n        return None',
+        "if False:\n        return None",
+        "library/test_functional.py::test_seed_comes_from_torchs_generator",
+    ),
+    (
+        "samples inside a layout share statistics",
+        'if statistics == "sample" and not batch_outermost(input):',
+        "if False:",
+        _LAYOUTS("noisy_lif-sample-batch-inside"),
+    ),
+    (
+        "alpha for 1 / alpha",
+        "inv_alpha=1 / alpha",
+        "inv_alpha=alpha",
+        "kernels/test_kernels.py::test_noisy_lif_steps[4-calibrated-float32]",
+    ),
+    (
+        "the neuron's noise for the residual",
+        "= reference.residual_noise(noise, alpha, beta, residual)",
+        "= noise.kind, noise.scalars()",
+        "library/test_reference.py::test_normalisation_is_the_papers[0.0-layer]",
+    ),
+    (
+        "lif without its initial state",
+        "input, initial_state, None, None, None, None, gain",
+        "input, None, None, None, None, None, gain",
+        "kernels/test_kernels.py::test_lif_state[3-0.9]",
+    ),
+]
+
+BACKENDS = [
+    (
+        "float64 on a CPU is compiled",
+        'if dtype == torch.float64:\n            return "reference"',
+        'if False:\n            return "reference"',
+        "library/test_functional.py::test_float64_is_the_references",
+    ),
+    (
+        "a missing compiler goes unnoticed",
+        'if device == "cpu" and not any(shutil.which',
+        'if device == "gpu" and not any(shutil.which',
+        "library/test_functional.py::test_no_compiler_says_what_to_install",
+    ),
+    (
+        "Triton on a CPU without its interpreter",
+        'if device == "cpu" and _interpreting():',
+        'if device == "cpu":',
+        "library/test_functional.py::test_triton_on_a_cpu_says_why_not",
+    ),
+]
+
+_REFUSED = "library/test_bad_inputs.py::test_a_bad_call_is_refused"
+TYPES = [
+    (
+        "type checkers do not know a keyword",
+        "    inclusive: bool\n",
+        "",
+        "packaging/test_annotations.py::test_type_checkers_know_every_keyword[lif]",
+    ),
+    (
+        "all of a user's functions are one",
+        "if known.name is function and known.triton",
+        "if known.triton",
+        "library/test_parameters.py::test_own_surrogates_are_known_by_their_function",
+    ),
+    (
+        "another default width",
+        '"sigmoid": 4.0',
+        '"sigmoid": 5.0',
+        "library/test_functional.py::test_defaults_are_the_documented_ones",
+    ),
+    (
+        "the whole range for half",
+        "return (self.high - self.low) / 2",
+        "return self.high - self.low",
+        "kernels/test_noise.py::test_noise_never_leaves_its_range",
+    ),
+    (
+        "the range's end for its middle",
+        "return (self.low + self.high) / 2",
+        "return self.high",
+        "kernels/test_noise.py::test_noise_never_leaves_its_range",
+    ),
+    ("low may exceed high", "if self.low > self.high:", "if False:", _REFUSED),
+]
+
+VALIDATION = [
+    (
+        "NaN is a number",
+        "if value != value or (finite and value - value != 0):",
+        "if finite and value - value != 0:",
+        _REFUSED,
+    ),
+    ("decay beyond 1", "if not 0 <= decay <= 1:", "if not 0 <= decay:", _REFUSED),
+    ("tau as the decay", "decay = 1 - 1 / tau", "decay = 1 / tau", "library/test_functional.py::test_tau"),
+    (
+        "alpha may exceed the noise's range",
+        'if noise.kind != "none" and 1 / alpha > noise.half_range:',
+        "if False:",
+        _REFUSED,
+    ),
+    (
+        "the smallest alpha is refused",
+        "while 1 / alpha > noise.half_range:",
+        "while False:",
+        "library/test_properties.py::test_the_smallest_alpha_is_accepted_for_every_noise",
+    ),
+    ("statistics of another T", "if value.shape != (timesteps,):", "if False:", _REFUSED),
+    (
+        "a negative deviation",
+        "deviation.isfinite() & (deviation >= 0)).all())\n    except",
+        "deviation.isfinite()).all())\n    except",
+        _REFUSED,
+    ),
+    ("a state of another shape", "if state.shape != x.shape[1:]:", "if False:", _REFUSED),
+    ("a seed of two elements", "if seed.numel() != 1:", "if False:", _REFUSED),
+    ("T need not divide the batch", "if x.shape[0] % timesteps:", "if False:", _REFUSED),
+]
+
+_GRADIENTS = "pytorch/test_compiled.py::test_lif_gradients[{}]".format
+COMPILED = [
+    (
+        "the input's gain is forgotten backward",
+        "grads.append(grad_h * gain if variant.scaled else grad_h)",
+        "grads.append(grad_h)",
+        "library/test_parameters.py::test_neurons[compiled-hard]",
+    ),
+    (
+        "a delayed reset is not taken off the gradient",
+        "grad_v = (decay - moved) * grad_h",
+        "grad_v = decay * grad_h",
+        "library/test_parameters.py::test_neurons[compiled-delayed]",
+    ),
+    (
+        "the threshold's gradient misses the soft reset",
+        "(spikes * grad_v if variant.soft_reset else 0)",
+        "0",
+        "library/test_parameters.py::test_neurons[compiled-soft]",
+    ),
+    (
+        "the compiled scan's surrogate stays at the membrane",
+        'h if at == "membrane" else still + scalars[NOISE]',
+        "h",
+        "pytorch/test_compiled.py::test_antithetic_noise_and_gradients_at_the_mean",
+    ),
+    (
+        "soft reset's gradient forgets the threshold",
+        "(-threshold if variant.soft_reset else reset - h)",
+        "(-1 if variant.soft_reset else reset - h)",
+        _GRADIENTS("None-False-sigmoid-torch.float16"),
+    ),
+    (
+        "soft reset's gradient is detached",
+        "(-threshold if variant.soft_reset else reset - h)",
+        "(0 if variant.soft_reset else reset - h)",
+        _GRADIENTS("None-False-sigmoid-torch.float16"),
+    ),
+    (
+        "detach_reset is ignored",
+        "if not variant.reset_delay and not detach_reset:",
+        "if not variant.reset_delay:",
+        _GRADIENTS("-0.25-True-sigmoid-torch.float32"),
+    ),
+    (
+        "reset's gradient forgets reset",
+        "(-threshold if variant.soft_reset else reset - h)",
+        "(-threshold if variant.soft_reset else -h)",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "gradient goes through a reset membrane",
+        "else grad_v * (1 - spikes)",
+        "else grad_v",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "soft reset subtracts 1",
+        "h - threshold if variant.soft_reset else reset, h)",
+        "h - 1 if variant.soft_reset else reset, h)",
+        _GRADIENTS("None-False-sigmoid-torch.float16"),
+    ),
+    (
+        "a tie spikes",
+        "variant.inclusive else membrane > threshold",
+        "variant.inclusive else membrane >= threshold",
+        "pytorch/test_compiled.py::test_a_tie_is_no_spike",
+    ),
+    (
+        "threshold and reset swapped",
+        "numbers = o.threshold, o.reset or 0.0,",
+        "numbers = o.reset or 0.0, o.threshold,",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "the surrogate's width for its threshold",
+        "reference.SURROGATES[surrogate](u, scalars[2])",
+        "reference.SURROGATES[surrogate](u, scalars[0])",
+        "pytorch/test_compiled.py::test_noisy_spike_gradients[torch.float32]",
+    ),
+    (
+        "all chunks end with the first membrane",
+        "reversed(starts)):",
+        "reversed(starts[:1] * len(starts))):",
+        "pytorch/test_compiled.py::test_gradients_of_several_chunks",
+    ),
+    (
+        "a chunk behind the first begins at its end",
+        "_noise(x, seed, o, chunk.start)",
+        "_noise(x, seed, o)",
+        "pytorch/test_compiled.py::test_noise_of_several_chunks",
+    ),
+    (
+        "the gradient is not carried through a_t",
+        "_coefficients(i, mean, deviation, scalars, decay)[0] * grad_h",
+        "grad_h",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "the last membrane's gradient is ignored",
+        "_first_membrane(x, grad_state, o)",
+        "_first_membrane(x, None, o)",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "the initial state is ignored",
+        "starts = [_first_membrane(x, initial_state, o)]",
+        "starts = [_first_membrane(x, None, o)]",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "the mean stays in",
+        "norm, a * v + b, gain",
+        "norm, a * v + 0 * b, gain",
+        "pytorch/test_compiled.py::test_noisy_lif_gradients[none-given-None-True-dtype2]",
+    ),
+    (
+        "parts draw the noise of the first",
+        "noise = _noise(part, seed, o, start=start)\n        graphs.run(_spike, ()",
+        "noise = _noise(part, seed, o)\n        graphs.run(_spike, ()",
+        "pytorch/test_compiled.py::test_parts_draw_what_the_whole_draws",
+    ),
+    (
+        "parts count elements, not counters",
+        "counter = start // reference.LANES",
+        "counter = start",
+        "pytorch/test_compiled.py::test_parts_draw_what_the_whole_draws",
+    ),
+    (
+        "32 bits of a part's counter",
+        "counter & 0xFFFFFFFF, counter >> 32",
+        "counter & 0xFFFFFFFF, 0",
+        "pytorch/test_compiled.py::test_the_counter_of_a_part_has_64_bits",
+    ),
+    (
+        "the smallest value of the layer is the largest",
+        "decay * v.amin(dim=-1), decay * v.amax(dim=-1)",
+        "decay * v.amax(dim=-1), decay * v.amax(dim=-1)",
+        "pytorch/test_compiled.py::test_noisy_lif_gradients[gaussian-sample-None-False-dtype3]",
+    ),
+    (
+        "digits of a large mean lost",
+        "h = (h - norm[0]) * norm[1] + norm[2]",
+        "h = h * norm[1] + (norm[2] - norm[0] * norm[1])",
+        "library/test_fusion.py::test_a_mean_of_many_deviations[training-compiled-float32]",
+    ),
+]
+
+# --- Benchmarks: the right clock, the right time, the right words --------------------------------------------------
+
+BY_FILE = {
+    "fastlif/reference.py": REFERENCE,
+    "fastlif/operators/single_step.py": SINGLE_STEP,
+    "fastlif/operators/scan.py": SCAN,
+    "fastlif/operators/common.py": COMMON,
+    "fastlif/operators/batch_norm.py": OF_BATCH_NORM,
+    "fastlif/options.py": OPTIONS,
+    "fastlif/layout.py": LAYOUT,
+    "fastlif/functional.py": FUNCTIONAL,
+    "fastlif/backends.py": BACKENDS,
+    "fastlif/types.py": TYPES,
+    "fastlif/validation.py": VALIDATION,
+    "fastlif/compiled.py": COMPILED,
+}
