@@ -4,15 +4,15 @@ A group of neurons, the whole layer or one sample, shares a mean and a largest d
 rides in the pass that updates the membrane: every program leaves the sum, minimum and maximum of what it has just
 written, and in the next step all of them read these partial results. A launch ends between the two, unless a single
 program owns its whole group: then one launch walks through all steps. Given the statistics, the backward is
-:func:`fastlif.kernels.lif.lif_backward`.
+:func:`fastlif.kernels.lif_reverse.lif_backward`.
 """
 
 import torch
 import triton
 import triton.language as tl
 from fastlif.kernels.launch import launch
-from fastlif.kernels.lif import fire, normalisation
 from fastlif.kernels.noise import issue_loads_first, step_noise
+from fastlif.kernels.scan import fire, normalisation
 from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, wide
 
 # Part of the result, since they fix the order of the sums: they follow from the group's size alone.

@@ -191,19 +191,7 @@ BATCH_NORM = [
 
 _CHUNKS = "kernels/test_kernels.py::test_lif_state[20-0.9]"
 _VARIANT = "kernels/test_kernels.py::test_noisy_lif_variants[none-{}-{}]".format
-LIF = [
-    (
-        "steps past the end count for the parameters",
-        "counted = tl.where(inside, grad_h, 0.0)",
-        "counted = grad_h",
-        "library/test_parameters.py::test_long_sequences[triton-hard]",
-    ),
-    (
-        "the decay's gradient has the membrane before the spike",
-        "_, before = fire(membranes[CHUNK - 2 - i], threshold, reset, RESET, INCLUSIVE)",
-        "before = membranes[CHUNK - 2 - i]",
-        "library/test_parameters.py::test_neurons[triton-hard]",
-    ),
+SCAN = [
     (
         "inclusive firing is forgotten",
         "return membrane >= threshold",
@@ -215,18 +203,6 @@ LIF = [
         "    else:\n        return spiking, h\n",
         "    else:\n        return spiking, h - tl.where(spiking, threshold, 0.0)\n",
         "library/test_parameters.py::test_neurons[triton-delayed]",
-    ),
-    (
-        "at the mean, the kernel forgets the noise's mean",
-        "(noise_scalars[0] - threshold)",
-        "(-threshold)",
-        "kernels/test_kernels.py::test_surrogate_at_the_mean[atan--0.25-False]",
-    ),
-    (
-        "a chunk that begins at an odd step mirrors what is not its pair",
-        "SHARED: tl.constexpr = CHUNK % 2 == 0 or checkpoint_ptr is None",
-        "SHARED: tl.constexpr = True",
-        "kernels/test_kernels.py::test_a_chunk_may_begin_at_an_odd_step",
     ),
     (
         "an infinite membrane is normalised",
@@ -270,11 +246,39 @@ LIF = [
         "at = wide(tl.maximum(t - 1, 0)) * groups + group",
         _VARIANT("0.0-True", "calibrated"),
     ),
+]
+LIF = [
     (
         "the final state without a mask",
         "tl.store(final_state_ptr + offsets, v, mask=mask)",
         "tl.store(final_state_ptr + offsets, v)",
         "kernels/test_addresses.py::test_no_access_beside_a_tensor[1]",
+    ),
+]
+LIF_REVERSE = [
+    (
+        "steps past the end count for the parameters",
+        "counted = tl.where(inside, grad_h, 0.0)",
+        "counted = grad_h",
+        "library/test_parameters.py::test_long_sequences[triton-hard]",
+    ),
+    (
+        "the decay's gradient has the membrane before the spike",
+        "_, before = fire(membranes[CHUNK - 2 - i], threshold, reset, RESET, INCLUSIVE)",
+        "before = membranes[CHUNK - 2 - i]",
+        "library/test_parameters.py::test_neurons[triton-hard]",
+    ),
+    (
+        "at the mean, the kernel forgets the noise's mean",
+        "(noise_scalars[0] - threshold)",
+        "(-threshold)",
+        "kernels/test_kernels.py::test_surrogate_at_the_mean[atan--0.25-False]",
+    ),
+    (
+        "a chunk that begins at an odd step mirrors what is not its pair",
+        "SHARED: tl.constexpr = CHUNK % 2 == 0 or checkpoint_ptr is None",
+        "SHARED: tl.constexpr = True",
+        "kernels/test_kernels.py::test_a_chunk_may_begin_at_an_odd_step",
     ),
     ("a chunk is walked through at its first step", "t = chunk * CHUNK + i\n", "t = chunk * CHUNK\n", _CHUNKS),
     (
@@ -393,6 +397,8 @@ BY_FILE = {
     "kernels/surrogate.py": SURROGATE,
     "kernels/noisy_spike.py": NOISY_SPIKE,
     "kernels/batch_norm.py": BATCH_NORM,
+    "kernels/scan.py": SCAN,
     "kernels/lif.py": LIF,
+    "kernels/lif_reverse.py": LIF_REVERSE,
     "kernels/noisy_lif.py": NOISY_LIF,
 }

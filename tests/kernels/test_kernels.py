@@ -209,7 +209,7 @@ def test_antithetic_noise(statistics, T, size):
 
 
 def test_a_chunk_may_begin_at_an_odd_step(monkeypatch):
-    from fastlif.kernels import lif as kernel
+    from fastlif.kernels import lif_reverse as kernel
 
     tile = kernel._backward_tile
     monkeypatch.setattr(kernel, "_backward_tile", lambda *step: tile(*step)._replace(CHUNK=3))

@@ -278,14 +278,14 @@ def wide_tiles(monkeypatch):
     """One program instead of sixteen, where the interpreter pays for each; the kernels' own are in test_kernels.py."""
     if DEVICE == "cuda":
         return
-    from fastlif.kernels import lif as scans
+    from fastlif.kernels import lif, lif_reverse
     from fastlif.kernels import noisy_spike as single
     from fastlif.kernels.tile import Tile
 
     wide = Tile(8, 256, 1, 4)
-    backward_tile = scans._backward_tile
-    monkeypatch.setattr(scans, "_forward_tile", lambda *step: wide)
-    monkeypatch.setattr(scans, "_backward_tile", lambda *step: backward_tile(*step)._replace(**wide._asdict()))
+    backward_tile = lif_reverse._backward_tile
+    monkeypatch.setattr(lif, "_forward_tile", lambda *step: wide)
+    monkeypatch.setattr(lif_reverse, "_backward_tile", lambda *step: backward_tile(*step)._replace(**wide._asdict()))
     monkeypatch.setattr(single, "noise_tile", lambda numel: wide)
 
 
