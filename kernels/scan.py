@@ -51,7 +51,7 @@ def coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, be
 
 @triton.jit
 def own_tile(numel, groups, group_size, GROUP: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-              VECTOR: tl.constexpr):
+             VECTOR: tl.constexpr):  # fmt: skip
     """The program's tile, which of its elements are the program's, and their group: "all" elements have one, or those
     of the "tile", or else every "element" its own."""
     if GROUP == "tile":  # of a sample, programs own the tiles that it has elements in
@@ -77,7 +77,7 @@ def load_step(x_ptr, t, stride_xt, place):
 
 @triton.jit
 def parameters_of(gain_ptr, decay_ptr, threshold_ptr, gain, decay, threshold, channels, channel_stride, numel,
-                CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):  # fmt: skip
+                  CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):  # fmt: skip
     """Gain, decay and threshold of the tile: the numbers, or what the tensors hold for its elements, [ROWS, COLS].
     Without runs (RUN = 0) a tensor holds one value."""
     if gain_ptr is None and decay_ptr is None and threshold_ptr is None:
@@ -105,8 +105,8 @@ def _parameter(ptr, number, runs, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: t
 
 @triton.jit
 def membrane_of(x, v, t, a, b, gain, threshold, place, before, seed, noise_scalars, GIVEN: tl.constexpr,
-              SCALED: tl.constexpr, RESET: tl.constexpr, INCLUSIVE: tl.constexpr, NOISE: tl.constexpr,
-              OVER_TIME: tl.constexpr, RUN: tl.constexpr):  # fmt: skip
+                SCALED: tl.constexpr, RESET: tl.constexpr, INCLUSIVE: tl.constexpr, NOISE: tl.constexpr,
+                OVER_TIME: tl.constexpr, RUN: tl.constexpr):  # fmt: skip
     """h_t of the tile, the same without its noise, and the noise, given that of the step ``before``."""
     _, _, counter, counter_high, lane, norm = place
     still = normalised(x, norm, RUN)

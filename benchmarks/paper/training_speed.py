@@ -8,7 +8,7 @@ import dataclasses
 
 import fastlif
 from benchmarks.report.rows import Row, by_work, select, spread, value
-from benchmarks.report.verdicts import Finding, Published
+from benchmarks.report.verdicts import Finding, Published, faster
 from benchmarks.training.data import Work
 from benchmarks.training.lab import Lab, Spec, Trained
 from benchmarks.training.loop import train
@@ -108,7 +108,7 @@ def findings(rows: list[Row]) -> list[Finding]:
         found.append(
             Finding(
                 "A single step trains at least 3 times as fast as T = 10 steps",
-                True if one.p20 >= 3 * ten.p80 else False if one.p80 < 3 * ten.p20 else None,
+                faster(ten, one, times=3),  # these are speeds
                 f"{name}: {single:.3g} images/s against {direct:.3g} on the same backend ({single / direct:.1f} times)"
                 f"{beside}",
                 short=f"{single / direct:.1f} times",

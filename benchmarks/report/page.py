@@ -71,7 +71,7 @@ def page(folder: Path) -> str:
         "Made by `python -m benchmarks report` from the measured rows, which are in the CSV files beside this page. "
         "Numbers marked as the paper's are its authors', on their hardware. A verdict on an accuracy takes three "
         "trainings and two standard errors, one on a time takes spreads (p20 to p80) that do not overlap: else it "
-        "cannot be told.",
+        "cannot be told. The time to an accuracy is that of one training, without a spread.",
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]
     for heading, lines in tables.items():

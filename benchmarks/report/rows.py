@@ -53,7 +53,7 @@ class Row:
     p20: float
     p80: float
     samples: int
-    over: str  # what the samples are: "noise seeds", "epochs", "batches"
+    over: str  # what the samples are: "trainings", "noise seeds", "epochs", "batches"
     seed: int
     dtype: str
     device: str

@@ -50,6 +50,7 @@ class Finding:
 
 
 ENOUGH = 3  # trainings, from different seeds, that a verdict on an accuracy takes
+STUDENT = (0.0, 12.71, 4.30, 3.18, 2.78, 2.57)  # t for 95 %, two-sided, from 1, 2, ... trainings
 LEAD, ERROR = "lead", "standard error of the lead"  # the metrics of a comparison's two rows
 
 
@@ -58,12 +59,14 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
     Both the choice of the images and chance in training make it uncertain. All trainings are tested on the same images,
     so the images' part does not shrink with the number of trainings. For a difference of two networks that part is
-    what McNemar's test takes: only the images on which they differ add to it.
+    what McNemar's test takes: only the images on which they differ add to it. The trainings' part is larger than their
+    spread over the root of their number: of so few, the spread itself is a guess (Student's t).
     """
     trainings, images = values.shape
     by_image = (values.std(1, correction=0) / math.sqrt(images)).mean().item()
     by_training = values.mean(1).std().item() / math.sqrt(trainings) if trainings > 1 else 0.0
-    return values.mean().item(), math.hypot(by_image, by_training)
+    few = STUDENT[min(trainings, len(STUDENT)) - 1] / 1.96
+    return values.mean().item(), math.hypot(by_image, few * by_training)
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,13 @@ class Lead:
         return None if self.trainings < ENOUGH or abs(distance) <= 2 * self.error else distance > 0
 
     def within(self, points: float) -> bool | None:
-        """Whether it is between -``points`` and ``points``, itself and two standard errors: a test of equivalence."""
-        verdicts = {Lead(sign * self.mean, self.error, self.trainings).beyond(points) for sign in (1, -1)}
-        return False if True in verdicts else None if None in verdicts else True
+        """Whether the mean, with two standard errors on either side, lies between -``points`` and ``points``."""
+        return all_of(Lead(sign * self.mean, self.error, self.trainings).at_most(points) for sign in (1, -1))
+
+    def at_most(self, points: float) -> bool | None:
+        """Whether it is at most ``points``: the opposite of :meth:`beyond`."""
+        beyond = self.beyond(points)
+        return None if beyond is None else not beyond
 
     def __str__(self) -> str:
         return f"{self.mean:+.2f} +- {self.error:.2f} points"
@@ -100,8 +107,16 @@ def at_most(limit: float, *rows: Row) -> bool | None:
     return all_of(True if row.p80 <= limit else False if row.p20 > limit else None for row in rows)
 
 
+def at_least(limit: float, *rows: Row) -> bool | None:
+    """Whether each row's measurements are at least ``limit``; None if that lies within the spread of one."""
+    return all_of(True if row.p20 >= limit else False if row.p80 < limit else None for row in rows)
+
+
 def faster(ours: Row, theirs: Row, times: float = 1.0) -> bool | None:
-    """Whether ours takes ``theirs`` over ``times`` or less; None if their spreads, from p20 to p80, do not say."""
+    """Whether ours is at least ``times`` times as fast; None if the spreads, from p20 to p80, do not say.
+
+    Both rows are times; of speeds, give theirs first.
+    """
     sooner, later = times * ours.p80 <= theirs.p20, times * ours.p20 > theirs.p80
     return sooner if sooner or later else None
 

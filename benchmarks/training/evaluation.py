@@ -61,7 +61,7 @@ def correct(
     """Which ``images`` are given their ``labels``, ``[N]`` bool. The arguments are those of :func:`evaluate`."""
     training = model.training
     model.eval()
-    found = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    found = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
     with (
         seeded(images.device, seed),
         autocast(images.device, dtype),
@@ -69,7 +69,7 @@ def correct(
     ):
         for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
             if len(index):
-                found[index] = (model(x).argmax(1) == labels[index]).long()
+                found[index] = (model(x).argmax(1) == labels[index]).byte()
             progress.update(len(index))
     model.train(training)
     return distributed.add_up(found).bool()  # each process has filled in its own images
@@ -89,12 +89,13 @@ def correct_when_confident(
 
     The other arguments are those of :func:`evaluate`.
     """
-    found, steps = (torch.zeros(len(images), dtype=torch.int64, device=images.device) for _ in range(2))
+    found = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
+    steps = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     with seeded(images.device, seed), autocast(images.device, dtype):
         for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
             if len(index):
                 scores, steps[index] = model.until_confident(x, confidence)
-                found[index] = (scores.argmax(1) == labels[index]).long()
+                found[index] = (scores.argmax(1) == labels[index]).byte()
     return distributed.add_up(found).bool(), distributed.add_up(steps)
 
 
@@ -139,7 +140,7 @@ def accuracy_over_time(
         raise ValueError(f"timesteps must hold at least one number of steps, each at least 1, got {list(timesteps)}")
     if not all(neuron.stateful for neuron in neurons(model)):
         raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
-    found = _correct(model, images, labels, max(timesteps), batch_size, dtype, seed=0).double().mean(1)
+    found = _correct(model, images, labels, max(timesteps), batch_size, dtype, seed=0).mean(1, dtype=torch.float64)
     return {T: found[T - 1].item() for T in timesteps}
 
 
@@ -157,7 +158,7 @@ def accuracy_per_step(
     The last is what :func:`evaluate` gives. The arguments are as there.
     """
     found = correct_per_step(model, images, labels, batch_size=batch_size, dtype=dtype, seed=seed)
-    return found.double().mean(1).tolist()
+    return found.mean(1, dtype=torch.float64).tolist()
 
 
 def correct_per_step(
@@ -183,7 +184,7 @@ def _correct(
     """Whether the mean score over the first t steps, t = 1, ..., ``steps``, is right; ``model.timesteps`` at a time."""
     chunk, training = model.timesteps, model.training
     model.eval()
-    correct = torch.zeros(steps, len(images), dtype=torch.int64, device=images.device)
+    found = torch.zeros(steps, len(images), dtype=torch.uint8, device=images.device)
     try:
         with seeded(images.device, seed), autocast(images.device, dtype):
             for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
@@ -195,13 +196,13 @@ def _correct(
                     model.timesteps = min(chunk, steps - start)
                     # In float64 thousands of float32 scores add up exactly enough for the order not to matter.
                     sums = carried + _scores(model, x).double().cumsum(0)
-                    correct[start : start + len(sums), index] = (sums.argmax(2) == labels[index]).long()
+                    found[start : start + len(sums), index] = (sums.argmax(2) == labels[index]).byte()
                     carried = sums[-1]
     finally:
         fastlif.reset(model)
         model.timesteps = chunk
         model.train(training)
-    return distributed.add_up(correct).bool()  # each process has filled in its own images
+    return distributed.add_up(found).bool()  # each process has filled in its own images
 
 
 def _scores(model: fastlif.MultiStep, images: Tensor) -> Tensor:

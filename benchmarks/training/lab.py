@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 import fastlif
 from benchmarks.report.rows import Spread
-from benchmarks.training import datasets, evaluation, loop, networks
+from benchmarks.training import datasets, distributed, evaluation, loop, networks
 from benchmarks.training.data import Sets, Work
 from benchmarks.training.loop import Epoch, Recipe
 from benchmarks.training.presets import PRESETS, WORKLOADS, T
 from benchmarks.training.recording import Recorder
+
+CALIBRATION_IMAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,21 @@ class Lab(Recorder):
 
     @property
     def training_seeds(self) -> range:
-        """The seeds that the network whose accuracy is claimed is trained from."""
+        """The seeds of the trainings that a claim on an accuracy rests on."""
         return range(self.options.seed, self.options.seed + self.form.trainings)
 
     @property
     def noise_seeds(self) -> range:
         """The seeds that one trained network is evaluated with."""
         return range(self.options.seed, self.options.seed + self.form.noise_seeds)
+
+    def calibrated(self, model: fastlif.MultiStep, spec: Spec) -> fastlif.MultiStep:
+        """``model``, calibrated on the first training images: the same for the same seed, and in all processes."""
+        images = self.data[spec.work.dataset].train_images[:CALIBRATION_IMAGES]
+        with evaluation.seeded(self.device, spec.recipe.seed):
+            model.calibrate(datasets.to_float(images).split(100))
+        distributed.same_buffers(model)
+        return model
 
     def accuracy_on(self, model: nn.Module, images: Tensor, labels: Tensor) -> float:
         """Accuracy in % on ``images`` ``[N, C, H, W]`` uint8, with one seed of the noise."""

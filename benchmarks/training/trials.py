@@ -20,12 +20,12 @@ from benchmarks.training.lab import Lab, Spec
 
 @dataclass
 class Trials:
-    """What an experiment finds on one data set over several trainings: one call of :meth:`test` each for a setting."""
+    """What an experiment finds on one data set: a test is called once for each training and setting."""
 
     lab: Lab
     experiment: str
     work: Work
-    _found: dict[tuple, tuple[Spec, list[Tensor]]] = field(default_factory=dict)  # by setting
+    _found: dict[frozenset, tuple[Spec, dict, list[Tensor]]] = field(default_factory=dict)  # by setting
 
     def test(self, spec: Spec, model: nn.Module, **setting) -> None:
         """Note which test images ``model``, trained as ``spec`` says, gets right at this setting."""
@@ -43,17 +43,17 @@ class Trials:
 
     def note(self, spec: Spec, setting: dict[str, object], right: Tensor) -> None:
         """Add what one more training gets right at this setting: ``[images]`` bool."""
-        self._found.setdefault(tuple(setting.items()), (spec, []))[1].append(right)
+        self._found.setdefault(frozenset(setting.items()), (spec, setting, []))[2].append(right)
 
     def right(self, **setting) -> Tensor:
         """Whether each image was right at this setting, 1 or 0: ``[trainings, images]`` float64."""
-        return torch.stack(self._found[tuple(setting.items())][1]).double()
+        return torch.stack(self._found[frozenset(setting.items())][2]).double()
 
     def record_accuracies(self) -> None:
         """A row for each setting: the accuracy's spread over the trainings."""
-        for setting, (spec, right) in self._found.items():
+        for spec, setting, right in self._found.values():
             accuracies = spread(100 * one.double().mean().item() for one in right)
-            self.lab.record(self.experiment, spec, dict(setting), "accuracy", "%", accuracies, "trainings")
+            self.lab.record(self.experiment, spec, setting, "accuracy", "%", accuracies, "trainings")
 
     def record_lead(self, name: str, lead: Tensor) -> None:
         """Two rows for a comparison, by which it is judged: its mean over the trainings and that mean's error.
@@ -62,7 +62,7 @@ class Trials:
             name: of the comparison, such as "T = 10 over the single step".
             lead: what each image contributes, ``[trainings, images]``: a difference of two results of :meth:`right`.
         """
-        spec = self.lab.spec(self.work)
+        spec = next(iter(self._found.values()))[0]
         for metric, points in zip((LEAD, ERROR), mean_and_error(100 * lead)):
             values = Spread(points, points, points, len(lead))
             self.lab.record(self.experiment, spec, {"lead": name}, metric, "points", values, "trainings")

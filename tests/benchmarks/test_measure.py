@@ -368,9 +368,12 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
         rows = select(a_lab.rows, experiment="alpha", metric="accuracy", alpha=a)
         assert [row.setting["T"] for row in rows] == [str(t) for t in range(1, 11)]
         assert (rows[0].median, rows[-1].median) == (one, ten)
-    gain = verdicts.lead(select(a_lab.rows, experiment="accuracy"), accuracy.GAIN)  # 50, 25 and 0 points
-    assert (gain.mean, gain.trainings) == (25, 3)
-    assert verdicts.lead(select(a_lab.rows, experiment="alpha"), alpha._more(8.0)).mean == 25 - 75
+    own = select(a_lab.rows, experiment="accuracy")
+    gain = verdicts.lead(own, accuracy.GAINS["single step"])  # 50, 25 and 0 points
+    assert (gain.mean, gain.trainings) == (25, 3) and verdicts.lead(own, accuracy.GAINS[1]).mean == 50
+    own = select(a_lab.rows, experiment="alpha")
+    assert verdicts.lead(own, alpha.GAIN).mean == 75 and verdicts.lead(own, alpha._more(8.0)).mean == 25 - 75
+    assert verdicts.lead(own, alpha._apart(4.0, 8.0)).mean == 75 - 50
 
 
 def test_a_lead_s_error_has_the_images_part_and_the_trainings():
@@ -381,7 +384,8 @@ def test_a_lead_s_error_has_the_images_part_and_the_trainings():
     mean, error = verdicts.mean_and_error(values)
     images = [math.sqrt(8 - 16 / 100) / 100, math.sqrt(10 - 100 / 100) / 100]
     assert mean == pytest.approx(0.07)
-    assert error == pytest.approx(math.hypot(sum(images) / 2, 0.03))  # 0.04 and 0.10: 0.0424 apart, by the root of 2
+    trainings = 12.71 / 1.96 * 0.03  # 0.04 and 0.10 have a deviation of 0.0424, over the root of 2; Student's t for two
+    assert error == pytest.approx(math.hypot(sum(images) / 2, trainings), rel=1e-4)
     assert verdicts.mean_and_error(values[:1]) == (pytest.approx(0.04), pytest.approx(images[0]))
 
 

@@ -10,7 +10,17 @@ import torch
 import fastlif
 from benchmarks import experiments, machine
 from benchmarks.__main__ import main
-from benchmarks.paper import accuracy, alpha, any_t, dynamics, inference, noise_type, training_speed, training_time
+from benchmarks.paper import (
+    ablation,
+    accuracy,
+    alpha,
+    any_t,
+    dynamics,
+    inference,
+    noise_type,
+    training_speed,
+    training_time,
+)
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
 from benchmarks.report.rows import Row
@@ -81,7 +91,7 @@ def test_the_modern_preset_stands_beside_the_paper_s(made):
     (path,) = made.glob("*.csv")
     before = len(results.read(path))
     assert run("accuracy", *TINY, "--out", made, "--preset", "modern") == 0
-    assert len(results.read(path)) == before + 9
+    assert len(results.read(path)) == before + 11
 
 
 def test_other_options_stand_beside_and_say_what_they_were(made):
@@ -205,17 +215,24 @@ def lead(experiment, name, mean, error=0.1):
 @pytest.mark.parametrize(("gain", "expected"), [(1.0, True), (0.15, None), (-1.0, False)])
 def test_accuracy_rises(gain, expected):
     own = [row("accuracy", "accuracy", 80, T=T) for T in (accuracy.SINGLE, *accuracy.STEPS)]
-    assert judged(accuracy, own + lead("accuracy", accuracy.GAIN, gain)) == [expected]
+    for name in accuracy.GAINS.values():
+        leads = [
+            one for other in accuracy.GAINS.values() for one in lead("accuracy", other, gain if other == name else 2)
+        ]
+        assert judged(accuracy, own + leads) == [expected]
 
 
 @pytest.mark.parametrize(("five", "ten", "expected"), [(0.5, -0.5, [True, False]), (0.1, -0.1, [None, None])])
 def test_the_paper_s_accuracy_is_a_mark_for_the_full_form_alone(five, ten, expected):
     own = [row("accuracy", "accuracy", 80, T=T) for T in (accuracy.SINGLE, *accuracy.STEPS)]
-    own += lead("accuracy", accuracy.GAIN, 1.0)
+    own += [one for name in accuracy.GAINS.values() for one in lead("accuracy", name, 1.0)]
     own += lead("accuracy", accuracy._over_the_paper(5), five) + lead("accuracy", accuracy._over_the_paper(10), ten)
     full = [dataclasses.replace(one, form="full", dataset="fashion-mnist") for one in own]
     assert judged(accuracy, full) == [True, *expected]
     assert judged(accuracy, [dataclasses.replace(one, form="quick") for one in full]) == [True]
+    assert judged(accuracy, [dataclasses.replace(one, options="--width 0.5") for one in full]) == [True]
+    fewer = [dataclasses.replace(one, options="--epochs 3") for one in full]
+    assert judged(accuracy, fewer) == [True, *(verdict or None for verdict in expected)], "not for want of epochs"
 
 
 @pytest.mark.parametrize(
@@ -224,11 +241,14 @@ def test_the_paper_s_accuracy_is_a_mark_for_the_full_form_alone(five, ten, expec
         (0.2, [2, 3, 4, 5, 6], 0.5, [True, True, True]),
         (3.0, [2, -3, 4, 5, 6], 3.0, [False, False, False]),
         (0.9, [0.1, 3, 4, 5, 6], 0.9, [None, None, None]),
+        (-3, [2, 3, 4, 5, 6], -0.5, [True, True, True]),
     ],
 )
 def test_alpha(two, others, apart, expected):
     own = [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=10) for a in alpha.ALPHAS]
-    own += lead("alpha", alpha._gain(2.0), two) + lead("alpha", alpha.SPREAD, apart)
+    own += lead("alpha", alpha.GAIN, two)
+    for number, pair in enumerate(alpha.PAIRS):
+        own += lead("alpha", alpha._apart(*pair), apart if number == 3 else 0.1)
     for a, gain in zip(alpha.OTHERS, others, strict=True):
         own += lead("alpha", alpha._more(a), gain)
     assert judged(alpha, own) == expected
@@ -243,10 +263,24 @@ def test_noise_type():
 @pytest.mark.parametrize(("confident", "steps", "expected"), [(-0.1, 4, True), (-0.1, 6, False), (-2, 4, False)])
 def test_early_exit_is_judged_by_accuracy_and_steps(confident, steps, expected):
     own = [one for name in (any_t.FROZEN, *any_t.MIRRORED.values()) for one in lead("any-t", name, 0.25)]
-    for number, confidence in enumerate(any_t.CONFIDENCES):
-        own += lead("any-t", any_t._exit(confidence), confident if number == 1 else -3)
-        own += [row("any-t", "steps of an image", steps, confidence=confidence)]
+    assert judged(any_t, own) == [True, True], "a spiking output has no early exit"
+    for confidence in any_t.CONFIDENCES:
+        own += lead("any-t", any_t._exit(confidence), confident if confidence == any_t.JUDGED else -3)
+        own += [row("any-t", "steps of an image", steps if confidence == any_t.JUDGED else 1, confidence=confidence)]
     assert judged(any_t, own) == [True, True, expected]
+
+
+@pytest.mark.parametrize(("number", "value"), list(enumerate([2.0, 0.1, 3.0, 3.0, -2.0, -2.0])))
+def test_each_choice_of_the_ablation_is_judged_by_its_own_comparisons(number, value):
+    """The first five hold; then one comparison of each claim is changed, and its claim alone does not."""
+    parts = (ablation.PAIRS, ablation.MATCHED, ablation.SURROGATES, ablation.WIDTHS)
+    names = [list(part.values()) for part in parts] + [[ablation.NORM], [ablation.TUNED]]
+    holding = [0.1, 2.0, 0.1, 0.1, 2.0, 2.0]
+    own = [row("ablation", "accuracy", 80, part="statistics", variant="layer", T=10)]
+    for claim, (own_names, mean) in enumerate(zip(names, holding)):
+        for name in own_names:
+            own += lead("ablation", name, value if claim == number and name == own_names[-1] else mean)
+    assert judged(ablation, own) == [None if claim == number == 1 else claim != number for claim in range(6)]
 
 
 def test_a_verdict_takes_two_standard_errors_and_three_trainings():

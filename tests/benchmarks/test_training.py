@@ -185,9 +185,10 @@ def finished(process):
     return output
 
 
-def state(out):
-    (path,) = (out / "work" / "checkpoints").glob("*.pt")  # a kill during a write leaves a file of another name
-    return torch.load(path, weights_only=True)["state"]
+def states(out):
+    """What was kept of each training, by its name; a kill during a write leaves a file of another kind."""
+    paths = (out / "work" / "checkpoints").glob("*.pt")
+    return {path.name: torch.load(path, weights_only=True)["state"] for path in paths}
 
 
 @pytest.mark.long
@@ -200,19 +201,22 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "it was finished before it could be killed"
-    assert len(state(killed)["history"]) < 40
+    assert sum(len(state["history"]) for state in states(killed).values()) < 3 * 40
     finished(suite(killed, "--epochs", "40", "--resume"))
-    assert [epoch["loss"] for epoch in state(killed)["history"]] == [e["loss"] for e in state(whole)["history"]]
-    first, second = state(whole)["model"], state(killed)["model"]
-    assert list(first) == list(second) and all(torch.equal(first[key], second[key]) for key in first)
+    first, second = states(whole), states(killed)
+    assert len(first) == 3 and first.keys() == second.keys()
+    for name, state in first.items():
+        losses = ([epoch["loss"] for epoch in one["history"]] for one in (state, second[name]))
+        assert len(set(map(tuple, losses))) == 1
+        assert all(torch.equal(value, second[name]["model"][key]) for key, value in state["model"].items())
 
 
 @pytest.mark.long
 def test_two_processes_run_the_same_suite(tmp_path):
     launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
     output = finished(suite(tmp_path, "--epochs", "2", launcher=launcher))
-    assert output.count("epoch 2 of 2") == 1  # one of them speaks
-    assert len(state(tmp_path)["generators"]) == 2
+    assert output.count("epoch 2 of 2") == 3  # one of them speaks, of three trainings
+    assert all(len(state["generators"]) == 2 for state in states(tmp_path).values())
     assert list(tmp_path.glob("*.csv"))
     # What two processes wrote, two can go on from, and one cannot.
     assert "epoch" not in finished(suite(tmp_path, "--epochs", "2", "--resume", launcher=launcher))
