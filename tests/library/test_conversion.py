@@ -444,7 +444,7 @@ def test_alpha_and_beta_of_a_multistep_model_are_those_of_its_neurons():
 
 
 def test_the_residual_noise_of_a_converted_network():
-    """It is "matched" unless the neuron, or MultiStep in its place, says otherwise; each is what the function computes."""
+    """It is "matched" unless the neuron, or MultiStep in its place, says otherwise; as the function has it."""
     x = torch.rand(64, 30)
     assert fastlif.NoisyLIF().residual == "matched"
     outputs = {}
