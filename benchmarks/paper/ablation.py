@@ -148,38 +148,38 @@ def findings(rows: list[Row]) -> list[Finding]:
                 f"Ours: layer, sample and calibrated statistics agree within {EQUAL:g} point",
                 all_of(one.within(EQUAL) for one in pairs.values()),
                 f"{name}, T = {T}: {shown('statistics')}; {_words(pairs)}",
-                short=f"at most {max(abs(one.mean) for one in pairs.values()):.2f} points apart",
+                short=f"the widest apart {max(pairs.values(), key=lambda one: abs(one.mean)).points}",
             ),
             Finding(
                 "Ours: residual noise of training's spread converts better than that of training's width",
                 residual[T].beyond(),
                 f"{name}, T = {T}: {shown('residual noise')}; matched over range: "
                 + "; ".join(f"T = {steps}: {one}" for steps, one in residual.items()),
-                short=f"{residual[T].mean:+.2f} points",
+                short=residual[T].points,
             ),
             Finding(
                 f"Ours: no surrogate is more than {EQUAL:g} point ahead of the default, atan",
                 all_of(one.at_most(EQUAL) for one in surrogates.values()),
                 f"{name}, T = {T}: {shown('surrogate')}; {_words(surrogates)}",
-                short=f"the best {max(one.mean for one in surrogates.values()):+.2f} points",
+                short=f"the best {max(surrogates.values(), key=lambda one: one.mean).points}",
             ),
             Finding(
                 f"Ours: no noise width is more than {EQUAL:g} point ahead of the default, 4",
                 all_of(one.at_most(EQUAL) for one in widths.values()),
                 f"{name}, T = {T}: {shown('noise width')}; {_words(widths)}",
-                short=f"the best {max(one.mean for one in widths.values()):+.2f} points",
+                short=f"the best {max(widths.values(), key=lambda one: one.mean).points}",
             ),
             Finding(
                 "Ours: batch normalisation helps",
                 norm.beyond(),
                 f"{name}, T = {T}: {shown('batch normalisation')}; {NORM}: {norm}",
-                short=f"{norm.mean:+.2f} points",
+                short=norm.points,
             ),
             Finding(
                 "Ours: an epoch of fine-tuning over T steps is worth more than one more in a single step",
                 tuned.beyond(),
                 f"{name}, T = {T}: {shown('fine-tuning')}; {TUNED}: {tuned}; the epochs took {times}",
-                short=f"{tuned.mean:+.2f} points",
+                short=tuned.points,
             ),
         ]
     return found

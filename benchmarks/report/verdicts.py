@@ -91,15 +91,21 @@ class Lead:
         beyond = self.beyond(points)
         return None if beyond is None else not beyond
 
+    @property
+    def points(self) -> str:
+        """The mean, in words."""
+        return f"{self.mean:+.2f} points" if self.trainings else "not compared"
+
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} +- {self.error:.2f} points"
+        return f"{self.mean:+.2f} +- {self.error:.2f} points" if self.trainings else self.points
 
 
 def lead(rows: Iterable[Row], name: str) -> Lead:
-    """The comparison of this name among the rows of one network."""
-    (mean,) = select(rows, lead=name, metric=LEAD)
-    (error,) = select(rows, lead=name, metric=ERROR)
-    return Lead(mean.median, error.median, mean.samples)
+    """The comparison of this name among the rows of one network; of no trainings, where they do not have it."""
+    means, errors = (select(rows, lead=name, metric=metric) for metric in (LEAD, ERROR))
+    if not means:
+        return Lead(math.nan, math.nan, 0)
+    return Lead(means[0].median, errors[0].median, means[0].samples)
 
 
 def at_most(limit: float, *rows: Row) -> bool | None:

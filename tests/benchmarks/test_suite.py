@@ -283,6 +283,13 @@ def test_each_choice_of_the_ablation_is_judged_by_its_own_comparisons(number, va
     assert judged(ablation, own) == [None if claim == number == 1 else claim != number for claim in range(6)]
 
 
+def test_what_was_not_compared_cannot_be_told():
+    own = [row("ablation", "accuracy", 80, part="statistics", variant="layer", T=10)]
+    found = ablation.findings(own)
+    assert [finding.reproduced for finding in found] == 6 * [None]
+    assert all("not compared" in finding.evidence and "not compared" in finding.short for finding in found)
+
+
 def test_a_verdict_takes_two_standard_errors_and_three_trainings():
     assert Lead(1.0, 0.49, 3).beyond() is True and Lead(-1.0, 0.49, 3).beyond() is False
     assert Lead(1.0, 0.51, 3).beyond() is None and Lead(1.0, 0.1, 2).beyond() is None
