@@ -28,6 +28,7 @@ from fastlif.backends import BACKENDS, choose_backend
 from fastlif.layout import batch_outermost, membrane_dtype
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
+from fastlif.other_names import knows_other_names
 from fastlif.packing import mark
 from fastlif.types import LIFArguments, Noise, NoisyLIFArguments, Surrogate
 
@@ -37,7 +38,7 @@ __all__ = ["lif", "noisy_lif", "noisy_spike"]
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
-@validation.knows_other_names
+@knows_other_names
 def noisy_spike(
     input: torch.Tensor,
     *,
@@ -102,7 +103,7 @@ def lif(input: torch.Tensor, *, return_state: Literal[False] = False, **_: Unpac
 def lif(input: torch.Tensor, *, return_state: Literal[True], **_: Unpack[LIFArguments]) -> Pair: ...
 @overload
 def lif(input: torch.Tensor, *, return_state: bool, **_: Unpack[LIFArguments]) -> torch.Tensor | Pair: ...
-@validation.knows_other_names
+@knows_other_names
 def lif(
     input: torch.Tensor,
     *,
@@ -223,7 +224,7 @@ def noisy_lif(
 def noisy_lif(input: torch.Tensor, *, return_state: Literal[True], **_: Unpack[NoisyLIFArguments]) -> Pair: ...
 @overload
 def noisy_lif(input: torch.Tensor, *, return_state: bool, **_: Unpack[NoisyLIFArguments]) -> torch.Tensor | Pair: ...
-@validation.knows_other_names
+@knows_other_names
 def noisy_lif(
     input: torch.Tensor,
     *,

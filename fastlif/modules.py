@@ -16,6 +16,7 @@ from torch import nn
 
 from fastlif import functional, passes, validation
 from fastlif.neuron import PARAMETERS, Neuron
+from fastlif.other_names import knows_other_names
 from fastlif.passes import thread
 from fastlif.types import Noise, Surrogate
 
@@ -49,7 +50,7 @@ class LIF(Neuron):
 
     gain: float | torch.Tensor
 
-    @validation.knows_other_names
+    @knows_other_names
     def __init__(
         self,
         timesteps: int | None = 1,
@@ -179,7 +180,7 @@ class NoisyLIF(Neuron):
     calibrated_mean: torch.Tensor
     calibrated_deviation: torch.Tensor
 
-    @validation.knows_other_names
+    @knows_other_names
     def __init__(
         self,
         timesteps: int | None = 1,

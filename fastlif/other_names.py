@@ -1,0 +1,46 @@
+"""Arguments' names in other libraries: whoever uses one is told ours."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+SOFT = "; None subtracts the threshold, a number is where a spike puts the membrane"
+OTHER_NAMES = {  # of arguments in other libraries: whose, ours, and what to know
+    "v_threshold": ("SpikingJelly", "threshold", ""),
+    "v_reset": ("SpikingJelly", "reset", SOFT),
+    "surrogate_function": ("SpikingJelly", "surrogate", ""),
+    "step_mode": ("SpikingJelly", "timesteps", "; time is folded into the batch, [T*N, *]"),
+    "beta": ("snnTorch", "decay", ""),
+    "spike_grad": ("snnTorch", "surrogate", ""),
+    "reset_mechanism": ("snnTorch", "reset", SOFT),
+    "init_hidden": ("snnTorch", "stateful", ""),
+    "tau_mem_inv": ("Norse", "tau", "; it is 1 / (dt * tau_mem_inv), in steps"),
+    "v_th": ("Norse", "threshold", ""),
+    "method": ("Norse", "surrogate", ""),
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def knows_other_names(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, which names our argument where it is called with that of another library."""
+    arguments = inspect.signature(function).parameters
+    name = function.__qualname__.removesuffix(".__init__")
+    others = {other: known for other, known in OTHER_NAMES.items() if other not in arguments and known[1] in arguments}
+
+    @functools.wraps(function)
+    def named(*args: P.args, **keywords: P.kwargs) -> R:
+        try:
+            return function(*args, **keywords)
+        except TypeError:  # looked at only then: a call that is right pays nothing
+            for keyword in keywords:
+                if keyword in others:
+                    whose, ours, more = others[keyword]
+                    raise TypeError(f"{name} takes {ours}, not {keyword} ({whose}'s name){more}") from None
+            raise
+
+    return named
