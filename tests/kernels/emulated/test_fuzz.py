@@ -20,6 +20,6 @@ FEATURES = (1, 3, 16, 48, 100, 256, 511, 1000, 1024, 2048, 2049, 3000, 4096, 410
 @settings(max_examples=150 if os.environ.get("FASTLIF_TEST_PROFILE") == "long" else 5)
 @given(st.data(), st.sampled_from((1, 1, 2, 3, 5)), st.sampled_from(FEATURES), st.integers(1, 26))
 def test_within_rounding_of_the_equations(neuron, data, samples, features, T):
-    T = 1 if neuron == "noisy_spike" else min(T, 40_000 // (samples * features))
+    T = 1 if neuron == "noisy_spike" else max(1, min(T, 40_000 // (samples * features)))
     case = replace(data.draw(cases(neurons=(neuron,))), shape=(T, samples, features))
     check(run(case, "triton"), expected_of(case), case)
