@@ -148,7 +148,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                 f"Ours: layer, sample and calibrated statistics agree within {EQUAL:g} point",
                 all_of(one.within(EQUAL) for one in pairs.values()),
                 f"{name}, T = {T}: {shown('statistics')}; {_words(pairs)}",
-                short=f"the widest apart {max(pairs.values(), key=lambda one: abs(one.mean)).points}",
+                short=f"widest apart: {max(pairs.values(), key=lambda one: abs(one.mean)).points}",
             ),
             Finding(
                 "Ours: residual noise of training's spread converts better than that of training's width",
@@ -161,13 +161,13 @@ def findings(rows: list[Row]) -> list[Finding]:
                 f"Ours: no surrogate is more than {EQUAL:g} point ahead of the default, atan",
                 all_of(one.at_most(EQUAL) for one in surrogates.values()),
                 f"{name}, T = {T}: {shown('surrogate')}; {_words(surrogates)}",
-                short=f"the best {max(surrogates.values(), key=lambda one: one.mean).points}",
+                short=f"best: {max(surrogates.values(), key=lambda one: one.mean).points}",
             ),
             Finding(
                 f"Ours: no noise width is more than {EQUAL:g} point ahead of the default, 4",
                 all_of(one.at_most(EQUAL) for one in widths.values()),
                 f"{name}, T = {T}: {shown('noise width')}; {_words(widths)}",
-                short=f"the best {max(widths.values(), key=lambda one: one.mean).points}",
+                short=f"best: {max(widths.values(), key=lambda one: one.mean).points}",
             ),
             Finding(
                 "Ours: batch normalisation helps",

@@ -54,8 +54,8 @@ def write(folder: Path) -> list[Path]:
 def page(folder: Path) -> str:
     """The page as Markdown. Raises as :func:`write`."""
     devices = runs.read(folder)
-    several = len({(group.file, group.words) for groups in devices for group in groups}) > 1
-    run = {group: f" ({_run(group)})" if several else "" for groups in devices for group in groups}
+    everything = [group for groups in devices for group in groups]
+    run = {group: f" ({words})" if (words := _run(group, everything)) else "" for group in everything}
     titles = {group: group.module.TITLE + words for group, words in run.items()}
     links = dict(zip(titles, _anchors(titles.values())))
     where = {group: f"[{group.name}](#{links[group]}){_plain(words)}" for group, words in run.items()}
@@ -83,9 +83,11 @@ def page(folder: Path) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _run(group: Group) -> str:
-    """What tells a group from those of the same experiment."""
-    return f"{group.file.stem}: {group.words}"
+def _run(group: Group, everything: list[Group]) -> str:
+    """What tells a group from those of the same experiment: how it was run, or else on which device; or nothing."""
+    others = [other for other in everything if other.name == group.name and other is not group]
+    words = [group.words] if others else []
+    return ", ".join(words + [group.file.stem] * any(other.words == group.words for other in others))
 
 
 def _anchors(titles: Iterable[str]) -> list[str]:

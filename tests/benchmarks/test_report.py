@@ -120,7 +120,7 @@ def test_page(folder):
     assert "- The paper's: Fashion-MNIST, T = 10: 94.07 %" in text
     assert "- A larger alpha is better: **NOT reproduced**. best: 90.57 % at alpha = 4" in text
     assert r"- all of it \| holds: **met**. 4 rows" in text
-    assert "![Figure 5: alpha (a-cpu: quick form, paper preset)](a-cpu/alpha-quick.png)" in text
+    assert "![Figure 5: alpha](a-cpu/alpha-quick.png)" in text
     assert r"## A GPU \<80 GB\>" in text
     assert "4 of 4 rows (metric accuracy); all are in [a-cpu.csv](a-cpu.csv).\n\n| alpha | median |" in text
     assert "| 4 | 90.57 | 88.57 to 92.57 | % |" in text
@@ -142,10 +142,21 @@ def test_the_page_begins_with_its_contents_and_the_verdicts(folder):
     contents, *tables = (text.index(words) for words in ("- [Figure 5", "## The paper's claims", "## Our own goals"))
     claims, goals = tables
     assert contents < claims < goals < text.index("## A CPU")
-    link = "(#figure-5-alpha-a-cpu-quick-form-paper-preset) (a-cpu: quick form, paper preset)"
+    link = "(#figure-5-alpha)"
     assert f"| A larger alpha is better | 4 | NOT reproduced | [alpha]{link} |" in text[claims:goals]
     assert rf"| all of it \| holds | yes | met | [alpha]{link} |" in text[goals:]
     assert text.count("| It is fast |  | cannot be told |") == 3
+
+
+def test_runs_of_an_experiment_are_told_apart(folder):
+    assert "[inference](#table-3-inference--speed-full-form-paper-preset) (full form, paper preset) |" in report.page(
+        folder
+    )
+    results.update(folder / "b-cpu.csv", [replace(row, device="B") for row in ALPHA])
+    text = report.page(folder)
+    for name in ("a-cpu", "b-cpu"):
+        link = f"(#figure-5-alpha-quick-form-paper-preset-{name}) (quick form, paper preset, {name})"
+        assert f"| A larger alpha is better | 4 | NOT reproduced | [alpha]{link} |" in text
 
 
 def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
