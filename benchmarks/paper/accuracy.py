@@ -55,13 +55,15 @@ def draw(rows: list[Row], figure) -> None:
         (single,) = select(own, T=SINGLE)
         curve = [select(own, T=steps)[0] for steps in STEPS]
         axes.axhline(single.median, color="C7", linestyle=":")
-        axes.annotate("single step, as trained", (T, single.median), ha="right", va="bottom", color="C7")
+        axes.annotate(
+            "single step, as trained", (T, single.median), (0, 4), textcoords="offset points", ha="right", color="C7"
+        )
         spreads = [[row.median - row.p20 for row in curve], [row.p80 - row.median for row in curve]]
         axes.errorbar(STEPS, [row.median for row in curve], spreads, fmt="o-", capsize=4, color="C0")
-        axes.annotate("converted", (T, curve[-1].p80), ha="right", va="bottom", color="C0")
+        axes.annotate("converted", (T, curve[-1].p80), (0, 8), textcoords="offset points", ha="right", color="C0")
         for steps, mark in _marks(own).items():
             axes.plot(steps, mark, "kx")
-            axes.annotate("the paper", (steps, mark), ha="center", va="bottom")
+            axes.annotate("the paper", (steps, mark), (0, 5), textcoords="offset points", ha="center")
         axes.set(title=name.replace(", ", "\n"), xlabel="time steps T", ylabel="test accuracy (%)", xticks=STEPS)
     figure.set_size_inches(6 * len(groups), 4.5)
 

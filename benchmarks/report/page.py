@@ -130,6 +130,7 @@ def _constants(groups: list[Group]) -> list[list[str]]:
 def _section(group: Group, title: str, findings: list[Finding]) -> list[str]:
     rows = group.rows
     about = {"Data": runs.data_sets(rows), "Network": distinct(rows, "network"), "Training": distinct(rows, "training")}
+    about["Trainings"] = distinct([row for row in rows if row.over == "trainings"], "samples")
     about["Test images"] = distinct([row for row in rows if row.test_images], "test_images")
     words = " ".join(f"{name}: {value}." for name, value in about.items() if value)
     points = [f"- {_plain(finding.words)}: **{finding.verdict}**. {_plain(finding.shown)}" for finding in findings]
