@@ -65,6 +65,7 @@ def draw(rows: list[Row], figure) -> None:
             axes.plot(steps, mark, "kx")
             axes.annotate("the paper", (steps, mark), (0, 5), textcoords="offset points", ha="center")
         axes.set(title=name.replace(", ", "\n"), xlabel="time steps T", ylabel="test accuracy (%)", xticks=STEPS)
+        axes.margins(y=0.12)  # room for the words
     figure.set_size_inches(6 * len(groups), 4.5)
 
 
