@@ -22,10 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"Presets: {presets}. Under torchrun the trainings are shared by all processes."
     option = parser.add_argument
     known = (*experiments.NAMES, *experiments.GROUPS)
-    option(
-        "names", nargs="+", metavar="NAME", choices=known, help="experiments; all: accuracy and time; speed: our own"
-    )
-    option("--quick", action="store_true", help="minutes on two CPU cores; without it, Table 1's epochs, for a GPU")
+    words = "experiments; all: the paper's, the ablation and any-t; speed: the measurements of speed"
+    option("names", nargs="+", metavar="NAME", choices=known, help=words)
+    option("--quick", action="store_true", help="for two CPU cores; without it, Table 1's epochs, for a GPU")
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
     option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")

@@ -73,8 +73,8 @@ def _lif_forward_kernel(
         weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, channel_stride, numel, CHANNELS_LAST, NORM, ROWS, COLS
     )  # fmt: skip
     gain, decay, threshold = parameters_of(
-        gain_ptr, decay_ptr, threshold_ptr, 1.0 if gain is None else gain, decay, threshold, channels,
-        channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS,
+        gain_ptr, decay_ptr, threshold_ptr, gain, decay, threshold, channels, channel_stride, numel, CHANNELS_LAST,
+        RUN, ROWS, COLS,
     )  # fmt: skip
     WITH_GAIN: tl.constexpr = SCALED or gain_ptr is not None
     place = (offsets, mask, counter, counter_high, lane, norm)

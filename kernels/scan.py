@@ -80,14 +80,15 @@ def parameters_of(gain_ptr, decay_ptr, threshold_ptr, gain, decay, threshold, ch
                   CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):  # fmt: skip
     """Gain, decay and threshold of the tile: the numbers, or what the tensors hold for its elements, [ROWS, COLS].
     Without runs (RUN = 0) a tensor holds one value."""
+    number = 1.0 if gain is None else gain  # Triton 3.6 cannot return None
     if gain_ptr is None and decay_ptr is None and threshold_ptr is None:
-        return gain, decay, threshold
+        return number, decay, threshold
     else:
         runs = 0
         if RUN > 0:
             runs = channels_of_runs(channels, channel_stride, numel, CHANNELS_LAST, RUN, ROWS, COLS)
         return (
-            _parameter(gain_ptr, gain, runs, RUN, ROWS, COLS),
+            _parameter(gain_ptr, number, runs, RUN, ROWS, COLS),
             _parameter(decay_ptr, decay, runs, RUN, ROWS, COLS),
             _parameter(threshold_ptr, threshold, runs, RUN, ROWS, COLS),
         )

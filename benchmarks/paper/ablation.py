@@ -41,7 +41,8 @@ def measure(lab: Lab) -> None:
             _statistics(trials, spec, single)
             _residual_noise(trials, spec, single)
             _trained_otherwise(trials, spec)
-            _fine_tuned(trials, spec, single, times)
+            for variant, seconds in _fine_tuned(trials, spec, single).items():
+                times.setdefault(variant, []).append(seconds)
         trials.record_accuracies()
         for variant, seconds in times.items():
             setting = {"part": "fine-tuning", "variant": variant}
@@ -75,12 +76,12 @@ def _trained_otherwise(trials: Trials, spec: Spec) -> None:
         trials.test(varied, fastlif.MultiStep(single, timesteps=T), part=part, variant=variant, T=T)
 
 
-def _fine_tuned(trials: Trials, spec: Spec, single, times: dict[str, list[float]]) -> None:
+def _fine_tuned(trials: Trials, spec: Spec, single) -> dict[str, float]:
     """One more epoch: over T steps, with the gradient through the reset and without it; or in a single step.
 
-    ``times`` gets the seconds of each way.
+    Returns the seconds of each.
     """
-    lab, seed = trials.lab, spec.recipe.seed
+    lab, seed, times = trials.lab, spec.recipe.seed, {}
     data, count = lab.data[spec.work.dataset], lab.form.curve_images
     recipe = dataclasses.replace(spec.recipe, epochs=1, seed=seed + len(lab.training_seeds))
     trials.test(spec, fastlif.MultiStep(single, timesteps=T), part="fine-tuning", variant="none", T=T)
@@ -91,9 +92,10 @@ def _fine_tuned(trials: Trials, spec: Spec, single, times: dict[str, list[float]
             neuron.detach_reset = variant.endswith("detach_reset")
         lab.warm_up(model, spec)
         (epoch,) = loop.train(model, data.train_images[:count], data.train_labels[:count], recipe)
-        times.setdefault(variant, []).append(epoch.seconds)
+        times[variant] = epoch.seconds
         multi = fastlif.MultiStep(model, timesteps=T) if variant == "in a single step" else model
         trials.test(spec, multi, part="fine-tuning", variant=variant, T=T)
+    return times
 
 
 def _record_leads(trials: Trials) -> None:

@@ -77,20 +77,20 @@ def findings(rows: list[Row]) -> list[Finding]:
                 f"alpha = 2, which leaves no noise, gains at most {LITTLE:g} point from T = 1 to {T}",
                 two.at_most(LITTLE),
                 f"{name}: {two}",
-                short=f"{two.mean:+.2f} points",
+                short=two.points,
             ),
             Finding(
                 "Larger values of alpha gain more with T than alpha = 2",
                 all_of(one.beyond() for one in more.values()),
                 f"{name}, T = {T}, medians for alpha = {shown}; beyond alpha = 2's gain: "
                 + ", ".join(f"{alpha:g}: {one}" for alpha, one in more.items()),
-                short=f"{least.mean:+.2f} points or more",
+                short=f"{least.points} or more",
             ),
             Finding(
                 f"Larger values of alpha converge to accuracies within {LITTLE:g} point",
                 all_of(one.within(LITTLE) for one in apart.values()),
                 f"{name}, each two of them, the widest apart: {widest}: {apart[widest]}",
-                short=f"at most {abs(apart[widest].mean):.2f} points apart",
+                short=f"widest apart: {apart[widest].points}",
             ),
         ]
     return found

@@ -3,8 +3,7 @@
 import fastlif
 from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, all_of, at_most, lead
-from benchmarks.training.evaluation import correct_when_confident
-from benchmarks.training.lab import Lab, Spec
+from benchmarks.training.lab import Lab
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
 
@@ -26,47 +25,40 @@ EQUAL = 0.5  # point
 
 def measure(lab: Lab) -> None:
     for work in lab.data.workloads():
-        trials, taken = Trials(lab, "any-t", work), {confidence: [] for confidence in CONFIDENCES}
+        trials = Trials(lab, "any-t", work)
+        confidences = CONFIDENCES if "cross-entropy" in lab.spec(work).recipe.loss else ()
+        if not confidences:
+            lab.say("early exit is left out: it takes scores that were trained by cross-entropy, as --preset modern's")
+        taken = {confidence: [] for confidence in confidences}
         for seed in lab.training_seeds:
             spec = lab.spec(work, seed=seed)
             single = lab.train(spec, f"single step, seed {seed}").model
+            calibrated, antithetic = (
+                lab.calibrated(fastlif.MultiStep(single, timesteps=T, over_time=over_time), spec)
+                for over_time in ("independent", "antithetic")
+            )
             trials.test_steps(spec, fastlif.MultiStep(single, timesteps=T), STEPS, variant=LAYER)
-            calibrated = _calibrated(lab, spec, single)
             trials.test_steps(spec, calibrated, STEPS, variant=CALIBRATED)
-            trials.test_steps(spec, _calibrated(lab, spec, single, over_time="antithetic"), STEPS, variant=ANTITHETIC)
-            if "cross-entropy" in spec.recipe.loss:
-                _exit_early(trials, spec, calibrated, taken)
-        if not taken[JUDGED]:
-            lab.say("early exit is left out: it takes scores that were trained by cross-entropy, as --preset modern's")
+            trials.test_steps(spec, antithetic, STEPS, variant=ANTITHETIC)
+            for confidence in confidences:
+                taken[confidence].append(
+                    trials.test_early_exit(spec, calibrated, variant="early exit", confidence=confidence)
+                )
         trials.record_accuracies()
-        for confidence, steps in taken.items() if taken[JUDGED] else ():
+        for confidence, steps in taken.items():
             setting = {"variant": "early exit", "confidence": confidence}
             lab.record("any-t", lab.spec(work), setting, "steps of an image", "steps", spread(steps), "trainings")
         last = trials.right(variant=CALIBRATED, T=T)
         trials.record_lead(FROZEN, last - trials.right(variant=LAYER, T=T))
         for steps, name in MIRRORED.items():
-            mirrored, independent = (trials.right(variant=variant, T=steps) for variant in (ANTITHETIC, CALIBRATED))
-            trials.record_lead(name, mirrored - independent)
-        for confidence in CONFIDENCES if taken[JUDGED] else ():
+            independent = trials.right(variant=CALIBRATED, T=steps)
+            trials.record_lead(name, trials.right(variant=ANTITHETIC, T=steps) - independent)
+        for confidence in confidences:
             trials.record_lead(_exit(confidence), trials.right(variant="early exit", confidence=confidence) - last)
 
 
 def _exit(confidence: float) -> str:
     return f"early exit at confidence {confidence:g} over T = {T}"
-
-
-def _calibrated(lab: Lab, spec: Spec, single, **options) -> fastlif.MultiStep:
-    return lab.calibrated(fastlif.MultiStep(single, timesteps=T, **options), spec)
-
-
-def _exit_early(trials: Trials, spec: Spec, model: fastlif.MultiStep, taken: dict[float, list[float]]) -> None:
-    data = trials.lab.data[spec.work.dataset]
-    for confidence in CONFIDENCES:
-        right, steps = correct_when_confident(
-            model, data.test_images, data.test_labels, confidence, dtype=spec.recipe.dtype, seed=spec.recipe.seed
-        )
-        trials.note(spec, {"variant": "early exit", "confidence": confidence}, right)
-        taken[confidence].append(steps.double().mean().item())
 
 
 def draw(rows: list[Row], figure) -> None:
@@ -98,13 +90,13 @@ def findings(rows: list[Row]) -> list[Finding]:
                 f"Ours: calibrated statistics are within {EQUAL:g} points of the layer's",
                 frozen.within(EQUAL),
                 f"{name}: {FROZEN}: {frozen}",
-                short=f"{frozen.mean:+.2f} points",
+                short=frozen.points,
             ),
             Finding(
                 "Ours: antithetic noise over time is ahead of independent noise",
                 all_of(one.beyond() for one in mirrored.values()),
                 f"{name}: " + "; ".join(f"T = {steps}: {one}" for steps, one in mirrored.items()),
-                short=" / ".join(f"{one.mean:+.2f}" for one in mirrored.values()) + " points",
+                short=" / ".join(one.points for one in mirrored.values()),
             ),
         ]
         if taken := {one.setting["confidence"]: one for one in select(own, metric="steps of an image")}:
@@ -119,7 +111,7 @@ def findings(rows: list[Row]) -> list[Finding]:
                         f"confidence {confidence:g}: {taken[f'{confidence:g}'].median:.2f} steps of an image, {one}"
                         for confidence, one in exits.items()
                     ),
-                    short=f"{judged.median:.1f} steps, {exits[JUDGED].mean:+.2f} points",
+                    short=f"{judged.median:.1f} steps, {exits[JUDGED].points}",
                 )
             )
     return found

@@ -72,19 +72,19 @@ def findings(rows: list[Row]) -> list[Finding]:
                 "In a single step, Gaussian noise is ahead of uniform noise",
                 single.beyond(),
                 f"{name}, medians: {shown[SINGLE]}; {AHEAD[SINGLE]}: {single}",
-                short=f"{single.mean:+.2f} points",
+                short=single.points,
             ),
             Finding(
                 f"After conversion the two are within {EQUAL:g} point",
                 last.within(EQUAL),
                 f"{name}, medians at T = {T}: {shown[T]}; {AHEAD[T]}: {last}",
-                short=f"{last.mean:+.2f} points",
+                short=last.points,
             ),
             Finding(
                 "Ours: a network trained with noise gains more by the conversion than one trained without",
                 gains.beyond(),
                 f"{name}, {NOISE_GAINS}: {gains}",
-                short=f"{gains.mean:+.2f} points",
+                short=gains.points,
             ),
         ]
     return found

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks.files import write_whole
+from benchmarks.files import folded, write_whole
 from benchmarks.options import file_or_folder
 from benchmarks.report import groups as runs
 from benchmarks.report.groups import Group, distinct
@@ -68,10 +68,12 @@ def page(folder: Path) -> str:
     tables = {heading: lines for heading, lines in tables.items() if lines}
     blocks = [
         "# Results",
-        "Made by `python -m benchmarks report` from the measured rows, which are in the CSV files beside this page. "
-        "Numbers marked as the paper's are its authors', on their hardware. A verdict on an accuracy takes three "
-        "trainings and two standard errors, one on a time takes spreads (p20 to p80) that do not overlap: else it "
-        "cannot be told. The time to an accuracy is that of one training, without a spread.",
+        folded(
+            "Made by `python -m benchmarks report` from the measured rows, which are in the CSV files beside this "
+            "page. Numbers marked as the paper's are its authors', on their hardware. A verdict on an accuracy takes "
+            "three trainings and two standard errors. One on a time takes spreads (p20 to p80) that do not overlap. "
+            "All else cannot be told. The time to an accuracy is that of one training, without a spread."
+        ),
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]
     for heading, lines in tables.items():
@@ -84,10 +86,15 @@ def page(folder: Path) -> str:
 
 
 def _run(group: Group, everything: list[Group]) -> str:
-    """What tells a group from those of the same experiment: how it was run, or else on which device; or nothing."""
+    """What tells a group from the others of its experiment: how it was run, and its file where that is the same too.
+
+    Empty if there are no others.
+    """
     others = [other for other in everything if other.name == group.name and other is not group]
-    words = [group.words] if others else []
-    return ", ".join(words + [group.file.stem] * any(other.words == group.words for other in others))
+    if not others:
+        return ""
+    alike = any(other.words == group.words for other in others)
+    return f"{group.words}, {group.file.stem}" if alike else group.words
 
 
 def _anchors(titles: Iterable[str]) -> list[str]:
@@ -136,9 +143,10 @@ def _section(group: Group, title: str, findings: list[Finding]) -> list[str]:
     points = [f"- {_plain(finding.words)}: **{finding.verdict}**. {_plain(finding.shown)}" for finding in findings]
     points += [f"- The paper's: {_plain(number.what)}: {_plain(number.value)}" for number in group.module.PAPER]
     blocks = [
-        f"{_plain(words)} Made by `{group.command}`.",
+        folded(_plain(words)),
+        f"Made by `{group.command}`.",
         f"![{_plain(title)}]({quote(group.picture.as_posix())})",
-        "\n".join(points),
+        "\n".join(folded(point, "  ") for point in points),
         _summary(group),
     ]
     return [block for block in blocks if block]

@@ -50,7 +50,7 @@ class Finding:
 
 
 ENOUGH = 3  # trainings, from different seeds, that a verdict on an accuracy takes
-STUDENT = (0.0, 12.71, 4.30, 3.18, 2.78, 2.57)  # t for 95 %, two-sided, from 1, 2, ... trainings
+STUDENT = (0.0, 12.71, 4.30, 3.18, 2.78, 2.57)  # t for 95 %, two-sided, of 1, 2, ... trainings; of more, the last
 LEAD, ERROR = "lead", "standard error of the lead"  # the metrics of a comparison's two rows
 
 
@@ -87,7 +87,7 @@ class Lead:
         return all_of(Lead(sign * self.mean, self.error, self.trainings).at_most(points) for sign in (1, -1))
 
     def at_most(self, points: float) -> bool | None:
-        """Whether it is at most ``points``: the opposite of :meth:`beyond`."""
+        """Whether it is at most ``points``; None where :meth:`beyond` cannot tell."""
         beyond = self.beyond(points)
         return None if beyond is None else not beyond
 
@@ -121,7 +121,7 @@ def at_least(limit: float, *rows: Row) -> bool | None:
 def faster(ours: Row, theirs: Row, times: float = 1.0) -> bool | None:
     """Whether ours is at least ``times`` times as fast; None if the spreads, from p20 to p80, do not say.
 
-    Both rows are times; of speeds, give theirs first.
+    Both rows are times. Of speeds, give theirs first.
     """
     sooner, later = times * ours.p80 <= theirs.p20, times * ours.p20 > theirs.p80
     return sooner if sooner or later else None

@@ -45,6 +45,13 @@ CONTENDERS = {
     TRAINING: ((SINGLE, 1), (FUSED, 1), (LIF, 10), (PEER, 1), (PEER, 10)),
     INFERENCE: ((SINGLE, 1), *((neurons, T) for neurons in (CONVERTED, CALIBRATED, PEER) for T in (1, 5, 10))),
 }
+# What is compared with SpikingJelly's layers: pass, our neurons, time steps.
+BESIDE_SPIKINGJELLY = (
+    (TRAINING, LIF, 10),
+    (TRAINING, SINGLE, 1),
+    (INFERENCE, CONVERTED, 10),
+    (INFERENCE, CALIBRATED, 10),
+)
 WORTH_COMPILING = ((SINGLE, 1), (CONVERTED, 10))  # compiling takes far longer than the measurement
 # Per form: the ways, the most telling ones first, as the time may not be enough for all of them; the seconds
 # for everything and those for each comparison.
@@ -232,7 +239,7 @@ def _ten_steps(name: str, rows: list[Row]) -> Finding | None:
         times = [row for T in (1, 10) for row in select(own, metric="time against ReLU", neurons=CONVERTED, T=T)]
         if len(times) != 2:
             continue
-        verdict = faster(times[1], times[0], times=0.1)
+        verdict = faster(times[1], times[0], times=0.1)  # a tenth as fast, or faster
         one, ten = (row.median for row in times)
         single = value(own, metric="time against ReLU", neurons=SINGLE)
         calibrated = value(own, metric="time against ReLU", neurons=CALIBRATED, T=10)
@@ -242,15 +249,6 @@ def _ten_steps(name: str, rows: list[Row]) -> Finding | None:
         claim = "Ours: inference at T = 10 costs less than 10 times T = 1"
         return Finding(claim, verdict, shown, short=f"{ten / one:.1f} times")
     return None
-
-
-# What is compared with SpikingJelly's layers: pass, our neurons, time steps.
-BESIDE_SPIKINGJELLY = (
-    (TRAINING, LIF, 10),
-    (TRAINING, SINGLE, 1),
-    (INFERENCE, CONVERTED, 10),
-    (INFERENCE, CALIBRATED, 10),
-)
 
 
 def _beside_spikingjelly(name: str, rows: list[Row], direction: str, neurons: str, T: int) -> Finding | None:

@@ -16,7 +16,7 @@ from torch import nn
 import fastlif
 from benchmarks import options
 from benchmarks.report.rows import Row, select, spread
-from benchmarks.report.verdicts import Finding, at_most
+from benchmarks.report.verdicts import Finding, at_least, at_most
 from benchmarks.speed import kernels
 from benchmarks.speed import measure as measuring
 from benchmarks.training.lab import Lab
@@ -176,7 +176,7 @@ def findings(rows: list[Row]) -> list[Finding]:
             f"{row.setting['pass']}{_size(row)}: {row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})"
             for row in own
         )
-        met = True if min(row.p20 for row in own) > 1 else False if min(row.p80 for row in own) < 1 else None
+        met = at_least(1, *own)
         found.append(Finding(f"Ours: small calls are faster than {library}'s", met, shown,
                              short=f"{min(row.median for row in own):.2f} times or more"))  # fmt: skip
     return found

@@ -250,7 +250,7 @@ def _gpu_findings(rows: list[Row]):
                 worst = min(large, key=lambda row: row.median)
                 claim = f"Ours: {neuron}, {dtype}, {direction} moves its bytes at {goal:.0%} of a copy's speed"
                 shown = f"{worst.median:.0%} or more (at T = {worst.setting['T']}, {int(worst.setting['size']):,})"
-                yield Finding(claim, at_least(goal, worst), shown, short=f"{worst.median:.0%}")
+                yield Finding(claim, at_least(goal, *large), shown, short=f"{worst.median:.0%}")
     yield _faster(rows, "lif", "SpikingJelly", "forward and backward", 1.5, T=10)
     yield from _beside_the_compiler(rows)
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-from benchmarks.files import write_whole
+from benchmarks.files import folded, write_whole
 from benchmarks.options import UsageError, file_or_folder, make_folder
 from benchmarks.speed.cases import DTYPES, Case
 
@@ -18,7 +18,7 @@ from benchmarks.speed.cases import DTYPES, Case
 def markdown(rows: list[dict[str, str]], caption: str) -> str:
     """The rows as a Markdown table under its caption."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{folded(caption)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def add_table_arguments(parser: argparse.ArgumentParser, targets: Iterable[str]) -> None:

@@ -33,13 +33,8 @@ PROFILED = 5  # steps
 # What is in the name of an operation, as the profiler has it or as autograd does.
 OPERATIONS = {
     "convolution": ("convolution",),
-    "batch normalisation": (
-        "native_batch_norm",
-        "NativeBatchNorm",
-        "CudnnBatchNorm",
-        "cudnn_batch_norm",
-        "batch_norm_update_stats",
-    ),  # fmt: skip
+    "batch normalisation": ("native_batch_norm", "NativeBatchNorm", "CudnnBatchNorm", "cudnn_batch_norm",
+                            "batch_norm_update_stats"),  # fmt: skip
     "neuron": ("fastlif", "CompiledFxGraph", "NoisySpike", "LIF", "BatchNormNeuron"),
     "pooling": ("avg_pool", "AvgPool"),
     "linear": ("addmm", "aten::mm", "Addmm"),

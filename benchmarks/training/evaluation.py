@@ -1,7 +1,7 @@
 """Evaluation, the same for every network: accuracy, image by image and step by step, and the time of an image.
 
-The noise follows from a seed, and torch's generators are left as they were: an evaluation neither depends on what ran
-before it nor changes what runs after it. Under ``torchrun`` each process takes a part of every batch.
+The noise behind an accuracy follows from a seed, and torch's generators are left as they were: it neither depends on
+what ran before it nor changes what runs after it. Under ``torchrun`` each process takes a part of every batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,9 +67,8 @@ def correct(
         autocast(images.device, dtype),
         tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
     ):
-        for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
-            if len(index):
-                found[index] = (model(x).argmax(1) == labels[index]).byte()
+        for x, index in _numbered(images, batch_size):
+            found[index] = (model(x).argmax(1) == labels[index]).byte()
             progress.update(len(index))
     model.train(training)
     return distributed.add_up(found).bool()  # each process has filled in its own images
@@ -92,10 +91,9 @@ def correct_when_confident(
     found = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
     steps = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     with seeded(images.device, seed), autocast(images.device, dtype):
-        for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
-            if len(index):
-                scores, steps[index] = model.until_confident(x, confidence)
-                found[index] = (scores.argmax(1) == labels[index]).byte()
+        for x, index in _numbered(images, batch_size):
+            scores, steps[index] = model.until_confident(x, confidence)
+            found[index] = (scores.argmax(1) == labels[index]).byte()
     return distributed.add_up(found).bool(), distributed.add_up(steps)
 
 
@@ -140,56 +138,35 @@ def accuracy_over_time(
         raise ValueError(f"timesteps must hold at least one number of steps, each at least 1, got {list(timesteps)}")
     if not all(neuron.stateful for neuron in neurons(model)):
         raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
-    found = _correct(model, images, labels, max(timesteps), batch_size, dtype, seed=0).mean(1, dtype=torch.float64)
+    found = correct_per_step(model, images, labels, steps=max(timesteps), batch_size=batch_size, dtype=dtype)
+    found = found.mean(1, dtype=torch.float64)
     return {T: found[T - 1].item() for T in timesteps}
 
 
-def accuracy_per_step(
-    model: fastlif.MultiStep,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    batch_size: int = 100,
-    dtype: str = "float32",
-    seed: int = 0,
-) -> list[float]:
-    """The accuracy after t = 1, ..., ``model.timesteps`` steps, from one pass: t steps are the first t of more.
-
-    The last is what :func:`evaluate` gives. The arguments are as there.
-    """
-    found = correct_per_step(model, images, labels, batch_size=batch_size, dtype=dtype, seed=seed)
-    return found.mean(1, dtype=torch.float64).tolist()
-
-
+@torch.no_grad()
 def correct_per_step(
     model: fastlif.MultiStep,
     images: Tensor,
     labels: Tensor,
     *,
+    steps: int | None = None,
     batch_size: int = 100,
     dtype: str = "float32",
     seed: int = 0,
 ) -> Tensor:
-    """Which images are given their label after t = 1, ..., ``model.timesteps`` steps: ``[T, M]`` bool.
+    """Which images are given their label by the mean score over the first t steps, t = 1, ..., T: ``[T, M]`` bool.
 
-    The last is what :func:`correct` gives. The arguments are as there.
+    All come from one pass over time, as t steps are the first t of more. T is ``steps``, by default
+    ``model.timesteps``, which is how many are held at once. More than that takes neurons that carry their membranes.
+    The last is what :func:`correct` gives. The other arguments are as there.
     """
-    return _correct(model, images, labels, model.timesteps, batch_size, dtype, seed)
-
-
-@torch.no_grad()
-def _correct(
-    model: fastlif.MultiStep, images: Tensor, labels: Tensor, steps: int, batch_size: int, dtype: str, seed: int
-) -> Tensor:
-    """Whether the mean score over the first t steps, t = 1, ..., ``steps``, is right; ``model.timesteps`` at a time."""
     chunk, training = model.timesteps, model.training
+    steps = chunk if steps is None else steps
     model.eval()
     found = torch.zeros(steps, len(images), dtype=torch.uint8, device=images.device)
     try:
         with seeded(images.device, seed), autocast(images.device, dtype):
-            for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
-                if not len(index):  # under torchrun, a process without a part of the last batch
-                    continue
+            for x, index in _numbered(images, batch_size):
                 fastlif.reset(model)
                 carried = 0
                 for start in range(0, steps, chunk):
@@ -203,6 +180,13 @@ def _correct(
         model.timesteps = chunk
         model.train(training)
     return distributed.add_up(found).bool()  # each process has filled in its own images
+
+
+def _numbered(images: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of images and their numbers; under torchrun, without those that a process has no part of."""
+    for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
+        if len(index):
+            yield x, index
 
 
 def _scores(model: fastlif.MultiStep, images: Tensor) -> Tensor:

@@ -81,8 +81,9 @@ class Lab(Recorder):
             output=preset.output,
             channels_last=preset.channels_last,
             backend=options.backend,
+            train_images=self.form.train_images,
         )
-        spec = dataclasses.replace(standard, **{"train_images": self.form.train_images} | changes)
+        spec = dataclasses.replace(standard, **changes)
         images = len(data.train_images[: spec.train_images])
         return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
 

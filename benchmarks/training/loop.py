@@ -67,7 +67,7 @@ def mean_squared_error(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def smoothed_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy as above, with a twentieth of each label spread over all classes."""
+    """Mean cross-entropy of scores ``[N, classes]`` and labels ``[N]``, a twentieth of each spread over all classes."""
     return F.cross_entropy(scores, labels, label_smoothing=0.05)
 
 

@@ -14,13 +14,16 @@ import fastlif
 from benchmarks.report.rows import Spread, spread
 from benchmarks.report.verdicts import ERROR, LEAD, mean_and_error
 from benchmarks.training.data import Work
-from benchmarks.training.evaluation import correct, correct_per_step
+from benchmarks.training.evaluation import correct, correct_per_step, correct_when_confident
 from benchmarks.training.lab import Lab, Spec
 
 
 @dataclass
 class Trials:
-    """What an experiment finds on one data set: a test is called once for each training and setting."""
+    """What the networks of an experiment get right on one data set.
+
+    Each test is called once for each training and setting.
+    """
 
     lab: Lab
     experiment: str
@@ -29,20 +32,25 @@ class Trials:
 
     def test(self, spec: Spec, model: nn.Module, **setting) -> None:
         """Note which test images ``model``, trained as ``spec`` says, gets right at this setting."""
-        self.note(spec, setting, correct(model, *self._images(), **_options(spec)))
+        self._note(spec, setting, correct(model, *self._images(), **_options(spec)))
 
     def test_steps(self, spec: Spec, model: fastlif.MultiStep, steps: Iterable[int], **setting) -> None:
         """As :meth:`test`, after each of these numbers of steps: the setting's T."""
         per_step = correct_per_step(model, *self._images(), **_options(spec))
         for T in steps:
-            self.note(spec, setting | {"T": T}, per_step[T - 1])
+            self._note(spec, setting | {"T": T}, per_step[T - 1])
+
+    def test_early_exit(self, spec: Spec, model: fastlif.MultiStep, *, confidence: float, **setting) -> float:
+        """As :meth:`test`, each image at its own number of steps; returns their mean. The confidence is a setting."""
+        right, steps = correct_when_confident(model, *self._images(), confidence, **_options(spec))
+        self._note(spec, setting | {"confidence": confidence}, right)
+        return steps.double().mean().item()
 
     def _images(self) -> tuple[Tensor, Tensor]:
         data = self.lab.data[self.work.dataset]
         return data.test_images, data.test_labels
 
-    def note(self, spec: Spec, setting: dict[str, object], right: Tensor) -> None:
-        """Add what one more training gets right at this setting: ``[images]`` bool."""
+    def _note(self, spec: Spec, setting: dict[str, object], right: Tensor) -> None:
         self._found.setdefault(frozenset(setting.items()), (spec, setting, []))[2].append(right)
 
     def right(self, **setting) -> Tensor:

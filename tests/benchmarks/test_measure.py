@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 import time
+import types
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 
 import fastlif
 from benchmarks import machine
-from benchmarks.paper import accuracy, alpha, training_speed
+from benchmarks.paper import ablation, accuracy, alpha, any_t, noise_type, training_speed
 from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select
 from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
@@ -134,6 +136,23 @@ def one_spike_more(x):
 ])  # fmt: skip
 def test_what_another_library_computes_otherwise_is_found(neuron, dtype, message):
     assert message in peers.disagreement(neuron, CPU, dtype)
+
+
+def in_16_bits(x):
+    """A membrane that is rounded to the input's type at every step."""
+    steps, v = [], torch.zeros_like(x[0])
+    for step in x:
+        spikes, v = lif(step[None], initial_state=v.float(), return_state=True, backend="reference")
+        steps.append(spikes[0])
+        v = v.to(x.dtype)
+    return torch.stack(steps)
+
+
+def test_ours_must_keep_its_membrane_in_32_bits_and_others_need_not():
+    assert peers.disagreement(in_16_bits, CPU, torch.bfloat16) is None
+    assert "spikes differ" in peers.disagreement(in_16_bits, CPU, torch.bfloat16, exact=True)
+    for dtype in (torch.float16, torch.bfloat16):
+        assert peers.disagreement(peers.eager(CPU), CPU, dtype, exact=True) is None
 
 
 def test_rounding_is_no_disagreement():
@@ -374,6 +393,86 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     own = select(a_lab.rows, experiment="alpha")
     assert verdicts.lead(own, alpha.GAIN).mean == 75 and verdicts.lead(own, alpha._more(8.0)).mean == 25 - 75
     assert verdicts.lead(own, alpha._apart(4.0, 8.0)).mean == 75 - 50
+
+
+@pytest.fixture
+def noted(monkeypatch):
+    """Instead of tests of networks: each setting is worth what this says of it, in every training."""
+    worth = {}
+
+    def note(own, spec, model, **setting):
+        own._note(spec, setting, torch.full((4,), worth[tuple(setting.values())]))
+
+    def note_steps(own, spec, model, steps, **setting):
+        for T in steps:
+            note(own, spec, model, **setting, T=T)
+
+    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: types.SimpleNamespace(model=lab.build(spec)))
+    monkeypatch.setattr(Lab, "calibrated", lambda lab, model, spec: model)
+    monkeypatch.setattr(Lab, "warm_up", lambda *_: None)
+    monkeypatch.setattr(loop, "train", lambda *_: [loop.Epoch(1.0, 2.0)])
+    monkeypatch.setattr(trials.Trials, "test", note)
+    monkeypatch.setattr(trials.Trials, "test_steps", note_steps)
+    monkeypatch.setattr(trials.Trials, "test_early_exit", lambda *one, **setting: note(*one, **setting) or 3.0)
+    return worth
+
+
+def leads_of(a_lab):
+    return {row.setting["lead"]: pytest.approx(row.median, abs=1e-3) for row in select(a_lab.rows, metric="lead")}
+
+
+def test_leads_of_the_noise_are_those_of_their_names(noted, a_lab):
+    for kind, worth in {"gaussian": (0.5, 0.6, 0.9), "uniform": (0.3, 0.6, 0.8), "none": (0.2, 0.6, 0.25)}.items():
+        noted.update({(kind, T): value for T, value in zip(noise_type.STEPS, worth)})
+    noise_type.measure(a_lab)
+    single, last = noise_type.AHEAD.values()
+    assert leads_of(a_lab) == {single: 20, last: 10, noise_type.NOISE_GAINS: 40 - 5}
+
+
+def test_leads_of_any_t_are_those_of_their_names(noted, a_lab):
+    a_lab.options = dataclasses.replace(a_lab.options, preset="modern")
+    for T in any_t.STEPS:
+        noted |= {(any_t.LAYER, T): 0.1, (any_t.CALIBRATED, T): 0.3, (any_t.ANTITHETIC, T): 0.3 + T / 100}
+    noted |= {("early exit", confidence): confidence / 2 for confidence in any_t.CONFIDENCES}
+    any_t.measure(a_lab)
+    wanted = {any_t.FROZEN: 20} | {name: T for T, name in any_t.MIRRORED.items()}
+    wanted |= {any_t._exit(confidence): 50 * confidence - 30 for confidence in any_t.CONFIDENCES}
+    assert leads_of(a_lab) == wanted
+    taken = select(a_lab.rows, metric="steps of an image")
+    assert [(row.setting["confidence"], row.median) for row in taken] == [(f"{c:g}", 3) for c in any_t.CONFIDENCES]
+
+
+def test_a_spiking_output_has_no_early_exit(noted, a_lab, capsys):
+    noted |= {(name, T): 0.5 for name in (any_t.LAYER, any_t.CALIBRATED, any_t.ANTITHETIC) for T in any_t.STEPS}
+    any_t.measure(a_lab)
+    assert not select(a_lab.rows, variant="early exit") and "early exit is left out" in capsys.readouterr().out
+
+
+def test_leads_of_the_ablation_are_those_of_their_names(noted, a_lab):
+    worth = itertools.count()
+    variants = [("statistics", name) for name in ablation.STATISTICS]
+    variants += [("residual noise", name) for name in ("as trained", "matched", "range", "alpha = inf")]
+    variants += [("surrogate", name) for name in (*ablation.SURROGATES, "atan")]
+    variants += [("noise width", f"{width:g}") for width in ablation.NOISE_WIDTHS]
+    variants += [("batch normalisation", name) for name in ("on", "off")]
+    variants += [("fine-tuning", name) for name in ("none", "in a single step", "over T steps")]
+    variants += [("fine-tuning", "over T steps, detach_reset")]
+    for part, variant in variants:
+        noted |= {(part, variant, T): next(worth) ** 2 / 1e4 for T in (ablation.SINGLE, *ablation.RESIDUAL_STEPS)}
+    ablation.measure(a_lab)
+
+    def over(part, first, second, T=10):
+        return 100 * (noted[part, first, T] - noted[part, second, T])
+
+    wanted = {name: over("residual noise", "matched", "range", T) for T, name in ablation.MATCHED.items()}
+    wanted |= {name: over("statistics", *pair) for pair, name in ablation.PAIRS.items()}
+    wanted |= {name: over("surrogate", variant, "atan") for variant, name in ablation.SURROGATES.items()}
+    wanted |= {name: over("noise width", variant, "4") for variant, name in ablation.WIDTHS.items()}
+    wanted |= {ablation.NORM: over("batch normalisation", "on", "off")}
+    wanted |= {ablation.TUNED: over("fine-tuning", "over T steps", "in a single step")}
+    assert leads_of(a_lab) == wanted
+    times = select(a_lab.rows, metric="time of the epoch")
+    assert [(row.median, row.samples) for row in times] == 3 * [(2.0, 3)]
 
 
 def test_a_lead_s_error_has_the_images_part_and_the_trainings():

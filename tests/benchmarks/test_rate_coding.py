@@ -138,7 +138,9 @@ def test_each_step_is_what_a_shorter_run_ends_with(digits):
     loop.train(noisy, digits.train_images, digits.train_labels, recipe)
     model, test = fastlif.MultiStep(noisy, timesteps=5), (digits.test_images, digits.test_labels)
     random = torch.get_rng_state()
-    per_step = evaluation.accuracy_per_step(model, *test, batch_size=150, seed=3)
+    right = evaluation.correct_per_step(model, *test, batch_size=150, seed=3)
+    assert right.shape == (5, len(test[1]))
+    per_step = right.double().mean(1).tolist()
     assert torch.equal(torch.get_rng_state(), random)
     assert len(per_step) == 5 and len(set(per_step)) > 1
     for T in (1, 2, 5):

@@ -24,7 +24,7 @@ from benchmarks.paper import (
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
 from benchmarks.report.rows import Row
-from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_most, faster
+from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_least, at_most, faster
 from benchmarks.speed import kernels
 from benchmarks.training import distributed, lab, presets
 from benchmarks.training.data import Work
@@ -232,7 +232,7 @@ def test_the_paper_s_accuracy_is_a_mark_for_the_full_form_alone(five, ten, expec
     assert judged(accuracy, [dataclasses.replace(one, form="quick") for one in full]) == [True]
     assert judged(accuracy, [dataclasses.replace(one, options="--width 0.5") for one in full]) == [True]
     fewer = [dataclasses.replace(one, options="--epochs 3") for one in full]
-    assert judged(accuracy, fewer) == [True, *(verdict or None for verdict in expected)], "not for want of epochs"
+    assert judged(accuracy, fewer) == [True, *expected], "fewer epochs excuse nothing"
 
 
 @pytest.mark.parametrize(
@@ -254,10 +254,15 @@ def test_alpha(two, others, apart, expected):
     assert judged(alpha, own) == expected
 
 
-def test_noise_type():
+@pytest.mark.parametrize(
+    ("single", "last", "gains", "expected"),
+    [(1, 0.3, 2, [True, True, True]), (-1, 3, -2, [False, False, False]), (0.1, 0.9, 0.1, [None, None, None])],
+)
+def test_noise_type(single, last, gains, expected):
     own = [row("noise-type", "accuracy", 80, noise=kind, T=T) for kind in noise_type.KINDS for T in noise_type.STEPS]
-    own += lead("noise-type", noise_type.AHEAD[noise_type.SINGLE], -1) + lead("noise-type", noise_type.AHEAD[10], 0.3)
-    assert judged(noise_type, own + lead("noise-type", noise_type.NOISE_GAINS, 2)) == [False, True, True]
+    own += lead("noise-type", noise_type.AHEAD[noise_type.SINGLE], single)
+    own += lead("noise-type", noise_type.AHEAD[10], last) + lead("noise-type", noise_type.NOISE_GAINS, gains)
+    assert judged(noise_type, own) == expected
 
 
 @pytest.mark.parametrize(("confident", "steps", "expected"), [(-0.1, 4, True), (-0.1, 6, False), (-2, 4, False)])
@@ -272,7 +277,7 @@ def test_early_exit_is_judged_by_accuracy_and_steps(confident, steps, expected):
 
 @pytest.mark.parametrize(("number", "value"), list(enumerate([2.0, 0.1, 3.0, 3.0, -2.0, -2.0])))
 def test_each_choice_of_the_ablation_is_judged_by_its_own_comparisons(number, value):
-    """The first five hold; then one comparison of each claim is changed, and its claim alone does not."""
+    """All claims hold but one, of which a single comparison is changed. "Matched" is then too close to tell."""
     parts = (ablation.PAIRS, ablation.MATCHED, ablation.SURROGATES, ablation.WIDTHS)
     names = [list(part.values()) for part in parts] + [[ablation.NORM], [ablation.TUNED]]
     holding = [0.1, 2.0, 0.1, 0.1, 2.0, 2.0]
@@ -314,6 +319,8 @@ def test_a_verdict_on_a_time_takes_spreads_that_do_not_overlap():
     assert faster(measured(1), measured(2), times=3) is False
     assert at_most(1.15, measured(1)) is True and at_most(1.05, measured(1)) is None
     assert at_most(0.85, measured(1)) is False and at_most(1.15, measured(1), measured(2)) is False
+    assert at_least(0.85, measured(1)) is True and at_least(0.95, measured(1)) is None
+    assert at_least(1.15, measured(1)) is False and at_least(0.85, measured(1), measured(0.5)) is False
 
 
 @pytest.mark.parametrize(("direct", "expected"), [(25, True), (33, None), (45, False)])

@@ -87,6 +87,12 @@ RESULTS = [
 _FOUND = "benchmarks/test_measure.py::test_what_another_library_computes_otherwise_is_found"
 PEERS = [
     (
+        "ours in 16 bits is held to nothing",
+        "ties, rounding = 0, torch.finfo(dtype).eps",
+        "ties, rounding = x.numel() // 20, 0.3",
+        "benchmarks/test_measure.py::test_ours_must_keep_its_membrane_in_32_bits_and_others_need_not",
+    ),
+    (
         "a peer with wrong gradients accepted",
         "if different <= ties and error <= rounding:",
         "if different <= ties:",
@@ -196,7 +202,46 @@ VERDICTS = [
     ("the trainings' error is forgotten", "math.hypot(by_image, few * by_training)", "by_image", _A_LEAD),
     ("a few trainings' spread is taken for exact", "few * by_training)", "by_training)", _A_LEAD),
     ("times faster without the factor", "sooner, later = times * ours.p80", "sooner, later = ours.p80", _A_TIME),
+    ("medians beyond the limit", "True if row.p20 >= limit", "True if row.median >= limit", _A_TIME),
     ("medians within the limit", "True if row.p80 <= limit", "True if row.median <= limit", _A_TIME),
+]
+
+_LEADS = "benchmarks/test_measure.py::test_leads_of_{}_are_those_of_their_names".format
+NOISE_TYPE = [
+    (
+        "the gain without noise comes first",
+        "with_noise - without)",
+        "without - with_noise)",
+        _LEADS("the_noise"),
+    ),
+]
+ANY_T = [
+    (
+        "calibrated behind the layer",
+        "last - trials.right(variant=LAYER, T=T)",
+        "trials.right(variant=LAYER, T=T) - last",
+        _LEADS("any_t"),
+    ),
+    (
+        "early exit whatever the scores",
+        'if "cross-entropy" in lab.spec(work).recipe.loss else ()',
+        "",
+        "benchmarks/test_measure.py::test_a_spiking_output_has_no_early_exit",
+    ),
+]
+ABLATION = [
+    (
+        "all over the last default",
+        "right(part, variant) - right(part, default)",
+        'right(part, variant) - right("noise width", "4")',
+        _LEADS("the_ablation"),
+    ),
+    (
+        "tuned over T steps against none",
+        'right("fine-tuning", "in a single step")',
+        'right("fine-tuning", "none")',
+        _LEADS("the_ablation"),
+    ),
 ]
 
 EVALUATION = [
@@ -239,6 +284,9 @@ STATIC = [
 ]
 
 BY_FILE = {
+    "benchmarks/paper/noise_type.py": NOISE_TYPE,
+    "benchmarks/paper/any_t.py": ANY_T,
+    "benchmarks/paper/ablation.py": ABLATION,
     "benchmarks/speed/measure.py": MEASURE,
     "benchmarks/machine.py": MACHINE,
     "benchmarks/report/rows.py": RESULTS,
