@@ -1,5 +1,6 @@
 """Without a GPU the kernels run under Triton's interpreter, which must be chosen before they are imported."""
 
+import collections
 import importlib.util
 import os
 import re
@@ -8,6 +9,7 @@ import pytest
 import torch
 from counts import COUNTS
 from interpreter import prepare_once_a_launch
+from profiles import PROFILE, PROFILES, SLOW_CASES
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -25,41 +27,51 @@ except ImportError:  # then the property tests are skipped
     pass
 else:
     quiet = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-    settings.register_profile("default", max_examples=40, derandomize=True, **quiet)
+    settings.register_profile("quick", max_examples=10, derandomize=True, **quiet)
+    settings.register_profile("full", max_examples=40, derandomize=True, **quiet)
     settings.register_profile("long", max_examples=2000, **quiet)
-    settings.load_profile(os.environ.get("FASTLIF_TEST_PROFILE", "default"))
+    settings.load_profile(PROFILE)
 
 
-# Cases that take long, beside quicker ones of the same test. Whole tests say so themselves: pytest.mark.long.
-LONG_CASES = re.compile(
-    r"""test_noise.py::test_backends_draw_the_same_noise\[sample-
-    |test_noise.py::test_two_calls_in_a_compiled_graph_draw_twice\[(reference|triton)
-    |test_fusion.py::test_16_bits\[compiled-(.*-dtype1|LIF)
-    |test_fusion.py::test_fused_as_one_after_the_other\[compiled-(images-LIF|one[ ]channel-LIF)
-    |test_fusion.py::test_a_mean_of_many_deviations\[training-compiled-bfloat16
-    |test_fusion.py::test_a_fused_network_trains_and_runs_as_before\[MultiStep
-    |test_fusion.py::test_compiled\[False
-    |test_pytorch.py::test_(distributed_data_parallel|compile_whole_for_every_batch_size)\[resnet18
-    |test_pytorch.py::test_no_layout_is_ever_copied\[.*-(single|calibrated)-
-    |test_pytorch.py::test_compile_by_inductor\[single
-    |test_transforms.py::test_per_example_gradients\[triton-noisy_lif,
-    |test_transforms.py::test_batches_of_any_size_share_a_compilation\[.*-None
-    |test_install.py::test_first_steps\[without[ ](triton|torchvision)
-    |test_install.py::test_a_wheel_holds_the_package_alone\[from[ ]the[ ]sdist""",
-    re.VERBOSE,
-)
+def values(item):
+    """What each parametrize of a test gave this case, and each fixture with parameters."""
+    parameters, result = dict(item.callspec.params), set()
+    for mark in item.iter_markers("parametrize"):
+        names = mark.args[0].replace(" ", "").split(",") if isinstance(mark.args[0], str) else mark.args[0]
+        result.add((*names, repr([parameters.pop(name) for name in names if name in parameters])))
+    return result | {(name, repr(value)) for name, value in parameters.items()}
 
 
-def pytest_collection_modifyitems(items):
+def thinned(items):
+    """Of a test's cases those with a value that no case before had: every value is tried, not every combination."""
+    seen = collections.defaultdict(set)
     for item in items:
-        if LONG_CASES.search(item.nodeid):
-            item.add_marker(pytest.mark.long)
+        if hasattr(item, "callspec"):
+            test, new = item.nodeid.partition("[")[0], values(item)
+            if new <= seen[test]:
+                continue
+            seen[test] |= new
+        yield item
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        for profile, cases in SLOW_CASES.items():
+            if re.search(cases, item.nodeid, re.VERBOSE):
+                item.add_marker(profile)
+    if PROFILE == "quick":
+        slow = [item for item in items if any(item.get_closest_marker(profile) for profile in SLOW_CASES)]
+        kept = {*slow, *thinned([item for item in items if item not in set(slow)])}
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
 
 
 def pytest_runtest_setup(item):
     """What takes long waits for ``make test-long``; what needs another library for an environment that has it."""
-    if item.get_closest_marker("long") and os.environ.get("FASTLIF_TEST_PROFILE") != "long":
-        pytest.skip("it takes long: make test-long runs it")
+    for profile in PROFILES[PROFILES.index(PROFILE) + 1 :]:
+        if item.get_closest_marker(profile):
+            pytest.skip(f"it takes long: only with FASTLIF_TEST_PROFILE={profile}")
     for marker in item.iter_markers("peers"):
         if item.config.option.markexpr != "peers" and importlib.util.find_spec(marker.args[0]) is None:
             pytest.skip(f"{marker.args[0]} is not installed: make test-peers has it")

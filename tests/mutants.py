@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1",
     "TRITON_INTERPRET": "1",
+    "FASTLIF_TEST_PROFILE": "full",
     "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of processes, which a fork could not use
 }
 # Imported once: every run of pytest is a fork of the process that did it. Only what no fault can change.

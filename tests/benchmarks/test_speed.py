@@ -83,6 +83,7 @@ def made(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 def test_the_kernels_experiment(made, capsys):
     (path,) = made.glob("*.csv")
     rows = results.read(path)
@@ -116,6 +117,7 @@ def test_the_host_experiment(tmp_path, monkeypatch):
     assert main(["report", "--out", str(tmp_path)]) == 0
 
 
+@pytest.mark.full
 def test_findings_compare_the_largest_size(made):
     (path,) = made.glob("*.csv")
     row = next(row for row in results.read(path) if row.metric == "time")
@@ -132,6 +134,7 @@ def test_findings_compare_the_largest_size(made):
     assert "9.5 times; 50 times at 100" in missed.evidence
 
 
+@pytest.mark.full
 def test_the_compiler_is_compared_with_too(made):
     (path,) = made.glob("*.csv")
     row = next(row for row in results.read(path) if row.metric == "time")
@@ -196,6 +199,7 @@ def steps_made(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 @pytest.mark.long
 def test_the_training_step_experiment(steps_made):
     (path,) = steps_made.glob("*.csv")
@@ -220,6 +224,7 @@ def test_the_training_step_experiment(steps_made):
     assert main(["report", "--out", str(steps_made)]) == 0
 
 
+@pytest.mark.full
 @pytest.mark.long
 def test_findings_of_a_training_step(steps_made):
     (path,) = steps_made.glob("*.csv")
@@ -245,6 +250,7 @@ def test_gpu_without_a_gpu(monkeypatch, capsys):
     assert "needs a machine with a GPU" in error and error.count("\n") == 1
 
 
+@pytest.mark.full
 def test_gpu_runs_every_step_and_ends_with_a_table(made, monkeypatch, capsys):
     steps = [
         gpu.Step("fine", ("platform",), 60),
@@ -309,6 +315,7 @@ def run_end_to_end(folder):
     return results.read(path)
 
 
+@pytest.mark.full
 def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
     rows = run_end_to_end(tmp_path)
     said = capsys.readouterr().out
@@ -327,6 +334,7 @@ def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
     assert "synthetic data of its shape: throughput only" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.full
 def test_what_fails_is_said_in_a_line(tiny_form, tmp_path, capsys, monkeypatch):
     prepare = end_to_end.prepare
 

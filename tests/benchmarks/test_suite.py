@@ -56,6 +56,7 @@ def rows(made):
     return results.read(path)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", experiments.FIGURES)
 def test_an_experiment_measures_draws_and_concludes(made, rows, name):
     own = results.select(rows, experiment=name)
@@ -66,6 +67,7 @@ def test_an_experiment_measures_draws_and_concludes(made, rows, name):
     assert found and all(finding.claim and finding.evidence for finding in found)
 
 
+@pytest.mark.full
 def test_the_page_shows_all_of_it(made, rows):
     assert main(["report", "--out", str(made)]) == 0
     page = (made / "report.md").read_text()
@@ -73,6 +75,7 @@ def test_the_page_shows_all_of_it(made, rows):
     assert len(list(made.glob("*/*.png"))) == len(experiments.FIGURES)
 
 
+@pytest.mark.full
 def test_rows_say_where_they_come_from(rows):
     for row in rows:
         assert row.form == "quick" and row.preset == "paper" and row.device and row.commit
@@ -80,6 +83,7 @@ def test_rows_say_where_they_come_from(rows):
     assert {row.network for row in rows if row.dataset == "digits"} == {"4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC"}
 
 
+@pytest.mark.full
 def test_running_again_replaces_the_rows(made, rows):
     (path,) = made.glob("*.csv")
     assert run("dynamics", *TINY, "--out", made) == 0
@@ -87,6 +91,7 @@ def test_running_again_replaces_the_rows(made, rows):
     assert len(again) == len(rows)
 
 
+@pytest.mark.full
 def test_the_modern_preset_stands_beside_the_paper_s(made):
     (path,) = made.glob("*.csv")
     before = len(results.read(path))
@@ -94,6 +99,7 @@ def test_the_modern_preset_stands_beside_the_paper_s(made):
     assert len(results.read(path)) == before + 11
 
 
+@pytest.mark.full
 def test_other_options_stand_beside_and_say_what_they_were(made):
     (path,) = made.glob("*.csv")
     before = len(results.read(path))

@@ -5,18 +5,17 @@ with FASTLIF_TEST_PROFILE=long every test of the kernels, with more examples.
 """
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from profiles import PROFILE
 from test_static import ALLOWANCE, VERSION
 
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
-LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
 SELECTION = [
     "tests/kernels/emulated/test_machine.py",
     "tests/kernels/emulated/test_launch.py",
@@ -45,7 +44,7 @@ WHOLE = {
     ],
     "noise": ["tests/kernels/test_noise.py", "-k=triton"],
 }
-RUNS = WHOLE if LONG else {"selection": SELECTION}
+RUNS = WHOLE if PROFILE == "long" else {"selection": SELECTION}
 
 
 def run(*command):
@@ -59,6 +58,7 @@ def test_nothing_is_found(tests):
     assert "M instructions of threads" in run("pytest", "-p", "emulator.pytest_plugin", "-q", *RUNS[tests])
 
 
+@pytest.mark.full
 def test_command(tmp_path):
     out = tmp_path / "table.csv"
     run("benchmarks", "executed", "--kernel", "noisy_spike_backward", "--dtype", "fp32", "--out", out)

@@ -233,6 +233,7 @@ def test_surrogate_at_the_mean(surrogate, reset, detach_reset):
                    detach_reset=detach_reset, statistics=statistics_of(statistics, T), **keywords)  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("noise", NOISES)
 def test_surrogate_at_the_mean_of_any_noise(noise):
     keywords = {"noise": NOISES[noise], "surrogate": Surrogate("sigmoid", at="mean")}
@@ -319,6 +320,7 @@ def test_an_infinite_membrane_leaves_beta(statistics):
     assert torch.equal(*spikes) and 0 < float(spikes[0][1, 1].mean()) < 1
 
 
+@pytest.mark.full
 def test_block_sizes_do_not_change_the_noise(monkeypatch):
     from fastlif.kernels import noisy_spike as kernel
     from fastlif.kernels.tile import Tile

@@ -34,6 +34,7 @@ def test_noisy_spike(size, dtype):
 
 
 # 37 steps keep membranes at checkpoints.
+@pytest.mark.full
 @pytest.mark.parametrize("T, layout", [(3, "channels_last"), (37, "static"), (37, "every-other")])
 def test_lif(T, layout):
     x = SEQUENCE_LAYOUTS[layout](sample((T, 3, 4, 5, 7)))

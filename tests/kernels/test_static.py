@@ -132,6 +132,7 @@ def measured(jobs):
     return results
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("cases", [FORWARD, BACKWARD, CHOICES], ids=["forward", "backward", "choices"])
 def test_budgets(cases):
     for (spills, load, store, instructions, in_flight, warps, name), (case, budget, kilobytes, least) in zip(
@@ -146,6 +147,7 @@ def test_budgets(cases):
         assert warps >= least, (name, warps)
 
 
+@pytest.mark.full
 def test_no_spills_anywhere():
     for (spills, *_, name), (target, dtype, _) in zip(measured(ELSEWHERE), ELSEWHERE):
         assert not spills, (target, dtype, name)

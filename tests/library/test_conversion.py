@@ -21,6 +21,7 @@ def small(**keywords):
     return fastlif.convert(nn.Sequential(*layers, nn.Linear(32, 10)), **(REFERENCE | keywords)).eval()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name, count", [("vgg16_bn", 15), ("resnet18", 9)])
 def test_torchvision_models(name, count):
     models = pytest.importorskip("torchvision.models", exc_type=(ImportError, RuntimeError))
@@ -425,6 +426,7 @@ def test_fine_tuning_reaches_every_weight():
     assert float(multi.model[0].weight.grad.abs().sum()) > 0
 
 
+@pytest.mark.full
 def test_converted_single_steps_average():
     """T = 10 approaches the mean of many noisy single steps: the same network, a better ensemble."""
     single = small()

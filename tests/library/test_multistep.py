@@ -121,6 +121,7 @@ def test_a_sequence_is_computed_again_with_its_own_length(reentrant):
     assert all(map(torch.equal, actual, expected)) and all(bool(grad.any()) for grad in actual)
 
 
+@pytest.mark.full
 def test_compiled_and_exported(fresh_compiler):
     multi = MultiStep(network(), 2).eval()
     compiled = torch.compile(multi, backend="aot_eager", fullgraph=True)

@@ -118,6 +118,7 @@ def test_half_of_the_spikes_packed_with_the_rest_of_a_view(packed):
     assert torch.equal(packing._unpack(kept), part) and torch.equal(part, spikes[:3])
 
 
+@pytest.mark.full
 def test_a_compiled_model_ignores_it(fresh_compiler):
     model = nn.Sequential(nn.Linear(8, 16), NoisyLIF(), nn.Linear(16, 8)).to(DEVICE)
     x, grads = torch.rand(8, 8, device=DEVICE), []

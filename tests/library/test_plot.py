@@ -100,6 +100,7 @@ def test_without_matplotlib(monkeypatch):
         plot.rates({"a": 0.5})
 
 
+@pytest.mark.full
 def test_the_example_writes_its_pictures(tmp_path):
     pytest.importorskip("sklearn")
     command = [sys.executable, ROOT / "examples" / "look_inside.py", tmp_path / "pictures"]

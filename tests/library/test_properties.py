@@ -403,6 +403,7 @@ def test_compiled_within_rounding_of_the_equations(case):
     check(run(case, "compiled"), expected_of(case), case)
 
 
+@pytest.mark.full
 @examples(150)
 @given(
     cases(special=False, ordinary=True, steps=st.integers(1, 4), layouts=("contiguous", "permuted")),
@@ -465,6 +466,7 @@ def test_a_special_value_stays_with_its_own(case, name, backend):
                 same(mine, theirs)
 
 
+@pytest.mark.full
 @examples(260)
 @given(
     cases(
@@ -546,6 +548,7 @@ def test_a_sample_does_not_depend_on_its_batch(case, random, backend):
         same_gradient(part.grad_state, whole.grad_state[index], case, backend)
 
 
+@pytest.mark.full
 @examples(260)
 @given(
     cases(special=False, statistics=("given",), dtypes=DTYPES[:1], noise=("none",)), st.sampled_from((-1, 2)), BACKENDS

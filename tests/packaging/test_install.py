@@ -58,6 +58,7 @@ def installed(packages, tmp_path_factory):
     return folders
 
 
+@pytest.mark.full
 def test_the_sdist_holds_what_a_build_needs(packages):
     with tarfile.open(packages[0]) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
@@ -145,12 +146,14 @@ def test_first_steps(installed, environment):
     COUNTS["environments installed"] += 1
 
 
+@pytest.mark.full
 def test_first_steps_from_the_sdist(installed):
     output = python("-c", USE.format(backend="triton"), cwd=installed[1], PYTHONPATH=installed[1], **INTERPRETER)
     assert "it runs" in output
     COUNTS["environments installed"] += 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("version", "works"), [("2.10.1", False), ("2.11.0", True), ("3.0.0+cpu", True)])
 def test_a_torch_that_is_too_old_is_refused(version, works, installed):
     code = f"import torch; torch.__version__ = type(torch.__version__)({version!r}); import fastlif"
@@ -159,6 +162,7 @@ def test_a_torch_that_is_too_old_is_refused(version, works, installed):
     COUNTS["environments installed"] += 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("beside", ["nothing", "a wheel"])
 def test_from_the_root_of_a_checkout(beside, installed, tmp_path):
     """Its folder fastlif, without the kernels in it, comes before what pip installed: the kernels beside it count."""
@@ -191,6 +195,7 @@ assert [work.dataset for work in bench.data.workloads() + bench.data.timed_only(
 """
 
 
+@pytest.mark.full
 def test_a_torchvision_for_another_torch(tmp_path):
     """Nothing but what is made by torchvision is lost, and that says what to install."""
     (tmp_path / "torchvision.py").write_text(BROKEN)

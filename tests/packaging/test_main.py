@@ -26,6 +26,7 @@ def report(code=RUN, **variables):
     return {label: text.strip() for label, _, text in lines}
 
 
+@pytest.mark.full
 def test_the_kernels_run_and_the_compiler_is_missing(tmp_path):
     variables = CPU | INTERPRETER | {"PATH": "", "CXX": None, "HOME": tmp_path}
     lines = report(**variables, TORCHINDUCTOR_CACHE_DIR=tmp_path / "c")

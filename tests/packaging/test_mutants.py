@@ -40,6 +40,7 @@ def test_every_fault_applies():
     assert max(Counter(FAULTS).values()) == 1
 
 
+@pytest.mark.full
 def test_what_is_caught_survives_or_is_broken(project, capfd):
     def fault(what, old, new, test="test_double"):
         return Fault("library.py", what, old, new, f"test_library.py::{test}")
@@ -56,6 +57,7 @@ def test_what_is_caught_survives_or_is_broken(project, capfd):
     assert (project / "library.py").read_text() == LIBRARY
 
 
+@pytest.mark.full
 def test_a_test_that_fails_without_a_fault_proves_nothing(project, capfd):
     (project / "library.py").write_text(LIBRARY.replace("2 * x", "5 * x"))
     assert run([Fault("library.py", "", "return 3 * x", "return x", "test_library.py::test_two")], project) == 1

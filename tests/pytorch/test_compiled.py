@@ -1,12 +1,12 @@
 """The CPU path: the compiled reference against the plain one, and that it is not compiled over and over."""
 
 import itertools
-import os
 
 import pytest
 import sympy
 import torch
 from helpers import assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
+from profiles import PROFILE
 from torch._inductor.utils import run_and_get_cpp_code
 from torch.fx.experimental import symbolic_shapes
 
@@ -15,7 +15,6 @@ from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
 
-LONG = os.environ.get("FASTLIF_TEST_PROFILE") == "long"
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 GRADIENT_ERROR = {torch.float32: 5e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}  # relative RMS, as of the kernels
 
@@ -77,7 +76,7 @@ SOME = [
 ]
 
 
-@pytest.mark.parametrize("reset, detach_reset, surrogate, dtype", EVERY if LONG else SOME, ids=str)
+@pytest.mark.parametrize("reset, detach_reset, surrogate, dtype", EVERY if PROFILE == "long" else SOME, ids=str)
 def test_lif_gradients(reset, detach_reset, surrogate, dtype):
     keywords = {"reset": reset, "detach_reset": detach_reset, "surrogate": Surrogate(surrogate, 1.7)}
     for state in (None, sample(3, 700, seed=2) * 0.5):

@@ -270,6 +270,7 @@ def test_copies_and_state_dicts(network, state, moment):
     assert torch.equal(seeded(fresh, x), expected)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("neuron", [fastlif.LIF, fastlif.NoisyLIF])
 def test_copies_in_the_middle_of_a_sequence(neuron):
     model, x = build("paper", neuron=neuron, timesteps=2, stateful=True), images("paper", 4)

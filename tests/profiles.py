@@ -1,0 +1,51 @@
+"""How much a run of the tests tries: FASTLIF_TEST_PROFILE."""
+
+import os
+
+# "quick": make test. Of each test, every value of every parameter, not every combination.
+# "full": every combination, as CI runs them. "long": what takes very long too, and many more examples.
+PROFILES = ("quick", "full", "long")
+PROFILE = os.environ.get("FASTLIF_TEST_PROFILE", "quick")
+if PROFILE not in PROFILES:
+    raise SystemExit(f"FASTLIF_TEST_PROFILE must be one of {', '.join(PROFILES)}, not {PROFILE!r}")
+
+# Cases that only these profiles run, beside quicker ones of the same test: regular expressions with free spaces. A
+# whole test says so itself: pytest.mark.full and pytest.mark.long.
+SLOW_CASES = {
+    "full": r"""
+    test_examples.py::test_an_example_runs\[(?!your_data)
+    |test_demo.py::test_(the_demo_from_end_to_end\[linear|training_in_a_single_step_learns\[(mse|smoothed))
+    |test_pytorch.py::test_(compile_whole_for_every_batch_size|distributed_data_parallel)\[paper
+    |test_pytorch.py::test_copies_and_state_dicts\[(paper-calibrated|paper-multi-after|resnet18)
+    |test_pytorch.py::test_checkpointing_draws_the_same_noise_again\[(paper|resnet18)-(calibrated|multi)
+    |test_pytorch.py::test_export_and_reload\[(resnet18|paper-calibrated)
+    |test_pytorch.py::test_(the_generator_governs_the_noise|hooks_and_graphs_that_are_kept)\[paper-calibrated
+    |test_transforms.py::test_batches_of_any_size_share_a_compilation\[(reference|compiled-1)
+    |test_pytorch.py::test_modes_change_nothing\[(multi|calibrated)
+    |test_operators.py::test_opcheck\[(?!noisy_spike|lif-|lif,[ ]given|noisy_lif-)
+    |test_kernels.py::test_(noisy_lif_long\[sample|lif_state\[20|lif_steps\[(37|17)|antithetic_noise\[(sample-5|.*-18))
+    |test_kernels.py::test_noisy_lif_several_programs\[.*-9001
+    |test_kernels.py::test_not_a_number_stays_where_it_is\[(-inf|inf-1|nan-0-0)
+    |test_noise.py::test_backends_draw_the_same_noise\[single[ ]step-compiled
+    |test_noise.py::test_backends_draw_the_same_antithetic_noise\[sample
+    |test_poison.py::test_noisy_lif\[layer-9001
+    |test_fusion.py::test_fused_as_one_after_the_other\[compiled-(images|channels_last|vectors-LIF,)
+    |test_fusion.py::test_a_mean_of_many_deviations\[training-triton-(bfloat16|float16)
+    |test_main.py::test_(what_fails_is_told_by_its_first_line|without_triton)
+    |test_install.py::test_first_steps\[(without[ ]a|with[ ]torch)""",
+    "long": r"""
+    test_noise.py::test_backends_draw_the_same_noise\[sample-
+    |test_noise.py::test_two_calls_in_a_compiled_graph_draw_twice\[(reference|triton)
+    |test_fusion.py::test_16_bits\[compiled-(.*-dtype1|LIF)
+    |test_fusion.py::test_fused_as_one_after_the_other\[compiled-(images-LIF|one[ ]channel-LIF)
+    |test_fusion.py::test_a_mean_of_many_deviations\[training-compiled-bfloat16
+    |test_fusion.py::test_a_fused_network_trains_and_runs_as_before\[MultiStep
+    |test_fusion.py::test_compiled\[False
+    |test_pytorch.py::test_(distributed_data_parallel|compile_whole_for_every_batch_size)\[resnet18
+    |test_pytorch.py::test_no_layout_is_ever_copied\[.*-(single|calibrated)-
+    |test_pytorch.py::test_compile_by_inductor\[single
+    |test_transforms.py::test_per_example_gradients\[triton-noisy_lif,
+    |test_transforms.py::test_batches_of_any_size_share_a_compilation\[.*-None
+    |test_install.py::test_first_steps\[without[ ](triton|torchvision)
+    |test_install.py::test_a_wheel_holds_the_package_alone\[from[ ]the[ ]sdist""",
+}
