@@ -16,6 +16,7 @@ from benchmarks.training.loop import autocast
 
 TRAINING, INFERENCE = "training", "inference"
 RELU, SINGLE, LIF, PEER = "ReLU", "single step", "LIF", "SpikingJelly"
+AT_MEAN = "single step, gradient at the mean"  # whose backward draws no noise
 FUSED = "single step, fused"  # with batch normalisation, where one directly follows the other
 CONVERTED, CALIBRATED = "converted", "converted, calibrated"
 EAGER, COMPILED, GRAPH = "eager", "compiled", "CUDA graph"
@@ -68,6 +69,7 @@ def build(lab: Lab, task: Task, neurons: str, T: int) -> nn.Module:
     noisy = functools.partial(fastlif.NoisyLIF, backend=backend)
     activation = {
         RELU: nn.ReLU,
+        AT_MEAN: functools.partial(noisy, surrogate=fastlif.Surrogate("rectangular", at="mean")),
         LIF: functools.partial(fastlif.LIF, backend=backend),
         PEER: functools.partial(peers.spikingjelly_node, lab.device),
     }.get(neurons, noisy)
@@ -77,7 +79,7 @@ def build(lab: Lab, task: Task, neurons: str, T: int) -> nn.Module:
         model = peers.SpikingJellyNetwork(model, T)
     elif neurons == FUSED:
         model = fastlif.fuse(model)
-    elif neurons not in (RELU, SINGLE):
+    elif neurons not in (RELU, SINGLE, AT_MEAN):
         model = fastlif.MultiStep(model, timesteps=T)
     return model.to(lab.device)
 

@@ -17,7 +17,7 @@ from benchmarks.paper import ablation, accuracy, alpha, any_t, noise_type, train
 from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select
 from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
-from benchmarks.speed.contenders import CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import evaluation, lab, loop, networks, trials
 from benchmarks.training.data import Data, Work
 from benchmarks.training.lab import Lab
@@ -336,6 +336,9 @@ def test_networks_are_what_they_are_called(a_lab):
 
     assert kinds(RELU, 1) == ({"ReLU"}, None)
     assert kinds(SINGLE, 1) == ({"NoisyLIF"}, None)
+    assert kinds(AT_MEAN, 1) == ({"NoisyLIF"}, None)
+    modules = contenders.build(a_lab, task(), AT_MEAN, 1).modules()
+    assert {module.surrogate.at for module in modules if hasattr(module, "surrogate")} == {"mean"}
     assert kinds(FUSED, 1) == ({"NoisyLIF", "FusedSequential"}, None)
     assert kinds(LIF, 10) == ({"LIF"}, 10)
     assert kinds(CONVERTED, 5) == kinds(CALIBRATED, 5) == ({"NoisyLIF"}, 5)

@@ -9,7 +9,7 @@ import torch
 from benchmarks.__main__ import main
 from benchmarks.report import rows as results
 from benchmarks.speed import contenders, end_to_end, gpu, host, kernels, measure, peers, training_step
-from benchmarks.speed.contenders import CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import networks
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import Options
@@ -325,7 +325,7 @@ def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
     found = {(row.setting["pass"], row.setting["neurons"], row.setting["T"]) for row in rows}
     converted = {("inference", neurons, T) for neurons in (CONVERTED, CALIBRATED) for T in ("1", "5", "10")}
     alone = {(name, neurons, "1") for name in ("training", "inference") for neurons in (RELU, SINGLE)}
-    assert found == converted | alone | {("training", FUSED, "1"), ("training", LIF, "10")}
+    assert found == converted | alone | {("training", AT_MEAN, "1"), ("training", FUSED, "1"), ("training", LIF, "10")}
     assert {row.metric for row in rows} == {"throughput", "peak memory", "time against ReLU"}
     assert all(0 < row.p20 <= row.median <= row.p80 for row in rows)
     assert all(row.setting["neurons"] != RELU for row in results.select(rows, metric="time against ReLU"))
