@@ -48,11 +48,11 @@ lint: $(STAMP)  ## check the code's style and its types, about a minute
 docs: $(if $(STAMP),$(VENV)/docs)  ## build the documentation into site/: a broken link or a missing docstring fails
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
-test: $(STAMP)  ## run the tests, each value of a parameter once, 6 minutes at 2.5 GHz: make test [ARGS="-k kernels"]
+test: $(STAMP)  ## run most tests, a few cases of each, 6 minutes at 2.5 GHz: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	@echo "Tested $(CURDIR) with $(RUN); durations and failures are above."
 
-test-full: $(STAMP)  ## every combination of them, as CI does, 25 minutes at 2.5 GHz
+test-full: $(STAMP)  ## run all tests but the longest, as CI does, 25 minutes at 2.5 GHz
 	FASTLIF_TEST_PROFILE=full $(MAKE) test
 
 test-fast: $(STAMP)  ## run the tests of the library alone, 75 seconds on a fast machine, for those who work on it
@@ -61,9 +61,11 @@ test-fast: $(STAMP)  ## run the tests of the library alone, 75 seconds on a fast
 test-long: $(STAMP)  ## many more examples, a soak, the ends of what is supported, and the peers
 	FASTLIF_TEST_PROFILE=long $(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	$(RUN) tests/soak.py --minutes 2
-	$(MAKE) test-oldest test-cpu test-peers
+	FASTLIF_TEST_PROFILE=quick $(MAKE) test-oldest test-cpu
+	$(MAKE) test-peers
 
-test-versions: $(VERSIONS:%=test-%)  ## run the tests with every version of torch and triton that is supported
+test-versions test-peers: export FASTLIF_TEST_PROFILE ?= full
+test-versions: $(VERSIONS:%=test-%)  ## run all tests with every version of torch and triton that is supported
 
 $(VERSIONS:%=test-%): test-%: $(VENV)-%/installed  # with one of them: make test-oldest, test-cpu, test-newest, ...
 	$(VENV)-$*/bin/python -m pytest $(PARALLEL) $(ARGS)

@@ -348,13 +348,18 @@ def _sizes(x, norm, mean=None, parameters=None):
     return mean.shape[1], neurons // mean.shape[1]
 
 
+def bytes_of(numel):
+    return numel // 8
+
+
 def pack_bits(spikes, bits):
-    graphs.run(_pack_bits, (), (bits.numel(),), [bits], x=spikes)
+    """Of spikes ``[1, numel]`` to ``bits`` ``[1, numel / 8]``: bit j of byte i is the element j * numel / 8 + i."""
+    graphs.run(_pack_bits, (), (bits.numel(),), [bits[0]], x=spikes.view(8, -1))
 
 
 def unpack_bits(bits, spikes):
     graphs.in_huge_pages(spikes)
-    graphs.run(_unpack_bits, (), (bits.numel(),), [*spikes], x=bits[None])
+    graphs.run(_unpack_bits, (), (bits.numel(),), [*spikes.view(8, -1)], x=bits)
 
 
 def _counter(start, device):

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import weakref
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 
-from fastlif import reference
+from fastlif import compiled, reference
 from fastlif.operators.common import launchers
+from fastlif.passes import thread
 
 __all__ = ["packed_spikes"]
 
 _MARK = "_fastlif_spikes"  # attribute of a storage that holds spikes and nothing else: version, dtype and backend
-_BITS = "_fastlif_bits"  # of the same storage, while any layer keeps them: which part of it, and its spikes packed
+_BITS = "_fastlif_bits"  # of the same storage: which part of it is packed already, first element and number; its bits
 
-
-class _Active(threading.local):
-    contexts = 0
-
-
-_active = _Active()
+# A step's bits fill whole groups of so many elements, and a neuron stores them if at most an eighth of them is idle.
+GROUP = 2048
 
 
 class Packed(NamedTuple):
-    """Spikes of a dense tensor: bit j of byte i is the element at position j * len(bits) + i of its memory."""
+    """Spikes of a dense tensor."""
 
-    bits: torch.Tensor
+    bits: torch.Tensor  # [T, bytes] of its memory in T equal parts, as pack_bits of its backend lays them
     shape: torch.Size
     strides: tuple[int, ...]
     dtype: torch.dtype
@@ -49,42 +44,86 @@ def packed_spikes() -> Iterator[None]:
 
     Around the forward: ``with fastlif.packed_spikes(): loss = criterion(model(images), labels)``. A convolution, a
     pooling or a linear layer keeps its input; where that is what a fastlif neuron gave, as it was or reshaped, 32 times
-    less memory is held until the backward (16 times in 16 bits), which restores it exactly. What a layer makes of
+    less memory is held until the backward (16 times in 16 bits), which restores it exactly. Triton's kernels store the
+    bits in the pass that makes the spikes if a time step, batch included, has at least 16,384 elements or a multiple of
+    2,048. They do not for statistics of each sample, nor for those of the layer without noise. There, and on a CPU, a
+    pass over the spikes packs them. What a layer makes of
     spikes, such as their averages, is kept as it is; so are spikes whose number 8 does not divide, and, in what
     ``torch.compile`` made, everything. Spikes that are changed in place are no longer taken for spikes, but a change
     that PyTorch does not see, through ``.data`` or NumPy, goes unnoticed here too.
     """
-    _active.contexts += 1
+    thread.packing += 1
     try:
         with torch.autograd.graph.saved_tensors_hooks(_pack, _unpack):
             yield
     finally:
-        _active.contexts -= 1
+        thread.packing -= 1
 
 
 def mark(spikes: torch.Tensor, backend: str) -> torch.Tensor:
     """``spikes``, fresh from a neuron, marked as such within :func:`packed_spikes`; ``backend`` is what packs them."""
-    if _active.contexts and not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None:
+    if not thread.packing or torch.compiler.is_compiling() or spikes.is_inference():
+        return spikes
+    if torch._C._functorch.maybe_current_level() is None:
         setattr(spikes.untyped_storage(), _MARK, (spikes._version, spikes.dtype, backend))
     return spikes
+
+
+def bits_beside(spikes: torch.Tensor, steps: int, backend: str) -> dict[str, torch.Tensor]:
+    """Where a kernel leaves new ``spikes`` at one bit each, as it makes them over ``steps``: its argument ``bits``.
+
+    Nothing outside :func:`packed_spikes`, where no kernel of Triton runs, and where a step is so small that a pass of
+    its own packs it better.
+    """
+    if not thread.packing or launchers(backend, spikes) is compiled or spikes.numel() % 8:
+        return {}
+    numel = spikes.numel() // steps
+    if numel % GROUP and numel < 8 * GROUP:
+        return {}
+    bits = _empty_bits(spikes, steps, backend)
+    setattr(spikes.untyped_storage(), _BITS, (0, spikes.numel(), bits))
+    return {"bits": bits}
+
+
+def _empty_bits(spikes, steps, backend):
+    size = launchers(backend, spikes).bytes_of(spikes.numel() // steps)
+    return torch.empty((steps, size), dtype=torch.uint8, device=spikes.device)
 
 
 def _pack(tensor: torch.Tensor) -> Packed | Kept:
     backend = _backend_of_spikes(tensor)
     if backend is None:
         return Kept(tensor, tensor._version)
-    storage, place = tensor.untyped_storage(), (tensor.storage_offset(), tensor.numel())
-    packed, held = getattr(storage, _BITS, (None, lambda: None))  # by another layer that reads the same spikes
-    bits = held() if packed == place else None
+    bits = _bits_of(tensor)
     if bits is None:
-        memory = tensor.as_strided((8, tensor.numel() // 8), (tensor.numel() // 8, 1))
+        memory = tensor.as_strided((1, tensor.numel()), (tensor.numel(), 1))
         if backend == "reference":
-            bits = reference.pack_bits(memory)
+            bits = reference.pack_bits(memory.view(8, -1))[None]
         else:
-            bits = torch.empty_like(memory[0], dtype=torch.uint8)
+            bits = _empty_bits(tensor, 1, backend)
             launchers(backend, tensor).pack_bits(memory, bits)
-        setattr(storage, _BITS, (place, weakref.ref(bits)))
-    return Packed(bits, tensor.shape, tensor.stride(), tensor.dtype, backend)
+        if not hasattr(tensor.untyped_storage(), _BITS):
+            setattr(tensor.untyped_storage(), _BITS, (tensor.storage_offset(), tensor.numel(), bits))
+    return Packed(_on_this_stream(bits), tensor.shape, tensor.stride(), tensor.dtype, backend)
+
+
+def _bits_of(tensor):
+    """The bits of these spikes, if the neuron stored them, or another layer that reads them packed them: all of what is
+    packed, or some of its steps."""
+    first, numel, bits = getattr(tensor.untyped_storage(), _BITS, (0, 0, None))
+    if bits is None:
+        return None
+    step, place = numel // len(bits), tensor.storage_offset() - first
+    if place < 0 or place + tensor.numel() > numel or place % step or tensor.numel() % step:
+        return None
+    return bits[place // step : (place + tensor.numel()) // step]
+
+
+def _on_this_stream(bits):
+    """Tells the allocator that the current stream uses bits that another one may have made."""
+    if bits.is_cuda:
+        bits.record_stream(torch.cuda.current_stream(bits.device))
+    return bits
 
 
 def _backend_of_spikes(tensor: torch.Tensor) -> str | None:
@@ -106,10 +145,12 @@ def _unpack(kept: Packed | Kept) -> torch.Tensor:
             )
         return kept.tensor
     bits, shape, strides, dtype, backend = kept
+    _on_this_stream(bits)
     tensor = torch.empty_strided(shape, strides, dtype=dtype, device=bits.device)
-    memory = tensor.as_strided((8, len(bits)), (len(bits), 1))
+    numel = tensor.numel() // len(bits)
+    memory = tensor.as_strided((len(bits), numel), (numel, 1))
     if backend == "reference":
-        for row, unpacked in zip(memory, reference.unpack_bits(bits)):
+        for row, unpacked in zip(memory.view(8, -1), reference.unpack_bits(bits[0])):
             row.copy_(unpacked)
     else:
         launchers(backend, bits).unpack_bits(bits, memory)

@@ -84,6 +84,7 @@ class Thread(threading.local):
     def __init__(self):
         self.current: Pass | None = None
         self.recording: dict[Neuron, list] | None = None  # while calibrating: (mean, deviation) of each call
+        self.packing = 0  # how many packed_spikes() there are around
 
 
 thread = Thread()

@@ -8,11 +8,11 @@ less memory: ``batch_norm.py``, ``bits.py``. ``launch.py`` is the way from a cal
 if __name__ != "fastlif.kernels":
     raise ImportError("this folder is the package fastlif.kernels: install fastlif and import that name")
 
-from fastlif.kernels.bits import pack_bits, unpack_bits
+from fastlif.kernels.bits import bytes_of, pack_bits, unpack_bits
 from fastlif.kernels.lif import lif_forward
 from fastlif.kernels.lif_reverse import lif_backward
 from fastlif.kernels.noisy_lif import noisy_lif_forward
 from fastlif.kernels.noisy_spike import noisy_spike_backward, noisy_spike_forward
 
-__all__ = ["lif_backward", "lif_forward", "noisy_lif_forward", "noisy_spike_backward", "noisy_spike_forward",
-           "pack_bits", "unpack_bits"]  # fmt: skip
+__all__ = ["bytes_of", "lif_backward", "lif_forward", "noisy_lif_forward", "noisy_spike_backward",
+           "noisy_spike_forward", "pack_bits", "unpack_bits"]  # fmt: skip

@@ -7,6 +7,7 @@ tile's membrane in registers and walks through time.
 import triton
 import triton.language as tl
 from fastlif.kernels.batch_norm import channel_factors
+from fastlif.kernels.bits import store_bits
 from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import issue_loads_first
 from fastlif.kernels.scan import (
@@ -29,6 +30,7 @@ from fastlif.kernels.tile import Tile, noise_tile, wide
 def _lif_forward_kernel(
     x_ptr,  # [T, numel], stride (stride_xt, 1)
     spikes_ptr,  # [T, numel]
+    bits_ptr,  # the same at one bit each, see bits.py; or None
     initial_state_ptr,  # [numel] float32, or None for zeros
     final_state_ptr,  # [numel] float32, or None
     mean_ptr,  # [T, groups] float32, or None for plain LIF
@@ -77,6 +79,7 @@ def _lif_forward_kernel(
         RUN, ROWS, COLS,
     )  # fmt: skip
     WITH_GAIN: tl.constexpr = SCALED or gain_ptr is not None
+    tl.static_assert(bits_ptr is None or GROUP == "all", "programs of two groups would share a byte")
     place = (offsets, mask, counter, counter_high, lane, norm)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:
@@ -95,33 +98,37 @@ def _lif_forward_kernel(
         spiking, v = fire(h, threshold, reset, RESET, INCLUSIVE)
         spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
         tl.store(spikes_ptr + wide(t) * numel + offsets, spikes, mask=mask)
+        store_bits(bits_ptr, t, numel, counter, counter_high, lane, spiking, mask)
     if final_state_ptr is not None:
         tl.store(final_state_ptr + offsets, v, mask=mask)
 
 
-def _forward_tile(numel, group, noise):
-    """For ``numel`` elements a step and their ``group``. ``python -m benchmarks static`` shows what each choice costs.
-    """
+def _forward_tile(numel, group, noise, bits):
+    """For ``numel`` elements a step, their ``group``, and whether their spikes become bits too. ``python -m benchmarks
+    static`` shows what each choice costs."""
     even = numel % 16 == 0
-    if noise == "none" and group == "all":  # then nothing ties rows together, and one needs the fewest registers
+    if noise == "none" and group == "all" and not bits:  # nothing ties rows together: one needs the fewest registers
         return Tile(1, 1024, 8, 2)
     if group == "element":  # every element has a mean and a deviation of its own in registers
         return Tile(8, 128, 1, 4)
     return Tile(8, 128, 2, 2) if even else noise_tile(numel)
 
 
-def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
-    """Launches the scan over x ``[T, *]``, dense within a step; writes ``spikes``, and ``final_state`` if it is given.
+def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o,
+                bits=None):  # fmt: skip
+    """Launches the scan over x ``[T, *]``, dense within a step; writes ``spikes``, and ``final_state`` and ``bits`` if
+    they are given; bits need a single group.
 
     ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. States are ``[*]`` float32 or None.
     ``parameters`` are those of :mod:`fastlif.operators.scan`, or None.
     """
     T, numel, groups = counts_of(x, mean)
     group = group_of(numel, groups)
-    tile = _forward_tile(numel, group, o.noise)
+    tile = _forward_tile(numel, group, o.noise, bits is not None)
     tensors = {
         "x_ptr": x,
         "spikes_ptr": spikes,
+        "bits_ptr": bits,
         "initial_state_ptr": initial_state,
         "final_state_ptr": final_state,
     }

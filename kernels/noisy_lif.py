@@ -10,6 +10,7 @@ program owns its whole group: then one launch walks through all steps. Given the
 import torch
 import triton
 import triton.language as tl
+from fastlif.kernels.bits import store_bits
 from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import issue_loads_first, step_noise
 from fastlif.kernels.scan import fire, normalisation
@@ -48,6 +49,7 @@ def _noisy_lif_steps_kernel(
     last_step,
     x_ptr,  # [T, groups * group_size], stride (stride_xt, 1)
     spikes_ptr,  # [T, groups * group_size]
+    bits_ptr,  # the same at one bit each, see bits.py; or None
     state_ptr,  # [groups * group_size] float32: the membrane, read and written at every step
     partial_ptr,  # [T, groups, 3, programs] float32: sum, minimum, maximum of v before each step; None with ALONE
     mean_ptr,  # [T, groups] float32, written
@@ -121,15 +123,16 @@ def _noisy_lif_steps_kernel(
             if t >= 0:
                 issue_loads_first(NOISE)
                 h = x.to(tl.float32) + a * v + b
+                counter = start // LANES + column
+                low_word, high_word = counter.to(tl.uint32), (counter >> 32).to(tl.uint32)
                 if NOISE != "none":
-                    counter = start // LANES + column
-                    low_word, high_word = counter.to(tl.uint32), (counter >> 32).to(tl.uint32)
                     n = step_noise(n, seed, low_word, high_word, t, lane, noise_scalars, NOISE, OVER_TIME)
                     h += n
                 spiking, v = fire(h, threshold, reset, RESET)
                 spikes = tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty)
                 tl.store(spikes_ptr + wide(t) * numel + start + place, spikes, mask=inside)
                 tl.store(state_ptr + start + place, v, mask=inside)
+                store_bits(bits_ptr, t, numel, low_word, high_word, lane, spiking, inside)
             sums += tl.sum(tl.where(inside, v, 0.0), axis=0)
             lows = tl.minimum(lows, tl.min(tl.where(inside, v, float("inf")), axis=0))
             highs = tl.maximum(highs, tl.max(tl.where(inside, v, float("-inf")), axis=0))
@@ -150,11 +153,11 @@ def _noisy_lif_steps_kernel(
             tl.store(partial + 2 * programs, high)
 
 
-def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
+def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o, bits=None):
     """Launches the steps over x ``[T, *]``, dense within a step, of ``mean.shape[1]`` groups one after the other.
 
     Writes ``spikes``, the last membrane ``state`` ``[*]``, and ``mean`` and ``deviation``, ``[T, groups]``, all of them
-    but the spikes float32.
+    but the spikes float32; and ``bits``, if they are given: of a single group with noise.
     """
     T, groups = mean.shape
     numel = x.numel() // T
@@ -172,6 +175,7 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
     tensors = {
         "x_ptr": x,
         "spikes_ptr": spikes,
+        "bits_ptr": bits,
         "state_ptr": state,
         "partial_ptr": partials,
         "mean_ptr": mean,

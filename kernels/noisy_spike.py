@@ -6,6 +6,7 @@ Forward reads x and writes s. Backward reads x and the incoming gradient and dra
 import triton
 import triton.language as tl
 from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
+from fastlif.kernels.bits import store_bits
 from fastlif.kernels.launch import launch
 from fastlif.kernels.noise import draw_noise, issue_loads_first
 from fastlif.kernels.surrogate import in_triton, surrogate_derivative
@@ -16,7 +17,7 @@ from fastlif.kernels.tile import grid, noise_tile, tile
 def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel,
               noise_scalars, NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
               COLS: tl.constexpr, VECTOR: tl.constexpr):
-    """h = x + n of the program's tile, with its offsets and mask."""
+    """h = x + n of the program's tile, with its offsets and mask, its counters and lanes."""
     offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
     mask = offsets < numel
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
@@ -27,13 +28,14 @@ def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, cha
     h = normalised(x, norm, RUN)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
-    return h, offsets, mask
+    return h, offsets, mask, counter, counter_high, lane
 
 
 @triton.jit
 def _noisy_spike_forward_kernel(
     x_ptr,  # [numel]
     spikes_ptr,  # [numel]
+    bits_ptr,  # the same at one bit each, see bits.py; or None
     weight_ptr,  # [channels], of batch normalisation; or None: x is taken as it is
     bias_ptr,  # [channels]
     center_ptr,  # [channels] float32, the means
@@ -51,12 +53,13 @@ def _noisy_spike_forward_kernel(
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    h, offsets, mask = _membrane(
+    h, offsets, mask, counter, counter_high, lane = _membrane(
         x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel, noise_scalars,
         NOISE, CHANNELS_LAST, RUN, ROWS, COLS, VECTOR,
     )  # fmt: skip
-    spikes = tl.where(h > threshold, 1.0, 0.0)
-    tl.store(spikes_ptr + offsets, spikes.to(spikes_ptr.dtype.element_ty), mask=mask)
+    spiking = h > threshold
+    tl.store(spikes_ptr + offsets, tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty), mask=mask)
+    store_bits(bits_ptr, 0, numel, counter, counter_high, lane, spiking, mask)
 
 
 @triton.jit
@@ -83,7 +86,7 @@ def _noisy_spike_backward_kernel(
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    h, offsets, mask = _membrane(
+    h, offsets, mask, _, _, _ = _membrane(
         x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel, noise_scalars,
         NOISE, CHANNELS_LAST, RUN, ROWS, COLS, VECTOR,
     )  # fmt: skip
@@ -92,9 +95,10 @@ def _noisy_spike_backward_kernel(
     tl.store(grad_x_ptr + offsets, grad.to(grad_x_ptr.dtype.element_ty), mask=mask)
 
 
-def noisy_spike_forward(x, spikes, seed, norm, o):
-    """Launches the forward over dense tensors of equal layout, any shape; writes ``spikes``."""
-    _launch(_noisy_spike_forward_kernel, {"x_ptr": x, "spikes_ptr": spikes}, x, seed, norm, _constants, o)
+def noisy_spike_forward(x, spikes, seed, norm, o, bits=None):
+    """Launches the forward over dense tensors of equal layout, any shape; writes ``spikes``, and ``bits`` if given."""
+    tensors = {"x_ptr": x, "spikes_ptr": spikes, "bits_ptr": bits}
+    _launch(_noisy_spike_forward_kernel, tensors, x, seed, norm, _constants, o)
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):

@@ -29,7 +29,7 @@ else:
     quiet = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
     settings.register_profile("quick", max_examples=10, derandomize=True, **quiet)
     settings.register_profile("full", max_examples=40, derandomize=True, **quiet)
-    settings.register_profile("long", max_examples=2000, **quiet)
+    settings.register_profile("long", max_examples=200, **quiet)
     settings.load_profile(PROFILE)
 
 
@@ -43,26 +43,29 @@ def values(item):
 
 
 def thinned(items):
-    """Of a test's cases those with a value that no case before had: every value is tried, not every combination."""
-    seen = collections.defaultdict(set)
+    """Of each test's cases a few that have every value of every parameter between them, not every combination."""
+    tests = collections.defaultdict(dict)
     for item in items:
-        if hasattr(item, "callspec"):
-            test, new = item.nodeid.partition("[")[0], values(item)
-            if new <= seen[test]:
-                continue
-            seen[test] |= new
-        yield item
+        tests[item.nodeid.partition("[")[0]][item] = values(item) if hasattr(item, "callspec") else {item}
+    for cases in tests.values():
+        unseen = set().union(*cases.values())
+        while unseen:
+            best = max(cases, key=lambda case: len(cases[case] & unseen))
+            unseen -= cases.pop(best)
+            yield best
+
+
+def pytest_itemcollected(item):
+    for profile, cases in SLOW_CASES.items():
+        if re.search(cases, item.nodeid, re.VERBOSE):
+            item.add_marker(profile)
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config, items):
-    for item in items:
-        for profile, cases in SLOW_CASES.items():
-            if re.search(cases, item.nodeid, re.VERBOSE):
-                item.add_marker(profile)
     if PROFILE == "quick":
-        slow = [item for item in items if any(item.get_closest_marker(profile) for profile in SLOW_CASES)]
-        kept = {*slow, *thinned([item for item in items if item not in set(slow)])}
+        slow = {item for item in items if any(item.get_closest_marker(profile) for profile in SLOW_CASES)}
+        kept = slow.union(thinned([item for item in items if item not in slow]))
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = [item for item in items if item in kept]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[1]
-KERNEL_TESTS = ("-m", "pytest", "-q", "tests/kernels/test_kernels.py")
+KERNEL_TESTS = ("-m", "pytest", "-q", "tests/kernels/test_kernels.py", "tests/library/test_packing.py")
 STEPS = ("suite", "memcheck", "racecheck", "initcheck", "poison", "soak")
 
 
@@ -72,7 +72,8 @@ def main():
         line, variables = command(step, args.minutes, ["-k", args.k] if args.k else [])
         print(f"\n{step}:", *(f"{name}={value}" for name, value in variables.items()), *line, flush=True)
         started = time.monotonic()
-        status = subprocess.run(line, cwd=ROOT, env=os.environ | variables).returncode
+        environment = {"FASTLIF_TEST_PROFILE": "full"} | os.environ | variables
+        status = subprocess.run(line, cwd=ROOT, env=environment).returncode
         result = f"FAILED with status {status}" if status else "passed"
         print(f"{step}: {result}, {time.monotonic() - started:.0f} s", flush=True)
         if status:

@@ -2,8 +2,8 @@
 
 import os
 
-# "quick": make test. Of each test, every value of every parameter, not every combination.
-# "full": every combination, as CI runs them. "long": what takes very long too, and many more examples.
+# "quick": make test. Of a test, a few cases that have every value of every parameter; without what is slow.
+# "full": every combination, as in CI. "long": what takes very long too, and many more examples.
 PROFILES = ("quick", "full", "long")
 PROFILE = os.environ.get("FASTLIF_TEST_PROFILE", "quick")
 if PROFILE not in PROFILES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,7 @@ class Case:
     surrogate: str = "atan"
     at: str = "membrane"  # or "mean": where the surrogate is taken
     over_time: str = "independent"  # or "antithetic"
+    bits: bool = False  # the forward stores its spikes at one bit each, too
     state: bool = False  # with an initial and a final membrane, and their gradients
     batch_norm: str = "none"  # or "contiguous", "channels_last": the layout of images of 32 x 32 in 64 channels
     # "odd": 16 does not divide it, so accesses are narrow; "huge": 64-bit addresses; "one": one element in one channel,
@@ -47,7 +49,7 @@ class Case:
             words = [noise, f"per {self.statistics}", f"T = {self.T}", self.reset]
         words += [f"batch norm, {self.batch_norm}"] * (self.batch_norm != "none")
         words += [f"learned decay and threshold, {self.learned}"] * (self.learned != "none")
-        words += ["detached"] * self.detach_reset + ["state"] * self.state
+        words += ["bits"] * self.bits + ["detached"] * self.detach_reset + ["state"] * self.state
         words += [self.over_time] * (self.over_time != "independent")
         words += [self.surrogate + " at the mean" * (self.at == "mean")] * self.launcher.endswith("backward")
         words += {"usual": [], "odd": ["odd size"], "huge": ["over 2^31 elements"], "one": ["one element"]}[self.size]
@@ -68,11 +70,13 @@ LONG = 32  # beyond what the backward keeps in registers
 
 DEFAULT_CASES = [
     *_vary(_SPIKE_FORWARD, noise=NOISE_KINDS),
+    *_vary(_SPIKE_FORWARD, bits=(True,)),
     *_vary(_SPIKE_BACKWARD, surrogate=SURROGATE_WIDTHS),
     *_vary(_SPIKE_BACKWARD, noise=("uniform", "none")),
     *_vary(_SPIKE_FORWARD, batch_norm=("contiguous", "channels_last")),
     *_vary(_SPIKE_BACKWARD, batch_norm=("contiguous", "channels_last")),
     *_vary(_LIF_FORWARD, T=(1, 10)),
+    *_vary(_LIF_FORWARD, bits=(True,)),
     *_vary(_LIF_FORWARD, batch_norm=("contiguous", "channels_last")),
     *_vary(_LIF_BACKWARD, batch_norm=("contiguous", "channels_last")),
     *_vary(_LIF_FORWARD, learned=("one", "contiguous", "channels_last")),
@@ -84,6 +88,7 @@ DEFAULT_CASES = [
     *_vary(_LIF_BACKWARD, detach_reset=(True,), reset=("hard", "soft")),
     *_vary(_LIF_BACKWARD, reset=("soft",), state=(True,), T=(10, LONG)),
     *_vary(_GIVEN_FORWARD, noise=NOISE_KINDS),
+    *_vary(_GIVEN_FORWARD, bits=(True,)),
     *_vary(_GIVEN_FORWARD, state=(True,)),
     *_vary(_GIVEN_FORWARD, statistics=("sample",)),
     *_vary(_GIVEN_BACKWARD, T=(1, 2, 4, 5, 10, 16, LONG)),
@@ -95,6 +100,7 @@ DEFAULT_CASES = [
     *_vary(_GIVEN_BACKWARD, over_time=("antithetic",), T=(2, 4, 10, LONG)),
     *_vary(_STEPS, over_time=("antithetic",), statistics=("layer", "sample")),
     *_vary(_STEPS, state=(False, True)),
+    *_vary(_STEPS, bits=(True,)),
     *_vary(_STEPS, statistics=("sample",)),
     *_vary(_STEPS, noise=("uniform", "none")),
 ]
@@ -126,6 +132,10 @@ def _all_cases() -> Iterator[Case]:
             yield from _vary(_LIF_BACKWARD, **scan, **_ANY, T=(*range(2, 17), LONG), over_time=("antithetic",))
             yield from _vary(_LIF_BACKWARD, **scan, **_ANY, T=(*range(1, 17), LONG), at=("mean",))
     yield from _vary(_STEPS, noise=NOISE_KINDS, statistics=("layer", "sample"), **_ANY, size=SIZES)
+    yield from _vary(_SPIKE_FORWARD, noise=NOISE_KINDS, bits=(True,), size=("usual", "odd", "huge"))
+    yield from _vary(_LIF_FORWARD, bits=(True,), **_ANY, T=(1, 10), size=("usual", "odd", "huge"))
+    for case in (_GIVEN_FORWARD, _STEPS):
+        yield from _vary(case, noise=("gaussian", "uniform"), bits=(True,), **_ANY, size=("usual", "odd", "huge"))
 
 
 ALL_CASES = list(dict.fromkeys(_all_cases()))
@@ -167,16 +177,17 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
         surrogate=case.surrogate, surrogate_width=SURROGATE_WIDTHS[case.surrogate], surrogate_at=case.at,
         over_time=case.over_time,
     )  # fmt: skip
+    bits = empty(case.T, kernels.bytes_of(math.prod(shape)), dtype=torch.uint8) if case.bits else None
     state, other_state = (empty(*shape) if case.state else None for _ in range(2))
     mean, deviation = (None if case.statistics == "none" else empty(case.T, groups) for _ in range(2))
     if case.launcher == "noisy_spike_forward":
-        launcher(x, spikes, seed, norm, chosen)
+        launcher(x, spikes, seed, norm, chosen, bits)
     elif case.launcher == "noisy_spike_backward":
         launcher(spikes, x, grad_x, seed, norm, chosen)
     elif case.launcher == "noisy_lif_forward":
-        launcher(x, spikes, state, empty(*shape), mean, deviation, seed, chosen)
+        launcher(x, spikes, state, empty(*shape), mean, deviation, seed, chosen, bits)
     elif case.launcher == "lif_forward":
-        launcher(x, spikes, state, other_state, mean, deviation, seed, norm, parameters, chosen)
+        launcher(x, spikes, state, other_state, mean, deviation, seed, norm, parameters, chosen, bits)
     else:
         wanted = (False,) + (parameters is not None,) * 2
         launcher(

@@ -44,6 +44,7 @@ PER_ELEMENT = (
     "loops: their figures are added. Subroutines for rare operands do not count."
 )
 
+TYPES = {dtype: name for name, dtype in DTYPES.items()} | {torch.int64: "i64", torch.uint8: "u8"}  # in Triton's words
 TARGETS = {
     "sm_80": ("cuda", 80, 32),
     "sm_90": ("cuda", 90, 32),
@@ -101,7 +102,7 @@ def _type(value):
         return "fp32"
     if isinstance(value, int):
         return "i32" if -(2**31) <= value < 2**31 else "i64"
-    return "*" + ("i64" if value.dtype == torch.int64 else next(k for k, v in DTYPES.items() if v == value.dtype))
+    return "*" + TYPES[value.dtype]
 
 
 # --- Reading the machine code -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from torch.utils._device import DeviceContext
 from fastlif import compiled
 from fastlif.backends import kernels
 from fastlif.options import options_of_text
+from fastlif.passes import thread
 from fastlif.reference import NO_SECOND_DERIVATIVE
 from fastlif.types import OWN
 
@@ -92,7 +93,11 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
 
     def of_text(function):
         def run(*arguments):
-            outputs = function(*arguments[:-1], options_of_text(arguments[-1]))
+            around, thread.packing = thread.packing, 0  # whoever looks on, such as a compiler, keeps spikes as they are
+            try:
+                outputs = function(*arguments[:-1], options_of_text(arguments[-1]))
+            finally:
+                thread.packing = around
             if not isinstance(outputs, tuple):
                 return outputs
             return tuple([arguments[0].new_empty(0) if output is None else output for output in outputs])

@@ -8,13 +8,15 @@ from fastlif import reference
 from fastlif.layout import dense, lying_like
 from fastlif.operators.common import inlined, launchers, operator
 from fastlif.options import of_single_backward
+from fastlif.packing import bits_beside
 
 
 def _forward(x, seed, norm, options):
     x = dense(x)
     spikes = torch.empty_like(x)
     if x.numel():
-        launchers(options.backend, x, options.surrogate).noisy_spike_forward(x, spikes, seed, norm, options)
+        bits = bits_beside(spikes, 1, options.backend)
+        launchers(options.backend, x, options.surrogate).noisy_spike_forward(x, spikes, seed, norm, options, **bits)
     return spikes
 
 

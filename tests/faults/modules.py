@@ -501,9 +501,21 @@ PACKING = [
     ),
     (
         "another part's bits are taken",
-        "bits = held() if packed == place else None",
-        "bits = held()",
+        "if place < 0 or place + tensor.numel() > numel or place % step or tensor.numel() % step:",
+        "if place < 0:",
         "library/test_packing.py::test_two_layers_that_read_the_same_spikes_pack_them_once",
+    ),
+    (
+        "the first steps' bits are taken for others",
+        "return bits[place // step : (place + tensor.numel()) // step]",
+        "return bits[: tensor.numel() // step]",
+        "library/test_packing.py::test_layers_that_read_some_steps_take_their_bits",
+    ),
+    (
+        "small steps, whose bytes would be idle, get bits of their own",
+        "if numel % GROUP and numel < 8 * GROUP:",
+        "if False:",
+        "library/test_packing.py::test_otherwise_they_are_packed_later[shape0-keywords0]",
     ),
     (
         "another layout is restored",

@@ -10,15 +10,15 @@ if DEVICE == "cuda":
 
 import triton
 import triton.language as tl
-from fastlif.kernels.bits import _place
+from fastlif.kernels.bits import _bytes, _tile_of_step
 from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.tile import tile
 from test_kernels import check_scan, check_spike, sample, statistics_of
 from test_noise import lattice_in_python
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
 
-from fastlif import NoisyLIF, batch_norm_neuron, kernels
-from fastlif.functional import lif, noisy_lif
+from fastlif import NoisyLIF, batch_norm_neuron, kernels, packed_spikes, packing
+from fastlif.functional import lif, noisy_lif, noisy_spike
 
 
 @triton.jit
@@ -32,10 +32,13 @@ def _tile_kernel(out_ptr, ROWS: tl.constexpr, COLS: tl.constexpr):
 
 
 @triton.jit
-def _place_kernel(out_ptr, size, BLOCK: tl.constexpr):
-    """Writes the elements, [8, BLOCK] int64."""
-    _, _, bit, element = _place(size, BLOCK)
-    tl.store(out_ptr + bit * BLOCK + tl.arange(0, BLOCK)[None, :], element)
+def _bytes_kernel(out_ptr, numel, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Writes the tile's step, its first element in it and its bytes, [1, 2 + COLS] int64."""
+    t, offsets, counter, counter_high, _, _ = _tile_of_step(numel, ROWS, COLS, 1)
+    at = tl.arange(0, COLS)[None, :]
+    tl.store(out_ptr + 2 + at, _bytes(t, numel, counter, counter_high))
+    tl.store(out_ptr, t)
+    tl.store(out_ptr + 1, tl.min(offsets))
 
 
 def far(monkeypatch, program):
@@ -74,12 +77,14 @@ def test_noise_beyond_32_bits():
     assert out.tolist() == expected
 
 
-@pytest.mark.parametrize("program, size", [(2**22 + 1, 2**33), (3, 2**30)])
-def test_bits_beyond_32_bits(program, size, monkeypatch):
+@pytest.mark.parametrize("program, numel", [(2**28 + 1, 2**33), (2**25 - 1, 2**36), (7, 2**13 + 1)])
+def test_bits_beyond_32_bits(program, numel, monkeypatch):
     far(monkeypatch, program)
-    out = torch.empty(8, 1024, dtype=torch.int64)
-    _place_kernel[(1,)](out, size, 1024)
-    assert torch.equal(out, torch.arange(8)[:, None] * size + program * 1024 + torch.arange(1024))
+    out = torch.empty(258, dtype=torch.int64)
+    _bytes_kernel[(1,)](out, numel, 8, 256)
+    tiles = -(-numel // 2048)
+    t, tile = divmod(program, tiles)
+    assert out.tolist() == [t, tile * 2048, *range(program * 256, program * 256 + 256)]
 
 
 @pytest.fixture
@@ -120,11 +125,15 @@ def test_no_access_beside_a_tensor(size, guarded):
 
 
 def test_no_access_beside_bits_and_channels(guarded):
-    spikes = (torch.rand(8, 1027) < 0.3).float()
-    bits, back = torch.empty(1027, dtype=torch.uint8), torch.empty_like(spikes)
+    spikes = (torch.rand(3, 5001) < 0.3).float()
+    bits, back = torch.empty(3, 768, dtype=torch.uint8), torch.empty_like(spikes)
     kernels.pack_bits(spikes, bits)
     kernels.unpack_bits(bits, back)
     assert torch.equal(spikes, back)
+    with packed_spikes():
+        for neuron in (noisy_spike, lif, noisy_lif):
+            spikes = neuron(sample((2, 1, 16_412)), backend="triton")
+            assert hasattr(spikes.untyped_storage(), packing._BITS)
     x, norm = sample((3, 7, 5, 5)).requires_grad_(), torch.nn.BatchNorm2d(7)
     batch_norm_neuron(norm, NoisyLIF(backend="triton"), x).sum().backward()
 
@@ -132,4 +141,4 @@ def test_no_access_beside_bits_and_channels(guarded):
 def test_the_guard_sees_an_access_beside(guarded):
     short = torch.rand(10)
     with pytest.raises(Exception, match="beside its tensors"):
-        kernels.unpack_bits(torch.empty(1027, dtype=torch.uint8), short.expand(8, 10))
+        kernels.unpack_bits(torch.empty(1, 256, dtype=torch.uint8), short.expand(1027, 10)[:, :1])

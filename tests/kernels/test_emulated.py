@@ -23,7 +23,7 @@ SELECTION = [
     "tests/kernels/emulated/test_huge_sizes.py::test_noisy_spike[contiguous-gaussian-2^35+4112]",
     "tests/kernels/emulated/test_huge_sizes.py::test_scan[18-none-False-2^30+4099]",
     "tests/kernels/emulated/test_huge_sizes.py::test_noisy_lif[2^31+4096]",
-    "tests/kernels/emulated/test_huge_sizes.py::test_packing[2^29+1]",
+    "tests/kernels/emulated/test_huge_sizes.py::test_packing[2^32+16]",
     "tests/kernels/test_kernels.py::test_noisy_spike_sizes",
     "tests/kernels/test_kernels.py::test_lif_sizes",
     "tests/kernels/test_kernels.py::test_lif_state",
@@ -32,6 +32,7 @@ SELECTION = [
     "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-images of 7 x 7-noisy]",
     "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-channels_last, 5 channels-LIF]",
     "tests/library/test_packing.py::test_kernels",
+    "tests/library/test_packing.py::test_bits_beside_the_spikes",
 ]
 WHOLE = {
     "the emulator, huge sizes, fuzz": ["tests/kernels/emulated"],
@@ -39,6 +40,7 @@ WHOLE = {
     "fusion": ["tests/library/test_fusion.py", "-k=triton"],
     "packing, operators": [
         "tests/library/test_packing.py::test_kernels",
+        "tests/library/test_packing.py::test_bits_beside_the_spikes",
         "tests/pytorch/test_operators.py",
         "-k=not inductor",
     ],

@@ -132,18 +132,104 @@ def test_a_compiled_model_ignores_it(fresh_compiler):
     torch.testing.assert_close(*grads)
 
 
-@pytest.mark.parametrize("size", [1, 7, 1024, 3001])
+def bits_of(spikes):
+    """Of spikes ``[T, numel]``, each step by itself: bit j of byte i is element i // 256 * 2048 + j * 256 + i % 256."""
+    spikes = nn.functional.pad(spikes.flatten(1), (0, -spikes[0].numel() % 2048))
+    groups = spikes.view(len(spikes), -1, 8, 256).to(torch.uint8)
+    return sum(groups[:, :, j] << j for j in range(8)).flatten(1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 56), (3, 4096), (2, 3001)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_kernels(size, dtype):
+def test_kernels(shape, dtype):
     pytest.importorskip("triton")
-    spikes = (torch.rand(8, size, device=DEVICE) < 0.5).to(dtype)
-    bits = torch.empty(size, dtype=torch.uint8, device=DEVICE)
+    spikes = (torch.rand(shape, device=DEVICE) < 0.5).to(dtype)
+    bits = torch.full_like(bits_of(spikes), 7)
+    assert bits.shape == (shape[0], kernels().bytes_of(shape[1]))
     kernels().pack_bits(spikes, bits)
-    expected = sum(spikes[j].to(torch.uint8) << j for j in range(8))
-    assert torch.equal(bits, expected)
+    assert torch.equal(bits, bits_of(spikes))
     restored = torch.full_like(spikes, 9)
     kernels().unpack_bits(bits, restored)
     assert torch.equal(restored, spikes)
+
+
+STATISTICS = torch.tensor([[0.0, 0.1, 0.2], [0.5, 0.6, 0.7]], device=DEVICE).unbind()
+NEURONS = {
+    "single step": lambda x, backend: functional.noisy_spike(x, seed=1, threshold=0.4, backend=backend),
+    "plain": functional.lif,
+    "learned": lambda x, backend: functional.lif(x, decay=torch.full_like(x[0, 0], 0.5).detach(), backend=backend),
+    "layer": lambda x, **keywords: functional.noisy_lif(x, seed=1, **keywords),
+    "calibrated": lambda x, **keywords: functional.noisy_lif(x, seed=1, statistics=STATISTICS, **keywords),
+    "fused": lambda x, backend: fastlif.batch_norm_neuron(
+        nn.BatchNorm1d(x.shape[-1]).to(DEVICE), LIF(3, backend=backend), x.flatten(0, 1)
+    ).view(x.shape),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("shape", [(3, 8, 2051), (3, 8, 2048)], ids=str)
+@pytest.mark.parametrize("name", NEURONS)
+def test_bits_beside_the_spikes(name, shape, dtype, monkeypatch):
+    """A kernel stores them as it makes the spikes, which are the same; nothing packs them later."""
+    pytest.importorskip("triton")
+    x = torch.randn(shape, device=DEVICE, dtype=dtype, requires_grad=True)
+    expected = NEURONS[name](x, backend="triton")
+    monkeypatch.setattr(kernels(), "pack_bits", None)
+    with fastlif.packed_spikes():
+        spikes = NEURONS[name](x, backend="triton")
+        kept = packing._pack(spikes.detach())
+    assert torch.equal(spikes, expected) and 0.02 < float(spikes.detach().mean()) < 0.98
+    steps = spikes.detach() if name != "single step" else spikes.detach().view(1, -1)
+    assert torch.equal(kept.bits, bits_of(steps))
+    assert torch.equal(packing._unpack(kept), spikes)
+
+
+def test_layers_that_read_some_steps_take_their_bits(monkeypatch):
+    pytest.importorskip("triton")
+    with fastlif.packed_spikes():
+        spikes = functional.lif(torch.randn(3, 8, 2048, device=DEVICE), backend="triton")
+        parts = [packing._pack(part) for part in (spikes[1], spikes[1:], spikes, spikes[0, :3], spikes)]
+    whole = parts[2].bits.untyped_storage().data_ptr()
+    assert [part.bits.untyped_storage().data_ptr() == whole for part in parts] == [True, True, True, False, True]
+    expected = spikes[1], spikes[1:], spikes, spikes[0, :3], spikes
+    assert all(map(torch.equal, map(packing._unpack, parts), expected))
+
+
+def test_who_keeps_spikes_as_they_are_gets_no_bits(fresh_compiler):
+    """A compiled function, torch.func's transforms; and inference tensors, which no layer keeps."""
+    pytest.importorskip("triton")
+    x = torch.randn(2, 8, 2048, device=DEVICE)
+    neuron = NoisyLIF(backend="triton")
+    with fastlif.packed_spikes():
+        for run in (torch.compile(neuron, backend="aot_eager"), torch.vmap(neuron, randomness="different")):
+            assert not hasattr(run(x).untyped_storage(), packing._BITS)
+        with torch.inference_mode():
+            USES["pooling"](spikes_of("auto"))
+        assert hasattr(neuron(x).untyped_storage(), packing._BITS)
+
+
+def test_a_step_is_made_of_whole_groups():
+    pytest.importorskip("triton")
+    assert packing.GROUP == 8 * kernels().bytes_of(1)
+
+
+@pytest.mark.parametrize(
+    "shape, keywords",
+    [((3, 8, 2047), {}), ((3, 8, 2048), {"statistics": "sample"}), ((3, 8, 2048), {"noise": fastlif.Noise("none")})],
+)
+def test_otherwise_they_are_packed_later(shape, keywords):
+    """A small step would leave bytes idle; programs share bytes of samples; without noise the kernel sums up other
+    blocks, whose statistics round differently."""
+    pytest.importorskip("triton")
+    spikes = []
+    for context in (torch.enable_grad, fastlif.packed_spikes):
+        torch.manual_seed(0)
+        x = torch.randn(shape, device=DEVICE)
+        with context():
+            spikes.append(functional.noisy_lif(x, seed=1, backend="triton", **keywords))
+            assert not hasattr(spikes[-1].untyped_storage(), packing._BITS)
+    kept = packing._pack(spikes[1])
+    assert len(kept.bits) == 1 and torch.equal(packing._unpack(kept), spikes[0])
 
 
 def test_two_layers_that_read_the_same_spikes_pack_them_once(packed):
@@ -151,7 +237,7 @@ def test_two_layers_that_read_the_same_spikes_pack_them_once(packed):
         spikes = spikes_of("reference")
         outputs = USES["convolution"](spikes), USES["linear"](spikes), USES["linear"](spikes[:2])
         (first, a), (second, b), (part, c) = packed
-        assert a.bits is b.bits and c.bits is not a.bits and c.bits.numel() * 8 == part.numel()
+        assert a.bits.data_ptr() == b.bits.data_ptr() != c.bits.data_ptr() and c.bits.numel() * 8 == part.numel()
         del outputs
     for spikes, kept in packed:
         assert torch.equal(packing._unpack(kept), spikes)

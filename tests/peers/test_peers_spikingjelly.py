@@ -10,6 +10,7 @@ import types
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from peer_rows import sj  # noqa: F401  a fixture
@@ -67,6 +68,23 @@ def test_restored_types_are_spikingjellys(sj):
     assert type(ours[1]) is sj.nodes.FastLIFNode, "restore gives a copy"
     x = torch.randn(4, 3, 6)
     assert torch.equal(restored(x), theirs(x))
+
+
+def test_a_restored_model_is_exported_as_it_was(sj):
+    """SpikingJelly's NIR export maps exact types: it makes of both models the same graph, and none of ours."""
+    nir_exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
+    theirs = nn.Sequential(
+        sj.layer.Linear(6, 8), sj.neuron.LIFNode(tau=2.0), sj.layer.Linear(8, 5), sj.neuron.IFNode()
+    )  # fmt: skip
+    ours = fastlif.accelerate(theirs)
+    graphs = [nir_exchange.export_to_nir(model, torch.rand(2, 6)) for model in (theirs, fastlif.restore(ours))]
+    first, second = ({name: node.to_dict() for name, node in graph.nodes.items()} for graph in graphs)
+    assert graphs[0].edges == graphs[1].edges and first.keys() == second.keys()
+    for name in first:
+        for key, value in first[name].items():
+            np.testing.assert_equal(second[name][key], value)
+    with pytest.raises(Exception, match="FastLIFNode|not supported|[Uu]nsupported"):
+        nir_exchange.export_to_nir(ours, torch.rand(2, 6))
 
 
 @pytest.mark.parametrize("mode", ["m", "s"])

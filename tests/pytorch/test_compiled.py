@@ -240,9 +240,9 @@ def test_a_graph_supposes_nothing_of_its_sizes_that_matters(monkeypatch, fresh_c
         for neuron in (NoisyLIF(), LIF(3)):
             batch_norm_neuron(torch.nn.BatchNorm1d(4), neuron, images).sum().backward()
         noisy_lif(sample(1, 1, graphs.SERIAL + 1), seed=1, backend="compiled")
-        bits = torch.empty(40, dtype=torch.uint8)
-        compiled.pack_bits(sample(8, 40), bits)
-        compiled.unpack_bits(bits, sample(8, 40))
+        bits = torch.empty(1, 40, dtype=torch.uint8)
+        compiled.pack_bits(sample(1, 320), bits)
+        compiled.unpack_bits(bits, sample(1, 320))
     compiled_functions = {"_draw", "_spike", "_spike_backward", "_scan", "_scan_with_statistics", "_reverse_scan",
                           "_pack_bits", "_unpack_bits"}  # fmt: skip
     assert kinds == compiled_functions

@@ -17,7 +17,7 @@ FEATURES = (1, 3, 16, 48, 100, 256, 511, 1000, 1024, 2048, 2049, 3000, 4096, 410
 
 
 @pytest.mark.parametrize("neuron", NEURONS)
-@settings(max_examples={"quick": 2, "full": 5, "long": 150}[PROFILE])
+@settings(max_examples={"quick": 2, "full": 5, "long": 40}[PROFILE])
 @given(st.data(), st.sampled_from((1, 1, 2, 3, 5)), st.sampled_from(FEATURES), st.integers(1, 26))
 def test_within_rounding_of_the_equations(neuron, data, samples, features, T):
     T = 1 if neuron == "noisy_spike" else max(1, min(T, 40_000 // (samples * features)))
