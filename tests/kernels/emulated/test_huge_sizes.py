@@ -83,6 +83,17 @@ def assert_spikes_agree(spikes, membranes):
     assert 0.02 < spikes.double().mean() < 0.98
 
 
+def assert_bits_agree(bits, spikes, part):
+    """The bits of one step ``[bytes]`` and its spikes ``[numel]``, in one window."""
+    start = part.start // WINDOW * WINDOW
+    window = torch.zeros(WINDOW, dtype=torch.uint8)
+    window[part.start - start : part.stop - start] = spikes[part]
+    packed = reference.pack_bits(window.view(-1, 8, 256).transpose(0, 1)).flatten()
+    held = bits[part.start // 2048 * 256 : -(-part.stop // 2048) * 256]
+    first = (part.start - start) // 2048 * 256
+    assert torch.equal(packed[first : first + len(held)], held)
+
+
 def assert_close(actual, expected):
     assert (actual.double() - expected).norm() <= ERROR[actual.dtype] * expected.norm()
 
@@ -100,11 +111,12 @@ def test_noisy_spike(norm, kind, numel, monkeypatch):
     factors, stride = torch.rand(4, 13) * 0.3 + 0.2, 49 if norm == "contiguous" else 1
     seed = SEED if kind != "none" else None
     chosen = options(threshold=1.0, noise=kind, noise_scalars=scalars)
+    bits = sparse(kernels.bytes_of(numel), dtype=torch.uint8)
     if norm:  # what lies beyond the last whole channel is there too, but no view can say so
         laid, channels_of = torch.empty(13 * stride).as_strided((1, 13), (1, stride)), noisy_spike.channels_of
         monkeypatch.setattr(noisy_spike, "channels_of", lambda norm, x, *others: channels_of(norm, laid, *others))
     with only_owners(parts, numel):
-        kernels.noisy_spike_forward(x, spikes, seed, factors if norm else None, chosen)
+        kernels.noisy_spike_forward(x, spikes, seed, factors if norm else None, chosen, bits)
         kernels.noisy_spike_backward(grad, x, grad_x, seed, factors if norm else None, chosen)
     for part in parts:
         h = x[part].double()
@@ -114,6 +126,7 @@ def test_noisy_spike(norm, kind, numel, monkeypatch):
             h = (h - mean) * (weight * invstd) + bias
         h = h + noise_of(part, 0, kind, scalars)
         assert_spikes_agree(spikes[part], h)
+        assert_bits_agree(bits, spikes, part)
         assert_close(grad_x[part], grad[part].double() * reference.SURROGATES["atan"](h - 1, 2.0))
 
 
@@ -154,14 +167,17 @@ def test_scan(T, kind, static, numel):
         a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
     chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
     last, grad_initial = (sparse(1, numel, dtype=torch.float32) for _ in range(2))
+    bits = sparse(T, kernels.bytes_of(numel), dtype=torch.uint8) if T in (5, 13) else None  # other tiles
     with only_owners(parts, numel):
-        kernels.lif_forward(x, spikes, state, last, mean, deviation, seed, None, None, chosen)
+        kernels.lif_forward(x, spikes, state, last, mean, deviation, seed, None, None, chosen, bits)
         kernels.lif_backward(
             grad, grad_state, x, state, grad_x, grad_initial, mean, deviation, seed, None, None, (False,) * 3, chosen
         )  # fmt: skip
     for part in parts:
         h, v = membranes_of(x[:, 0, part], state[0, part].double(), a, b, part, kind, scalars)
         assert_spikes_agree(spikes[:, 0, part], h)
+        for t in range(T if bits is not None else 0):
+            assert_bits_agree(bits[t], spikes[t, 0], part)
         sure = ((h - 1).abs() > 1e-4).all(dim=0)
         torch.testing.assert_close(last[0, part].double()[sure], v[sure], rtol=1e-5, atol=1e-5)
         grad_v, expected = grad_state[0, part].double(), torch.empty(h.shape, dtype=torch.float64)
@@ -197,14 +213,17 @@ def test_noisy_lif(numel, monkeypatch):
     kind, scalars = reference.residual_noise(noise, 4.0, 0.5, "matched")
     mean, deviation = torch.empty(T, 1), torch.empty(T, 1)
     chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
+    bits = sparse(T, kernels.bytes_of(numel), dtype=torch.uint8)
     with driver.only(lambda grid: own):
-        kernels.noisy_lif_forward(x, spikes, state, state, mean, deviation, SEED, chosen)
+        kernels.noisy_lif_forward(x, spikes, state, state, mean, deviation, SEED, chosen, bits)
     last = state
     share = 0.25 / deviation.double()[:, 0]
     a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
     for part, v in zip(parts, initial):
         h, v = membranes_of(x[:, 0, part], v, a, b, part, kind, scalars)
         assert_spikes_agree(spikes[:, 0, part], h)
+        for t in range(T):
+            assert_bits_agree(bits[t], spikes[t, 0], part)
         sure = ((h - 1).abs() > 1e-4).all(dim=0)
         torch.testing.assert_close(last[0, part].double()[sure], v[sure], rtol=1e-5, atol=1e-5)
 
@@ -221,9 +240,4 @@ def test_packing(numel):
         kernels.unpack_bits(bits, back)
     for part in parts:
         assert torch.equal(spikes[0, part], back[0, part])
-        start = part.start // WINDOW * WINDOW
-        whole = torch.zeros(WINDOW, dtype=torch.uint8)
-        whole[part.start - start : part.stop - start] = spikes[0, part]
-        rows = reference.pack_bits(whole.view(-1, 8, 256).transpose(0, 1))
-        held = bits[0, start // 8 : -(-part.stop // 2048) * 256]
-        assert torch.equal(rows.flatten()[: len(held)], held)
+        assert_bits_agree(bits[0], spikes[0], part)
