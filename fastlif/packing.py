@@ -15,7 +15,7 @@ from fastlif.passes import thread
 __all__ = ["packed_spikes"]
 
 _MARK = "_fastlif_spikes"  # attribute of a storage that holds spikes and nothing else: version, dtype and backend
-_BITS = "_fastlif_bits"  # of the same storage: which part of it is packed already, first element and number; its bits
+_BITS = "_fastlif_bits"  # of the same storage: the first and the number of elements that are packed, and their bits
 
 # A step's bits fill whole groups of so many elements, and a neuron stores them if at most an eighth of them is idle.
 GROUP = 2048
@@ -47,10 +47,11 @@ def packed_spikes() -> Iterator[None]:
     less memory is held until the backward (16 times in 16 bits), which restores it exactly. Triton's kernels store the
     bits in the pass that makes the spikes if a time step, batch included, has at least 16,384 elements or a multiple of
     2,048. They do not for statistics of each sample, nor for those of the layer without noise. There, and on a CPU, a
-    pass over the spikes packs them. What a layer makes of
-    spikes, such as their averages, is kept as it is; so are spikes whose number 8 does not divide, and, in what
-    ``torch.compile`` made, everything. Spikes that are changed in place are no longer taken for spikes, but a change
-    that PyTorch does not see, through ``.data`` or NumPy, goes unnoticed here too.
+    pass over the spikes packs them.
+
+    What a layer makes of spikes, such as their averages, is kept as it is; so are spikes whose number 8 does not
+    divide, and, in what ``torch.compile`` made, everything. Spikes that are changed in place are no longer taken for
+    spikes, but a change that PyTorch does not see, through ``.data`` or NumPy, goes unnoticed here too.
     """
     thread.packing += 1
     try:
