@@ -71,12 +71,11 @@ def mark(spikes: torch.Tensor, backend: str) -> torch.Tensor:
 
 
 def bits_beside(spikes: torch.Tensor, steps: int, backend: str) -> dict[str, torch.Tensor]:
-    """Where a kernel leaves new ``spikes`` at one bit each, as it makes them over ``steps``: its argument ``bits``.
-
-    Nothing outside :func:`packed_spikes`, where no kernel of Triton runs, and where a step is so small that a pass of
-    its own packs it better.
+    """Within :func:`packed_spikes`: where a kernel leaves new ``spikes`` at one bit each, as it makes them over
+    ``steps``, its argument ``bits``. Nothing where no kernel of Triton runs, and where a step is so small that a pass
+    of its own packs it better.
     """
-    if not thread.packing or launchers(backend, spikes) is compiled or spikes.numel() % 8:
+    if launchers(backend, spikes) is compiled or spikes.numel() % 8:
         return {}
     numel = spikes.numel() // steps
     if numel % GROUP and numel < 8 * GROUP:

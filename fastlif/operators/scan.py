@@ -19,6 +19,7 @@ from fastlif import reference
 from fastlif.layout import dense_steps, dense_strides, empty_steps, membrane_dtype, step_as, steps_as
 from fastlif.operators.common import inlined, launchers, operator
 from fastlif.packing import bits_beside
+from fastlif.passes import thread
 
 
 def _empty_state(x, wanted=True):
@@ -156,7 +157,7 @@ def _forward(x, initial_state, mean, deviation, seed, norm, gain, decay, thresho
     if not (gain is None and decay is None and threshold is None):
         parameters = _parameters(_common_layout(x, (gain, decay, threshold)), (gain, decay, threshold))
     if x.numel():
-        bits = bits_beside(spikes, x.shape[0], options.backend)
+        bits = bits_beside(spikes, x.shape[0], options.backend) if thread.packing else {}
         launchers(options.backend, x, options.surrogate).lif_forward(
             x, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits
         )
@@ -206,7 +207,7 @@ def _noisy_forward(x, initial_state, seed, statistics, options):
     spikes, state, mean, deviation = _empty_outputs(x, statistics)
     if x.numel():
         # Without noise other blocks of memory would sum up, whose statistics round differently.
-        with_bits = statistics == "layer" and options.noise != "none"
+        with_bits = thread.packing and statistics == "layer" and options.noise != "none"
         bits = bits_beside(spikes, x.shape[0], options.backend) if with_bits else {}
         launchers(options.backend, x, options.surrogate).noisy_lif_forward(
             x, spikes, _step_as(initial_state, x), state, mean, deviation, seed, options, **bits

@@ -9,13 +9,14 @@ from fastlif.layout import dense, lying_like
 from fastlif.operators.common import inlined, launchers, operator
 from fastlif.options import of_single_backward
 from fastlif.packing import bits_beside
+from fastlif.passes import thread
 
 
 def _forward(x, seed, norm, options):
     x = dense(x)
     spikes = torch.empty_like(x)
     if x.numel():
-        bits = bits_beside(spikes, 1, options.backend)
+        bits = bits_beside(spikes, 1, options.backend) if thread.packing else {}
         launchers(options.backend, x, options.surrogate).noisy_spike_forward(x, spikes, seed, norm, options, **bits)
     return spikes
 
