@@ -82,11 +82,15 @@ def _noisy_lif_steps_kernel(
     programs = 1 if ALONE else tl.num_programs(1) // 4 * 4
     begin = group * group_size
     end = begin + group_size
-    # Blocks lie as the noise does, eight sub-blocks that draw together, wherever a group begins in them.
+    # With noise, blocks lie as it does, eight sub-blocks that draw together, wherever a group begins in them. Without,
+    # they begin with the group, so that the order of its sums, and their rounding, does not depend on its place.
     lane = tl.arange(0, ROWS)[:, None]
     column = tl.arange(0, COLS)[None, :]
     place = tl.multiple_of(tl.max_contiguous(lane * COLS + column, (1, VECTOR)), (1, VECTOR))
-    first = (begin // (ROWS * COLS) + program) * (ROWS * COLS)
+    if NOISE == "none":
+        first = begin + program * (ROWS * COLS)
+    else:
+        first = (begin // (ROWS * COLS) + program) * (ROWS * COLS)
     stride = wide(programs) * (ROWS * COLS)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     n = tl.zeros([ROWS, COLS], tl.float32)

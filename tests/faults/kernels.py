@@ -348,6 +348,12 @@ LIF_REVERSE = [
 _SAMPLES = "kernels/test_kernels.py::test_noisy_lif_variants[uniform--0.25-False-sample]"
 _PROGRAMS = "kernels/test_kernels.py::test_noisy_lif_several_programs[{}]".format
 NOISY_LIF = [
+    (
+        "a sample's sums depend on its place in the batch",
+        "first = begin + program * (ROWS * COLS)",
+        "first = (begin // (ROWS * COLS) + program) * (ROWS * COLS)",
+        "kernels/test_kernels.py::test_a_sample_s_statistics_do_not_depend_on_its_place",
+    ),
     ("a state's statistics are not taken", "first = -1 if has_state else 0", "first = 0", _SAMPLES),
     (
         "the caller's state is written to",
