@@ -349,6 +349,7 @@ def _sizes(x, norm, mean=None, parameters=None):
 
 
 def bytes_of(numel):
+    """How many bytes hold ``numel`` spikes, a multiple of 8."""
     return numel // 8
 
 

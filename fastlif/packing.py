@@ -17,9 +17,6 @@ __all__ = ["packed_spikes"]
 _MARK = "_fastlif_spikes"  # attribute of a storage that holds spikes and nothing else: version, dtype and backend
 _BITS = "_fastlif_bits"  # of the same storage: the first and the number of elements that are packed, and their bits
 
-# A step's bits fill whole groups of so many elements, and a neuron stores them if at most an eighth of them is idle.
-GROUP = 2048
-
 
 class Packed(NamedTuple):
     """Spikes of a dense tensor."""
@@ -45,9 +42,8 @@ def packed_spikes() -> Iterator[None]:
     Around the forward: ``with fastlif.packed_spikes(): loss = criterion(model(images), labels)``. A convolution, a
     pooling or a linear layer keeps its input; where that is what a fastlif neuron gave, as it was or reshaped, 32 times
     less memory is held until the backward (16 times in 16 bits), which restores it exactly. Triton's kernels store the
-    bits in the pass that makes the spikes if a time step, batch included, has at least 16,384 elements or a multiple of
-    2,048. They do not for statistics of each sample, nor for those of the layer without noise. There, and on a CPU, a
-    pass over the spikes packs them.
+    bits in the pass that makes the spikes. A pass of its own packs them on a CPU; for statistics of each sample, or of
+    the layer without noise; and in a small time step, where to fill groups of 2,048 bits would take an eighth more.
 
     What a layer makes of spikes, such as their averages, is kept as it is; so are spikes whose number 8 does not
     divide, and, in what ``torch.compile`` made, everything. Spikes that are changed in place are no longer taken for
@@ -70,23 +66,23 @@ def mark(spikes: torch.Tensor, backend: str) -> torch.Tensor:
     return spikes
 
 
-def bits_beside(spikes: torch.Tensor, steps: int, backend: str) -> dict[str, torch.Tensor]:
-    """Within :func:`packed_spikes`: where a kernel leaves new ``spikes`` at one bit each, as it makes them over
-    ``steps``, its argument ``bits``. Nothing where no kernel of Triton runs, and where a step is so small that a pass
-    of its own packs it better.
+def bits_beside(spikes: torch.Tensor, steps: int, module) -> dict[str, torch.Tensor]:
+    """Within :func:`packed_spikes`: the argument ``bits`` of a launcher of ``module`` that makes ``spikes`` over
+    ``steps``. The kernel leaves them there at one bit each. Empty if no kernel of Triton runs, or if a pass of its own
+    packs them better.
     """
-    if launchers(backend, spikes) is compiled or spikes.numel() % 8:
+    if module is compiled or spikes.numel() % 8:
         return {}
     numel = spikes.numel() // steps
-    if numel % GROUP and numel < 8 * GROUP:
+    if 8 * module.bytes_of(numel) > 1.125 * numel:
         return {}
-    bits = _empty_bits(spikes, steps, backend)
+    bits = _empty_bits(spikes, steps, module)
     setattr(spikes.untyped_storage(), _BITS, (0, spikes.numel(), bits))
     return {"bits": bits}
 
 
-def _empty_bits(spikes, steps, backend):
-    size = launchers(backend, spikes).bytes_of(spikes.numel() // steps)
+def _empty_bits(spikes, steps, module):
+    size = module.bytes_of(spikes.numel() // steps)
     return torch.empty((steps, size), dtype=torch.uint8, device=spikes.device)
 
 
@@ -100,16 +96,17 @@ def _pack(tensor: torch.Tensor) -> Packed | Kept:
         if backend == "reference":
             bits = reference.pack_bits(memory.view(8, -1))[None]
         else:
-            bits = _empty_bits(tensor, 1, backend)
+            bits = _empty_bits(tensor, 1, launchers(backend, tensor))
             launchers(backend, tensor).pack_bits(memory, bits)
-        if not hasattr(tensor.untyped_storage(), _BITS):
-            setattr(tensor.untyped_storage(), _BITS, (tensor.storage_offset(), tensor.numel(), bits))
+        storage = tensor.untyped_storage()
+        if tensor.numel() > getattr(storage, _BITS, (0, 0, None))[1]:
+            setattr(storage, _BITS, (tensor.storage_offset(), tensor.numel(), bits))
     return Packed(_on_this_stream(bits), tensor.shape, tensor.stride(), tensor.dtype, backend)
 
 
 def _bits_of(tensor):
-    """The bits of these spikes, if the neuron stored them, or another layer that reads them packed them: all of what is
-    packed, or some of its steps."""
+    """The bits of these spikes, if the neuron stored them or another layer packed them: all of what is packed, or some
+    of its steps."""
     first, numel, bits = getattr(tensor.untyped_storage(), _BITS, (0, 0, None))
     if bits is None:
         return None

@@ -31,7 +31,6 @@ SLOW_CASES = {
     |test_poison.py::test_noisy_lif\[layer-9001
     |test_fusion.py::test_fused_as_one_after_the_other\[compiled-(images|channels_last|vectors-LIF,)
     |test_fusion.py::test_a_mean_of_many_deviations\[training-triton-(bfloat16|float16)
-    |test_main.py::test_(what_fails_is_told_by_its_first_line|without_triton)
     |test_install.py::test_first_steps\[(without[ ]a|with[ ]torch)""",
     "long": r"""
     test_noise.py::test_backends_draw_the_same_noise\[sample-

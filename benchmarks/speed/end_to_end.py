@@ -271,7 +271,7 @@ def _beside_spikingjelly(name: str, rows: list[Row], direction: str, neurons: st
             faster(ours, theirs),
             f"{name}: {ours.median:.2f} times as long as ReLU (p20-p80 {ours.p20:.2f}-{ours.p80:.2f}) against "
             f"{theirs.median:.2f} ({theirs.p20:.2f}-{theirs.p80:.2f}), {times}, in {way}; {our_speed:.3g} images/s "
-            f"against {their_speed:.3g}; peak memory {our_memory:.3g} MB against {their_memory:.3g}"
+            f"against {their_speed:.3g}, minutes apart; peak memory {our_memory:.3g} MB against {their_memory:.3g}"
             + ("; what lies before the first neuron is run once for ours, at every step for theirs" if T > 1 else ""),
             short=times,
         )

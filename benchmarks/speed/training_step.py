@@ -35,7 +35,7 @@ OPERATIONS = {
     "convolution": ("convolution",),
     "batch normalisation": ("native_batch_norm", "NativeBatchNorm", "CudnnBatchNorm", "cudnn_batch_norm",
                             "batch_norm_update_stats"),  # fmt: skip
-    "neuron": ("fastlif", "noisy_spike", "lif", "BatchNormNeuron"),
+    "neuron": ("noisy_spike", "lif", "BatchNormNeuron"),
     "pooling": ("avg_pool", "AvgPool"),
     "linear": ("addmm", "aten::mm", "Addmm"),
     "optimizer": ("adam", "Optimizer"),

@@ -93,7 +93,7 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
 
     def of_text(function):
         def run(*arguments):
-            around, thread.packing = thread.packing, 0  # whoever looks on, such as a compiler, keeps spikes as they are
+            around, thread.packing = thread.packing, 0  # a kernel stores no bits for a compiler or a transform
             try:
                 outputs = function(*arguments[:-1], options_of_text(arguments[-1]))
             finally:

@@ -157,10 +157,9 @@ def _forward(x, initial_state, mean, deviation, seed, norm, gain, decay, thresho
     if not (gain is None and decay is None and threshold is None):
         parameters = _parameters(_common_layout(x, (gain, decay, threshold)), (gain, decay, threshold))
     if x.numel():
-        bits = bits_beside(spikes, x.shape[0], options.backend) if thread.packing else {}
-        launchers(options.backend, x, options.surrogate).lif_forward(
-            x, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits
-        )
+        module = launchers(options.backend, x, options.surrogate)
+        bits = bits_beside(spikes, x.shape[0], module) if thread.packing else {}
+        module.lif_forward(x, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits)
     return spikes, state
 
 
@@ -206,12 +205,11 @@ def _noisy_forward(x, initial_state, seed, statistics, options):
     x = dense_steps(x)
     spikes, state, mean, deviation = _empty_outputs(x, statistics)
     if x.numel():
-        # Without noise other blocks of memory would sum up, whose statistics round differently.
+        module = launchers(options.backend, x, options.surrogate)
+        # Without noise the kernel's tile has one row. Bits take eight, which would round the sums otherwise.
         with_bits = thread.packing and statistics == "layer" and options.noise != "none"
-        bits = bits_beside(spikes, x.shape[0], options.backend) if with_bits else {}
-        launchers(options.backend, x, options.surrogate).noisy_lif_forward(
-            x, spikes, _step_as(initial_state, x), state, mean, deviation, seed, options, **bits
-        )
+        bits = bits_beside(spikes, x.shape[0], module) if with_bits else {}
+        module.noisy_lif_forward(x, spikes, _step_as(initial_state, x), state, mean, deviation, seed, options, **bits)
     else:
         mean.zero_()
         deviation.zero_()

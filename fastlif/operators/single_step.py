@@ -16,8 +16,9 @@ def _forward(x, seed, norm, options):
     x = dense(x)
     spikes = torch.empty_like(x)
     if x.numel():
-        bits = bits_beside(spikes, 1, options.backend) if thread.packing else {}
-        launchers(options.backend, x, options.surrogate).noisy_spike_forward(x, spikes, seed, norm, options, **bits)
+        module = launchers(options.backend, x, options.surrogate)
+        bits = bits_beside(spikes, 1, module) if thread.packing else {}
+        module.noisy_spike_forward(x, spikes, seed, norm, options, **bits)
     return spikes
 
 

@@ -117,15 +117,16 @@ def test_the_host_experiment(tmp_path, monkeypatch):
     assert main(["report", "--out", str(tmp_path)]) == 0
 
 
-@pytest.mark.full
-def test_findings_compare_the_largest_size(made):
-    (path,) = made.glob("*.csv")
-    row = next(row for row in results.read(path) if row.metric == "time")
+def time(library, median, size="1000", spread=0.0):
+    """A row of the LIF's forward over ten steps."""
+    setting = {"neuron": "lif", "library": library, "pass": "forward", "T": "10", "size": size, "type": "float32"}
+    return results.Row(
+        "kernels", "quick", "paper", "none", "lif", "--quick", "", 0, setting, "time", "ms", median, median - spread,
+        median + spread, 5, "turns", 0, "float32", "a CPU, 2 threads", "", "",
+    )  # fmt: skip
 
-    def time(library, median, size, spread=0.0):
-        setting = {"neuron": "lif", "library": library, "pass": "forward", "T": "10", "size": size, "type": "float32"}
-        return dataclasses.replace(row, setting=setting, median=median, p20=median - spread, p80=median + spread)
 
+def test_findings_compare_the_largest_size():
     rows = [time("fastlif", 1.0, "100"), time("fastlif", 2.0, "1000"), time("SpikingJelly", 50.0, "100")]
     (met,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000")])
     (missed,) = kernels.findings([*rows, time("SpikingJelly", 19.0, "1000")])
@@ -134,15 +135,8 @@ def test_findings_compare_the_largest_size(made):
     assert "9.5 times; 50 times at 100" in missed.evidence
 
 
-@pytest.mark.full
-def test_the_compiler_is_compared_with_too(made):
-    (path,) = made.glob("*.csv")
-    row = next(row for row in results.read(path) if row.metric == "time")
-    rows = []
-    for library, median in (("fastlif", 2.0), (peers.COMPILED, 1.0)):
-        setting = row.setting | {"library": library, "neuron": "lif", "pass": "forward", "T": "10"}
-        rows.append(dataclasses.replace(row, setting=setting, median=median, p20=median, p80=median))
-    (slower,) = kernels.findings(rows)
+def test_the_compiler_is_compared_with_too():
+    (slower,) = kernels.findings([time("fastlif", 2.0), time(peers.COMPILED, 1.0)])
     assert slower.reproduced is False and "as fast as torch.compile of it" in slower.claim
 
 

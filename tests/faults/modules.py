@@ -513,7 +513,7 @@ PACKING = [
     ),
     (
         "small steps, whose bytes would be idle, get bits of their own",
-        "if numel % GROUP and numel < 8 * GROUP:",
+        "if 8 * module.bytes_of(numel) > 1.125 * numel:",
         "if False:",
         "library/test_packing.py::test_otherwise_they_are_packed_later[shape0-keywords0]",
     ),

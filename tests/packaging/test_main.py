@@ -38,6 +38,7 @@ def test_the_kernels_run_and_the_compiler_is_missing(tmp_path):
     assert lines["Inductor cache"] == lines["TORCHINDUCTOR_CACHE_DIR"] == "~/c", "the home folder is named"
 
 
+@pytest.mark.full
 def test_without_triton():
     lines = report(BLOCK.format(blocked=("triton",)) + RUN, **CPU, PATH="", CXX=None)
     assert lines["triton on cpu"].startswith("no: triton cannot be imported (triton is blocked); install it with")
@@ -45,6 +46,7 @@ def test_without_triton():
     assert lines["reference on cpu"].startswith("yes, ") and lines["device cpu"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("kernel", "found"),
     [
