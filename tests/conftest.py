@@ -27,7 +27,7 @@ except ImportError:  # then the property tests are skipped
     pass
 else:
     quiet = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-    settings.register_profile("quick", max_examples=10, derandomize=True, **quiet)
+    settings.register_profile("quick", max_examples=6, derandomize=True, **quiet)
     settings.register_profile("full", max_examples=40, derandomize=True, **quiet)
     settings.register_profile("long", max_examples=200, **quiet)
     settings.load_profile(PROFILE)

@@ -117,6 +117,7 @@ def run(*options):
     demo.main(["--backend", "reference", "--device", "cpu", *options])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("output", networks.OUTPUTS)
 def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evaluation, "TIMED_BATCHES", 2)

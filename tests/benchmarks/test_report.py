@@ -89,6 +89,7 @@ def figures(folder):
     return report.write(folder)[:-1]
 
 
+@pytest.mark.full
 def test_figures(folder):
     paths = figures(folder)
     assert [str(path.relative_to(folder)) for path in paths] == [

@@ -100,6 +100,7 @@ def test_the_kernels_experiment(made, capsys):
     assert len(list(made.glob("*/*.png"))) == 1
 
 
+@pytest.mark.full
 def test_the_host_experiment(tmp_path, monkeypatch):
     monkeypatch.setattr(host, "SECONDS", 0.0)
     monkeypatch.setattr(host, "CALLS", 2)
@@ -140,6 +141,7 @@ def test_the_compiler_is_compared_with_too():
     assert slower.reproduced is False and "as fast as torch.compile of it" in slower.claim
 
 
+@pytest.mark.full
 def test_what_is_wrong_is_not_timed(monkeypatch, tmp_path, capsys):
     right = kernels.ours
     kernels._wrong.cache_clear()

@@ -379,6 +379,7 @@ def test_inference_is_judged_against_the_better_baseline(rate, expected):
 # Errors
 
 
+@pytest.mark.full
 def test_results_of_something_else_are_not_overwritten(tmp_path, capsys):
     path = results.path_for(machine.describe(torch.device("cpu")), tmp_path)
     path.write_text("my,own,table\n1,2,3\n")
@@ -387,6 +388,7 @@ def test_results_of_something_else_are_not_overwritten(tmp_path, capsys):
     assert path.read_text() == "my,own,table\n1,2,3\n"
 
 
+@pytest.mark.full
 def test_a_damaged_checkpoint_is_named(tmp_path, capsys):
     assert run("accuracy", *TINY, "--out", tmp_path) == 0
     path, *_ = (tmp_path / "work" / "checkpoints").iterdir()
@@ -419,6 +421,7 @@ def test_no_data_at_all_is_said(tmp_path, capsys, monkeypatch):
     assert "mnist is left out: no complete copy" in captured.out and "--dataset digits" in captured.err
 
 
+@pytest.mark.full
 def test_what_can_be_measured_is(tmp_path, capsys, monkeypatch):
     def missing(name, **_):
         raise DatasetNotFound(f"no complete copy of {name} was found")

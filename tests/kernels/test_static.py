@@ -157,6 +157,7 @@ def test_no_spills_anywhere():
         assert not spills, (target, dtype, name)
 
 
+@pytest.mark.full
 def test_one_element():
     """Triton takes sizes of 1 for constants, which have no type."""
     ((spills, *_),) = measured([("sm_90", "fp16", {"launcher": "noisy_spike_forward", "batch_norm": "contiguous",

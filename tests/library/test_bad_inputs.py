@@ -1334,6 +1334,7 @@ def python(script, *arguments, **options):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, **options)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
 def test_a_limit_of_the_system_leaves_the_file_that_was_there(tmp_path):
     process = python(LIMITED, tmp_path / "a.pt")

@@ -185,6 +185,7 @@ def test_beside_other_passes_in_other_threads():
     assert all(torch.equal(results[name], wanted[name]) for name in calls)
 
 
+@pytest.mark.full
 def test_fused_layers_carry_their_membranes():
     net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), LIF(backend="compiled"), nn.Linear(8, 3))
     multi = MultiStep(fastlif.fuse(net), 4).eval()

@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-import subprocess
 import sys
 
 import pytest
@@ -295,11 +294,6 @@ def test_a_peer_s_network_gives_the_same_spikes(name):
 
 
 # --- The package ---------------------------------------------------------------------------------------------------
-
-
-def test_nir_is_imported_only_where_it_is_needed():
-    code = "import fastlif, sys; print(*(name for name in ('nir', 'h5py', 'fastlif.nir_graph') if name in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
 
 
 def test_without_nir(monkeypatch):

@@ -89,11 +89,6 @@ def test_rates(log):
     assert plot.rates(log.rates(), ax=ax) is ax
 
 
-def test_matplotlib_is_imported_when_something_is_drawn():
-    code = "import sys, fastlif, fastlif.plot; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-
-
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"fastlif.plot needs matplotlib: pip install 'fastlif\[plot\]'"):

@@ -12,6 +12,7 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem
 NEEDS = {"early_exit": ["sklearn"], "accelerate": ["spikingjelly"], "export_nir": ["nir"]}  # not in every environment
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path, tmp_path):
     for library in NEEDS.get(path.stem, []):

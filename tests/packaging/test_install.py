@@ -67,6 +67,7 @@ def test_the_sdist_holds_what_a_build_needs(packages):
     assert not [name for name in files if name.startswith(("tests", "benchmarks"))]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("which", [1, 2], ids=["from the checkout", "from the sdist"])
 def test_a_wheel_holds_the_package_alone(packages, which):
     assert packages[which].name.endswith("py3-none-any.whl")
@@ -75,6 +76,7 @@ def test_a_wheel_holds_the_package_alone(packages, which):
     assert files == CODE
 
 
+@pytest.mark.full
 def test_metadata(installed):
     (folder,) = installed[0].glob("*.dist-info")
     distribution = importlib.metadata.Distribution.at(folder)
@@ -137,6 +139,7 @@ ENVIRONMENTS = {  # packages that are blocked, variables, the backend asked for,
 }  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_first_steps(installed, environment):
     """A forward and a backward on the reference anywhere; what cannot run says why, and what to install."""
@@ -222,6 +225,17 @@ standard = set(sys.stdlib_module_names)
 print(sorted({{m.split(".")[0] for m in set(sys.modules) - before}} - standard - {{"torch", "reference"}}))
 """
     assert python("-c", code, cwd=None).strip() == "[]"
+
+
+def test_what_few_users_need_is_imported_where_it_is_needed():
+    code = """
+import sys, torch
+before = set(sys.modules)
+import benchmarks.training.datasets, fastlif, fastlif.plot
+rare = {"fastlif.nir_graph", "h5py", "matplotlib", "nir", "sklearn", "torchvision", "tqdm"}
+print(sorted(rare & set(sys.modules) - before))
+"""
+    assert python("-c", code, cwd=ROOT).strip() == "[]"
 
 
 def test_kernels_are_imported_under_their_own_name_only():

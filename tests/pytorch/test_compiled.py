@@ -59,7 +59,7 @@ def test_noisy_spike():
 
 def test_lif():
     both(lif, sample(19, 3, 201))
-    both(lif, sample(19, 3, 201).bfloat16())
+    both(lif, sample(5, 3, 201).bfloat16())
 
 
 @pytest.mark.parametrize("statistics", ["layer", "sample"])
