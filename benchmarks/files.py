@@ -1,15 +1,9 @@
-"""Files that are written whole or not at all, and their prose in lines that can be read."""
+"""Files that are written whole or not at all."""
 
 import contextlib
 import os
-import textwrap
 import uuid
 from pathlib import Path
-
-
-def folded(text: str, hanging: str = "") -> str:
-    """A paragraph of Markdown in lines of at most 120 characters; all but the first begin with ``hanging``."""
-    return textwrap.fill(text, 120, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

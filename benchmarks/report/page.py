@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks.files import folded, write_whole
+from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder
 from benchmarks.report import groups as runs
 from benchmarks.report.groups import Group, distinct
+from benchmarks.report.markdown import folded, plain, table
 from benchmarks.report.rows import FOLDER, Row
 from benchmarks.report.verdicts import Finding
 
@@ -58,8 +59,8 @@ def page(folder: Path) -> str:
     run = {group: f" ({words})" if (words := _run(group, everything)) else "" for group in everything}
     titles = {group: group.module.TITLE + words for group, words in run.items()}
     links = dict(zip(titles, _anchors(titles.values())))
-    where = {group: f"[{group.name}](#{links[group]}){_plain(words)}" for group, words in run.items()}
-    contents = [f"- [{_plain(title)}](#{links[group]})" for group, title in titles.items()]
+    where = {group: f"[{group.name}](#{links[group]}){plain(words)}" for group, words in run.items()}
+    contents = [f"- [{plain(title)}](#{links[group]})" for group, title in titles.items()]
     findings = {group: group.findings() for group in titles}
     tables = {
         heading: [line for group in titles for line in _verdicts(findings[group], ours, where[group])]
@@ -77,11 +78,11 @@ def page(folder: Path) -> str:
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]
     for heading, lines in tables.items():
-        blocks += [f"## {heading}", _table(["claim", "here", "verdict", "experiment"], lines)]
+        blocks += [f"## {heading}", table(["claim", "here", "verdict", "experiment"], lines)]
     for groups in devices:
-        blocks += [f"## {_plain(groups[0].rows[0].device)}", _table(["", "", "experiments"], _constants(groups))]
+        blocks += [f"## {plain(groups[0].rows[0].device)}", table(["", "", "experiments"], _constants(groups))]
         for group in groups:
-            blocks += [f"### {_plain(titles[group])}", *_section(group, titles[group], findings[group])]
+            blocks += [f"### {plain(titles[group])}", *_section(group, titles[group], findings[group])]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -117,7 +118,7 @@ def _verdicts(findings: list[Finding], ours: bool, where: str) -> list[list[str]
     for claim, found in claims.items():
         verdicts = [finding.verdict for finding in found]
         verdict = " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1])
-        lines.append([_plain(claim), _plain(" / ".join(finding.short for finding in found)), verdict, where])
+        lines.append([plain(claim), plain(" / ".join(finding.short for finding in found)), verdict, where])
     return lines
 
 
@@ -129,8 +130,8 @@ def _constants(groups: list[Group]) -> list[list[str]]:
         for group in groups:
             having.setdefault(distinct(group.rows, name), []).append(group.name)
         *others, most = sorted(having, key=lambda value: len(having[value]))
-        lines += [[name, _plain(value), ", ".join(dict.fromkeys(having[value]))] for value in others]
-        lines.append([name, _plain(most), "all others" if others else "all"])
+        lines += [[name, plain(value), ", ".join(dict.fromkeys(having[value]))] for value in others]
+        lines.append([name, plain(most), "all others" if others else "all"])
     return lines
 
 
@@ -140,12 +141,12 @@ def _section(group: Group, title: str, findings: list[Finding]) -> list[str]:
     about["Trainings"] = distinct([row for row in rows if row.over == "trainings"], "samples")
     about["Test images"] = distinct([row for row in rows if row.test_images], "test_images")
     words = " ".join(f"{name}: {value}." for name, value in about.items() if value)
-    points = [f"- {_plain(finding.words)}: **{finding.verdict}**. {_plain(finding.shown)}" for finding in findings]
-    points += [f"- The paper's: {_plain(number.what)}: {_plain(number.value)}" for number in group.module.PAPER]
+    points = [f"- {plain(finding.words)}: **{finding.verdict}**. {plain(finding.shown)}" for finding in findings]
+    points += [f"- The paper's: {plain(number.what)}: {plain(number.value)}" for number in group.module.PAPER]
     blocks = [
-        folded(_plain(words)),
+        folded(plain(words)),
         f"Made by `{group.command}`.",
-        f"![{_plain(title)}]({quote(group.picture.as_posix())})",
+        f"![{plain(title)}]({quote(group.picture.as_posix())})",
         "\n".join(folded(point, "  ") for point in points),
         _summary(group),
     ]
@@ -161,16 +162,16 @@ def _summary(group: Group) -> str:
     varied = [name for name in names if len(set(columns[name])) > 1]
     shared = [f"{name} {columns[name][0]}" for name in names if name not in ("dataset", "network", *varied)]
     lines = [
-        [*(_plain(columns[name][i]) for name in varied), _number(row, row.median),
+        [*(plain(columns[name][i]) for name in varied), _number(row, row.median),
          f"{_number(row, row.p20)} to {_number(row, row.p80)}" if row.samples > 1 else "", row.unit]
         for i, row in enumerate(shown)
     ]  # fmt: skip
-    alike = f" ({_plain(', '.join(shared))})" if shared else ""
+    alike = f" ({plain(', '.join(shared))})" if shared else ""
     file = f"[{group.file.name}]({quote(group.file.name)})"
     if not shown:
         return f"All {len(group.rows)} rows are in {file}."
-    table = _table([*map(_plain, varied), "median", "p20-p80", "unit"], lines)
-    return f"{len(shown)} of {len(group.rows)} rows{alike}; all are in {file}.\n\n{table}"
+    header = [*map(plain, varied), "median", "p20-p80", "unit"]
+    return f"{len(shown)} of {len(group.rows)} rows{alike}; all are in {file}.\n\n{table(header, lines)}"
 
 
 def _number(row: Row, value: float) -> str:
@@ -179,14 +180,3 @@ def _number(row: Row, value: float) -> str:
         return f"{value:.2f}"
     text = f"{value:.4g}"
     return f"{float(text):,.0f}" if 1e4 <= abs(value) < 1e9 else text
-
-
-def _table(header: list[str], lines: list[list[str]]) -> str:
-    """Cells are Markdown."""
-    top, *rest = (f"| {' | '.join(cells)} |" for cells in [header, *lines])
-    return "\n".join([top, "|---" * len(header) + "|", *rest])
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_~\[\]<>|])", r"\\\1", re.sub(r"\s*\n\s*", " ", text))

@@ -21,6 +21,7 @@ from torch import nn
 import fastlif
 from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder
+from benchmarks.report.markdown import table
 from benchmarks.report.rows import FOLDER
 from benchmarks.speed.peers import step_by_step
 
@@ -202,22 +203,22 @@ def imported(name: str) -> str:
     return compare(fastlif.from_nir(graph, dt=dt, backend="reference"), theirs, shape)
 
 
-def table() -> list[str]:
+def tables() -> str:
     torch.manual_seed(0)
-    lines = ["| our network | scale | " + " | ".join(READERS) + " |", "|---" * (2 + len(READERS)) + "|"]
+    lines = []
     for name, (network, shape) in networks().items():
         for scale in ("weights", "membrane"):
             made = functools.partial(exported, network, shape, dt=DT, scale=scale)
-            cells = [attempt(functools.partial(made, reader)) for reader in READERS.values()]
-            lines.append(f"| {name} | {scale} | " + " | ".join(cells) + " |")
-    lines += ["", "| their network | read by `fastlif.from_nir` |", "|---|---|"]
-    lines += [f"| {name} | {attempt(functools.partial(imported, name))} |" for name in WRITERS]
+            lines.append([name, scale, *(attempt(functools.partial(made, reader)) for reader in READERS.values())])
+    made = [table(["our network", "scale", *READERS], lines)]
+    lines = [[name, attempt(functools.partial(imported, name))] for name in WRITERS]
+    made.append(table(["their network", "read by `fastlif.from_nir`"], lines))
     if importlib.util.find_spec("sinabs") is not None:
-        lines += ["", "| our network, exponential | sinabs |", "|---|---|"]
-        for name, (network, shape) in list(networks().items())[:1]:
-            options = {"dt": 1.0, "scale": "membrane", "discretisation": "exponential"}
-            lines.append(f"| {name} | {attempt(functools.partial(exported, network, shape, sinabs, **options))} |")
-    return lines
+        name, (network, shape) = next(iter(networks().items()))
+        options = {"dt": 1.0, "scale": "membrane", "discretisation": "exponential"}
+        spikes = attempt(functools.partial(exported, network, shape, sinabs, **options))
+        made.append(table(["our network, exponential", "sinabs"], [[name, spikes]]))
+    return "\n\n".join(made)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -229,7 +230,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out.is_dir():
         print(f"nir: error: --out {arguments.out} is a folder: give the name of a file in it", file=sys.stderr)
         return 2
-    text = "\n".join(table())
+    text = tables()
     print(text)
     write_whole(arguments.out, f"{PAGE}\n{text}\n")
     return 0

@@ -10,15 +10,10 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-from benchmarks.files import folded, write_whole
+from benchmarks.files import write_whole
 from benchmarks.options import UsageError, file_or_folder, make_folder
+from benchmarks.report.markdown import folded, table
 from benchmarks.speed.cases import DTYPES, Case
-
-
-def markdown(rows: list[dict[str, str]], caption: str) -> str:
-    """The rows as a Markdown table under its caption."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return f"{folded(caption)}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def add_table_arguments(parser: argparse.ArgumentParser, targets: Iterable[str]) -> None:
@@ -63,7 +58,7 @@ def _make_table(cases, measured, arguments) -> int:
 
     rows, about, verdict, wrong = measured(_with_progress(cases), arguments)
     caption = f"Compiled for {arguments.target}, {arguments.dtype} in and out, by Triton {triton.__version__}. {about}"
-    text = markdown(rows, caption.strip())
+    text = f"{folded(caption.strip())}\n\n{table(rows[0], (row.values() for row in rows))}\n"
     print(text)
     if arguments.out:
         write_whole(arguments.out.with_suffix(".md") if arguments.out.suffix == ".csv" else arguments.out, text)
