@@ -4,6 +4,7 @@ They live in kernels/ at the top level and are imported as fastlif.kernels: a to
 belongs to somebody else.
 """
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
-setup(packages=["fastlif", "fastlif.operators", "fastlif.kernels"], package_dir={"fastlif.kernels": "kernels"})
+packages = find_packages(include=["fastlif", "fastlif.*"])
+setup(packages=[*packages, "fastlif.kernels"], package_dir={"fastlif.kernels": "kernels"})

@@ -23,12 +23,12 @@ from typing import Literal, Unpack, overload
 
 import torch
 
-from fastlif import reference, validation
+from fastlif import neuron_values, reference, validation
 from fastlif.backends import BACKENDS, choose_backend
 from fastlif.layout import batch_outermost, membrane_dtype
+from fastlif.libraries.names import knows_other_names
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
-from fastlif.other_names import knows_other_names
 from fastlif.packing import mark
 from fastlif.types import LIFArguments, Noise, NoisyLIFArguments, Surrogate
 
@@ -155,18 +155,18 @@ def lif(
         TypeError, ValueError: for wrong arguments.
         RuntimeError: if an explicitly chosen backend cannot run here.
     """
-    number = validation.number_or_given
+    number = neuron_values.number_or_given
     chosen = lif_options(
         number(decay), tau, number(threshold), reset, number(gain), rest, inclusive, reset_delay, surrogate,
         detach_reset, backend,
     )  # fmt: skip
     return_state = validation.check_flag("return_state", return_state)
     validation.check_sequence(input)
-    validation.check_initial_state(initial_state, input)
+    neuron_values.check_initial_state(initial_state, input)
     tensors = {}
     for name, value in (("gain", gain), ("decay", decay), ("threshold", threshold)):
         if isinstance(value, torch.Tensor):
-            validation.check_parameter(name, value, input, reset)
+            neuron_values.check_parameter(name, value, input, reset)
             tensors[name] = value
     spikes, state = run_lif(input, initial_state, return_state, chosen, **tensors)
     return (spikes, state) if return_state else spikes
@@ -181,14 +181,14 @@ def lif_options(decay, tau, threshold, reset, gain, rest, inclusive, reset_delay
     if values["reset"] is not None:
         values["reset"] -= rest
     inclusive = validation.check_flag("inclusive", inclusive)
-    gain = validation.check_gain(gain)
+    gain = neuron_values.check_gain(gain)
     return options(**values, gain=gain, rest=rest, inclusive=inclusive, reset_delay=reset_delay)
 
 
 def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend, reset_delay=False):
-    decay = validation.check_decay(decay, tau)
-    threshold = validation.check_threshold(threshold)
-    reset = validation.check_reset(reset, threshold, reset_delay)
+    decay = neuron_values.check_decay(decay, tau)
+    threshold = neuron_values.check_threshold(threshold)
+    reset = neuron_values.check_reset(reset, threshold, reset_delay)
     detach_reset = validation.check_flag("detach_reset", detach_reset)
     surrogate = _surrogate_values(surrogate)
     validation.check_choice("backend", backend, BACKENDS)
@@ -283,12 +283,12 @@ def noisy_lif(
     )
     return_state = validation.check_flag("return_state", return_state)
     validation.check_sequence(input)
-    statistics = validation.check_statistics(statistics, input.shape[0], input.device)
-    validation.check_statistics_values(statistics)
+    statistics = neuron_values.check_statistics(statistics, input.shape[0], input.device)
+    neuron_values.check_statistics_values(statistics)
     if not isinstance(statistics, str):
         mean, deviation = statistics
         statistics = mean[:, None], deviation[:, None]
-    validation.check_initial_state(initial_state, input)
+    neuron_values.check_initial_state(initial_state, input)
     spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen)
     return (spikes, state) if return_state else spikes
 
@@ -299,9 +299,9 @@ def noisy_lif_options(
 ):
     values = _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend)
     validation.check_type("noise", noise, Noise)
-    alpha, beta = validation.check_normalisation(alpha, beta, noise)
-    validation.check_choice("residual", residual, validation.RESIDUALS)
-    validation.check_choice("over_time", over_time, validation.OVER_TIME)
+    alpha, beta = neuron_values.check_normalisation(alpha, beta, noise)
+    validation.check_choice("residual", residual, neuron_values.RESIDUALS)
+    validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
     kind, scalars = reference.residual_noise(noise, alpha, beta, residual)
     values |= _surrogate_values(surrogate, kind)
     if kind == "none":
@@ -336,7 +336,7 @@ def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
 def _seed(seed, chosen, input):
     """A ``[1]`` int64 tensor, or None where nothing is drawn (a seed that was given is still checked)."""
     if seed is not None:
-        seed = validation.check_seed(seed, input.device)
+        seed = neuron_values.check_seed(seed, input.device)
     if chosen.noise == "none":
         return None
     return fresh_seed(input.device) if seed is None else seed

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastlif import functional, passes, validation
+from fastlif import functional, neuron_values, passes, validation
+from fastlif.libraries.names import knows_other_names
 from fastlif.neuron import PARAMETERS, Neuron
-from fastlif.other_names import knows_other_names
 from fastlif.passes import thread
 from fastlif.types import Noise, Surrogate
 
@@ -69,17 +69,17 @@ class LIF(Neuron):
         detach_state: bool = True,
         backend: str = "auto",
     ):
-        number = validation.number_or_given
+        number = neuron_values.number_or_given
         super().__init__(timesteps, number(decay), tau, number(threshold), reset, surrogate, detach_reset, stateful,
                          backend, reset_delay, detach_state)  # fmt: skip
-        self.gain = validation.check_gain(number(gain))
+        self.gain = neuron_values.check_gain(number(gain))
         self.rest = validation.check_number("rest", rest, finite=True)
         self.inclusive = validation.check_flag("inclusive", inclusive)
         self.reset_delay = validation.check_flag("reset_delay", reset_delay)
         for name, value in (("gain", gain), ("decay", decay), ("threshold", threshold)):
             if isinstance(value, torch.Tensor):
                 validation.check_floating(name, value)
-                validation.check_parameter_values(name, value, reset)
+                neuron_values.check_parameter_values(name, value, reset)
                 setattr(self, name, value)
 
     @classmethod
@@ -97,7 +97,7 @@ class LIF(Neuron):
             TypeError, ValueError: for another neuron, or one that has no counterpart, in words.
             ImportError: if snnTorch is not installed.
         """
-        from fastlif.peers import from_snntorch
+        from fastlif.libraries.neurons import from_snntorch
 
         return from_snntorch(cls, leaky, timesteps, keywords)
 
@@ -118,7 +118,7 @@ class LIF(Neuron):
             TypeError, ValueError: for another neuron, or one that has no counterpart, in words.
             ImportError: if Norse is not installed.
         """
-        from fastlif.peers import from_norse
+        from fastlif.libraries.neurons import from_norse
 
         return from_norse(cls, cell, timesteps, dt, keywords)
 
@@ -127,7 +127,7 @@ class LIF(Neuron):
         initial_state = None if states is None else self._initial_state(x, states.get(call))
         tensors = self.tensors(x) if self._parameters or self._buffers else {}
         for name, tensor in tensors.items():
-            validation.check_parameter(name, tensor, x, self.reset_to)
+            neuron_values.check_parameter(name, tensor, x, self.reset_to)
         spikes, state = functional.run_lif(x, initial_state, states is not None, self.options(), **tensors)
         if states is not None:
             states[call] = state.detach() if self.detach_state else state
@@ -147,7 +147,7 @@ class LIF(Neuron):
         return LIF()
 
     def _make_options(self, single):
-        number = validation.number_or_given
+        number = neuron_values.number_or_given
         return functional.lif_options(
             number(self.decay), None, number(self.threshold), self.reset_to, number(self.gain), self.rest,
             self.inclusive, self.reset_delay, self.surrogate, self.detach_reset, self.backend,
@@ -205,10 +205,10 @@ class NoisyLIF(Neuron):
                          detach_state=detach_state)  # fmt: skip
         self.threshold = validation.check_number("threshold", threshold)
         self.noise = validation.check_type("noise", noise, Noise)
-        self.alpha, self.beta = validation.check_normalisation(alpha, beta, noise)
-        self.residual = validation.check_choice("residual", residual, validation.RESIDUALS)
-        self.over_time = validation.check_choice("over_time", over_time, validation.OVER_TIME)
-        self.statistics = validation.check_choice("statistics", statistics, validation.STATISTICS)
+        self.alpha, self.beta = neuron_values.check_normalisation(alpha, beta, noise)
+        self.residual = validation.check_choice("residual", residual, neuron_values.RESIDUALS)
+        self.over_time = validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
+        self.statistics = validation.check_choice("statistics", statistics, neuron_values.STATISTICS)
         self.converted = False
         # Once calibrated, [calls, T]: a row for every call of the neuron in one pass, since a module can be shared.
         # Until then empty, and not in the state_dict.
@@ -293,10 +293,10 @@ class NoisyLIF(Neuron):
         residual = self.residual if residual is None else residual
         over_time = self.over_time if over_time is None else over_time
         statistics = self.statistics if statistics is None else statistics
-        validation.check_choice("residual", residual, validation.RESIDUALS)
-        validation.check_choice("over_time", over_time, validation.OVER_TIME)
-        validation.check_choice("statistics", statistics, validation.STATISTICS)
-        self.alpha, self.beta = validation.check_normalisation(alpha, beta, self.noise)
+        validation.check_choice("residual", residual, neuron_values.RESIDUALS)
+        validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
+        validation.check_choice("statistics", statistics, neuron_values.STATISTICS)
+        self.alpha, self.beta = neuron_values.check_normalisation(alpha, beta, self.noise)
         self.residual, self.over_time, self.statistics, self.converted = residual, over_time, statistics, True
 
     def set_calibration(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
@@ -308,7 +308,7 @@ class NoisyLIF(Neuron):
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
         loaded = {prefix + name: state_dict[prefix + name] for name in CALIBRATED if prefix + name in state_dict}
-        wrong = validation.wrong_calibration(list(loaded.values())) if loaded else None
+        wrong = neuron_values.wrong_calibration(list(loaded.values())) if loaded else None
         if wrong:  # neither of the two is taken
             errors.append(f"{prefix}calibrated_mean and {prefix}calibrated_deviation {wrong}")
             state_dict = {key: value for key, value in state_dict.items() if key not in loaded}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from fastlif import validation
+from fastlif import neuron_values, validation
 from fastlif.backends import BACKENDS
 from fastlif.options import Options
 from fastlif.passes import PASS, Membranes, Pass, begin_pass, end_pass, in_backward, metadata, thread
@@ -79,9 +79,9 @@ class Neuron(nn.Module):
                  reset_delay=False, detach_state=True):  # fmt: skip
         super().__init__()
         self.timesteps = None if timesteps is None else validation.check_timesteps(timesteps)
-        self.decay = validation.check_decay(decay, tau)
-        self.threshold = validation.check_threshold(threshold)
-        self.reset_to = validation.check_reset(reset, self.threshold, reset_delay)
+        self.decay = neuron_values.check_decay(decay, tau)
+        self.threshold = neuron_values.check_threshold(threshold)
+        self.reset_to = neuron_values.check_reset(reset, self.threshold, reset_delay)
         self.surrogate = Surrogate.of(surrogate)
         self.detach_reset = validation.check_flag("detach_reset", detach_reset)
         self.stateful = validation.check_flag("stateful", stateful)

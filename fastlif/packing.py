@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from fastlif import compiled, reference
+from fastlif import reference
+from fastlif.compiled import launchers as compiled
 from fastlif.operators.common import launchers
 from fastlif.passes import thread
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastlif import validation
+from fastlif import neuron_values, validation
 from fastlif.layout import membrane_dtype
 from fastlif.modules import LIF
 from fastlif.neuron import Neuron, in_words
@@ -127,14 +127,14 @@ class LI(Neuron):
         stateful: bool = False,
         detach_state: bool = True,
     ):
-        number = validation.number_or_given(decay)
+        number = neuron_values.number_or_given(decay)
         super().__init__(timesteps, number, tau, math.inf, 0.0, "atan", False, stateful, "reference",
                          detach_state=detach_state)  # fmt: skip
         self.gain = validation.check_number("gain", gain, finite=True)
         if isinstance(decay, torch.Tensor):
             if decay.numel() != 1:
                 raise ValueError(f"decay must be a number or have one element, got shape {tuple(decay.shape)}")
-            validation.check_parameter_values("decay", decay)
+            neuron_values.check_parameter_values("decay", decay)
             self.decay = decay
 
     def used_decay(self) -> float | torch.Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch.autograd import forward_ad
 from torch.utils._device import DeviceContext
 
-from fastlif import compiled
 from fastlif.backends import kernels
+from fastlif.compiled import launchers as compiled
 from fastlif.options import options_of_text
 from fastlif.passes import thread
 from fastlif.reference import NO_SECOND_DERIVATIVE

@@ -503,8 +503,8 @@ FUNCTIONAL = [
     ),
     (
         "the seed is always 0",
-        "seed = validation.check_seed(seed, input.device)",
-        "seed = validation.check_seed(0, input.device)",
+        "seed = neuron_values.check_seed(seed, input.device)",
+        "seed = neuron_values.check_seed(0, input.device)",
         "library/test_functional.py::test_seed_comes_from_torchs_generator",
     ),
     (
@@ -602,6 +602,10 @@ VALIDATION = [
         "if finite and value - value != 0:",
         _REFUSED,
     ),
+    ("T need not divide the batch", "if x.shape[0] % timesteps:", "if False:", _REFUSED),
+]
+
+NEURON_VALUES = [
     ("decay beyond 1", "if not 0 <= decay <= 1:", "if not 0 <= decay:", _REFUSED),
     ("tau as the decay", "decay = 1 - 1 / tau", "decay = 1 / tau", "library/test_functional.py::test_tau"),
     (
@@ -625,11 +629,10 @@ VALIDATION = [
     ),
     ("a state of another shape", "if state.shape != x.shape[1:]:", "if False:", _REFUSED),
     ("a seed of two elements", "if seed.numel() != 1:", "if False:", _REFUSED),
-    ("T need not divide the batch", "if x.shape[0] % timesteps:", "if False:", _REFUSED),
 ]
 
 _GRADIENTS = "pytorch/test_compiled.py::test_lif_gradients[{}]".format
-COMPILED = [
+ARITHMETIC = [
     (
         "the input's gain is forgotten backward",
         "grads.append(grad_h * gain if variant.scaled else grad_h)",
@@ -697,16 +700,43 @@ COMPILED = [
         "pytorch/test_compiled.py::test_a_tie_is_no_spike",
     ),
     (
-        "threshold and reset swapped",
-        "numbers = o.threshold, o.reset or 0.0,",
-        "numbers = o.reset or 0.0, o.threshold,",
-        _GRADIENTS("-0.25-False-atan-torch.float32"),
-    ),
-    (
         "the surrogate's width for its threshold",
         "reference.SURROGATES[surrogate](u, scalars[2])",
         "reference.SURROGATES[surrogate](u, scalars[0])",
         "pytorch/test_compiled.py::test_noisy_spike_gradients[torch.float32]",
+    ),
+    (
+        "the gradient is not carried through a_t",
+        "_coefficients(i, mean, deviation, scalars, decay)[0] * grad_h",
+        "grad_h",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "the mean stays in",
+        "norm, a * v + b, gain",
+        "norm, a * v + 0 * b, gain",
+        "pytorch/test_compiled.py::test_noisy_lif_gradients[none-given-None-True-dtype2]",
+    ),
+    (
+        "the smallest value of the layer is the largest",
+        "decay * v.amin(dim=-1), decay * v.amax(dim=-1)",
+        "decay * v.amax(dim=-1), decay * v.amax(dim=-1)",
+        "pytorch/test_compiled.py::test_noisy_lif_gradients[gaussian-sample-None-False-dtype3]",
+    ),
+    (
+        "digits of a large mean lost",
+        "h = (h - norm[0]) * norm[1] + norm[2]",
+        "h = h * norm[1] + (norm[2] - norm[0] * norm[1])",
+        "library/test_fusion.py::test_a_mean_of_many_deviations[training-compiled-float32]",
+    ),
+]
+
+LAUNCHERS = [
+    (
+        "threshold and reset swapped",
+        "numbers = o.threshold, o.reset or 0.0,",
+        "numbers = o.reset or 0.0, o.threshold,",
+        _GRADIENTS("-0.25-False-atan-torch.float32"),
     ),
     (
         "all chunks end with the first membrane",
@@ -721,12 +751,6 @@ COMPILED = [
         "pytorch/test_compiled.py::test_noise_of_several_chunks",
     ),
     (
-        "the gradient is not carried through a_t",
-        "_coefficients(i, mean, deviation, scalars, decay)[0] * grad_h",
-        "grad_h",
-        _GRADIENTS("-0.25-False-atan-torch.float32"),
-    ),
-    (
         "the last membrane's gradient is ignored",
         "_first_membrane(x, grad_state, o)",
         "_first_membrane(x, None, o)",
@@ -739,15 +763,9 @@ COMPILED = [
         _GRADIENTS("-0.25-False-atan-torch.float32"),
     ),
     (
-        "the mean stays in",
-        "norm, a * v + b, gain",
-        "norm, a * v + 0 * b, gain",
-        "pytorch/test_compiled.py::test_noisy_lif_gradients[none-given-None-True-dtype2]",
-    ),
-    (
         "parts draw the noise of the first",
-        "noise = _noise(part, seed, o, start=start)\n        graphs.run(_spike, ()",
-        "noise = _noise(part, seed, o)\n        graphs.run(_spike, ()",
+        "noise = _noise(part, seed, o, start=start)\n        graphs.run(arithmetic.spike, ()",
+        "noise = _noise(part, seed, o)\n        graphs.run(arithmetic.spike, ()",
         "pytorch/test_compiled.py::test_parts_draw_what_the_whole_draws",
     ),
     (
@@ -761,18 +779,6 @@ COMPILED = [
         "counter & 0xFFFFFFFF, counter >> 32",
         "counter & 0xFFFFFFFF, 0",
         "pytorch/test_compiled.py::test_the_counter_of_a_part_has_64_bits",
-    ),
-    (
-        "the smallest value of the layer is the largest",
-        "decay * v.amin(dim=-1), decay * v.amax(dim=-1)",
-        "decay * v.amax(dim=-1), decay * v.amax(dim=-1)",
-        "pytorch/test_compiled.py::test_noisy_lif_gradients[gaussian-sample-None-False-dtype3]",
-    ),
-    (
-        "digits of a large mean lost",
-        "h = (h - norm[0]) * norm[1] + norm[2]",
-        "h = h * norm[1] + (norm[2] - norm[0] * norm[1])",
-        "library/test_fusion.py::test_a_mean_of_many_deviations[training-compiled-float32]",
     ),
 ]
 
@@ -790,5 +796,7 @@ BY_FILE = {
     "fastlif/backends.py": BACKENDS,
     "fastlif/types.py": TYPES,
     "fastlif/validation.py": VALIDATION,
-    "fastlif/compiled.py": COMPILED,
+    "fastlif/neuron_values.py": NEURON_VALUES,
+    "fastlif/compiled/arithmetic.py": ARITHMETIC,
+    "fastlif/compiled/launchers.py": LAUNCHERS,
 }

@@ -11,7 +11,7 @@ from helpers import DEVICE, relative_error, weighted_gradients
 from torch import nn
 
 import fastlif
-from fastlif import compiled
+from fastlif.compiled import launchers
 from fastlif.functional import lif, noisy_spike
 
 BACKENDS = ["reference", "compiled", "triton"]
@@ -109,7 +109,7 @@ def test_shapes(backend, shape, layout):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_long_sequences(backend, neuron, monkeypatch):
     """Walked through in parts, of which the last is not full."""
-    monkeypatch.setattr(compiled, "MAX_UNROLL", 3)
+    monkeypatch.setattr(launchers, "MAX_UNROLL", 3)
     check(backend, 5 if backend == "compiled" else 21, SHAPES["channels"], **NEURONS[neuron])
 
 

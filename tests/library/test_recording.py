@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
-from fastlif.recording import READ_OUT
+from fastlif.recording.log import READ_OUT
 
 T, N, FEATURES = 4, 3, 40
 PLAIN = {"backend": "reference"}

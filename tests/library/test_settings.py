@@ -7,7 +7,8 @@ import torch
 from helpers import DEVICE
 
 import fastlif
-from fastlif import Noise, graphs
+from fastlif import Noise
+from fastlif.compiled import graphs
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 BACKENDS = ["reference", "compiled"]

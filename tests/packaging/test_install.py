@@ -232,7 +232,7 @@ def test_what_few_users_need_is_imported_where_it_is_needed():
 import sys, torch
 before = set(sys.modules)
 import benchmarks.training.datasets, fastlif, fastlif.plot
-rare = {"fastlif.nir_graph", "h5py", "matplotlib", "nir", "sklearn", "torchvision", "tqdm"}
+rare = {"fastlif.exchange.nir_graph", "h5py", "matplotlib", "nir", "sklearn", "torchvision", "tqdm"}
 print(sorted(rare & set(sys.modules) - before))
 """
     assert python("-c", code, cwd=ROOT).strip() == "[]"

@@ -10,7 +10,8 @@ from profiles import PROFILE
 from torch._inductor.utils import run_and_get_cpp_code
 from torch.fx.experimental import symbolic_shapes
 
-from fastlif import LIF, Noise, NoisyLIF, Surrogate, batch_norm_neuron, compiled, graphs, reference
+from fastlif import LIF, Noise, NoisyLIF, Surrogate, batch_norm_neuron, reference
+from fastlif.compiled import graphs, launchers
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
@@ -109,12 +110,12 @@ def test_antithetic_noise_and_gradients_at_the_mean():
 
 
 def test_gradients_of_several_chunks():
-    both(lif, sample(2 * compiled.MAX_UNROLL + 1, 2, 40), sample(2, 40, seed=2), decay=0.9)
+    both(lif, sample(2 * launchers.MAX_UNROLL + 1, 2, 40), sample(2, 40, seed=2), decay=0.9)
 
 
 def test_noise_of_several_chunks(monkeypatch):
     """Each chunk draws the noise of its own steps, forward and backward."""
-    monkeypatch.setattr(compiled, "MAX_UNROLL", 2)
+    monkeypatch.setattr(launchers, "MAX_UNROLL", 2)
     statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
     both(noisy_lif, sample(3, 3, 700), sample(3, 700, seed=2) * 0.5, seed=5, statistics=statistics)
 
@@ -174,14 +175,14 @@ def test_parts_draw_what_the_whole_draws(monkeypatch):
         return spikes.detach(), *torch.autograd.grad(spikes, leaf, grad)
 
     whole = run()
-    monkeypatch.setattr(compiled, "PART", 4096)
+    monkeypatch.setattr(launchers, "PART", 4096)
     for part, expected in zip(run(), whole):
         assert torch.equal(part, expected)
-    assert [start for start, *_ in compiled._parts((len(x),), x)] == [0, 4096, 8192, 12288]
+    assert [start for start, *_ in launchers._parts((len(x),), x)] == [0, 4096, 8192, 12288]
 
 
 def test_the_counter_of_a_part_has_64_bits():
-    words = [compiled._counter(start, "cpu").tolist() for start in (0, 2**34, 2**35, 3 * 2**34)]
+    words = [launchers._counter(start, "cpu").tolist() for start in (0, 2**34, 2**35, 3 * 2**34)]
     assert words == [[0, 0], [-(2**31), 0], [0, 1], [-(2**31), 1]]
 
 
@@ -241,10 +242,10 @@ def test_a_graph_supposes_nothing_of_its_sizes_that_matters(monkeypatch, fresh_c
             batch_norm_neuron(torch.nn.BatchNorm1d(4), neuron, images).sum().backward()
         noisy_lif(sample(1, 1, graphs.SERIAL + 1), seed=1, backend="compiled")
         bits = torch.empty(1, 40, dtype=torch.uint8)
-        compiled.pack_bits(sample(1, 320), bits)
-        compiled.unpack_bits(bits, sample(1, 320))
-    compiled_functions = {"_draw", "_spike", "_spike_backward", "_scan", "_scan_with_statistics", "_reverse_scan",
-                          "_pack_bits", "_unpack_bits"}  # fmt: skip
+        launchers.pack_bits(sample(1, 320), bits)
+        launchers.unpack_bits(bits, sample(1, 320))
+    compiled_functions = {"draw", "spike", "spike_backward", "scan", "scan_with_statistics", "reverse_scan",
+                          "pack_bits", "unpack_bits"}  # fmt: skip
     assert kinds == compiled_functions
     found = [(str(guard.expr), allowed(guard.expr, sorted(guard.expr.free_symbols, key=str)))
              for shapes in made for guard in shapes.guards]  # fmt: skip

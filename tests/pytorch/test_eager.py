@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastlif
 from benchmarks.speed import host
-from fastlif import compiled, functional
+from fastlif import functional
 from fastlif import options as options_module
+from fastlif.compiled import launchers
 from fastlif.operators import common
 from fastlif.options import options_of_text
 
@@ -172,8 +173,8 @@ def test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten():
 
 def test_what_the_compiled_path_keeps_for_a_record_ends_with_it():
     record = options_module.Options(threshold=0.625)
-    scalars = compiled._scalars(record, torch.device("cpu"))
-    assert compiled._scalars(record, torch.device("cpu")) is scalars and scalars[0] == 0.625
+    scalars = launchers._scalars(record, torch.device("cpu"))
+    assert launchers._scalars(record, torch.device("cpu")) is scalars and scalars[0] == 0.625
     kept = weakref.ref(scalars)
     del scalars, record
     gc.collect()

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastlif import nir_layers, nir_neurons
-from fastlif.exchange import PerStep
+from fastlif.exchange import nir_layers, nir_neurons
+from fastlif.exchange.nir_models import PerStep
 from fastlif.neuron import Neuron
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add")

@@ -19,7 +19,7 @@ from fastlif import validation
 from fastlif.modules import NoisyLIF
 from fastlif.neuron import Neuron, evaluating, neurons
 from fastlif.passes import thread
-from fastlif.tables import lines_of
+from fastlif.recording.tables import lines_of
 
 __all__ = ["Energy", "energy", "weights_met"]
 

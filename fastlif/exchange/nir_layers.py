@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastlif.exchange import PerStep
+from fastlif.exchange.nir_models import PerStep
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)

@@ -81,7 +81,7 @@ def to_nir(
                 f"model: NIR has no spikes of another height than 1, as {name or 'the model'} has from "
                 "fastlif.scale_thresholds: fold its scale into the layers around it, and give them its neuron"
             )
-    from fastlif import nir_graph  # which imports nir and numpy
+    from fastlif.exchange import nir_graph  # which imports nir and numpy
 
     return nir_graph.Exporter(model, dt, scale, discretisation).graph(input_shape)
 
@@ -131,7 +131,7 @@ def from_nir(
     if discretisation is None:
         discretisation = said.get("discretisation", "euler")
     validation.check_choice("discretisation", discretisation, DISCRETISATIONS)
-    from fastlif import nir_graph
+    from fastlif.exchange import nir_graph
 
     return nir_graph.module(graph, dt, discretisation, keywords)
 

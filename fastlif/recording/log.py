@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from fastlif import validation
 from fastlif.layout import membrane_dtype
-from fastlif.membranes import generator_state, membranes
 from fastlif.modules import LIF, NoisyLIF
 from fastlif.neuron import Neuron, neurons
-from fastlif.operations import COUNTED, LayerCall, unfold, watch
 from fastlif.passes import Membranes, in_backward, thread
-from fastlif.tables import Row, Table
+from fastlif.recording.membranes import generator_state, membranes
+from fastlif.recording.operations import COUNTED, LayerCall, unfold, watch
+from fastlif.recording.tables import Row, Table
 
 __all__ = ["Log", "record"]
 

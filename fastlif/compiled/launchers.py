@@ -1,0 +1,218 @@
+"""The CPU path: functions that take what the kernels' launchers take, in the same words, and write the same outputs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from fastlif import reference
+from fastlif.compiled import arithmetic, graphs
+
+MAX_UNROLL = 16  # time steps in one compiled graph
+PART = 1 << 20  # elements of the single step that one call computes, about
+
+
+def noisy_spike_forward(x, spikes, seed, norm, o):
+    graphs.in_huge_pages(spikes)
+    norm = _factors(norm)
+    for start, sizes, part, output in _parts(_sizes(x[None], norm), x, spikes):
+        noise = _noise(part, seed, o, start=start)
+        graphs.run(arithmetic.spike, (), sizes, [output], part, noise=noise, scalars=_scalars(o, x.device), norm=norm)
+
+
+def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
+    graphs.in_huge_pages(grad_x)
+    norm = _factors(norm)
+    for start, sizes, part, grads, output in _parts(_sizes(x[None], norm), x, grad_spikes, grad_x):
+        noise = _noise(part, seed, o, start=start)
+        graphs.run(arithmetic.spike_backward, (o.surrogate,), sizes, [output], part, grad_spikes=grads, noise=noise,
+                   scalars=_scalars(o, x.device), norm=norm)  # fmt: skip
+
+
+def _parts(sizes, *tensors):
+    """Dense tensors in parts: the first element of each, its sizes, and of every tensor ``[1, part]``.
+
+    A graph writes its random numbers to memory, which is slow for many millions: those of a part are soon overwritten.
+    A part begins with a channel, and with a block of the noise.
+    """
+    row = math.prod(sizes[1:])
+    unit = math.lcm(row, reference.SUB_BLOCK * reference.LANES)
+    length, end = max(PART // unit, 1) * unit, sizes[0] * row
+    for start in range(0, end, length):
+        part = min(length, end - start)
+        flat = (tensor.as_strided((1, part), (part, 1), tensor.storage_offset() + start) for tensor in tensors)
+        yield start, (part // row, *sizes[1:]), *flat
+
+
+def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
+    graphs.in_huge_pages(spikes)
+    norm = _factors(norm)
+    sizes, rows = _sizes(x, norm, mean, parameters), spikes.unbind()
+    v = _first_membrane(x, initial_state, o)
+    for chunk in _chunks(x, o):
+        after = _last_membrane(x, final_state, o) if chunk.stop == len(rows) else _membrane(x)
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        graphs.run(arithmetic.scan, (_variant(o, parameters), True), sizes, [*rows[chunk], after], v=v, **inputs)
+        v = after
+
+
+def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
+    graphs.in_huge_pages(spikes)
+    sizes, T = _sizes(x, None, mean), x.shape[0]
+    v, noise = _membrane(x).zero_() if initial_state is None else initial_state, None
+    steps = zip(x.split(1), spikes.unbind(), mean.unbind(), deviation.unbind())
+    for t, (x_t, spikes_t, *statistics) in enumerate(steps):
+        after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
+        outputs, scalars = [spikes_t, after, *statistics], _scalars(o, x.device)
+        graphs.run(arithmetic.scan_with_statistics, (_variant(o),), sizes, outputs, x=x_t, noise=noise, v=v,
+                   scalars=scalars)  # fmt: skip
+        v = after
+
+
+def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
+                 parameters, wanted, o):  # fmt: skip
+    graphs.in_huge_pages(grad_x)
+    norm, variant = _factors(norm), _variant(o, parameters)
+    sizes, rows, chunks = _sizes(x, norm, mean, parameters), grad_x.unbind(), _chunks(x, o)
+    starts = [_first_membrane(x, initial_state, o)]
+    for chunk in chunks[:-1]:
+        starts.append(_membrane(x))
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        graphs.run(arithmetic.scan, (variant, False), sizes, starts[-1:], v=starts[-2], **inputs)
+    static = variant, o.surrogate, o.surrogate_at, o.detach_reset, wanted
+    grad_v = _first_membrane(x, grad_state, o)
+    totals = [0 if want else None for want in wanted]
+    for chunk, v in zip(reversed(chunks), reversed(starts)):
+        before = _membrane(x) if chunk.start else _last_membrane(x, grad_initial_state, o)
+        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        shares = [_membrane(x) for want in wanted if want]
+        graphs.run(arithmetic.reverse_scan, static, sizes, [*rows[chunk], *shares, before],
+                   grad_spikes=grad_spikes[chunk], v=v, grad_v=grad_v, **inputs)  # fmt: skip
+        for i, want in enumerate(wanted):
+            if want:
+                totals[i] = totals[i] + _of_channels(shares.pop(0), sizes)
+        grad_v = before
+    return totals
+
+
+def _of_channels(share, sizes):
+    """The sum of each channel's elements; of all of them, where there are no channels."""
+    outer, channels, *inner = sizes if len(sizes) > 1 else (1, 1, *sizes)
+    return share.view(outer, channels, *inner or (1,)).sum((0, 2))
+
+
+def _chunks(x, o):
+    """The steps that one graph computes each. In large work with noise that is one step, or the two that share a draw:
+    their noise is read again before it leaves the cache."""
+    T = x.shape[0]
+    length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1 if o.over_time == "independent" else 2
+    return [slice(start, min(start + length, T)) for start in range(0, T, length)]
+
+
+def _inputs(chunk, x, mean, deviation, seed, norm, parameters, o):
+    """What both scans read of some steps beside membranes."""
+    if chunk.stop - chunk.start < x.shape[0]:
+        x, mean, deviation = (None if tensor is None else tensor[chunk] for tensor in (x, mean, deviation))
+    inputs = {"x": x, "noise": _noise(x, seed, o, chunk.start), "mean": mean, "deviation": deviation, "norm": norm}
+    for name in ("gain", "decay", "threshold"):
+        inputs[name] = None if parameters is None else getattr(parameters, name)
+    return {**inputs, "scalars": _scalars(o, x.device)}
+
+
+def _noise(x, seed, o, t=0, start=0, before=None):
+    """The noise of the steps x ``[T, *]``, from step t and from neuron ``start``; None if there is none.
+
+    ``before``: that of step t - 1, whose mirror image it begins with if t is odd and noise antithetic.
+    """
+    if o.noise == "none":
+        return None
+    noise = torch.empty((x.shape[0], x.numel() // x.shape[0]), dtype=torch.float32, device=x.device)
+    antithetic = o.over_time == "antithetic"
+    for i, row in enumerate(noise.split(1), t):
+        if antithetic and i % 2:
+            torch.sub(graphs.constant(2 * o.noise_scalars[0], torch.float32, x.device), before, out=row)
+        else:
+            graphs.run(arithmetic.draw, (o.noise,), row.shape[1:], [row], x=row, first=_counter(start, x.device),
+                       seed=seed, t=graphs.constant(i // 2 if antithetic else i, torch.int32, x.device),
+                       scalars=_scalars(o, x.device))  # fmt: skip
+        before = row
+    return noise
+
+
+def _factors(norm):
+    """Mean, scale and bias ``[3, C]`` of batch normalisation; None without it."""
+    if norm is None:
+        return None
+    weight, bias, mean, invstd = norm
+    return torch.stack((mean, weight.float() * invstd, bias.float()))
+
+
+def _first_membrane(x, given, o):
+    """The membrane before the first step, or what is read for it. None in large work without noise: there it is worth
+    a graph of its own that reads no zeros."""
+    if given is not None or o.noise == "none" and x.numel() > graphs.SERIAL:
+        return given
+    return _membrane(x).zero_()
+
+
+def _last_membrane(x, wanted, o):
+    """Where the membrane after the last step goes, if it is not wanted. None: see :func:`_first_membrane`."""
+    if wanted is not None or o.noise == "none" and x.numel() > graphs.SERIAL:
+        return wanted
+    return _membrane(x)
+
+
+def _membrane(x):
+    return torch.empty(x.numel() // x.shape[0], dtype=torch.float32, device=x.device)
+
+
+def _sizes(x, norm, mean=None, parameters=None):
+    """The variable sizes of a graph over x ``[T, N, *]``, as they lie in memory: see arithmetic.py."""
+    neurons = x.numel() // x.shape[0]
+    if parameters is not None and parameters.count > 1:
+        channels, inner = parameters.count, parameters.stride
+        return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
+    if norm is not None:
+        channels = norm.shape[1]
+        inner = x.stride(2) if channels > 1 else neurons
+        return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
+    if mean is None or mean.shape[1] == 1:
+        return (neurons,)
+    return mean.shape[1], neurons // mean.shape[1]
+
+
+def bytes_of(numel):
+    """How many bytes hold ``numel`` spikes, a multiple of 8."""
+    return numel // 8
+
+
+def pack_bits(spikes, bits):
+    """Of spikes ``[1, numel]`` to ``bits`` ``[1, numel / 8]``: bit j of byte i is the element j * numel / 8 + i."""
+    graphs.run(arithmetic.pack_bits, (), (bits.numel(),), [bits[0]], x=spikes.view(8, -1))
+
+
+def unpack_bits(bits, spikes):
+    graphs.in_huge_pages(spikes)
+    graphs.run(arithmetic.unpack_bits, (), (bits.numel(),), [*spikes.view(8, -1)], x=bits)
+
+
+def _counter(start, device):
+    """The counter that the noise of element ``start`` has: its low and its high word, ``[2]`` int32."""
+    counter = start // reference.LANES
+    words = tuple([word - (1 << 32) if word >= 1 << 31 else word for word in (counter & 0xFFFFFFFF, counter >> 32)])
+    return graphs.constant(words, torch.int32, device)
+
+
+def _scalars(o, device):
+    """threshold, reset, the surrogate's width, decay, 1 / alpha, beta, gain, and the noise's; kept with the record."""
+    scalars = o.kept.get(device)
+    if scalars is None:
+        numbers = o.threshold, o.reset or 0.0, o.surrogate_width, o.decay, o.inv_alpha, o.beta, o.gain
+        scalars = o.kept[device] = graphs.tensor((*numbers, *o.noise_scalars), torch.float32, device)
+    return scalars
+
+
+def _variant(o, parameters=None):
+    scaled = o.gain != 1 or (parameters is not None and parameters.gain is not None)
+    return arithmetic.Variant(o.reset is None, o.inclusive, o.reset_delay, scaled)

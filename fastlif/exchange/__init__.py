@@ -1,0 +1,1 @@
+"""Networks in the exchange format NIR, both ways."""

@@ -1,0 +1,1 @@
+"""What knows SpikingJelly, snnTorch and Norse: their models and neurons on fastlif, their names for arguments."""
