@@ -7,13 +7,13 @@ from fastlif import functional, plot
 from fastlif.conversion import convert
 from fastlif.exchange.nir_models import from_nir, to_nir
 from fastlif.fusion import batch_norm_neuron, fuse
-from fastlif.libraries.acceleration import accelerate, restore
+from fastlif.libraries.spikingjelly import accelerate, restore
 from fastlif.modules import LIF, NoisyLIF
 from fastlif.multistep import MultiStep
 from fastlif.neuron import detach, reset
 from fastlif.packing import packed_spikes
 from fastlif.recording import record
-from fastlif.recording.operations import energy
+from fastlif.recording.energy import energy
 from fastlif.scaling import scale_thresholds
 from fastlif.time_axis import check_time_axis
 from fastlif.timesteps import recommend_timesteps

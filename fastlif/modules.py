@@ -97,7 +97,7 @@ class LIF(Neuron):
             TypeError, ValueError: for another neuron, or one that has no counterpart, in words.
             ImportError: if snnTorch is not installed.
         """
-        from fastlif.libraries.neurons import from_snntorch
+        from fastlif.libraries.snntorch_norse import from_snntorch
 
         return from_snntorch(cls, leaky, timesteps, keywords)
 
@@ -118,7 +118,7 @@ class LIF(Neuron):
             TypeError, ValueError: for another neuron, or one that has no counterpart, in words.
             ImportError: if Norse is not installed.
         """
-        from fastlif.libraries.neurons import from_norse
+        from fastlif.libraries.snntorch_norse import from_norse
 
         return from_norse(cls, cell, timesteps, dt, keywords)
 

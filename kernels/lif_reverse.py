@@ -250,8 +250,9 @@ def _backward_tile(T, numel, group, o, parameters=None):
 
 @functools.cache
 def _with_parameters(tile, T):
-    """Their values and their gradients need registers too."""
-    return tile._replace(CHUNK=T if tile.CHUNK == T else 4, ROWS=1, VECTOR=min(tile.VECTOR, 2))
+    """Their values and their gradients need registers too: fewer rows, and smaller chunks of a long sequence."""
+    rows, chunk, vector = 4 if T == 1 else 2 if T <= 4 else 1, T if T <= 16 else 6, 2 if 12 < T <= 16 else 4
+    return tile._replace(CHUNK=chunk, ROWS=rows, VECTOR=min(tile.VECTOR, vector))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fastlif.neuron import neurons
-from fastlif.recording.operations import weights_met
+from fastlif.recording.energy import weights_met
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from fastlif.layout import membrane_dtype
 from fastlif.modules import LIF, NoisyLIF
 from fastlif.neuron import Neuron, neurons
 from fastlif.passes import Membranes, in_backward, thread
+from fastlif.recording.energy import COUNTED, LayerCall, unfold, watch
 from fastlif.recording.membranes import generator_state, membranes
-from fastlif.recording.operations import COUNTED, LayerCall, unfold, watch
 from fastlif.recording.tables import Row, Table
 
 __all__ = ["Log", "record"]

@@ -66,10 +66,21 @@ BACKWARD = [
         )
     ),
     ({"launcher": "lif_backward", "T": 1, **PLAIN}, 20, 64, 32),
-    ({"launcher": "lif_backward", "T": 4, **PLAIN, "learned": "one"}, 36, 24, 16),
-    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "one"}, 33, 24, 12),
-    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "contiguous"}, 34.5, 24, 12),
-    ({"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "channels_last"}, 33, 24, 12),
+    *(
+        ({"launcher": "lif_backward", "T": T, **PLAIN, "learned": learned}, budget, 24, 12)
+        for T, learned, budget in (
+            (1, "one", 30),
+            (1, "contiguous", 36.5),
+            (1, "channels_last", 33),
+            (4, "one", 30),
+            (4, "contiguous", 32),
+            (4, "channels_last", 31),
+            (10, "one", 31),
+            (10, "contiguous", 32),
+            (10, "channels_last", 31),
+            (32, "one", 45.5),
+        )
+    ),
     ({"launcher": "lif_backward", "T": 10, **PLAIN, "reset": "delayed"}, 26, 48, 24),
     ({"launcher": "lif_backward", "T": 10, **PLAIN}, 25.5, 64, 32),
     ({"launcher": "lif_backward", "T": 32, **PLAIN}, 38, 64, 32),

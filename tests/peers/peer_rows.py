@@ -71,7 +71,7 @@ def sj(monkeypatch):
     from spikingjelly.logger import logger
 
     logger.disable("spikingjelly")
-    from fastlif.libraries import nodes
+    from fastlif.libraries import spikingjelly_nodes as nodes
 
     monkeypatch.setattr(nodes, "lif", functools.partial(lif, backend="reference"))
     return types.SimpleNamespace(functional=functional, layer=layer, neuron=neuron, surrogate=surrogate, nodes=nodes)

@@ -89,7 +89,7 @@ def restore(model: nn.Module) -> nn.Module:
 def _nodes(function: str):
     """The module with the accelerated nodes, which imports SpikingJelly."""
     try:
-        return importlib.import_module("fastlif.libraries.nodes")
+        return importlib.import_module("fastlif.libraries.spikingjelly_nodes")
     except ImportError as error:
         raise ImportError(
             f"fastlif.{function} is for models of SpikingJelly, which cannot be imported ({error}): "

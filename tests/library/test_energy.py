@@ -6,7 +6,7 @@ from torch import nn
 
 import fastlif
 from fastlif import LIF, MultiStep, NoisyLIF
-from fastlif.recording.operations import weights_met
+from fastlif.recording.energy import weights_met
 
 PLAIN = {"backend": "reference"}
 
