@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,8 +30,9 @@ from benchmarks.speed import kernels
 from benchmarks.training import distributed, lab, presets
 from benchmarks.training.data import Work
 from benchmarks.training.datasets import DatasetNotFound
-from benchmarks.training.lab import Lab
-from benchmarks.training.presets import Options
+from benchmarks.training.lab import Lab, Trained
+from benchmarks.training.loop import Epoch
+from benchmarks.training.presets import FORMS, Options
 
 TINY = "--quick --dataset digits --backend reference --epochs 1 --limit 60 --width 0.0625 --device cpu".split()
 
@@ -350,18 +352,38 @@ def test_a_claim_of_several_comparisons_needs_all_of_them():
     assert all_of([True, True]) is True and all_of([True, None]) is None and all_of([True, None, False]) is False
 
 
-@pytest.mark.parametrize(
-    ("single", "direct", "expected"),
-    [(1, 4, True), (3, 4, False), (None, 4, False), (1, None, True), (9, None, None), (None, None, None)],
-)
-def test_training_time(single, direct, expected):
-    own = [row("training-time", "time in all", 10, way=way, goal="80 %") for way in training_speed.WAYS]
-    for way, time in zip(training_speed.WAYS, (single, direct, None)):
-        if time:
-            own.append(row("training-time", "time to the goal", time, way=way, goal="80 %"))
+SAVED = [  # seconds to the goal, of each training; None: not in its 10 s
+    (([1, 1.2, 1.1], [4, 4, 4]), True, "exactly 72.5 %"),
+    (([1, 1.2, 1.1], [4, 4, 2]), None, "exactly 70.0 %"),
+    (([3, 3, 3], [4, 4, 4]), False, "exactly 25.0 %"),
+    (([None, None, 3], [4, 4, 4]), False, "at most -150.0 %"),
+    (([None, None, None], [40, 40, 40]), None, "at most 75.0 %"),
+    (([1, 1, 1], [4, None, None]), True, "at least 90.0 %"),
+    (([9, 9, 9], [None, None, None]), None, "at least 10.0 %"),
+    (([None, None, None], [None, None, None]), None, "never reached it"),
+    (([1, 1], [4, 4]), None, "exactly 75.0 %"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "expected", "words"), SAVED)
+def test_training_time(seconds, expected, words, monkeypatch):
+    def curve(reached):  # two epochs
+        times, accuracies = ((reached, 40 - reached), (90.0, 80.0)) if reached else ((4, 6), (70.0, 70.0))
+        return None, Trained(None, [Epoch(0.0, t, {"accuracy": a}) for t, a in zip(times, accuracies)])
+
+    def record(experiment, spec, setting, metric, unit, values, over):
+        measures = {**dataclasses.asdict(values), "over": over}
+        own.append(dataclasses.replace(row(experiment, metric, 0, **setting), **measures))
+
+    own, work = [], SimpleNamespace(dataset="digits", network="small")
+    curves = {seed: dict(zip(training_speed.WAYS, map(curve, times))) for seed, times in enumerate(zip(*seconds))}
+    monkeypatch.setattr(training_time, "curves", lambda lab, work, seed: curves[seed])
+    lab = SimpleNamespace(record=record, training_seeds=list(curves), form=FORMS["quick"])
+    lab.data = SimpleNamespace(workloads=lambda: [work])
+    training_time.measure(lab)
     (finding,) = training_time.findings(own)
-    assert finding.reproduced is expected
-    assert ("never reached it" in finding.evidence) and ("75%" in finding.evidence) == ((single, direct) == (1, 4))
+    assert finding.reproduced is expected and words in finding.evidence
+    training_time.draw(own, pytest.importorskip("matplotlib.figure").Figure())
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(201.0, True), (50.0, False), (None, None)])
