@@ -251,8 +251,7 @@ def _backward_tile(T, numel, group, o, parameters=None):
 @functools.cache
 def _with_parameters(tile, T):
     """Their values and their gradients need registers too: fewer rows, and smaller chunks of a long sequence."""
-    rows, chunk, vector = 4 if T == 1 else 2 if T <= 4 else 1, T if T <= 16 else 6, 2 if 12 < T <= 16 else 4
-    return tile._replace(CHUNK=chunk, ROWS=rows, VECTOR=min(tile.VECTOR, vector))
+    return tile._replace(CHUNK=T if T <= 12 else 6, ROWS=4 if T == 1 else 2 if T <= 4 else 1)
 
 
 @functools.lru_cache(maxsize=4096)

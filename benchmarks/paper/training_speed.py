@@ -21,11 +21,12 @@ PAPER = (Published("single step against T = 10", "3 to 5 times faster"),)
 SINGLE, DIRECT, EAGER = "single step", "direct T = 10", "direct T = 10 in eager PyTorch"
 WAYS = {SINGLE: {"neuron": "noisy"}, DIRECT: {"neuron": "lif"}, EAGER: {"neuron": "lif", "backend": "reference"}}
 TIMED_EPOCHS = 3
+Curves = dict[str, tuple[Spec, Trained]]
 
 
 def measure(lab: Lab) -> None:
     for work in lab.data.workloads():
-        for way, (spec, trained) in curves(lab, work).items():
+        for way, (spec, trained) in curves(lab, work, ways(lab)).items():
             seconds, images = 0.0, len(lab.data[work.dataset].train_images[: spec.train_images])
             times = [epoch.seconds for epoch in trained.epochs]
             for number, epoch in enumerate(trained.epochs, start=1):
@@ -40,13 +41,13 @@ def measure(lab: Lab) -> None:
         throughput(lab, work)
 
 
-def curves(lab: Lab, work: Work, seed: int | None = None) -> dict[str, tuple[Spec, Trained]]:
+def curves(lab: Lab, work: Work, ways: dict[str, dict[str, str]], seed: int | None = None) -> Curves:
     """The network trained in each way. The accuracy after each epoch is that over T = 10 steps.
 
     ``seed``: of the trainings, in place of the options'.
     """
     form, found = lab.form, {}
-    for way, changes in ways(lab).items():
+    for way, changes in ways.items():
         epochs = form.curve_epochs if way == SINGLE else max(1, form.curve_epochs // 2)
         spec = lab.spec(work, epochs=epochs, train_images=form.curve_images, curve=True, seed=seed, **changes)
         found[way] = spec, lab.train(spec, f"{way}, timed, seed {spec.recipe.seed}")

@@ -2,7 +2,8 @@
 
 import functools
 
-from benchmarks.paper.training_speed import DIRECT, SINGLE, WAYS, curves
+from benchmarks.paper import training_speed
+from benchmarks.paper.training_speed import DIRECT, SINGLE, curves
 from benchmarks.report.rows import Row, by_work, select, spread
 from benchmarks.report.verdicts import ENOUGH, Finding, Published, at_least
 from benchmarks.training.lab import Lab
@@ -16,14 +17,18 @@ PAPER = (
     Published("CIFAR-10, VGG-16 to 88 %: single step / T = 10", "3,132 / 9,900 s, 70 % saved"),
     Published("CIFAR-10, ResNet-18 to 90 %: single step / T = 10", "7,290 / 19,998 s, 65 % saved"),
 )
+WAYS = {way: training_speed.WAYS[way] for way in (SINGLE, DIRECT)}  # on the same backend
 SAVED = 65  # % of the time: the least that the paper reports
+# Whether the single step and the direct way reached the goal in all trainings -> what the time saved is, where the time
+# in all stands for a longer one that was not seen.
+BOUNDS = {(True, True): "exactly", (True, False): "at least", (False, True): "at most"}
 
 
 def measure(lab: Lab) -> None:
     for work in lab.data.workloads():
         goal = lab.form.goals[work.dataset, work.network]
-        trainings = [curves(lab, work, seed) for seed in lab.training_seeds]
-        record = functools.partial(lab.record, "training-time")
+        trainings = [curves(lab, work, WAYS, seed) for seed in lab.training_seeds]
+        record, reached = functools.partial(lab.record, "training-time"), {}
         for way, (spec, _) in trainings[0].items():
             setting, epochs = {"way": way, "goal": f"{goal:g} %"}, [training[way][1].epochs for training in trainings]
             best = spread(max(epoch.metrics["accuracy"] for epoch in one) for one in epochs)
@@ -33,19 +38,13 @@ def measure(lab: Lab) -> None:
             if needed:
                 record(spec, setting, "time to the goal", "s", spread(map(_seconds, needed)), "trainings")
                 record(spec, setting, "epochs to the goal", "epochs", spread(map(len, needed)), "trainings")
-        spec, own = trainings[0][SINGLE][0], [training[SINGLE][1].epochs for training in trainings]
-        for way in (way for way in trainings[0] if way != SINGLE):
-            others = [training[way][1].epochs for training in trainings]
-            bound = _BOUNDS.get(tuple(all(_epochs_to(goal, one) for one in epochs) for epochs in (own, others)))
-            if bound:
-                ratios = [_time_to(goal, one) / _time_to(goal, other) for one, other in zip(own, others)]
-                setting = {"over": way, "goal": f"{goal:g} %", "bound": bound}
-                record(spec, setting, "time saved", "%", spread(100 - 100 * ratio for ratio in ratios), "trainings")
-
-
-# Whether the single step, and whether the other way, reached the goal in all trainings -> what the time saved is, where
-# the time in all stands for a longer one that was not seen.
-_BOUNDS = {(True, True): "exactly", (True, False): "at least", (False, True): "at most"}
+            reached[way] = len(needed) == len(epochs)
+        bound = BOUNDS.get((reached[SINGLE], reached[DIRECT]))
+        if bound:
+            times = [[_time_to(goal, training[way][1].epochs) for way in WAYS] for training in trainings]
+            saved = spread(100 - 100 * single / direct for single, direct in times)
+            setting = {"over": DIRECT, "goal": f"{goal:g} %", "bound": bound}
+            record(trainings[0][SINGLE][0], setting, "time saved", "%", saved, "trainings")
 
 
 def _epochs_to(goal: float, epochs: list[Epoch]) -> int | None:
@@ -78,17 +77,16 @@ def findings(rows: list[Row]) -> list[Finding]:
     found = []
     for name, own in by_work(rows).items():
         times = {way: select(own, way=way, metric="time to the goal") for way in WAYS}
-        tried = [way for way in WAYS if select(own, way=way, metric="time in all")]
-        shown = [f"{way} {_words(times[way][0], 's') if times[way] else 'never reached it'}" for way in tried]
-        saved = select(own, metric="time saved")
-        shown += [f"{row.setting['bound']} {_words(row, '%')} saved over {row.setting['over']}" for row in saved]
-        decisive = next((row for row in saved if row.setting["over"] == DIRECT), None)
+        shown = [f"{way} {_words(times[way][0], 's') if times[way] else 'never reached it'}" for way in WAYS]
+        saved = next(iter(select(own, metric="time saved")), None)
+        if saved:
+            shown.append(f"{saved.setting['bound']} {_words(saved, '%')} saved")
         found.append(
             Finding(
                 f"Training in a single step saves at least {SAVED} % of the time to a benchmark accuracy",
-                _verdict(decisive),
+                _verdict(saved),
                 f"{name}, to {own[0].setting['goal']}, {own[0].samples} trainings: {'; '.join(shown)}",
-                short=f"{decisive.median:.0f} % saved" if decisive else "never reached",
+                short=f"{saved.median:.0f} % saved" if saved else "never reached",
             )
         )
     return found

@@ -376,8 +376,8 @@ def test_training_time(seconds, expected, words, monkeypatch):
         own.append(dataclasses.replace(row(experiment, metric, 0, **setting), **measures))
 
     own, work = [], SimpleNamespace(dataset="digits", network="small")
-    curves = {seed: dict(zip(training_speed.WAYS, map(curve, times))) for seed, times in enumerate(zip(*seconds))}
-    monkeypatch.setattr(training_time, "curves", lambda lab, work, seed: curves[seed])
+    curves = {seed: dict(zip(training_time.WAYS, map(curve, times))) for seed, times in enumerate(zip(*seconds))}
+    monkeypatch.setattr(training_time, "curves", lambda lab, work, ways, seed: curves[seed])
     lab = SimpleNamespace(record=record, training_seeds=list(curves), form=FORMS["quick"])
     lab.data = SimpleNamespace(workloads=lambda: [work])
     training_time.measure(lab)

@@ -72,7 +72,7 @@ BACKWARD = [
             (1, "one", 30),
             (1, "contiguous", 36.5),
             (1, "channels_last", 33),
-            (4, "one", 30),
+            (4, "one", 30.5),
             (4, "contiguous", 32),
             (4, "channels_last", 31),
             (10, "one", 31),
