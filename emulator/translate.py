@@ -63,7 +63,7 @@ class Approximate:
 
     @classmethod
     def ex2(cls, x):
-        return ftz(cls.off(np.exp2(ftz(x))))
+        return cls.off(np.exp2(x))
 
     @classmethod
     def sqrt(cls, x):
@@ -155,7 +155,7 @@ def join(*parts):
 HELPERS = {
     "np": np, "where": np.where, "fma32": fma32, "approximate": Approximate, "extreme": extreme, "divide": divide,
     "shift": shift, "bit_field": bit_field, "permute": permute, "in_halves": in_halves, "to_bf16": to_bf16,
-    "from_bf16": from_bf16, "join": join,
+    "from_bf16": from_bf16, "join": join, "ftz": ftz,
 }  # fmt: skip
 
 PACKED = {"add": "np.add", "sub": "np.subtract", "mul": "np.multiply", "fma": "fma32"}
@@ -249,8 +249,12 @@ def _compute_float32(name, mods, read, number):
             return f"{read(0)} / {read(1)}"
         case ["div", "full"]:
             return f"approximate.div({read(0)}, {read(1)})"
-        case ["sqrt" | "rsqrt" | "ex2", "approx", "ftz"]:
+        case ["sqrt" | "rsqrt", "approx", "ftz"]:
             return f"approximate.{name}({read(0)})"
+        case ["ex2", "approx"]:
+            return f"approximate.ex2({read(0)})"
+        case ["ex2", "approx", "ftz"]:
+            return f"ftz(approximate.ex2(ftz({read(0)})))"
         case ["sqrt", "rn"]:
             return f"np.sqrt({read(0)})"
         case ["abs"]:

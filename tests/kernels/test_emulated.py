@@ -38,6 +38,7 @@ WHOLE = {
     "the emulator, huge sizes, fuzz": ["tests/kernels/emulated"],
     "kernels": ["tests/kernels/test_kernels.py"],
     "fusion": ["tests/library/test_fusion.py", "-k=triton"],
+    "parameters": ["tests/library/test_parameters.py", "-k=triton"],
     "packing, operators": [
         "tests/library/test_packing.py::test_kernels",
         "tests/library/test_packing.py::test_bits_beside_the_spikes",
