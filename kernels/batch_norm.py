@@ -36,8 +36,7 @@ def channel_factors(weight_ptr, bias_ptr, center_ptr, invstd_ptr, channels, chan
 def channels_of_runs(channels, channel_stride, numel, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr,
                      ROWS: tl.constexpr, COLS: tl.constexpr):
     """Of each run of the tile its channels [ROWS, COLS // RUN, RUN], or the one that all share [.., .., 1]."""
-    _, start, lane = corner(ROWS, COLS)
-    offsets = start + (along(tl.arange(0, COLS // RUN)[None, :] * RUN) + lane * SUB_BLOCK)
+    offsets = run_offsets(RUN, ROWS, COLS)
     # A division of 64 bits takes several times as long. The sum has a type even where numel is 1, a constant.
     if (tl.program_id(0) + numel).dtype == tl.int32:
         offsets = offsets.to(tl.int32)
@@ -45,6 +44,13 @@ def channels_of_runs(channels, channel_stride, numel, CHANNELS_LAST: tl.constexp
     if CHANNELS_LAST:
         channel = tl.multiple_of(channel + tl.arange(0, RUN)[None, None, :], (1, 1, RUN))
     return channel
+
+
+@triton.jit
+def run_offsets(RUN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """The offset that each run of the tile begins at, [ROWS, COLS // RUN]."""
+    _, start, lane = corner(ROWS, COLS)
+    return start + (along(tl.arange(0, COLS // RUN)[None, :] * RUN) + lane * SUB_BLOCK)
 
 
 @triton.jit

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 import triton
 import triton.language as tl
-from fastlif.kernels.batch_norm import channel_factors
+from fastlif.kernels.batch_norm import channel_factors, run_offsets
 from fastlif.kernels.launch import launch
 from fastlif.kernels.scan import (
     coefficients,
@@ -32,13 +32,17 @@ NO_SHARES = dict.fromkeys(("grad_gain_ptr", "grad_decay_ptr", "grad_threshold_pt
 
 
 @triton.jit
-def _store_share(ptr, share, offsets, mask, RUN: tl.constexpr):
-    """The tile's part of a parameter's gradient: every element's, or their sum where all share one value."""
+def _store_share(ptr, share, numel, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
+                 COLS: tl.constexpr):  # fmt: skip
+    """The tile's part of a parameter's gradient: its sum, or with channels the sum of each run in one of them."""
     if ptr is not None:
         if RUN == 0:
             tl.store(ptr + tl.program_id(0), tl.sum(share))
         else:
-            tl.store(ptr + offsets, share, mask=mask)
+            ALIKE: tl.constexpr = 1 if CHANNELS_LAST else RUN
+            offsets = run_offsets(ALIKE, ROWS, COLS)
+            share = tl.sum(tl.reshape(share, [ROWS, COLS // ALIKE, ALIKE]), 2)
+            tl.store(ptr + offsets // ALIKE, share, mask=offsets < numel)
 
 
 @triton.jit
@@ -49,7 +53,7 @@ def _lif_backward_kernel(
     initial_state_ptr,  # [numel] float32, or None for zeros
     grad_x_ptr,  # [T, numel]
     grad_initial_state_ptr,  # [numel] float32, or None
-    grad_gain_ptr,  # of each element [numel], or of each program where RUN is 0, float32; or None; so the next two
+    grad_gain_ptr,  # of each run in a channel, or of each program where RUN is 0, float32; or None; so the next two
     grad_decay_ptr,
     grad_threshold_ptr,
     checkpoint_ptr,  # [chunks - 1, numel] float32 scratch, or None where CHUNK is T
@@ -221,9 +225,9 @@ def _lif_backward_kernel(
                 grad_decay += counted * before
             if grad_threshold_ptr is not None:
                 grad_threshold -= of_threshold
-    _store_share(grad_gain_ptr, grad_gain, offsets, mask, RUN)
-    _store_share(grad_decay_ptr, grad_decay, offsets, mask, RUN)
-    _store_share(grad_threshold_ptr, grad_threshold, offsets, mask, RUN)
+    _store_share(grad_gain_ptr, grad_gain, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    _store_share(grad_decay_ptr, grad_decay, numel, CHANNELS_LAST, RUN, ROWS, COLS)
+    _store_share(grad_threshold_ptr, grad_threshold, numel, CHANNELS_LAST, RUN, ROWS, COLS)
     if grad_initial_state_ptr is not None:
         tl.store(grad_initial_state_ptr + offsets, grad_v, mask=mask)
 
@@ -286,9 +290,10 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
     checkpoint = None
     if T > tile.CHUNK:
         checkpoint = x.new_empty((triton.cdiv(T, tile.CHUNK) - 1, numel), dtype=torch.float32)
-    shares = NO_SHARES
-    if any(wanted):  # one partial sum a program, or an element where there are many values
-        size = numel if parameters.count > 1 else programs[0]
+    others, sizes, runs = scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile)
+    shares, alike = NO_SHARES, 1 if runs.CHANNELS_LAST else runs.RUN
+    if any(wanted):  # one partial sum a program, or where there are many values one a run
+        size = numel // alike if parameters.count > 1 else programs[0]
         shares = {name: x.new_empty(size, dtype=torch.float32) if want else None
                   for name, want in zip(NO_SHARES, wanted)}  # fmt: skip
     tensors = {
@@ -301,11 +306,10 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
         **shares,
         "checkpoint_ptr": checkpoint,
     }
-    others, sizes, runs = scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile)
     tensors.update(others)
     launch(_lif_backward_kernel, programs, tensors, sizes, _backward_constants, o, tile, group, runs)
     if any(wanted):
-        count, stride = (parameters.count, parameters.stride) if parameters.count > 1 else (1, 1)
+        count, stride = (parameters.count, parameters.stride // alike) if parameters.count > 1 else (1, 1)
         return [None if share is None else share.view(-1, count, stride).sum((0, 2)) for share in shares.values()]
 
 

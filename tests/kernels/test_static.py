@@ -70,7 +70,7 @@ BACKWARD = [
         ({"launcher": "lif_backward", "T": T, **PLAIN, "learned": learned}, budget, 24, 12)
         for T, learned, budget in (
             (1, "one", 30),
-            (1, "contiguous", 36.5),
+            (1, "contiguous", 39.5),
             (1, "channels_last", 33),
             (4, "one", 30.5),
             (4, "contiguous", 32),
