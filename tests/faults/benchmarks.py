@@ -188,6 +188,20 @@ _A_LEAD = "benchmarks/test_measure.py::test_a_lead_s_error_has_the_images_part_a
 _A_VERDICT = "benchmarks/test_suite.py::test_a_verdict_takes_two_standard_errors_and_three_trainings"
 _EQUAL = "benchmarks/test_suite.py::test_equal_takes_an_error_that_fits_into_the_margin"
 _A_TIME = "benchmarks/test_suite.py::test_a_verdict_on_a_time_takes_spreads_that_do_not_overlap"
+TRAINING_TIME = [
+    (
+        "what was never reached counts as reached at the end",
+        "reached[way] = len(needed) == len(epochs)",
+        "reached[way] = True",
+        "benchmarks/test_suite.py::test_training_time",
+    ),
+    (
+        "a bound is taken for the time saved",
+        'return None if (bound, told) in (("at least", False), ("at most", True)) else told',
+        "return told",
+        "benchmarks/test_suite.py::test_training_time",
+    ),
+]
 VERDICTS = [
     ("one standard error is enough", "abs(distance) <= 2 * self.error", "abs(distance) <= self.error", _A_VERDICT),
     ("a single training is enough", "ENOUGH = 3", "ENOUGH = 1", _A_VERDICT),
@@ -296,6 +310,7 @@ BY_FILE = {
     "benchmarks/speed/contenders.py": CONTENDERS,
     "benchmarks/training/lab.py": LAB,
     "benchmarks/training/trials.py": TRIALS,
+    "benchmarks/paper/training_time.py": TRAINING_TIME,
     "benchmarks/report/verdicts.py": VERDICTS,
     "benchmarks/training/evaluation.py": EVALUATION,
     "benchmarks/training/loop.py": TRAINING,

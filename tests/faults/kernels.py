@@ -269,6 +269,18 @@ LIF = [
 ]
 LIF_REVERSE = [
     (
+        "of a run's shares for a parameter one is kept",
+        "share = tl.sum(tl.reshape(share, [ROWS, COLS // ALIKE, ALIKE]), 2)",
+        "share = tl.max(tl.reshape(share, [ROWS, COLS // ALIKE, ALIKE]), 2)",
+        "library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-contiguous]",
+    ),
+    (
+        "channels side by side are added up",
+        "ALIKE: tl.constexpr = 1 if CHANNELS_LAST else RUN",
+        "ALIKE: tl.constexpr = RUN",
+        "library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-channels_last]",
+    ),
+    (
         "steps past the end count for the parameters",
         "counted = tl.where(inside, grad_h, 0.0)",
         "counted = grad_h",
