@@ -73,7 +73,7 @@ def page(folder: Path) -> str:
             "Made by `python -m benchmarks report` from the measured rows, which are in the CSV files beside this "
             "page. Numbers marked as the paper's are its authors', on their hardware. A verdict on an accuracy takes "
             "three trainings and two standard errors. One on a time takes spreads (p20 to p80) that do not overlap. "
-            "All else cannot be told. The time to an accuracy is that of one training, without a spread."
+            "All else cannot be told."
         ),
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]
