@@ -494,7 +494,7 @@ def test_a_lead_s_error_has_the_images_part_and_the_trainings():
 def test_a_training_s_throughput_is_its_images_over_the_epochs_time(monkeypatch, a_lab):
     spec = a_lab.spec(Work("digits", "small"))
     epochs = [loop.Epoch(1.0, seconds, {"accuracy": 50.0 + seconds}) for seconds in (2.0, 4.0, 8.0)]
-    monkeypatch.setattr(training_speed, "curves", lambda lab, work: {"way": (spec, lab_trained)})
+    monkeypatch.setattr(training_speed, "curves", lambda lab, work, ways: {"way": (spec, lab_trained)})
     lab_trained = lab.Trained(nn.Identity(), epochs)
     training_speed.measure(a_lab)
     found = {metric: [row.median for row in select(a_lab.rows, metric=metric)]
