@@ -226,7 +226,7 @@ def save_figure(rows: list[Row], histories: dict[str, list[loop.Epoch]], title: 
     right.set(xlabel="seconds of training", ylabel="test accuracy (%)", ylim=(best - 12, min(100, best + 1)))
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower right", fontsize=9)
+        axes.legend(loc="best", fontsize=9)
     figure.suptitle(title, fontsize=10)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
