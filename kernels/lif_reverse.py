@@ -249,13 +249,13 @@ def _backward_tile(T, numel, group, o, parameters=None):
     draw most of the noise in vain. Small chunks cost a second walk and the memory for its checkpoints.
     """
     tile = _backward_tile_of(T, numel % 16 == 0, group == "element", o)
-    return tile if parameters is None else _with_parameters(tile, T)
+    return tile if parameters is None else _with_parameters(tile, T, parameters.gain is not None)
 
 
 @functools.cache
-def _with_parameters(tile, T):
+def _with_parameters(tile, T, gain):
     """Their values and their gradients need registers too: fewer rows, and smaller chunks of a long sequence."""
-    return tile._replace(CHUNK=T if T <= 12 else 6, ROWS=4 if T == 1 else 2 if T <= 4 else 1)
+    return tile._replace(CHUNK=T if T <= (8 if gain else 12) else 6, ROWS=4 if T == 1 else 2 if T <= 4 else 1)
 
 
 @functools.lru_cache(maxsize=4096)

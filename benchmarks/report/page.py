@@ -72,8 +72,8 @@ def page(folder: Path) -> str:
         folded(
             "Made by `python -m benchmarks report` from the measured rows, which are in the CSV files beside this "
             "page. Numbers marked as the paper's are its authors', on their hardware. A verdict on an accuracy takes "
-            "three trainings and two standard errors. One on a time takes spreads (p20 to p80) that do not overlap. "
-            "All else cannot be told."
+            "three trainings and two standard errors. One on a time takes spreads (p20 to p80) that do not overlap, or "
+            "that leave out the limit. All else cannot be told."
         ),
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]

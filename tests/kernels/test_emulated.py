@@ -33,6 +33,8 @@ SELECTION = [
     "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-channels_last, 5 channels-LIF]",
     "tests/library/test_packing.py::test_kernels",
     "tests/library/test_packing.py::test_bits_beside_the_spikes",
+    "tests/library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-contiguous]",
+    "tests/library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-channels_last]",
 ]
 WHOLE = {
     "the emulator, huge sizes, fuzz": ["tests/kernels/emulated"],
