@@ -48,7 +48,7 @@ lint: $(STAMP)  ## check the code's style and its types, about a minute
 docs: $(if $(STAMP),$(VENV)/docs)  ## build the documentation into site/: a broken link or a missing docstring fails
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
-test: $(STAMP)  ## run most tests, a few cases of each, 7 minutes at 2.5 GHz: make test [ARGS="-k kernels"]
+test: $(STAMP)  ## run most tests, a few cases of each, about 5 minutes at 2.5 GHz: make test [ARGS="-k kernels"]
 	$(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
 	@echo "Tested $(CURDIR) with $(RUN); durations and failures are above."
 
