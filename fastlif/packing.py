@@ -44,7 +44,7 @@ def packed_spikes() -> Iterator[None]:
     pooling or a linear layer keeps its input; where that is what a fastlif neuron gave, as it was or reshaped, 32 times
     less memory is held until the backward (16 times in 16 bits), which restores it exactly. Triton's kernels store the
     bits in the pass that makes the spikes. A pass of its own packs them on a CPU; for statistics of each sample, or of
-    the layer without noise; and in a small time step, where to fill groups of 2,048 bits would take an eighth more.
+    the layer without noise; and in a small time step, where groups of 2,048 bits take over an eighth more.
 
     What a layer makes of spikes, such as their averages, is kept as it is; so are spikes whose number 8 does not
     divide, and, in what ``torch.compile`` made, everything. Spikes that are changed in place are no longer taken for
@@ -97,8 +97,9 @@ def _pack(tensor: torch.Tensor) -> Packed | Kept:
         if backend == "reference":
             bits = reference.pack_bits(memory.view(8, -1))[None]
         else:
-            bits = _empty_bits(tensor, 1, launchers(backend, tensor))
-            launchers(backend, tensor).pack_bits(memory, bits)
+            module = launchers(backend, tensor)
+            bits = _empty_bits(tensor, 1, module)
+            module.pack_bits(memory, bits)
         storage = tensor.untyped_storage()
         if tensor.numel() > getattr(storage, _BITS, (0, 0, None))[1]:
             setattr(storage, _BITS, (tensor.storage_offset(), tensor.numel(), bits))

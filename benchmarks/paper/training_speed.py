@@ -41,13 +41,13 @@ def measure(lab: Lab) -> None:
         throughput(lab, work)
 
 
-def curves(lab: Lab, work: Work, ways: dict[str, dict[str, str]], seed: int | None = None) -> Curves:
-    """The network trained in each way. The accuracy after each epoch is that over T = 10 steps.
+def curves(lab: Lab, work: Work, chosen: dict[str, dict[str, str]], seed: int | None = None) -> Curves:
+    """The network trained in each of the ``chosen`` ways. The accuracy after each epoch is that over T = 10 steps.
 
     ``seed``: of the trainings, in place of the options'.
     """
     form, found = lab.form, {}
-    for way, changes in ways.items():
+    for way, changes in chosen.items():
         epochs = form.curve_epochs if way == SINGLE else max(1, form.curve_epochs // 2)
         spec = lab.spec(work, epochs=epochs, train_images=form.curve_images, curve=True, seed=seed, **changes)
         found[way] = spec, lab.train(spec, f"{way}, timed, seed {spec.recipe.seed}")

@@ -89,7 +89,7 @@ def drawn(T, shape, layout="contiguous", step=STEP, seed=0):
 
 
 def check(backend, T, shape, layout="contiguous", step=STEP, **neuron):
-    tensors = drawn(T, shape, layout, step, seed=2 if isinstance(shape, list) else 0)
+    tensors = drawn(T, shape, layout, step, seed=2 if isinstance(shape, list) else 3 if step == EVEN else 0)
     leaves = [tensor.detach().requires_grad_() for tensor in tensors]
     x, state, gain, decay, threshold = leaves
     spikes, v = lif(x, initial_state=state, gain=gain, decay=decay, threshold=threshold, surrogate="sigmoid",
@@ -98,7 +98,7 @@ def check(backend, T, shape, layout="contiguous", step=STEP, **neuron):
     others = [tensor.clone().requires_grad_() for tensor in tensors]
     expected, last, membranes = literal(*others, **neuron)
     assert ((membranes - tensors[4]).abs() > 2e-6).all(), "no membrane is at the threshold, where rounding decides"
-    assert torch.equal(spikes, expected.float()) and 0.05 < spikes.mean() < 0.95
+    assert torch.equal(spikes, expected.float()) and 0.1 < spikes.mean() < 0.9
     torch.testing.assert_close(v.double(), last, rtol=1e-5, atol=1e-5)
     for name, mine, theirs in zip(("x", "state", "gain", "decay", "threshold"), gradients,
                                   weighted_gradients([expected, last], others)):  # fmt: skip
