@@ -1,8 +1,9 @@
-"""The baseline of the paper's Table 2: a trained ReLU network as a rate-coded spiking one, and accuracy against T.
+"""The baseline of the paper's Table 2: a trained network without spikes as a rate-coded spiking one.
 
-Every ReLU becomes an integrate-and-fire neuron with soft reset, whose rate of spikes stands for the activation. Its
-threshold is a percentile of the activations (Diehl et al. 2015, Rueckauer et al. 2017). A membrane that begins at
-half the threshold makes the rate round where it would truncate, which takes fewer steps (Deng & Gu 2021).
+Every activation becomes an integrate-and-fire neuron with soft reset, whose rate of spikes stands for it. The threshold
+of a ReLU's neuron is a percentile of the activations (Diehl et al. 2015, Rueckauer et al. 2017). A membrane that begins
+at half the threshold makes the rate round where it would truncate, which takes fewer steps (Deng & Gu 2021). A network
+that is trained with the rounding, and learns its thresholds, takes fewer still (QCFS, Bu et al. 2022).
 """
 
 import copy
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import fastlif
+from benchmarks.training.networks import QuantisedReLU
 
 
 class IntegrateAndFire(fastlif.LIF):
@@ -42,7 +44,7 @@ class IntegrateAndFire(fastlif.LIF):
 
 def rate_coded(
     model: nn.Module,
-    images: Tensor,
+    images: Tensor | None = None,
     *,
     percentile: float = 99.9,
     half_charged: bool = True,
@@ -56,22 +58,28 @@ def rate_coded(
     :func:`fastlif.reset`.
 
     Args:
-        model: a network with ``nn.ReLU`` modules, each called once in a pass. It is left as it is.
-        images: ``[N, C, H, W]`` float, on the model's device, to take the activations from: training images.
+        model: a network of ``nn.ReLU`` modules, each called once in a pass, or of ``QuantisedReLU``, whose
+            thresholds the neurons take over. It is left as it is.
+        images: ``[N, C, H, W]`` float, on the model's device, to take a ReLU's activations from: training images.
         percentile: of a ReLU's positive activations, its neuron's threshold; above 0, up to 100 (the maximum).
         half_charged: as in :class:`IntegrateAndFire`.
         chunk: the ``timesteps`` of the result. It bounds the memory and does not change what is computed.
         backend: as in :class:`fastlif.LIF`.
 
     Raises:
-        ValueError: for a percentile out of range, a model without ``nn.ReLU``, or a ReLU that is not called exactly
-            once in a pass or gives nothing positive.
+        ValueError: for a percentile out of range, a model without such activations, or a ReLU that is not called
+            exactly once in a pass or gives nothing positive.
     """
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must be greater than 0 and at most 100, got {percentile}")
     model = copy.deepcopy(model).eval()
-    spiking = fastlif.convert(model, IntegrateAndFire, half_charged=half_charged, backend=backend)
-    for name, threshold in _thresholds(model, images, percentile).items():
+    activations = (nn.ReLU, QuantisedReLU)
+    spiking = fastlif.convert(
+        model, IntegrateAndFire, activations=activations, half_charged=half_charged, backend=backend
+    )
+    learned = {name: one for name, one in model.named_modules() if isinstance(one, QuantisedReLU)}
+    thresholds = {name: one.threshold.item() for name, one in learned.items()}
+    for name, threshold in (thresholds or _thresholds(model, images, percentile)).items():
         spiking.get_submodule(name).threshold = threshold
     return fastlif.MultiStep(spiking, timesteps=chunk)
 

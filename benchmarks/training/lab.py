@@ -25,7 +25,8 @@ class Spec:
 
     work: Work
     recipe: Recipe
-    neuron: str = "noisy"  # "noisy": a single step; "lif": T steps; "relu": no spikes
+    neuron: str = "noisy"  # "noisy": a single step; "lif": over time; "relu", "quantised": no spikes
+    timesteps: int = T  # of "lif"
     noise: fastlif.Noise = fastlif.Noise()
     surrogate: str | fastlif.Surrogate = "atan"
     batch_norm: bool = True
@@ -92,8 +93,9 @@ class Lab(Recorder):
         data = self.data[spec.work.dataset]
         activation = {
             "noisy": lambda: fastlif.NoisyLIF(noise=spec.noise, surrogate=spec.surrogate, backend=spec.backend),
-            "lif": lambda: fastlif.LIF(timesteps=T, surrogate=spec.surrogate, backend=spec.backend),
+            "lif": lambda: fastlif.LIF(timesteps=spec.timesteps, surrogate=spec.surrogate, backend=spec.backend),
             "relu": nn.ReLU,
+            "quantised": networks.QuantisedReLU,
         }[spec.neuron]
         torch.manual_seed(spec.recipe.seed)
         model = networks.build(
@@ -103,11 +105,11 @@ class Lab(Recorder):
             activation=activation,
             batch_norm=spec.batch_norm,
             width=spec.width,
-            output="linear" if spec.neuron == "relu" else spec.output,
+            output="linear" if spec.neuron in ("relu", "quantised") else spec.output,
         ).to(self.device)
         if spec.channels_last:
             model = model.to(memory_format=torch.channels_last)
-        return fastlif.MultiStep(model, timesteps=T) if spec.neuron == "lif" else model
+        return fastlif.MultiStep(model, timesteps=spec.timesteps) if spec.neuron == "lif" else model
 
     def train(self, spec: Spec, title: str) -> Trained:
         """The network of ``spec``, trained; once in this run, and with ``resume`` once for all runs of one folder."""

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import fastlif
 from benchmarks.training.datasets import import_torchvision
@@ -17,6 +17,29 @@ OUTPUTS = ("linear", "spiking")
 VGG_SIDE = 32  # height and width of an image, which VGG-16's five poolings reduce to a single pixel
 CONVOLUTIONS = (64, 128, 128)  # channels of each, at width 1
 HIDDEN = 512  # units of the hidden linear layer, at width 1
+
+
+class QuantisedReLU(nn.Module):
+    """A ReLU with ``levels`` values above 0, equally spaced up to a learned threshold (Bu et al. 2022, "QCFS").
+
+    ``threshold / levels * floor(x levels / threshold + 1/2)``, clipped to 0 and the threshold: what a half-charged
+    integrate-and-fire neuron gives over that many steps of constant input. The gradient passes through the rounding.
+
+    Args:
+        levels: above 0; at least 1.
+        threshold: where learning it begins, above 0. The authors begin at 8; in trainings of three epochs 2 gave more
+            accuracy than 4 or 8 from T = 2 on.
+    """
+
+    def __init__(self, levels: int = 4, threshold: float = 2.0):
+        super().__init__()
+        self.levels = levels
+        self.threshold = nn.Parameter(torch.tensor(threshold))
+
+    def forward(self, input: Tensor) -> Tensor:
+        step = self.threshold / self.levels
+        level = (input / step).clamp(0, self.levels)
+        return step * (level + ((level + 0.5).floor() - level).detach())
 
 
 def build(

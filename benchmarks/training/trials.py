@@ -35,7 +35,7 @@ class Trials:
         self._note(spec, setting, correct(model, *self._images(), **_options(spec)))
 
     def test_steps(self, spec: Spec, model: fastlif.MultiStep, steps: Iterable[int], **setting) -> None:
-        """As :meth:`test`, after each of these numbers of steps: the setting's T."""
+        """As :meth:`test`, after each of these numbers of steps, up to ``model.timesteps``: the setting's T."""
         per_step = correct_per_step(model, *self._images(), **_options(spec))
         for T in steps:
             self._note(spec, setting | {"T": T}, per_step[T - 1])

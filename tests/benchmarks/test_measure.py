@@ -5,7 +5,6 @@ import functools
 import itertools
 import math
 import time
-import types
 
 import pytest
 import torch
@@ -13,14 +12,14 @@ from torch import nn
 
 import fastlif
 from benchmarks import machine
-from benchmarks.paper import ablation, accuracy, alpha, any_t, noise_type, training_speed
+from benchmarks.paper import ablation, accuracy, alpha, any_t, methods, noise_type, training_speed
 from benchmarks.report import verdicts
-from benchmarks.report.rows import Spread, select
+from benchmarks.report.rows import Spread, select, spread
 from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
 from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import evaluation, lab, loop, networks, trials
 from benchmarks.training.data import Data, Work
-from benchmarks.training.lab import Lab
+from benchmarks.training.lab import Lab, Trained
 from benchmarks.training.presets import Options
 from fastlif.functional import lif
 from fastlif.neuron import neurons
@@ -398,6 +397,12 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     assert verdicts.lead(own, alpha._apart(4.0, 8.0)).mean == 75 - 50
 
 
+def _trained(lab, spec):
+    """Not trained at all, in two epochs of a second for each step over time."""
+    model = lab.build(spec)
+    return Trained(model, [loop.Epoch(1.0, float(getattr(model, "timesteps", 1)))] * 2)
+
+
 @pytest.fixture
 def noted(monkeypatch):
     """Instead of tests of networks: each setting is worth what this says of it, in every training."""
@@ -410,7 +415,7 @@ def noted(monkeypatch):
         for T in steps:
             note(own, spec, model, **setting, T=T)
 
-    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: types.SimpleNamespace(model=lab.build(spec)))
+    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: _trained(lab, spec))
     monkeypatch.setattr(Lab, "calibrated", lambda lab, model, spec: model)
     monkeypatch.setattr(Lab, "warm_up", lambda *_: None)
     monkeypatch.setattr(loop, "train", lambda *_: [loop.Epoch(1.0, 2.0)])
@@ -476,6 +481,19 @@ def test_leads_of_the_ablation_are_those_of_their_names(noted, a_lab):
     assert leads_of(a_lab) == wanted
     times = select(a_lab.rows, metric="time of the epoch")
     assert [(row.median, row.samples) for row in times] == 3 * [(2.0, 3)]
+
+
+def test_leads_of_the_methods_are_those_of_their_names(noted, a_lab, monkeypatch):
+    for number, method in enumerate(methods.WAYS, start=1):
+        noted |= {(method, T): 0.9 - number * T / 200 for T in methods.STEPS}
+    monkeypatch.setattr(Lab, "seconds_per_image", lambda lab, model, work: spread([model.timesteps]))
+    methods.measure(a_lab)
+    further = {method: number for number, method in enumerate(methods.WAYS)}  # than ours from 90 %
+    assert leads_of(a_lab) == {name: further[other] * T / 2 for (other, T), name in methods.LEADS.items()}
+    times = {row.setting["method"]: row.median for row in select(a_lab.rows, metric="time of an epoch")}
+    assert times == {method: 4 if method == methods.DIRECT else 1 for method in methods.WAYS}
+    latencies = [(row.setting["method"], row.median) for row in select(a_lab.rows, metric="latency")]
+    assert latencies == [(method, T) for method in methods.WAYS for T in methods.STEPS]
 
 
 def test_a_lead_s_error_has_the_images_part_and_the_trainings():

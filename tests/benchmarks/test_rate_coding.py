@@ -120,6 +120,42 @@ def test_thresholds_are_percentiles_of_the_positive_activations(trained, images)
     assert (at.decay, at.reset_to, at.stateful) == (1.0, None, True)
 
 
+def quantised(levels=4, threshold=2.0):
+    return networks.QuantisedReLU(levels=levels, threshold=threshold).double()
+
+
+@pytest.mark.parametrize("levels", [1, 4, 7])
+def test_a_quantised_relu_is_what_its_neuron_gives_on_average(levels):
+    model = nn.Sequential(quantised(levels))
+    x = torch.linspace(-3, 5, 301, dtype=torch.float64)[None]
+    x = x[(x * levels / 2 - 0.5).frac().abs() > 1e-6][None]  # between two levels rounding decides
+    multi = fastlif.MultiStep(rate_coded(model, None, chunk=levels).model, timesteps=levels)
+    assert torch.allclose(model(x), multi(x).double(), rtol=0, atol=1e-6)
+    assert len(model(x).unique()) == levels + 1
+
+
+def test_a_quantised_relu_s_gradient_passes_through_the_rounding():
+    relu, x = quantised(), torch.tensor([-1.0, 0.3, 1.9, 2.5], dtype=torch.float64, requires_grad=True)
+    relu(x).sum().backward()
+    assert x.grad.tolist() == [0, 1, 1, 0]
+    # Of each output's share in the threshold: none below 0, the rounding's within, all of it above.
+    assert relu.threshold.grad.item() == pytest.approx((0.5 - 0.3) / 2 + (2 - 1.9) / 2 + 1)
+
+
+def test_a_quantised_network_learns_its_thresholds_and_gives_them_to_the_neurons(digits):
+    torch.manual_seed(0)
+    model = networks.small_network(digits.image_shape, 10, activation=networks.QuantisedReLU, width=0.125)
+    recipe = loop.Recipe(epochs=3, batch_size=50, learning_rate=3e-3)
+    loop.train(model, digits.train_images, digits.train_labels, recipe)
+    model.eval()
+    learned = [one.threshold.item() for one in model.modules() if isinstance(one, networks.QuantisedReLU)]
+    assert len(set(learned)) == len(learned) == 4 and 2 not in learned
+    coded, test = rate_coded(model, None), (digits.test_images, digits.test_labels)
+    assert [one.threshold for one in coded.modules() if isinstance(one, fastlif.LIF)] == learned
+    few = evaluation.accuracy_over_time(coded, *test, timesteps=(8,))[8]
+    assert few == pytest.approx(evaluation.evaluate(model, *test), abs=0.05)
+
+
 def test_the_trained_network_is_left_as_it_is(trained, images):
     trained.train()
     before = {key: value.clone() for key, value in trained.state_dict().items()}

@@ -18,6 +18,7 @@ from benchmarks.paper import (
     any_t,
     dynamics,
     inference,
+    methods,
     noise_type,
     training_speed,
     training_time,
@@ -168,6 +169,7 @@ def test_a_network_is_trained_once(tiny):
 def test_networks_differ_in_their_neurons_alone(tiny):
     work = Work("digits", "small")
     single, direct, relu = (tiny.build(tiny.spec(work, neuron=name)) for name in ("noisy", "lif", "relu"))
+    assert direct.timesteps == 10 and tiny.build(tiny.spec(work, neuron="lif", timesteps=4)).timesteps == 4
     assert isinstance(direct, fastlif.MultiStep) and direct.timesteps == lab.T
     for key, value in single.state_dict().items():
         assert torch.equal(value, direct.model.state_dict()[key]) and torch.equal(value, relu.state_dict()[key])
@@ -281,6 +283,21 @@ def test_early_exit_is_judged_by_accuracy_and_steps(confident, steps, expected):
         own += lead("any-t", any_t._exit(confidence), confident if confidence == any_t.JUDGED else -3)
         own += [row("any-t", "steps of an image", steps if confidence == any_t.JUDGED else 1, confidence=confidence)]
     assert judged(any_t, own) == [True, True, expected]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_each_way_to_a_spiking_network_is_judged_by_its_own_comparisons(number):
+    """All claims hold but one."""
+    behind = [(methods.QCFS, 2), (methods.CODED, 4), (methods.DIRECT, methods.DIRECT_STEPS), None, None][number]
+    quicker = [None, None, None, methods.QCFS, methods.DIRECT][number]
+    own = []
+    for method in methods.WAYS:
+        seconds = 1.0 if method == methods.OURS else 0.5 if method == quicker else 2.0
+        own.append(measured(seconds, experiment="methods", metric="time of an epoch", method=method))
+    for (other, steps), name in methods.LEADS.items():
+        holds = -0.5 if other == methods.DIRECT else 2.0 if steps in methods.FEW else -3.0
+        own += lead("methods", name, -2.0 if (other, steps) == behind else holds)
+    assert judged(methods, own) == [claim != number for claim in range(5)]
 
 
 @pytest.mark.parametrize(("number", "value"), list(enumerate([2.0, 0.1, 3.0, 3.0, -2.0, -2.0])))

@@ -258,6 +258,43 @@ ABLATION = [
     ),
 ]
 
+METHODS = [
+    (
+        "ours over itself",
+        "trials.right(method=OURS, T=steps) - trials.right(method=other, T=steps)",
+        "trials.right(method=OURS, T=steps) - trials.right(method=OURS, T=steps)",
+        _LEADS("the_methods"),
+    ),
+    (
+        "a direct network's accuracy over T steps taken for QCFS's",
+        "leads[other, one].beyond() for one in FEW",
+        "leads[DIRECT, one].beyond() for one in FEW",
+        "benchmarks/test_suite.py::test_each_way_to_a_spiking_network_is_judged_by_its_own_comparisons",
+    ),
+]
+NETWORKS = [
+    (
+        "a quantised activation that truncates",
+        "(level + 0.5).floor() - level",
+        "level.floor() - level",
+        "benchmarks/test_rate_coding.py::test_a_quantised_relu_is_what_its_neuron_gives_on_average",
+    ),
+    (
+        "the rounding stops the gradient",
+        "step * (level + ((level + 0.5).floor() - level).detach())",
+        "step * (level + 0.5).floor()",
+        "benchmarks/test_rate_coding.py::test_a_quantised_relu_s_gradient_passes_through_the_rounding",
+    ),
+]
+RATE_CODING = [
+    (
+        "learned thresholds are not taken over",
+        "(thresholds or _thresholds(model, images, percentile)).items()",
+        "(thresholds and {}).items()",
+        "benchmarks/test_rate_coding.py::test_a_quantised_network_learns_its_thresholds_and_gives_them_to_the_neurons",
+    ),
+]
+
 EVALUATION = [
     (
         "evaluated in training mode",
@@ -301,6 +338,9 @@ BY_FILE = {
     "benchmarks/paper/noise_type.py": NOISE_TYPE,
     "benchmarks/paper/any_t.py": ANY_T,
     "benchmarks/paper/ablation.py": ABLATION,
+    "benchmarks/paper/methods.py": METHODS,
+    "benchmarks/paper/rate_coding.py": RATE_CODING,
+    "benchmarks/training/networks.py": NETWORKS,
     "benchmarks/speed/measure.py": MEASURE,
     "benchmarks/machine.py": MACHINE,
     "benchmarks/report/rows.py": RESULTS,
