@@ -61,7 +61,7 @@ def convert(
     Raises:
         TypeError: if ``model`` is not a module or cannot be copied, ``neuron`` does not make modules, or
             ``activations`` are not types of modules.
-        ValueError: if there is neither an activation to swap nor a stateful neuron, or nothing is left for a pattern.
+        ValueError: if there is neither an activation to swap nor a stateful neuron, or a pattern takes no activation.
 
     Warns:
         UserWarning: naming the activations that could not be swapped: functional ones, found in the code of each

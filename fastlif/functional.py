@@ -3,11 +3,13 @@
 Common to all of them:
 
 - Spikes come back in the input's dtype, shape and memory format; the membrane is float32.
-- Inputs are float32, float16 or bfloat16 in any memory layout; float64 on the reference backend alone.
+- Inputs are float32, float16 or bfloat16 in any memory layout. float64 runs on the reference backend alone, with a
+  membrane of float64.
 - Gradients are the surrogate's; the mean and the largest deviation of the membrane count as constants. They can be
   taken once: there is no second derivative, and asking for it is an error.
-- ``backend``: ``"auto"`` (Triton's kernels on a GPU, the compiled reference on a CPU), ``"triton"``, ``"compiled"``
-  or ``"reference"``. A name that cannot run here raises a RuntimeError that says why.
+- ``backend``: ``"auto"`` (Triton's kernels on a GPU, the compiled path on a CPU, the reference for float64 and on
+  other devices), ``"triton"``, ``"compiled"`` or ``"reference"``. A name that cannot run here raises a RuntimeError
+  that says why.
 - The same ``seed`` gives the same noise on every backend. By default a fresh one is drawn from torch's generator of
   the input's device, so ``torch.manual_seed`` governs it. Noise is keyed by an element's position in the memory of a
   time step, so it follows the memory layout. Ranks with equal seeds draw equal noise: seed with the rank.
@@ -121,7 +123,7 @@ def lif(
     return_state: bool = False,
     backend: str = "auto",
 ) -> torch.Tensor | Pair:
-    """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3), with what other libraries' neurons have beside::
+    """The leaky integrate-and-fire neuron over T steps, Eq. (1)-(3), with the options of other libraries' neurons::
 
         h_t = gain x_t + rest + decay (v_{t-1} - rest)        the membrane before the spike
         s_t = 1 if h_t > threshold else 0
@@ -131,11 +133,11 @@ def lif(
         input: ``[T, N, *]``, the weighted input at each step; a tensor expanded over time is read in place.
         decay: lambda of Eq. (1), in [0, 1]; 0.5 by default. Like threshold and gain it may be a tensor that
             broadcasts against one time step ``[N, *]``: ``[C, 1, 1]`` for a decay of each channel of images. Tensors
-            have gradients; their values are looked at on a CPU alone.
+            get gradients; their values are checked only on a CPU.
         tau: the membrane's time constant in steps, instead of decay: decay = 1 - 1/tau.
         threshold: V_th, in units of the membrane potential.
-        reset: V_reset, the membrane after a spike; None subtracts the threshold, as far as it lies above rest, instead
-            (soft reset). It must be finite then.
+        reset: V_reset, the membrane after a spike; None subtracts ``threshold - rest`` instead (soft reset); the
+            threshold must then be finite.
         gain: a factor of the input; 1 by default.
         rest: where the membrane leaks to and starts; 0 by default.
         inclusive: spike at the threshold too, ``h_t >= threshold``.
@@ -259,14 +261,14 @@ def noisy_lif(
             noise that it was trained with, as far as the smaller range allows (at most it is uniform). ``"range"``:
             the width of N_noise, so that the standard deviation shrinks with the range. For uniform noise the two
             are one.
-        over_time: what N'_noise of one step has to do with that of others. ``"independent"``: nothing, as in the paper.
+        over_time: how N'_noise of different steps is related. ``"independent"``: not at all, as in the paper.
             ``"antithetic"``: at every second step it is the mirror image of the step before,
             ``n_{t+1} = 2 E n - n_t`` for t = 0, 2, ... Each step keeps its distribution, the mean over two steps is
             E n itself, and half of the random numbers need not be drawn.
-        statistics: over what the membrane's mean and largest deviation are taken at each step. ``"layer"``: the whole
+        statistics: where the membrane's mean and largest deviation at each step come from. ``"layer"``: the whole
             tensor, batch included, as in the paper. ``"sample"``: each sample by itself, so that results do not
             depend on the rest of the batch. Or a pair (mean, deviation) of ``[T]`` tensors, of decay times the
-            membrane, frozen beforehand; their values are looked at on a CPU alone. A deviation of 0 leaves the
+            membrane, frozen beforehand; their values are checked only on a CPU. A deviation of 0 leaves the
             membrane out of its step.
         seed: an int or a one-element int64 tensor on the input's device; by default drawn from torch's generator.
         backend: see the module.

@@ -21,7 +21,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def fuse(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` that runs each batch normalisation directly before a neuron in an ``nn.Sequential`` with it.
+    """A copy of ``model`` that fuses each batch normalisation with the neuron after it in an ``nn.Sequential``.
 
     The modules and the state_dict stay as they are, and the spikes too, but for rounding. In training the
     membrane's input is normalised as it is read, and computed again in the backward: a layer keeps one tensor less,
@@ -71,8 +71,9 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
     """``neuron(batch_norm(input))``, the neuron of Eq. (5) or (1)-(3), in one pass over ``input`` ``[N, C, *]``.
 
     That can be for ``nn.BatchNorm1d``, ``2d`` and ``3d`` with weights and running statistics in float32, before a
-    :class:`fastlif.NoisyLIF` of a single step or a :class:`fastlif.LIF` that is not stateful, on the backends "triton"
-    and "compiled": in training, and in evaluation without gradients. Otherwise, and where either has hooks or all
+    :class:`fastlif.NoisyLIF` of a single step or a :class:`fastlif.LIF` that is not stateful, whose decay, threshold
+    and gain are numbers, on the backends "triton" and "compiled": in training, and in evaluation without gradients.
+    Otherwise, and where either has hooks or all
     modules do, the two are called one after the other; so they are where a neuron of a MultiStep model has the same
     input at every step.
 

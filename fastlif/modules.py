@@ -159,8 +159,8 @@ class LIF(Neuron):
 class NoisyLIF(Neuron):
     """The neuron that is trained in a single noisy step, Eq. (5), and converted to T steps, Eq. (6)-(9).
 
-    With ``timesteps=1`` and until :class:`fastlif.MultiStep` converts it, it is
-    :func:`fastlif.functional.noisy_spike`; after that, or with more timesteps, :func:`fastlif.functional.noisy_lif`.
+    With a single step and until :class:`fastlif.MultiStep` converts it, it is
+    :func:`fastlif.functional.noisy_spike`; after that, or with more steps, :func:`fastlif.functional.noisy_lif`.
     The noise is drawn in training and in evaluation alike: it is part of the neuron.
 
     Args:

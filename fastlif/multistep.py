@@ -178,7 +178,7 @@ class MultiStep(nn.Module):
     def calibrate(self, batches: Iterable, *, sequence: bool = False) -> MultiStep:
         """Freezes the membrane's mean and largest deviation of every NoisyLIF and step, averaged over ``batches``.
 
-        From then on a neuron is one elementwise pass, and a sample's result does not depend on its batch. The frozen
+        From then on a neuron is one elementwise pass, and a sample's result does not depend on the others. The frozen
         values are buffers of the neurons and travel in the state_dict; they hold for any T up to the present one.
 
         Args:

@@ -16,11 +16,17 @@ __all__ = ["recommend_timesteps"]
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What :func:`recommend_timesteps` found; printed, it is a table."""
+    """What :func:`recommend_timesteps` found; printed, it is a table.
 
-    timesteps: int  # the smallest T whose accuracy is within the loss of the best one
-    accuracies: tuple[float, ...]  # in percent, for T = 1, 2, ...
-    loss: float  # in percentage points
+    Attributes:
+        timesteps: the smallest T whose accuracy is within the loss of the best one.
+        accuracies: in percent, for T = 1, 2, ...
+        loss: in percentage points.
+    """
+
+    timesteps: int
+    accuracies: tuple[float, ...]
+    loss: float
 
     def __str__(self) -> str:
         best = max(range(len(self.accuracies)), key=self.accuracies.__getitem__) + 1
@@ -47,7 +53,7 @@ def recommend_timesteps(
         multi: a :class:`fastlif.MultiStep` that returns class scores ``[N, classes]``, on the device of the data.
         loader: batches ``(inputs [N, *], labels [N])`` with integer labels, as a data loader gives them.
         loss: how many percentage points of the best accuracy may be given up; 0.5 by default.
-        max_timesteps: the largest T to measure; by default ``multi.timesteps``, which need not be set for it.
+        max_timesteps: the largest T to measure; by default ``multi.timesteps``, which it may exceed.
 
     Returns:
         A record with ``timesteps``, the smallest T within ``loss`` of the best accuracy, and ``accuracies`` in percent,

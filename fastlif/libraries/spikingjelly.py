@@ -20,8 +20,8 @@ def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
     ``reset_net``, ``detach_net``, ``set_step_mode`` and monitors work as before, in single-step and multi-step mode.
     Its surrogate must be ``ATan``, ``Sigmoid``, ``PiecewiseQuadratic``, ``Rect``, ``Erf`` or ``SuperSpike(1)``.
 
-    The equations are SpikingJelly's; of float32 the last digit may be another, as the terms are added in another
-    order. So a spike can differ only where the membrane is at the threshold to within that. Half precision is computed
+    The equations are SpikingJelly's. In float32 the last digit may differ, as terms are added in another order. So a
+    spike can differ only where the membrane is that close to the threshold. Half precision is computed
     in float32, where SpikingJelly computes some of it in half precision.
 
     Args:

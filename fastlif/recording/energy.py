@@ -127,15 +127,23 @@ def unfold(neuron: Neuron, output: Tensor) -> Tensor:
 
 
 class EnergyRow(NamedTuple):
-    """One layer, all its calls together, per sample."""
+    """One layer, all its calls together, per sample.
 
-    name: str  # in the model
-    kind: str  # its class
-    input: str  # "analogue", "spikes" or "graded"; "" for a neuron
+    Attributes:
+        name: in the model.
+        kind: its class.
+        input: ``"analogue"``, ``"spikes"`` or ``"graded"``; empty for a neuron.
+        additions, multiplications, picojoules: of the spiking network.
+        relu_macs: multiply-accumulates of the same layer in the ReLU twin; 0 for a neuron.
+    """
+
+    name: str
+    kind: str
+    input: str
     additions: float
     multiplications: float
     picojoules: float
-    relu_macs: float  # multiply-accumulates of the same layer in the ReLU twin; 0 for a neuron
+    relu_macs: float
 
 
 class Energy:

@@ -30,7 +30,7 @@ _recorded: weakref.WeakSet[Neuron] = weakref.WeakSet()  # the neurons that a log
 
 
 def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None) -> Log:
-    """Records what the neurons of ``model`` do: ``with fastlif.record(model) as log: model(images)``.
+    """Records what the spiking neurons of ``model`` do: ``with fastlif.record(model) as log: model(images)``.
 
     Outside of the ``with`` it costs nothing: the neurons get hooks when it begins, which are removed when it ends,
     also after an error. Meanwhile a pair that :func:`fastlif.fuse` made runs as its two modules, and gives the same
@@ -41,7 +41,8 @@ def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None
     give ``[10, N, *]``. So all need the same batch, unless only rates and the table are asked for. A part that is
     called by itself, and not in a forward of ``model``, goes on with the next number.
 
-    Not recorded: the functions of ``fastlif.functional``, copies of the model, and what ``torch.compile`` made before.
+    Not recorded: :class:`fastlif.LI`, which does not spike, the functions of ``fastlif.functional``, copies of the
+    model, and what ``torch.compile`` made before.
 
     Args:
         model: a module with fastlif neurons, such as a :class:`fastlif.MultiStep`.

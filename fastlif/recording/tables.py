@@ -22,16 +22,27 @@ def lines_of(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 
 
 
 class Row(NamedTuple):
-    """One line of :meth:`fastlif.recording.Log.table`; None stands for what was not recorded."""
+    """One line of :meth:`fastlif.recording.Log.table`; None stands for what was not recorded.
+
+    Attributes:
+        name: of the entry.
+        rate: spikes per neuron and step.
+        units: neurons of one sample.
+        silent: of these, those that never fired.
+        saturated: those that fired at every step of every sample.
+        operations: synaptic ones per sample of a forward.
+        spike_bytes: of one forward's spikes, as they are handed on.
+        membrane_bytes: of the membrane that is carried from step to step.
+    """
 
     name: str
-    rate: float | None  # spikes per neuron and step
-    units: int | None  # neurons of one sample
-    silent: int | None  # of these, those that never fired
-    saturated: int | None  # those that fired at every step of every sample
-    operations: float | None  # synaptic ones per sample of a forward
-    spike_bytes: int | None  # of one forward's spikes, as they are handed on
-    membrane_bytes: int | None  # of the membrane that is carried from step to step
+    rate: float | None
+    units: int | None
+    silent: int | None
+    saturated: int | None
+    operations: float | None
+    spike_bytes: int | None
+    membrane_bytes: int | None
 
 
 class Table:
