@@ -7,6 +7,7 @@ import copy
 import dis
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -86,6 +87,7 @@ def convert(
         advice = "Replace these by nn.ReLU modules first, or name the types of modules in activations"
         raise ValueError(
             f"{type(model).__name__} has no {kinds} to swap"
+            + (f" but {len(neurons(model))} fastlif neurons: it was converted already" if neurons(model) else "")
             + (f"; what it has: {'; '.join(left)}. {advice}" if left else "")
         )
     if isinstance(neuron, dict):
@@ -177,6 +179,11 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
         if isinstance(module, _ACTIVATION_MODULES):
             note(type(module).__name__, path)
             continue
+        if isinstance(module, torch.jit.ScriptModule):
+            kind = getattr(module, "original_name", "")
+            if kind in {one.__name__ for one in _ACTIVATION_MODULES}:
+                note(f"{kind} in a ScriptModule", path)
+            continue
         if isinstance(module, (nn.RNN, nn.RNNCell)) and module.nonlinearity == "relu":
             note(f'{type(module).__name__} with nonlinearity="relu"', path)
         for name, value in vars(module).items():
@@ -207,7 +214,7 @@ _OTHER = object()
 def _functions(value, bound: bool = False) -> set[str]:
     """The activation functions that ``value``, an attribute, is or calls, by the names that it has for them.
 
-    They are read from its compiled code and that of helpers in its file, which is there where the source is not, as
+    They are read from its compiled code and that of the functions it calls, which is there where the source is not, as
     in a notebook. A name counts for what it stands for: an alias is found, and a module called ``relu`` is none.
     """
     if isinstance(value, (staticmethod, classmethod, functools.partial)):
@@ -232,10 +239,15 @@ def _functions(value, bound: bool = False) -> set[str]:
                 found.add(name)
             elif loaded in _CLAMPS and arguments() in ([0], [0, ("min",)]):
                 found.add(f"{name} at 0")
-            elif isinstance(loaded, FunctionType) and loaded.__globals__ is function.__globals__:
-                if loaded not in searched:
-                    searched.append(loaded)
+            elif isinstance(loaded, FunctionType) and _is_of_a_user(loaded) and loaded not in searched:
+                searched.append(loaded)
     return found
+
+
+def _is_of_a_user(function: FunctionType) -> bool:
+    """Whether a function is neither PyTorch's, nor ours, nor Python's own."""
+    package = (function.__module__ or "").split(".")[0]
+    return package not in ("torch", "fastlif") and package not in sys.stdlib_module_names
 
 
 def _loads(code: CodeType, variables: dict, known: dict):
@@ -243,7 +255,9 @@ def _loads(code: CodeType, variables: dict, known: dict):
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "NOP", "PUSH_NULL")]
     name, value = "", None
     for i, instruction in enumerate(instructions):
-        loaded = instruction.argval[-1] if isinstance(instruction.argval, tuple) else instruction.argval
+        loaded = instruction.argval
+        if isinstance(loaded, tuple) and loaded:  # of an instruction that loads two
+            loaded = loaded[-1]
         if instruction.opname == "LOAD_GLOBAL":
             name, value = loaded, variables.get(loaded, _OTHER)
         elif "LOAD_FAST" in instruction.opname or instruction.opname == "LOAD_DEREF":

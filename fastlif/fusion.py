@@ -129,7 +129,7 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if neuron.stateful or neuron.timesteps is None:
         return False
-    if isinstance(neuron, LIF) and (neuron._parameters or neuron._buffers):  # a gain, decay or threshold
+    if isinstance(neuron, LIF) and neuron.has_tensors():
         return False
     if thread.current is not None and thread.current.states is not None:  # its membrane goes on to the next pass
         return False

@@ -90,7 +90,9 @@ class LIF(Neuron):
             leaky: a ``snntorch.Leaky`` that resets to zero, or subtracts with its delay (its default), and has the
                 surrogate ``atan``, ``sigmoid`` or ``fast_sigmoid``. What it learns, beta or the threshold, is copied
                 and learned here too.
-            timesteps: as in LIF.
+            timesteps: as in LIF. With 1 and ``init_hidden=True`` it keeps its membrane from call to call, as theirs
+                does: :func:`fastlif.reset` stands for ``snntorch.utils.reset``. It gives spikes alone, ``output=True``
+                or not.
             keywords: arguments of LIF in place of what ``leaky`` says: ``stateful``, ``surrogate``, ``backend``, ...
 
         Raises:
@@ -125,7 +127,7 @@ class LIF(Neuron):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
         initial_state = None if states is None else self._initial_state(x, states.get(call))
-        tensors = self.tensors(x) if self._parameters or self._buffers else {}
+        tensors = self.tensors(x) if self.has_tensors() else {}
         for name, tensor in tensors.items():
             neuron_values.check_parameter(name, tensor, x, self.reset_to)
         spikes, state = functional.run_lif(x, initial_state, states is not None, self.options(), **tensors)
@@ -133,14 +135,16 @@ class LIF(Neuron):
             states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
+    def has_tensors(self) -> bool:
+        """Whether gain, decay or threshold is a tensor: a parameter, a buffer, or computed, as by a parametrization."""
+        return not type(self.gain) is type(self.decay) is type(self.threshold) is float
+
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Those of gain, decay and threshold that are tensors, as they are used for x ``[T, N, *]``."""
-        tensors = {}
-        for name in PARAMETERS:
-            tensor = self._parameters.get(name, self._buffers.get(name))
-            if tensor is not None:
-                learned = name == "decay" and name in self._parameters
-                tensors[name] = tensor.clamp(0, 1) if learned else tensor
+        tensors = {name: getattr(self, name) for name in PARAMETERS}
+        tensors = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+        if "decay" in tensors and "decay" not in self._buffers:
+            tensors["decay"] = tensors["decay"].clamp(0, 1)
         return tensors
 
     def _default(self) -> Neuron:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from fastlif import early_exit, validation
 from fastlif.conversion import _copy
@@ -17,6 +20,10 @@ from fastlif.passes import Pass, thread
 __all__ = ["MultiStep"]
 
 OUTPUTS = ("mean", "steps")
+REMEDY = (
+    "If the model shapes tensors by the batch size of its input, or a path in it bypasses the first neuron, use "
+    "MultiStep(..., repeat_input=True)"
+)
 
 
 class MultiStep(nn.Module):
@@ -36,7 +43,8 @@ class MultiStep(nn.Module):
         output: ``"mean"`` (default) averages over T; ``"steps"`` gives every step. Can be set at any time.
 
     Output:
-        What ``model`` returns for ``[N, *]``, every tensor in it (in tuples, lists and dicts too) averaged over T; with
+        What ``model`` returns for ``[N, *]``, every tensor in it (in tuples, lists, dicts and dataclasses too) averaged
+        over T; with
         ``output="steps"`` every tensor is ``[T, N, *]``.
 
     Raises:
@@ -63,6 +71,11 @@ class MultiStep(nn.Module):
             raise ValueError("model has time steps already, as it is or holds a MultiStep: set its timesteps instead")
         if not neurons(model):
             raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
+        given: dict[str, Any] = {"alpha": alpha, "beta": beta, "residual": residual, "over_time": over_time,
+                                 "statistics": statistics}  # fmt: skip
+        given = {name: value for name, value in given.items() if value is not None}
+        if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):
+            raise ValueError(f"{', '.join(given)} belong to a fastlif.NoisyLIF, and {type(model).__name__} has none")
         self.model = _copy(model)
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         self.output = output
@@ -71,7 +84,7 @@ class MultiStep(nn.Module):
             neuron.needs_pass = True
             neuron.running = self.running
             if isinstance(neuron, NoisyLIF):
-                neuron.convert(alpha=alpha, beta=beta, residual=residual, over_time=over_time, statistics=statistics)
+                neuron.convert(**given)
         self.timesteps = timesteps
         self.training = model.training  # its own flag alone: the copy has kept those of its parts
 
@@ -110,10 +123,20 @@ class MultiStep(nn.Module):
             batch = static = input.shape[0]
             if self.repeat_input:
                 input, static = input.expand(T, *input.shape).flatten(0, 1), None
-        current = Pass(T, self._timesteps, static)
-        output = over_time(self.run(current, self.model, input, *args, **keywords), T, batch, how)
-        if not torch.compiler.is_compiling():
-            current.keep(output)
+        current = Pass(T, self._timesteps, batch, static)
+        if torch.compiler.is_compiling():
+            return over_time(self.run(current, self.model, input, *args, **keywords), T, batch, how)
+        behind = f"behind the first neuron of a MultiStep model the batch is {T * batch} = timesteps * batch"
+        try:
+            output = self.run(current, self.model, input, *args, **keywords)
+        except RuntimeError as error:
+            if current.reached and not isinstance(error, torch.OutOfMemoryError):
+                error.add_note(f"{behind}. {REMEDY}")
+            raise
+        if current.reached and _only_of_batch(batch, output, T):
+            raise ValueError(f"{behind}, and the model's output has {batch}. {REMEDY}")
+        output = over_time(output, T, batch, how)
+        current.keep(output)
         return output
 
     def run(self, current: Pass, model: nn.Module, input: torch.Tensor, *args: Any, **keywords: Any) -> Any:
@@ -261,5 +284,21 @@ def over_time(output, timesteps: int, batch: int, how: str):
     if isinstance(output, (tuple, list)):
         return type(output)(over_time(value, timesteps, batch, how) for value in output)
     if isinstance(output, dict):
-        return {key: over_time(value, timesteps, batch, how) for key, value in output.items()}
+        averaged = {key: over_time(value, timesteps, batch, how) for key, value in output.items()}
+        if type(output) is dict:
+            return averaged
+        output = copy.copy(output)
+        for key, value in averaged.items():
+            output[key] = value
+        return output
+    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+        parts = {part.name: getattr(output, part.name) for part in dataclasses.fields(output) if part.init}
+        return dataclasses.replace(output, **over_time(parts, timesteps, batch, how))
     return output
+
+
+def _only_of_batch(batch: int, output, timesteps: int) -> bool:
+    """Whether there are tensors ``[N, *]`` in ``output``, and none ``[T*N, *]``."""
+    tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    sizes = {tensor.shape[0] for tensor in tensors if tensor.ndim}
+    return batch in sizes and timesteps * batch not in sizes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,18 +21,27 @@ PARAMETERS = ("gain", "decay", "threshold")  # which may be tensors
 
 
 def reset(model: nn.Module) -> None:
-    """Forgets the membrane of every neuron in ``model`` that carries one from call to call (``stateful=True``)."""
+    """Forgets the membrane of every neuron in ``model`` that carries one from call to call: of ours with
+    ``stateful=True``, and of SpikingJelly's after :func:`fastlif.accelerate`."""
     validation.check_module("model", model)
-    for neuron in neurons(model):
+    for neuron in [*neurons(model), *accelerated_nodes(model)]:
         neuron.reset()
 
 
 def detach(model: nn.Module) -> None:
     """Cuts the graph at the membrane of every neuron in ``model`` that keeps it from call to call
-    (``detach_state=False``): gradients reach back to here and no further (truncated backpropagation through time)."""
+    (``detach_state=False``, or SpikingJelly's after :func:`fastlif.accelerate`): gradients reach back to here and no
+    further (truncated backpropagation through time)."""
     validation.check_module("model", model)
+    for node in accelerated_nodes(model):
+        node.detach()
     for neuron in neurons(model):
         neuron.states = {call: state.detach() for call, state in neuron.states.items()}
+
+
+def accelerated_nodes(model: nn.Module) -> list[Any]:
+    """Every node of SpikingJelly in ``model`` that runs on our kernels."""
+    return [module for module in model.modules() if getattr(type(module), "accelerated_by_fastlif", False)]
 
 
 def neurons(model: nn.Module) -> list[Neuron]:
@@ -128,6 +138,9 @@ class Neuron(nn.Module):
     def _set_parameter(self, name, value):
         """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
         is_buffer = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
+        if is_buffer and vars(self).get("_is_replica"):  # of nn.DataParallel, whose tensors are copies with a graph
+            self._buffers.pop(name, None)
+            return super().__setattr__(name, value)
         if is_buffer and value.requires_grad:
             raise ValueError(
                 f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
@@ -139,6 +152,8 @@ class Neuron(nn.Module):
             self.register_buffer(name, value)
         else:
             self._buffers.pop(name, None)
+            if not isinstance(value, nn.Parameter):
+                self._parameters.pop(name, None)
             super().__setattr__(name, value)
 
     def _make_options(self, single):
@@ -233,9 +248,16 @@ class Neuron(nn.Module):
             if not reached or (static and x.shape[0] % (T * static)):
                 raise ValueError(
                     f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {static} and "
-                    f"timesteps={T}: a layer before it changes the batch; try MultiStep(..., repeat_input=True)"
+                    f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True); or it "
+                    "takes the batch second, give it batch_first=True"
                 )
         validation.check_folded_batch(x, T)
+        if current is not None and current.batch and x.shape[0] % (T * current.batch):
+            raise ValueError(
+                f"a neuron of a MultiStep model got the batch {x.shape[0]} where {T * current.batch} = timesteps * "
+                "batch went in: the batch must be the first dimension of what layers take (batch_first=True in "
+                "PyTorch's transformers), and no layer may gather samples"
+            )
         return x.view(T, x.shape[0] // T, *x.shape[1:]), call, states
 
     def _initial_state(self, x: torch.Tensor, state: torch.Tensor | None) -> torch.Tensor | None:

@@ -32,6 +32,7 @@ class Pass:
 
     timesteps: int | None = None  # T of this pass, if it is one of a MultiStep
     of_neurons: int | None = None  # what the MultiStep has set the timesteps of its neurons to
+    batch: int | None = None  # the batch size of its input, at each step
     static_batch: int | None = None  # the batch size of inputs that are the same at every step, if there are any
     root: nn.Module | None = None  # the model, where convert marked it
     first: int = 0  # the number of its first step, where a run over T is cut into several passes

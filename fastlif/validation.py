@@ -67,7 +67,10 @@ def check_module(name: str, value) -> None:
 def check_watchable(model, neurons) -> None:
     """A model that is watched through its hooks must have neurons, and no part that torch.compile runs without them."""
     if not neurons:
-        raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
+        raise ValueError(
+            f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert; nodes of "
+            "SpikingJelly are not watched"
+        )
     for name, module in model.named_modules():
         if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
             raise RuntimeError(
@@ -157,13 +160,22 @@ def check_batches(name: str, batches) -> None:
 
 def check_input(x, *, dimensions: str, minimum: int) -> None:
     if not isinstance(x, torch.Tensor):
-        raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}")
+        raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}{_as_a_leaf(x)}")
     if x.dtype not in DTYPES:
         raise TypeError(f"input must be float32, float16, bfloat16 or float64, got {dtype_name(x)}")
     if x.layout != torch.strided or x.is_nested:
         check_dense("input", x)
     if x.ndim < minimum:
         raise ValueError(f"input must be {dimensions} with at least {minimum} dimensions, got shape {tuple(x.shape)}")
+
+
+def _as_a_leaf(x) -> str:
+    if type(x).__module__ != "torch.fx.proxy":
+        return ""
+    return (
+        ": torch.fx cannot look into a neuron. Name the classes of fastlif's neurons in its tracer's leaf modules; for "
+        'torchvision, tracer_kwargs={"leaf_modules": [fastlif.NoisyLIF, fastlif.LIF]}'
+    )
 
 
 def check_dense(name: str, tensor: torch.Tensor) -> None:

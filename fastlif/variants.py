@@ -87,6 +87,9 @@ class ParametricLIF(LIF):
         if "w" in self._parameters:
             raise AttributeError("the gain is learned, sigmoid(w), or 1: set w or decay_input instead")
 
+    def has_tensors(self) -> bool:
+        return True
+
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """As :meth:`fastlif.LIF.tensors`; decay and gain follow from w."""
         if self.w.ndim and x.ndim < 3:
@@ -96,8 +99,8 @@ class ParametricLIF(LIF):
             )
         rate = self.w.sigmoid()
         rate = rate.view(-1, *(1,) * (x.ndim - 3)) if rate.ndim else rate
-        tensors = super().tensors(x) | {"decay": 1 - rate}
-        return tensors | {"gain": rate} if self.decay_input else tensors
+        tensors = {"decay": 1 - rate} | ({"gain": rate} if self.decay_input else {})
+        return tensors | ({"threshold": self.threshold} if isinstance(self.threshold, torch.Tensor) else {})
 
 
 class LI(Neuron):

@@ -49,6 +49,8 @@ def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: d
         "reset_delay": mechanism == "subtract",
         "detach_reset": leaky.reset_delay,  # a delayed reset is taken without gradient
     }
+    if leaky.init_hidden and timesteps == 1:  # called once a step, it keeps its membrane itself
+        values |= {"stateful": True, "detach_state": False}
     if "surrogate" not in keywords:
         values["surrogate"] = _snntorch_surrogate(leaky.spike_grad)
     lif = cls(timesteps, **values | keywords)
@@ -68,6 +70,8 @@ def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | Non
     reset = _norse_reset(p)
     inverse = torch.as_tensor(p.tau_mem_inv)
     gain = dt * float(inverse) if inverse.numel() == 1 else dt * inverse
+    if bool((torch.as_tensor(gain) > 1).any()):
+        raise ValueError(f"dt * tau_mem_inv must be at most 1, got dt={dt:g} s and tau_mem_inv={p.tau_mem_inv} 1/s")
     values = {
         "decay": 1 - gain,
         "gain": gain,

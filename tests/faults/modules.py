@@ -4,8 +4,8 @@ _ROWS = "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_
 MODULES = [
     (
         "a learned decay may leave [0, 1]",
-        "tensor.clamp(0, 1) if learned else tensor",
-        "tensor",
+        'tensors["decay"] = tensors["decay"].clamp(0, 1)',
+        "pass",
         "library/test_parameters.py::test_a_learned_decay_is_clamped[-0.25-0.0]",
     ),
     (
@@ -188,6 +188,32 @@ NEURON = [
     ),
 ]
 
+NEURON += [
+    (
+        "a replica's learned numbers are refused",
+        'if is_buffer and vars(self).get("_is_replica"):',
+        "if False:",
+        "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn",
+    ),
+    (
+        "a parameter stays where a number was set",
+        "            if not isinstance(value, nn.Parameter):\n                self._parameters.pop(name, None)\n",
+        "",
+        "library/test_parameters.py::test_a_number_takes_the_place_of_a_parameter",
+    ),
+    (
+        "a batch in the second dimension of an input that is repeated",
+        "if current is not None and current.batch and x.shape[0] % (T * current.batch):",
+        "if False:",
+        "library/test_conversion.py::test_a_batch_in_the_second_dimension_is_noticed",
+    ),
+    (
+        "SpikingJelly's nodes are not reset",
+        "for neuron in [*neurons(model), *accelerated_nodes(model)]:",
+        "for neuron in neurons(model):",
+        "peers/test_peers_spikingjelly.py::test_our_reset_and_detach_reach_their_neurons",
+    ),
+]
 PASSES = [
     (
         "all calls in a pass are the first",
@@ -280,6 +306,20 @@ CONVERSION = [
 ]
 
 _SAMPLES = "library/test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps"
+CONVERSION += [
+    (
+        "an empty tuple in the code",
+        "if isinstance(loaded, tuple) and loaded:",
+        "if isinstance(loaded, tuple):",
+        "library/test_conversion.py::test_functional_activations_in_a_notebook",
+    ),
+    (
+        "functions of other files are not read",
+        "and _is_of_a_user(loaded) and",
+        "and loaded.__globals__ is function.__globals__ and",
+        "library/test_conversion.py::test_functional_activations_in_a_notebook",
+    ),
+]
 EARLY_EXIT = [
     ("each step is the first", "first=done, states", "first=0, states", f"{_SAMPLES}[calibrated-6]"),
     ("each step begins without a membrane", "first=done, states=states", "first=done, states={}", f"{_SAMPLES}[LIF-6]"),
@@ -329,8 +369,8 @@ _MEAN = "library/test_passes.py::test_calibration_is_the_mean_over_batches_of_ea
 MULTISTEP = [
     (
         "MultiStep's over_time is ignored",
-        "over_time=over_time, statistics",
-        "statistics",
+        '"over_time": over_time, "statistics"',
+        '"statistics"',
         "library/test_conversion.py::test_antithetic_noise_of_a_converted_network",
     ),
     (
@@ -341,8 +381,8 @@ MULTISTEP = [
     ),
     (
         "MultiStep's alpha is ignored",
-        "neuron.convert(alpha=alpha, beta=beta,",
-        "neuron.convert(beta=beta,",
+        'given = {"alpha": alpha, "beta": beta,',
+        'given = {"beta": beta,',
         "library/test_conversion.py::test_alpha_and_beta_of_a_multistep_model_are_those_of_its_neurons",
     ),
     (
@@ -411,6 +451,26 @@ MULTISTEP = [
 ]
 
 _NOT_FUSED = "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[{}]".format
+MULTISTEP += [
+    (
+        "an output of the input's batch passes for one that no neuron reached",
+        "if current.reached and _only_of_batch(batch, output, T):",
+        "if False:",
+        "library/test_conversion.py::test_a_model_that_shapes_by_its_input_s_batch_is_noticed",
+    ),
+    (
+        "an output of no time steps at all is refused",
+        "return batch in sizes and timesteps * batch not in sizes",
+        "return batch in sizes",
+        "library/test_conversion.py::test_outputs_of_any_structure",
+    ),
+    (
+        "a dataclass is handed on as it is",
+        "if dataclasses.is_dataclass(output) and not isinstance(output, type):",
+        "if False:",
+        "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Scores]",
+    ),
+]
 FUSION = [
     (
         "momentum is hard-coded",
@@ -548,6 +608,20 @@ TIME_AXIS = [
     ),
 ]
 
+TIME_AXIS += [
+    (
+        "a model without a memory passes",
+        "remembered |= bool(found) and found[0] < step",
+        "remembered = True",
+        "library/test_time_axis.py::test_the_check_finds",
+    ),
+    (
+        "a MultiStep is given one input for all steps",
+        "if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:",
+        "if False:",
+        "library/test_time_axis.py::test_the_check_finds",
+    ),
+]
 RECORDING = [
     (
         "what follows in place changes the log",
@@ -788,6 +862,12 @@ NODES = [
 
 OTHER_LIBRARIES = [
     (
+        "snnTorch's hidden state is dropped",
+        "if leaky.init_hidden and timesteps == 1:",
+        "if False:",
+        "peers/test_peers_snntorch.py::test_a_hidden_state_is_kept_from_call_to_call",
+    ),
+    (
         "snnTorch's delayed reset has a gradient",
         '"detach_reset": leaky.reset_delay',
         '"detach_reset": False',
@@ -821,6 +901,12 @@ MAIN = [
 ]
 
 VARIANTS = [
+    (
+        "a parametrised rate is not used",
+        "    def has_tensors(self) -> bool:\n        return True\n",
+        "    def has_tensors(self) -> bool:\n        return bool(self._parameters)\n",
+        "library/test_parameters.py::test_a_parametrization_of_a_parametric_lif_counts",
+    ),
     (
         "a public argument without a type",
         "init_tau: float = 2.0",

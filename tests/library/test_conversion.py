@@ -1,7 +1,10 @@
 """From ReLU to single-step spikes to T steps."""
 
+import collections
 import copy
+import dataclasses
 import functools
+import types
 import warnings
 
 import pytest
@@ -171,7 +174,9 @@ class Net(nn.Module):
 
 def left_over(body, more=""):
     """What convert says of a class that was made in a notebook: no file holds its source."""
-    names = {"__name__": "__main__"}
+    elsewhere = types.ModuleType("elsewhere")
+    exec("def act(x):\n    return x.relu()", vars(elsewhere))
+    names = {"__name__": "__main__", "elsewhere": elsewhere}
     exec(CELL.replace("BODY", body).replace("    fixed = staticmethod(F.elu)\n", more), names)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -196,6 +201,8 @@ def left_over(body, more=""):
         ("return x.clamp_min(0)", "Tensor.clamp_min at 0"),
         ("return torch.clamp(this.relu(x.clamp(0, 1)) + 1, min=0)", "torch.clamp at 0"),
         ("return clip(x, 0)", "clip at 0"),
+        ("return x.new_zeros(()) + F.relu(x)", "F.relu"),
+        ("return elsewhere.act(x)", "Tensor.relu"),
     ],
 )
 def test_functional_activations_in_a_notebook(body, expected):
@@ -240,6 +247,12 @@ def test_a_relu_of_ones_own_is_swapped_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert isinstance(fastlif.convert(nn.Sequential(Own()))[0], NoisyLIF)
+
+
+def test_what_a_script_module_holds_is_said():
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    with pytest.warns(UserWarning, match=r"swap: ReLU in a ScriptModule \(1.1\). Only"):
+        fastlif.convert(nn.Sequential(nn.ReLU(), scripted))
 
 
 def test_many_are_counted():
@@ -377,6 +390,86 @@ def test_outputs_of_any_structure():
     assert out["spikes"].shape == out["pair"][0].shape == out["pair"][1][0].shape == (5, 6)
     with pytest.raises(ValueError, match="must hold its batch in the first dimension"):
         MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), nn.Flatten(0)), 3)(torch.randn(5, 6))
+
+
+@dataclasses.dataclass
+class Scores:
+    logits: torch.Tensor
+    loss: torch.Tensor | None = None
+
+
+class Ordered(collections.OrderedDict):
+    @property
+    def logits(self):
+        return self["logits"]
+
+
+@pytest.mark.parametrize("kind", [Scores, Ordered])
+def test_outputs_in_a_class_of_their_own(kind):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.neuron = LIF(decay=0.9, **REFERENCE)
+
+        def forward(self, x):
+            return (kind(logits=self.neuron(x)),)
+
+    x, multi = torch.rand(5, 6), MultiStep(Net(), 3)
+    (output,) = multi(x)
+    assert type(output) is kind and torch.equal(output.logits, MultiStep(nn.Sequential(Net().neuron), 3)(x))
+    multi.output = "steps"
+    assert multi(x)[0].logits.shape == (3, 5, 6)
+
+
+class Shaped(nn.Module):
+    """Shapes by the batch size that it was given."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.neuron, self.shape = LIF(decay=0.9, **REFERENCE), shape
+
+    def forward(self, x):
+        return self.shape(self.neuron(x), len(x))
+
+
+def test_a_model_that_shapes_by_its_input_s_batch_is_noticed():
+    x = torch.rand(5, 6)
+    mixes = Shaped(lambda spikes, batch: spikes.view(batch, -1, 6).mean(1))
+    with pytest.raises(ValueError, match=r"the batch is 15 = timesteps \* batch, and the model's output has 5. If"):
+        MultiStep(mixes, 3)(x)
+    expected = MultiStep(nn.Sequential(mixes.neuron), 3)(x)
+    assert torch.equal(MultiStep(mixes, 3, repeat_input=True)(x), expected)
+    assert MultiStep(mixes, 1)(x).shape == x.shape
+
+
+def test_an_error_behind_the_first_neuron_comes_with_what_to_do():
+    with pytest.raises(RuntimeError, match="shape") as caught:
+        MultiStep(Shaped(lambda spikes, batch: spikes.view(batch, 6)), 3)(torch.rand(5, 6))
+    assert "the batch is 15 = timesteps * batch. If the model shapes" in caught.value.__notes__[0]
+    with pytest.raises(RuntimeError) as caught:
+        MultiStep(nn.Sequential(nn.Linear(3, 3), LIF(**REFERENCE)), 3)(torch.rand(5, 6))
+    assert not hasattr(caught.value, "__notes__")
+
+
+class SecondBatch(nn.Module):
+    """Takes ``[tokens, batch, *]`` inside, as PyTorch's transformers do by default."""
+
+    def __init__(self):
+        super().__init__()
+        self.neuron = LIF(decay=0.9, **REFERENCE)
+
+    def forward(self, x):
+        return self.neuron(x.transpose(0, 1)).transpose(0, 1)
+
+
+def test_a_batch_in_the_second_dimension_is_noticed():
+    x = torch.rand(3, 8, 6)
+    with pytest.raises(ValueError, match="takes the batch second, give it batch_first=True"):
+        MultiStep(SecondBatch(), 4)(x)
+    with pytest.raises(ValueError, match=r"got the batch 8 where 12 = timesteps \* batch went in.*batch_first=True"):
+        MultiStep(SecondBatch(), 4, repeat_input=True)(x)
+    with pytest.raises(ValueError, match="got the batch 8 where 12"):
+        MultiStep(SecondBatch(), 4)(x.expand(4, *x.shape), sequence=True)
 
 
 def test_calibration_freezes_what_the_neurons_saw():

@@ -290,6 +290,50 @@ def test_parametric_lif(channels, decay_input):
         neuron.gain = 2.0
 
 
+class Sigmoid(nn.Module):
+    def forward(self, w):
+        return w.sigmoid()
+
+
+@pytest.mark.parametrize("name", ["gain", "decay", "threshold"])
+def test_a_parametrization_of_what_is_learned_counts(name):
+    x, *_ = drawn(3, ())
+    w = nn.Parameter(torch.tensor(-0.5, device=DEVICE))
+    neuron = fastlif.LIF(None, **{name: nn.Parameter(w.detach().sigmoid())}, **REFERENCE)
+    nn.utils.parametrize.register_parametrization(neuron, name, Sigmoid(), unsafe=True)
+    with torch.no_grad():
+        neuron.parametrizations[name].original.copy_(w)
+    spikes, expected = neuron(x), lif(x, **{name: w.sigmoid()}, **REFERENCE)
+    assert torch.equal(spikes, expected) and not torch.equal(spikes, lif(x, **REFERENCE))
+    (mine,) = weighted_gradients([spikes], [neuron.parametrizations[name].original])
+    (theirs,) = weighted_gradients([expected], [w])
+    assert mine == theirs != 0
+
+
+def test_a_parametrization_of_a_parametric_lif_counts():
+    x, *_ = drawn(3, ())
+    neuron, same = (fastlif.ParametricLIF(None, init_tau=4.0, **REFERENCE).to(DEVICE) for _ in range(2))
+    nn.utils.parametrize.register_parametrization(neuron, "w", nn.Identity())
+    spikes = neuron(x)
+    assert torch.equal(spikes, same(x)) and spikes.requires_grad
+
+
+def test_a_computed_decay_is_clamped():
+    x, *_ = drawn(3, ())
+    neuron = fastlif.LIF(None, decay=nn.Parameter(torch.tensor(0.5, device=DEVICE)), **REFERENCE)
+    nn.utils.parametrize.register_parametrization(neuron, "decay", nn.Identity())
+    with torch.no_grad():
+        neuron.parametrizations["decay"].original.fill_(1.5)
+    assert torch.equal(neuron(x), lif(x, decay=1.0, **REFERENCE))
+
+
+def test_a_number_takes_the_place_of_a_parameter():
+    x, *_ = drawn(3, ())
+    neuron = fastlif.LIF(None, threshold=nn.Parameter(torch.tensor(0.5, device=DEVICE)), **REFERENCE)
+    neuron.threshold = 0.25
+    assert not list(neuron.parameters()) and torch.equal(neuron(x), lif(x, threshold=0.25, **REFERENCE))
+
+
 def test_channels_need_a_dimension():
     with pytest.raises(ValueError, match=r"a dimension of 3 channels after the batch, got steps of shape \(3,\)"):
         fastlif.ParametricLIF(2, channels=3, **REFERENCE)(torch.ones(6))

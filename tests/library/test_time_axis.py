@@ -107,6 +107,26 @@ def batch_first_mended(model, x):
     return time_first(model, x.transpose(0, 1)).mean(0)
 
 
+class Views(nn.Module):
+    """Two views of each sample, one behind the other in the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.neuron = LIF(decay=0.9, **REFERENCE)
+
+    def forward(self, x):
+        first, second = self.neuron(torch.cat([x, 2 * x])).chunk(2)
+        return first + second
+
+
+def step_by_step(model, x):
+    return torch.stack([model(step) for step in x])
+
+
+def stateful():
+    return nn.Sequential(nn.Linear(5, 5), LIF(stateful=True, detach_state=False, **REFERENCE))
+
+
 STATIC, STEPS = torch.randn(4, 5), torch.randn(4, 4, 5)
 RIGHT = {
     "repeated": lambda: check_time_axis(layers(4, 4), STATIC, call=repeated),
@@ -122,6 +142,11 @@ RIGHT = {
         nn.Sequential(MultiStep(layers(1, neuron=NoisyLIF), 2), MultiStep(layers(1, neuron=NoisyLIF), 4)), STATIC
     ),
     "single step": lambda: check_time_axis(layers(1, 1, neuron=NoisyLIF), STATIC),
+    "one step a call": lambda: check_time_axis(stateful(), STEPS, batch_dim=1, call=step_by_step),
+    "a single noisy step a call": lambda: check_time_axis(
+        layers(1, neuron=NoisyLIF), STEPS, batch_dim=1, call=step_by_step
+    ),
+    "without a leak there is no memory": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
 }
 WRONG = {
     "a batch that is not repeated": (
@@ -143,6 +168,18 @@ WRONG = {
     "a batch for time": (
         r"depends on the samples \[",
         lambda: check_time_axis(LIF(None, **REFERENCE), STEPS.transpose(0, 1)),
+    ),
+    "neurons without a memory": (
+        "no time step of the output depends on an earlier one.*stateful=True",
+        lambda: check_time_axis(layers(1), STEPS, batch_dim=1, call=step_by_step),
+    ),
+    "all steps at once without a time axis": (
+        "no time step of the output depends on an earlier one.*timesteps=T, or None",
+        lambda: check_time_axis(nn.Sequential(nn.Linear(5, 5), LIF(**REFERENCE)), STEPS, batch_dim=1),
+    ),
+    "views in the batch of a MultiStep": (
+        "depends on the time steps",
+        lambda: check_time_axis(MultiStep(Views(), 4), STATIC),
     ),
     "no gradient": (
         "no gradient reaches the input",

@@ -108,7 +108,7 @@ def test_keywords_dt_and_mode(norse):
      lambda norse: norse.LIFBoxCell(norse.LIFBoxParameters(reset_method=lambda z, v, reset, th: v))),
     (ValueError, "v_reset must be one number",
      lambda norse: norse.LIFBoxCell(norse.LIFBoxParameters(v_reset=torch.zeros(3)))),
-    (ValueError, "decay must lie in", lambda norse: norse.LIFBoxCell(dt=0.1)),
+    (ValueError, "dt \\* tau_mem_inv must be at most 1, got dt=0.1 s", lambda norse: norse.LIFBoxCell(dt=0.1)),
     (ValueError, "dt must be greater than 0", lambda norse: norse.LIFBoxCell(dt=-0.1)),
 ])  # fmt: skip
 def test_what_has_no_counterpart(norse, error, words, make):

@@ -87,6 +87,16 @@ def test_keywords_and_mode(snn):
     assert (lif.timesteps, lif.decay, lif.stateful, lif.surrogate.width, lif.training) == (3, 0.75, True, 2.0, False)
 
 
+def test_a_hidden_state_is_kept_from_call_to_call(snn):
+    leaky = snn.Leaky(beta=0.9, init_hidden=True)
+    lif, folded = LIF.from_snntorch(leaky), LIF.from_snntorch(leaky, timesteps=10)
+    x = torch.full((10, 4, 6), 0.5, requires_grad=True)
+    theirs, ours = (torch.stack([neuron(step) for step in x]) for neuron in (leaky, lif))
+    assert theirs.any() and torch.equal(ours, theirs)
+    torch.testing.assert_close(*(torch.autograd.grad(spikes[-1].sum(), x)[0] for spikes in (ours, theirs)))
+    assert not folded.stateful and torch.equal(folded(x.flatten(0, 1)).view(x.shape), theirs)
+
+
 @pytest.mark.parametrize("error, words, make", [
     (TypeError, "got Synaptic: it filters its input", lambda snn: snn.Synaptic(alpha=0.9, beta=0.8)),
     (TypeError, "got RLeaky: its spikes feed back", lambda snn: snn.RLeaky(beta=0.8, linear_features=3)),

@@ -225,6 +225,20 @@ def test_reset_net_reaches_our_neurons(sj):
     assert not lif.states and torch.equal(model(x), first)
 
 
+@pytest.mark.parametrize("mode", ["s", "m"])
+def test_our_reset_and_detach_reach_their_neurons(sj, mode):
+    model = nn.Sequential(sj.layer.Linear(6, 8), sj.neuron.LIFNode())
+    sj.functional.set_step_mode(model, mode)
+    model, x = fastlif.accelerate(model), 2 * torch.rand(4, 3, 6)
+    x = x[0] if mode == "s" else x
+    first = model(x)
+    assert not torch.equal(model(x), first) and model[1].v.requires_grad
+    fastlif.detach(model)
+    assert not model[1].v.requires_grad and model[1].v.any()
+    fastlif.reset(model)
+    assert torch.equal(model(x), first)
+
+
 # --- What stays, and errors ----------------------------------------------------------------------------------------
 
 

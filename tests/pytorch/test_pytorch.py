@@ -304,8 +304,12 @@ def replica(model):
         for name, child in module._modules.items():
             other._modules[name] = made.get(child)
         for name, parameter in module._parameters.items():
-            object.__setattr__(other, name, parameter)
-        other._buffers.update(module._buffers)
+            if parameter is None:
+                other._parameters[name] = None
+            else:
+                setattr(other, name, parameter.view_as(parameter))  # a copy with a graph
+        for name, buffer in module._buffers.items():
+            setattr(other, name, buffer)
     return made[model]
 
 
@@ -325,6 +329,22 @@ def in_threads(calls):
         thread.join()
     assert not errors, errors[0]
     return results
+
+
+@pytest.mark.parametrize("neuron", [
+    lambda: fastlif.LIF(4, decay=nn.Parameter(torch.tensor(0.8)), threshold=nn.Parameter(torch.tensor(0.6))),
+    lambda: fastlif.LIF(4, gain=torch.tensor([0.5, 2.0, 1.0])),
+    lambda: fastlif.ParametricLIF(4, init_tau=5.0),
+    lambda: fastlif.LI(4, decay=nn.Parameter(torch.tensor(0.8))),
+])  # fmt: skip
+def test_replicas_of_neurons_that_learn(neuron):
+    model = nn.Sequential(nn.Linear(3, 3), neuron())
+    x = torch.rand(8, 3)
+    outputs = [one(x) for one in (model, replica(model))]
+    torch.testing.assert_close(*outputs, rtol=0, atol=0)
+    of_model, of_replica = (gradients(model, output.sum()) for output in outputs)
+    assert len(of_model) == len(list(model.parameters()))
+    torch.testing.assert_close(of_model, of_replica)
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one model", "replicas"])
