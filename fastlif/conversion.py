@@ -87,7 +87,7 @@ def convert(
         advice = "Replace these by nn.ReLU modules first, or name the types of modules in activations"
         raise ValueError(
             f"{type(model).__name__} has no {kinds} to swap"
-            + (f" but {len(neurons(model))} fastlif neurons: it was converted already" if neurons(model) else "")
+            + (f" but {len(neurons(model))} fastlif neurons: it spikes already" if neurons(model) else "")
             + (f"; what it has: {'; '.join(left)}. {advice}" if left else "")
         )
     if isinstance(neuron, dict):
@@ -238,7 +238,8 @@ def _functions(value, bound: bool = False) -> set[str]:
             elif loaded in ("Tensor.relu", "Tensor.relu_") and arguments() == []:
                 found.add(name)
             elif loaded in _CLAMPS and arguments() in ([0], [0, ("min",)]):
-                found.add(f"{name} at 0")
+                if function.__globals__ is value.__globals__:  # elsewhere it rather keeps an index or a size in bounds
+                    found.add(f"{name} at 0")
             elif isinstance(loaded, FunctionType) and _is_of_a_user(loaded) and loaded not in searched:
                 searched.append(loaded)
     return found

@@ -2,9 +2,9 @@
 
 Common to all of them:
 
-- Spikes come back in the input's dtype, shape and memory format; the membrane is float32.
-- Inputs are float32, float16 or bfloat16 in any memory layout. float64 runs on the reference backend alone, with a
-  membrane of float64.
+- Spikes come back in the input's dtype, shape and memory format.
+- Inputs are float32, float16 or bfloat16 in any memory layout, and the membrane is float32. For float64 both are
+  float64, on the reference backend alone.
 - Gradients are the surrogate's; the mean and the largest deviation of the membrane count as constants. They can be
   taken once: there is no second derivative, and asking for it is an error.
 - ``backend``: ``"auto"`` (Triton's kernels on a GPU, the compiled path on a CPU, the reference for float64 and on

@@ -91,8 +91,8 @@ class LIF(Neuron):
                 surrogate ``atan``, ``sigmoid`` or ``fast_sigmoid``. What it learns, beta or the threshold, is copied
                 and learned here too.
             timesteps: as in LIF. With 1 and ``init_hidden=True`` it keeps its membrane from call to call, as theirs
-                does: :func:`fastlif.reset` stands for ``snntorch.utils.reset``. It gives spikes alone, ``output=True``
-                or not.
+                does: :func:`fastlif.reset` stands for ``snntorch.utils.reset``. For a :class:`fastlif.MultiStep`, give
+                ``stateful=False``. It gives spikes alone, ``output=True`` or not.
             keywords: arguments of LIF in place of what ``leaky`` says: ``stateful``, ``surrogate``, ``backend``, ...
 
         Raises:
@@ -137,7 +137,8 @@ class LIF(Neuron):
 
     def has_tensors(self) -> bool:
         """Whether gain, decay or threshold is a tensor: a parameter, a buffer, or computed, as by a parametrization."""
-        return not type(self.gain) is type(self.decay) is type(self.threshold) is float
+        gain, decay, threshold, tensor = self.gain, self.decay, self.threshold, torch.Tensor
+        return isinstance(gain, tensor) or isinstance(decay, tensor) or isinstance(threshold, tensor)
 
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Those of gain, decay and threshold that are tensors, as they are used for x ``[T, N, *]``."""

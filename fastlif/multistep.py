@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from fastlif import early_exit, validation
 from fastlif.conversion import _copy
 from fastlif.modules import NoisyLIF
 from fastlif.neuron import evaluating, neurons
-from fastlif.passes import Pass, thread
+from fastlif.passes import Pass, tensors_in, thread
 
 __all__ = ["MultiStep"]
 
@@ -44,8 +44,7 @@ class MultiStep(nn.Module):
 
     Output:
         What ``model`` returns for ``[N, *]``, every tensor in it (in tuples, lists, dicts and dataclasses too) averaged
-        over T; with
-        ``output="steps"`` every tensor is ``[T, N, *]``.
+        over T; with ``output="steps"`` every tensor is ``[T, N, *]``.
 
     Raises:
         TypeError, ValueError: for wrong arguments, or a model without fastlif neurons; in a call, for more steps than
@@ -75,7 +74,7 @@ class MultiStep(nn.Module):
                                  "statistics": statistics}  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}
         if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):
-            raise ValueError(f"{', '.join(given)} belong to a fastlif.NoisyLIF, and {type(model).__name__} has none")
+            raise ValueError(f"only a fastlif.NoisyLIF takes {', '.join(given)}, and {type(model).__name__} has none")
         self.model = _copy(model)
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         self.output = output
@@ -130,7 +129,7 @@ class MultiStep(nn.Module):
         try:
             output = self.run(current, self.model, input, *args, **keywords)
         except RuntimeError as error:
-            if current.reached and not isinstance(error, torch.OutOfMemoryError):
+            if current.reached and T > 1 and re.search("shape|size|dimension", str(error)):
                 error.add_note(f"{behind}. {REMEDY}")
             raise
         if current.reached and _only_of_batch(batch, output, T):
@@ -267,7 +266,7 @@ class MultiStep(nn.Module):
 def over_time(output, timesteps: int, batch: int, how: str):
     """Each tensor ``[T*N, *]`` in ``output`` averaged over T, or as ``[T, N, *]``.
 
-    One that no neuron reached, ``[N, *]``, is the same at every step.
+    One ``[N, *]`` beside them, which no neuron reached, is the same at every step.
     """
     if isinstance(output, torch.Tensor):
         if output.ndim and output.shape[0] == timesteps * batch:
@@ -292,13 +291,14 @@ def over_time(output, timesteps: int, batch: int, how: str):
             output[key] = value
         return output
     if dataclasses.is_dataclass(output) and not isinstance(output, type):
-        parts = {part.name: getattr(output, part.name) for part in dataclasses.fields(output) if part.init}
-        return dataclasses.replace(output, **over_time(parts, timesteps, batch, how))
+        output = copy.copy(output)
+        for part in dataclasses.fields(output):
+            value = over_time(getattr(output, part.name, None), timesteps, batch, how)
+            object.__setattr__(output, part.name, value)  # a frozen one too
     return output
 
 
 def _only_of_batch(batch: int, output, timesteps: int) -> bool:
     """Whether there are tensors ``[N, *]`` in ``output``, and none ``[T*N, *]``."""
-    tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
-    sizes = {tensor.shape[0] for tensor in tensors if tensor.ndim}
+    sizes = {tensor.shape[0] for tensor in tensors_in(output) if tensor.ndim}
     return batch in sizes and timesteps * batch not in sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,26 +23,27 @@ PARAMETERS = ("gain", "decay", "threshold")  # which may be tensors
 
 def reset(model: nn.Module) -> None:
     """Forgets the membrane of every neuron in ``model`` that carries one from call to call: of ours with
-    ``stateful=True``, and of SpikingJelly's after :func:`fastlif.accelerate`."""
+    ``stateful=True``, and of SpikingJelly's."""
     validation.check_module("model", model)
-    for neuron in [*neurons(model), *accelerated_nodes(model)]:
+    for neuron in [*neurons(model), *of_spikingjelly(model)]:
         neuron.reset()
 
 
 def detach(model: nn.Module) -> None:
     """Cuts the graph at the membrane of every neuron in ``model`` that keeps it from call to call
-    (``detach_state=False``, or SpikingJelly's after :func:`fastlif.accelerate`): gradients reach back to here and no
-    further (truncated backpropagation through time)."""
+    (``detach_state=False``, or SpikingJelly's): gradients reach back to here and no further (truncated backpropagation
+    through time)."""
     validation.check_module("model", model)
-    for node in accelerated_nodes(model):
+    for node in of_spikingjelly(model):
         node.detach()
     for neuron in neurons(model):
         neuron.states = {call: state.detach() for call, state in neuron.states.items()}
 
 
-def accelerated_nodes(model: nn.Module) -> list[Any]:
-    """Every node of SpikingJelly in ``model`` that runs on our kernels."""
-    return [module for module in model.modules() if getattr(type(module), "accelerated_by_fastlif", False)]
+def of_spikingjelly(model: nn.Module) -> list[Any]:
+    """Whatever of SpikingJelly's in ``model`` has a memory: on our kernels or not."""
+    base = sys.modules.get("spikingjelly.activation_based.base")
+    return [module for module in model.modules() if base is not None and isinstance(module, base.MemoryModule)]
 
 
 def neurons(model: nn.Module) -> list[Neuron]:
@@ -252,7 +254,7 @@ class Neuron(nn.Module):
                     "takes the batch second, give it batch_first=True"
                 )
         validation.check_folded_batch(x, T)
-        if current is not None and current.batch and x.shape[0] % (T * current.batch):
+        if current is not None and T > 1 and current.batch and x.shape[0] % (T * current.batch):
             raise ValueError(
                 f"a neuron of a MultiStep model got the batch {x.shape[0]} where {T * current.batch} = timesteps * "
                 "batch went in: the batch must be the first dimension of what layers take (batch_first=True in "

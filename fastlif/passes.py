@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import weakref
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 if TYPE_CHECKING:
     from fastlif.neuron import Neuron
@@ -63,12 +63,25 @@ class Pass:
         around = _checkpoint()
         if all(checkpoint == around for calls in self.calls.values() for checkpoint in calls):
             return
-        nodes = [output.grad_fn for output in tree_leaves(outputs) if isinstance(output, torch.Tensor)]
+        nodes = [output.grad_fn for output in tensors_in(outputs)]
         while nodes:
             node = nodes.pop()
             if node is not None and PASS not in metadata(node):
                 metadata(node)[PASS] = self
                 nodes.extend(following for following, _ in node.next_functions)
+
+
+def tensors_in(output) -> Iterator[torch.Tensor]:
+    """The tensors of a model's output, in tuples, lists, dicts and dataclasses."""
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, (tuple, list)):
+        for value in output:
+            yield from tensors_in(value)
+    elif isinstance(output, dict):
+        yield from tensors_in(list(output.values()))
+    elif is_dataclass(output) and not isinstance(output, type):
+        yield from tensors_in([getattr(output, part.name, None) for part in fields(output)])
 
 
 PASS = "fastlif.Pass"

@@ -43,8 +43,8 @@ def scale_thresholds(
     output, averaged over its time steps, differs least from the trained network's activations, in the mean square over
     ``batches``. The weights stay. A neuron that stands for several activations gets one scale for them all.
 
-    ``examples/fine_tune.py`` measures what it gains. It gains most where layers differ in the size of their
-    activations. Where these are about 1 already, as after batch normalisation, fine-tune without it.
+    ``examples/fine_tune.py`` measures what it gains in a network without batch normalisation. After batch normalisation
+    activations are about 1 already, and there is little to scale.
 
     Args:
         model: what :func:`fastlif.convert` made of ``trained``, before :class:`fastlif.MultiStep`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -33,10 +32,10 @@ def check_time_axis(
     """Raises an error if ``model`` takes part of a batch for time steps, or time steps for samples.
 
     The mistakes it finds: batch-first input where time-major is meant, a batch that is not repeated over T, neurons
-    that disagree on T, a later step that reaches an earlier one, and steps of which none reaches a later one, as of
-    neurons without a memory. It follows the gradients of each row of the output: a row may depend on one sample only,
-    and on no later step. Statistics of a layer have no gradient, so that they do not count. A copy of the model is run,
-    in evaluation mode; a :class:`fastlif.MultiStep` with an input that differs from step to step.
+    that disagree on T, a later step that reaches an earlier one, and neurons that remember nothing. It follows the
+    gradients of each row of the output: a row may depend on one sample only, and on no later step. Statistics of a
+    layer have no gradient, so that they do not count. A copy of the model is run, in evaluation mode; a
+    :class:`fastlif.MultiStep` a second time, with an input of its own at each step.
 
     Args:
         model: a model with fastlif neurons.
@@ -62,10 +61,16 @@ def check_time_axis(
         raise ValueError(f"input must hold at least two samples, got shape {tuple(input.shape)} with {T} time steps")
     model = _copy(model).eval()
     _check_timesteps(model)
-    reset(model)
+    for neuron in neurons(model):
+        neuron.detach_state = False
+    _follow_gradients(model, input, T, samples, batch_dim, call)
     if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:
-        T, batch_dim, call = model.timesteps, 1, _every_step
-        input = input.expand(T, *input.shape)
+        T = model.timesteps
+        _follow_gradients(model, input.expand(T, *input.shape), T, samples, 1, _every_step)
+
+
+def _follow_gradients(model, input, T, samples, batch_dim, call):
+    reset(model)
     x = input.detach().clone().requires_grad_()
     with torch.enable_grad():
         output = model(x) if call is None else call(model, x)
@@ -75,7 +80,7 @@ def check_time_axis(
             raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
     if batch_dim == 1 and output.shape[:2] == (T, samples):
         output = output.flatten(0, 1)
-    rows, reached, remembered = output.shape[0], False, False
+    rows, reached = output.shape[0], False
     stepped = T > 1 and rows == T * samples
     for row in range(rows):
         (grad,) = torch.autograd.grad(output[row].sum(), x, retain_graph=True, allow_unused=True)
@@ -97,14 +102,14 @@ def check_time_axis(
                 f"row {row} of the output, of time step {step}, depends on the time steps {found} of the input: a "
                 f"later step reaches an earlier one. {REMEDY}"
             )
-        remembered |= bool(found) and found[0] < step
     if not reached:
         raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
-    if stepped and not remembered and any(map(_has_memory, neurons(model))):
+    forgetful = [name for name, module in model.named_modules() if isinstance(module, Neuron) and _forgets(module)]
+    if stepped and forgetful:
         raise ValueError(
-            "no time step of the output depends on an earlier one: a neuron that is called once a step remembers with "
-            "stateful=True, one that is called with all steps has timesteps=T, or None for [T, N, *]; or else the "
-            "batch is not the first dimension of what its layers take"
+            f"{forgetful[0] or 'the model'} remembers nothing from step to step, as a neuron with timesteps=1 without "
+            "stateful=True: one that is called once a step has stateful=True, one that is called with all steps has "
+            "timesteps=T, or None for [T, N, *]; without a leak to remember by it has decay=0"
         )
 
 
@@ -112,9 +117,9 @@ def _every_step(multi, x):
     return multi.over(len(x), "steps", x, sequence=True)
 
 
-def _has_memory(neuron: Neuron) -> bool:
-    """Whether it carries a membrane from step to step, if it is given several."""
-    if isinstance(neuron, NoisyLIF) and (math.isinf(neuron.alpha) or (neuron.timesteps == 1 and not neuron.converted)):
+def _forgets(neuron: Neuron) -> bool:
+    """Whether it would carry a membrane from step to step, and has but one step."""
+    if neuron.timesteps != 1 or neuron.stateful or (isinstance(neuron, NoisyLIF) and not neuron.converted):
         return False
     return bool(torch.as_tensor(neuron.decay).any())
 

@@ -62,7 +62,9 @@ def measure(lab: Lab) -> None:
 
 def _over_time(lab: Lab, spec: Spec, model) -> fastlif.MultiStep:
     """The spiking network of a trained one, over the most steps."""
-    if spec.neuron in ("relu", "quantised"):
+    if spec.neuron == "quantised":
+        return rate_coded(model, chunk=STEPS[-1], backend=spec.backend)
+    if spec.neuron == "relu":
         scaling = datasets.to_float(lab.data[spec.work.dataset].train_images[:SCALING_IMAGES])
         return rate_coded(model, scaling, chunk=STEPS[-1], backend=spec.backend)
     multi = copy.deepcopy(model) if spec.neuron == "lif" else fastlif.MultiStep(model, timesteps=STEPS[-1])

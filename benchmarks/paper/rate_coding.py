@@ -67,8 +67,8 @@ def rate_coded(
         backend: as in :class:`fastlif.LIF`.
 
     Raises:
-        ValueError: for a percentile out of range, a model without such activations, or a ReLU that is not called
-            exactly once in a pass or gives nothing positive.
+        ValueError: for a percentile out of range, a model without such activations, or a ReLU without ``images``, that
+            is not called exactly once in a pass, or that gives nothing positive.
     """
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must be greater than 0 and at most 100, got {percentile}")
@@ -79,7 +79,11 @@ def rate_coded(
     )
     learned = {name: one for name, one in model.named_modules() if isinstance(one, QuantisedReLU)}
     thresholds = {name: one.threshold.item() for name, one in learned.items()}
-    for name, threshold in (thresholds or _thresholds(model, images, percentile)).items():
+    if any(isinstance(module, nn.ReLU) for module in model.modules()):
+        if images is None:
+            raise ValueError("images must be given: the thresholds of ReLUs are taken from their activations")
+        thresholds |= _thresholds(model, images, percentile)
+    for name, threshold in thresholds.items():
         spiking.get_submodule(name).threshold = threshold
     return fastlif.MultiStep(spiking, timesteps=chunk)
 

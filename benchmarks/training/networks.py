@@ -27,8 +27,7 @@ class QuantisedReLU(nn.Module):
 
     Args:
         levels: above 0; at least 1.
-        threshold: where learning it begins, above 0. The authors begin at 8; in trainings of three epochs 2 gave more
-            accuracy than 4 or 8 from T = 2 on.
+        threshold: where learning it begins, above 0. The authors begin at 8, which takes more epochs to come down.
     """
 
     def __init__(self, levels: int = 4, threshold: float = 2.0):

@@ -70,7 +70,7 @@ def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | Non
     reset = _norse_reset(p)
     inverse = torch.as_tensor(p.tau_mem_inv)
     gain = dt * float(inverse) if inverse.numel() == 1 else dt * inverse
-    if bool((torch.as_tensor(gain) > 1).any()):
+    if "decay" not in keywords and bool((torch.as_tensor(gain) > 1).any()):
         raise ValueError(f"dt * tau_mem_inv must be at most 1, got dt={dt:g} s and tau_mem_inv={p.tau_mem_inv} 1/s")
     values = {
         "decay": 1 - gain,

@@ -41,7 +41,6 @@ class _Fast:
     """What the nodes share; the second base of each is the node of SpikingJelly."""
 
     v_reset: float | None
-    accelerated_by_fastlif = True
 
     def single_step_functional_forward(self, inputs, states, **keywords):
         (spikes,), states = self.multi_step_functional_forward((inputs[0][None],), states)

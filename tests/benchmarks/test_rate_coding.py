@@ -134,6 +134,12 @@ def test_a_quantised_relu_is_what_its_neuron_gives_on_average(levels):
     assert len(model(x).unique()) == levels + 1
 
 
+def test_thresholds_are_learned_or_taken_from_activations():
+    coded = rate_coded(nn.Sequential(quantised(threshold=3.0), nn.ReLU()), torch.rand(8, 5).double(), percentile=100)
+    learned, taken = (neuron.threshold for neuron in coded.model)
+    assert learned == 3.0 and 0 < taken <= 1
+
+
 def test_a_quantised_relu_s_gradient_passes_through_the_rounding():
     relu, x = quantised(), torch.tensor([-1.0, 0.3, 1.9, 2.5], dtype=torch.float64, requires_grad=True)
     relu(x).sum().backward()
@@ -265,6 +271,8 @@ def test_models_that_cannot_be_rate_coded(images):
         rate_coded(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), images)
     with pytest.raises(ValueError, match="called once in a pass, got 2"):
         rate_coded(nn.Sequential(nn.Flatten(), relu, nn.Linear(64, 64), relu), images)
+    with pytest.raises(ValueError, match="images must be given"):
+        rate_coded(nn.Sequential(quantised(), relu), None)
     with pytest.raises(ValueError, match="'0' gives nothing positive"):
         rate_coded(nn.Sequential(relu), -images)
 

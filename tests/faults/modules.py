@@ -3,6 +3,12 @@
 _ROWS = "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps"
 MODULES = [
     (
+        "a number that is not a float is a tensor",
+        "return isinstance(gain, tensor) or isinstance(decay, tensor) or isinstance(threshold, tensor)",
+        "return not type(gain) is type(decay) is type(threshold) is float",
+        "library/test_fusion.py::test_a_threshold_that_is_set_to_an_integer_is_fused",
+    ),
+    (
         "a learned decay may leave [0, 1]",
         'tensors["decay"] = tensors["decay"].clamp(0, 1)',
         "pass",
@@ -203,13 +209,13 @@ NEURON += [
     ),
     (
         "a batch in the second dimension of an input that is repeated",
-        "if current is not None and current.batch and x.shape[0] % (T * current.batch):",
+        "if current is not None and T > 1 and current.batch and x.shape[0] % (T * current.batch):",
         "if False:",
         "library/test_conversion.py::test_a_batch_in_the_second_dimension_is_noticed",
     ),
     (
         "SpikingJelly's nodes are not reset",
-        "for neuron in [*neurons(model), *accelerated_nodes(model)]:",
+        "for neuron in [*neurons(model), *of_spikingjelly(model)]:",
         "for neuron in neurons(model):",
         "peers/test_peers_spikingjelly.py::test_our_reset_and_detach_reach_their_neurons",
     ),
@@ -311,6 +317,18 @@ CONVERSION += [
         "an empty tuple in the code",
         "if isinstance(loaded, tuple) and loaded:",
         "if isinstance(loaded, tuple):",
+        "library/test_conversion.py::test_functional_activations_in_a_notebook",
+    ),
+    (
+        "what a script module holds is not said",
+        'note(f"{kind} in a ScriptModule", path)',
+        "pass",
+        "library/test_conversion.py::test_what_a_script_module_holds_is_said",
+    ),
+    (
+        "a clamp in another file is an activation",
+        "if function.__globals__ is value.__globals__:",
+        "if True:",
         "library/test_conversion.py::test_functional_activations_in_a_notebook",
     ),
     (
@@ -459,6 +477,24 @@ MULTISTEP += [
         "library/test_conversion.py::test_a_model_that_shapes_by_its_input_s_batch_is_noticed",
     ),
     (
+        "every error is said to be one of the batch",
+        'if current.reached and T > 1 and re.search("shape|size|dimension", str(error)):',
+        "if current.reached:",
+        "library/test_conversion.py::test_an_error_behind_the_first_neuron_comes_with_what_to_do",
+    ),
+    (
+        "options that nobody takes are dropped",
+        "if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):",
+        "if False:",
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
+    ),
+    (
+        "a dict of another class comes back as a plain one",
+        "if type(output) is dict:",
+        "if True:",
+        "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Ordered]",
+    ),
+    (
         "an output of no time steps at all is refused",
         "return batch in sizes and timesteps * batch not in sizes",
         "return batch in sizes",
@@ -599,7 +635,7 @@ TIME_AXIS = [
         "if False:",
         _FINDS,
     ),
-    ("neurons may disagree on T", "    _check_timesteps(model)\n    reset", "    reset", _FINDS),
+    ("neurons may disagree on T", "    _check_timesteps(model)\n    for", "    for", _FINDS),
     (
         "the model itself is run",
         "model = _copy(model).eval()",
@@ -611,8 +647,14 @@ TIME_AXIS = [
 TIME_AXIS += [
     (
         "a model without a memory passes",
-        "remembered |= bool(found) and found[0] < step",
-        "remembered = True",
+        "if stepped and forgetful:",
+        "if False:",
+        "library/test_time_axis.py::test_the_check_finds",
+    ),
+    (
+        "a stateful neuron's graph is cut",
+        "neuron.detach_state = False",
+        "pass",
         "library/test_time_axis.py::test_the_check_finds",
     ),
     (
@@ -861,6 +903,12 @@ NODES = [
 ]
 
 OTHER_LIBRARIES = [
+    (
+        "a dt that is too long is told of as a decay",
+        'if "decay" not in keywords and bool((torch.as_tensor(gain) > 1).any()):',
+        "if False:",
+        "peers/test_peers_norse.py::test_what_has_no_counterpart",
+    ),
     (
         "snnTorch's hidden state is dropped",
         "if leaky.init_hidden and timesteps == 1:",

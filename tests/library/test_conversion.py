@@ -175,7 +175,7 @@ class Net(nn.Module):
 def left_over(body, more=""):
     """What convert says of a class that was made in a notebook: no file holds its source."""
     elsewhere = types.ModuleType("elsewhere")
-    exec("def act(x):\n    return x.relu()", vars(elsewhere))
+    exec("def act(x):\n    return x.relu()\ndef bounded(x):\n    return x.clamp(min=0)", vars(elsewhere))
     names = {"__name__": "__main__", "elsewhere": elsewhere}
     exec(CELL.replace("BODY", body).replace("    fixed = staticmethod(F.elu)\n", more), names)
     with warnings.catch_warnings(record=True) as caught:
@@ -203,6 +203,7 @@ def left_over(body, more=""):
         ("return clip(x, 0)", "clip at 0"),
         ("return x.new_zeros(()) + F.relu(x)", "F.relu"),
         ("return elsewhere.act(x)", "Tensor.relu"),
+        ("return F.relu(elsewhere.bounded(x))", "F.relu"),
     ],
 )
 def test_functional_activations_in_a_notebook(body, expected):
@@ -392,10 +393,14 @@ def test_outputs_of_any_structure():
         MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), nn.Flatten(0)), 3)(torch.randn(5, 6))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Scores:
     logits: torch.Tensor
-    loss: torch.Tensor | None = None
+    doubled: torch.Tensor | None = dataclasses.field(init=False)
+    scale: dataclasses.InitVar[int] = 2
+
+    def __post_init__(self, scale):
+        object.__setattr__(self, "doubled", scale * self.logits)
 
 
 class Ordered(collections.OrderedDict):
@@ -417,8 +422,26 @@ def test_outputs_in_a_class_of_their_own(kind):
     x, multi = torch.rand(5, 6), MultiStep(Net(), 3)
     (output,) = multi(x)
     assert type(output) is kind and torch.equal(output.logits, MultiStep(nn.Sequential(Net().neuron), 3)(x))
+    if kind is Scores:
+        assert torch.equal(output.doubled, 2 * output.logits)
     multi.output = "steps"
     assert multi(x)[0].logits.shape == (3, 5, 6)
+
+
+@pytest.mark.parametrize("kind", [Scores, Ordered])
+def test_a_checkpoint_under_outputs_in_a_class_of_their_own(kind):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.neuron = nn.Linear(6, 6), LIF(decay=0.9, **REFERENCE)
+
+        def forward(self, x):
+            part = lambda x: self.neuron(self.linear(x))  # noqa: E731
+            return kind(logits=torch.utils.checkpoint.checkpoint(part, x, use_reentrant=False)), x
+
+    multi = MultiStep(Net(), 3)
+    multi(torch.rand(5, 6))[0].logits.sum().backward()
+    assert multi.model.linear.weight.grad.any()
 
 
 class Shaped(nn.Module):
@@ -435,6 +458,9 @@ class Shaped(nn.Module):
 def test_a_model_that_shapes_by_its_input_s_batch_is_noticed():
     x = torch.rand(5, 6)
     mixes = Shaped(lambda spikes, batch: spikes.view(batch, -1, 6).mean(1))
+    in_a_class = Shaped(lambda spikes, batch: Ordered(logits=mixes.shape(spikes, batch)))
+    with pytest.raises(ValueError, match="the model's output has 5"):
+        MultiStep(in_a_class, 3)(x)
     with pytest.raises(ValueError, match=r"the batch is 15 = timesteps \* batch, and the model's output has 5. If"):
         MultiStep(mixes, 3)(x)
     expected = MultiStep(nn.Sequential(mixes.neuron), 3)(x)
@@ -449,6 +475,9 @@ def test_an_error_behind_the_first_neuron_comes_with_what_to_do():
     with pytest.raises(RuntimeError) as caught:
         MultiStep(nn.Sequential(nn.Linear(3, 3), LIF(**REFERENCE)), 3)(torch.rand(5, 6))
     assert not hasattr(caught.value, "__notes__")
+    with pytest.raises(RuntimeError) as caught:
+        MultiStep(Shaped(lambda spikes, batch: torch.ones(1, requires_grad=True).add_(1)), 3)(torch.rand(5, 6))
+    assert not hasattr(caught.value, "__notes__"), "an error about something else"
 
 
 class SecondBatch(nn.Module):
@@ -470,6 +499,7 @@ def test_a_batch_in_the_second_dimension_is_noticed():
         MultiStep(SecondBatch(), 4, repeat_input=True)(x)
     with pytest.raises(ValueError, match="got the batch 8 where 12"):
         MultiStep(SecondBatch(), 4)(x.expand(4, *x.shape), sequence=True)
+    assert MultiStep(SecondBatch(), 1, repeat_input=True)(x).shape == x.shape, "at T = 1 there is no time to mistake"
 
 
 def test_calibration_freezes_what_the_neurons_saw():

@@ -189,6 +189,12 @@ def test_every_option_counts(neuron):
     against_float64(norm.eval(), neuron, [x], 0)
 
 
+def test_a_threshold_that_is_set_to_an_integer_is_fused():
+    norm, neuron = nn.BatchNorm1d(3), fastlif.LIF(2, backend="compiled")
+    neuron.threshold = 2
+    assert fastlif.fusion._fusable(norm, neuron, torch.rand(8, 3)) and not neuron.has_tensors()
+
+
 @pytest.mark.parametrize("neuron", ["noisy", "LIF"])
 def test_a_surrogate_set_by_name(neuron):
     x, norm = example("images")

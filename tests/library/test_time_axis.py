@@ -107,24 +107,32 @@ def batch_first_mended(model, x):
     return time_first(model, x.transpose(0, 1)).mean(0)
 
 
-class Views(nn.Module):
-    """Two views of each sample, one behind the other in the batch."""
-
-    def __init__(self):
+class Net(nn.Module):
+    def __init__(self, shape):
         super().__init__()
-        self.neuron = LIF(decay=0.9, **REFERENCE)
+        self.neuron, self.shape = LIF(decay=0.9, **REFERENCE), shape
 
     def forward(self, x):
-        first, second = self.neuron(torch.cat([x, 2 * x])).chunk(2)
-        return first + second
+        return self.shape(self.neuron(x), len(x), self.neuron)
+
+
+def views(spikes, batch, neuron):
+    """Two views of each sample, one behind the other in the batch."""
+    return sum(neuron(torch.cat([spikes, 2 * spikes])).chunk(2))
+
+
+def mixed(spikes, batch, neuron):
+    """Shaped by the input's batch, and again as it was."""
+    spikes = spikes.view(batch, -1, 5)
+    return (spikes + spikes.mean(1, keepdim=True)).reshape(-1, 5)
 
 
 def step_by_step(model, x):
     return torch.stack([model(step) for step in x])
 
 
-def stateful():
-    return nn.Sequential(nn.Linear(5, 5), LIF(stateful=True, detach_state=False, **REFERENCE))
+def stateful(**keywords):
+    return nn.Sequential(nn.Linear(5, 5), LIF(stateful=True, **keywords, **REFERENCE))
 
 
 STATIC, STEPS = torch.randn(4, 5), torch.randn(4, 4, 5)
@@ -143,6 +151,12 @@ RIGHT = {
     ),
     "single step": lambda: check_time_axis(layers(1, 1, neuron=NoisyLIF), STATIC),
     "one step a call": lambda: check_time_axis(stateful(), STEPS, batch_dim=1, call=step_by_step),
+    "one step a call, with its graph": lambda: check_time_axis(
+        stateful(detach_state=False), STEPS, batch_dim=1, call=step_by_step
+    ),
+    "spikes at every step": lambda: check_time_axis(
+        LIF(None, detach_reset=True, **REFERENCE), STEPS.abs() + 2, batch_dim=1
+    ),
     "a single noisy step a call": lambda: check_time_axis(
         layers(1, neuron=NoisyLIF), STEPS, batch_dim=1, call=step_by_step
     ),
@@ -170,16 +184,20 @@ WRONG = {
         lambda: check_time_axis(LIF(None, **REFERENCE), STEPS.transpose(0, 1)),
     ),
     "neurons without a memory": (
-        "no time step of the output depends on an earlier one.*stateful=True",
+        "2 remembers nothing from step to step.*stateful=True",
         lambda: check_time_axis(layers(1), STEPS, batch_dim=1, call=step_by_step),
     ),
     "all steps at once without a time axis": (
-        "no time step of the output depends on an earlier one.*timesteps=T, or None",
+        "1 remembers nothing from step to step.*timesteps=T, or None",
         lambda: check_time_axis(nn.Sequential(nn.Linear(5, 5), LIF(**REFERENCE)), STEPS, batch_dim=1),
     ),
     "views in the batch of a MultiStep": (
         "depends on the time steps",
-        lambda: check_time_axis(MultiStep(Views(), 4), STATIC),
+        lambda: check_time_axis(MultiStep(Net(views), 4), STATIC),
+    ),
+    "a MultiStep model that shapes by the input's batch": (
+        "depends on the samples",
+        lambda: check_time_axis(MultiStep(Net(mixed), 4), STATIC),
     ),
     "no gradient": (
         "no gradient reaches the input",

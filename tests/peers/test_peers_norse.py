@@ -83,6 +83,10 @@ def test_a_time_constant_for_each_neuron(norse):
     peer_rows.compare(beside(cell), scale=1.5)
 
 
+def test_a_decay_of_ones_own_stands_for_a_dt_that_is_too_long(norse):
+    assert LIF.from_norse(norse.LIFBoxCell(dt=0.1), decay=0.5, gain=1.0).decay == 0.5
+
+
 def test_keywords_dt_and_mode(norse):
     cell = norse.LIFBoxCell(dt=0.001).eval()
     lif = LIF.from_norse(cell, timesteps=3, stateful=True)
