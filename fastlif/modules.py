@@ -127,7 +127,9 @@ class LIF(Neuron):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
         initial_state = None if states is None else self._initial_state(x, states.get(call))
-        tensors = self.tensors(x) if self.has_tensors() else {}
+        # The modules are parametrizations; a replica of nn.DataParallel has its tensors in no list.
+        learned = self._parameters or self._buffers or self._modules or "_is_replica" in self.__dict__
+        tensors = self.tensors(x) if learned else {}
         for name, tensor in tensors.items():
             neuron_values.check_parameter(name, tensor, x, self.reset_to)
         spikes, state = functional.run_lif(x, initial_state, states is not None, self.options(), **tensors)
@@ -135,13 +137,8 @@ class LIF(Neuron):
             states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
 
-    def has_tensors(self) -> bool:
-        """Whether gain, decay or threshold is a tensor: a parameter, a buffer, or computed, as by a parametrization."""
-        gain, decay, threshold, tensor = self.gain, self.decay, self.threshold, torch.Tensor
-        return isinstance(gain, tensor) or isinstance(decay, tensor) or isinstance(threshold, tensor)
-
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Those of gain, decay and threshold that are tensors, as they are used for x ``[T, N, *]``."""
+        """Those of gain, decay and threshold that are tensors, or computed, as they are used for x ``[T, N, *]``."""
         tensors = {name: getattr(self, name) for name in PARAMETERS}
         tensors = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
         if "decay" in tensors and "decay" not in self._buffers:

@@ -87,9 +87,6 @@ class ParametricLIF(LIF):
         if "w" in self._parameters:
             raise AttributeError("the gain is learned, sigmoid(w), or 1: set w or decay_input instead")
 
-    def has_tensors(self) -> bool:
-        return True
-
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """As :meth:`fastlif.LIF.tensors`; decay and gain follow from w."""
         if self.w.ndim and x.ndim < 3:

@@ -3,10 +3,16 @@
 _ROWS = "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps"
 MODULES = [
     (
-        "a number that is not a float is a tensor",
-        "return isinstance(gain, tensor) or isinstance(decay, tensor) or isinstance(threshold, tensor)",
-        "return not type(gain) is type(decay) is type(threshold) is float",
-        "library/test_fusion.py::test_a_threshold_that_is_set_to_an_integer_is_fused",
+        "parametrizations are left out",
+        "self._buffers or self._modules or",
+        "self._buffers or",
+        "library/test_parameters.py::test_a_parametrization_of_a_parametric_lif_counts",
+    ),
+    (
+        "what a replica learned is left out",
+        '"_is_replica" in self.__dict__',
+        "False",
+        "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn",
     ),
     (
         "a learned decay may leave [0, 1]",
@@ -570,6 +576,14 @@ FUSION = [
     ),
 ]
 
+FUSION += [
+    (
+        "a learned threshold is fused as a number",
+        "if isinstance(neuron, LIF) and neuron.tensors(x):",
+        "if False:",
+        "library/test_fusion.py::test_a_threshold_that_is_set_to_an_integer_is_fused",
+    ),
+]
 PACKING = [
     (
         "what was changed in place is packed",
@@ -949,12 +963,6 @@ MAIN = [
 ]
 
 VARIANTS = [
-    (
-        "a parametrised rate is not used",
-        "    def has_tensors(self) -> bool:\n        return True\n",
-        "    def has_tensors(self) -> bool:\n        return bool(self._parameters)\n",
-        "library/test_parameters.py::test_a_parametrization_of_a_parametric_lif_counts",
-    ),
     (
         "a public argument without a type",
         "init_tau: float = 2.0",

@@ -192,7 +192,9 @@ def test_every_option_counts(neuron):
 def test_a_threshold_that_is_set_to_an_integer_is_fused():
     norm, neuron = nn.BatchNorm1d(3), fastlif.LIF(2, backend="compiled")
     neuron.threshold = 2
-    assert fastlif.fusion._fusable(norm, neuron, torch.rand(8, 3)) and not neuron.has_tensors()
+    assert fastlif.fusion._fusable(norm, neuron, torch.rand(8, 3))
+    neuron.threshold = nn.Parameter(torch.tensor(2.0))
+    assert not fastlif.fusion._fusable(norm, neuron, torch.rand(8, 3))
 
 
 @pytest.mark.parametrize("neuron", ["noisy", "LIF"])
