@@ -70,6 +70,7 @@ def check_time_axis(
 
 
 def _follow_gradients(model, input, T, samples, batch_dim, call):
+    """Raises the errors of :func:`check_time_axis` for one call: which samples and steps each row depends on."""
     reset(model)
     x = input.detach().clone().requires_grad_()
     with torch.enable_grad():
@@ -109,7 +110,7 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
         raise ValueError(
             f"{forgetful[0] or 'the model'} remembers nothing from step to step, as a neuron with timesteps=1 without "
             "stateful=True: one that is called once a step has stateful=True, one that is called with all steps has "
-            "timesteps=T, or None for [T, N, *]; without a leak to remember by it has decay=0"
+            "timesteps=T, or None for [T, N, *], and one that shall remember nothing has decay=0"
         )
 
 

@@ -160,7 +160,7 @@ RIGHT = {
     "a single noisy step a call": lambda: check_time_axis(
         layers(1, neuron=NoisyLIF), STEPS, batch_dim=1, call=step_by_step
     ),
-    "without a leak there is no memory": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
+    "decay=0, which remembers nothing": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
 }
 WRONG = {
     "a batch that is not repeated": (
