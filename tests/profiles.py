@@ -36,9 +36,9 @@ SLOW_CASES = {
     |test_kernels.py::test_not_a_number_stays_where_it_is\[(-inf|inf-1|nan-0-0)
     |test_noise.py::test_backends_draw_the_same_noise\[(single[ ]step-compiled|layer-[ct]|calibrated-[ct])
     |test_noise.py::test_backends_draw_the_same_antithetic_noise\[(sample|.*-compiled)
-    |test_noise.py::test_spike_probabilities\[compiled
+    |test_noise.py::test_(spike_probabilities\[compiled|noise_is_that_of_the_element_alone\[.*-compiled)
     |test_poison.py::test_noisy_lif\[layer-9001
-    |test_fusion.py::test_fused_as_one_after_the_other\[compiled-(images|channels_last|vectors)
+    |test_fusion.py::test_fused_as_one_after_the_other\[compiled
     |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|many)
     |test_fusion.py::test_a_mean_of_many_deviations\[training-triton-(bfloat16|float16)
     |test_addresses.py::test_no_access_beside_a_tensor\[1\]
