@@ -131,6 +131,10 @@ def step_by_step(model, x):
     return torch.stack([model(step) for step in x])
 
 
+def rolling(model, x):
+    return torch.stack([model(step.roll(t, 0)).roll(-t, 0) for t, step in enumerate(x)])
+
+
 def stateful(**keywords):
     return nn.Sequential(nn.Linear(5, 5), LIF(stateful=True, **keywords, **REFERENCE))
 
@@ -182,6 +186,10 @@ WRONG = {
     "a batch for time": (
         r"depends on the samples \[",
         lambda: check_time_axis(LIF(None, **REFERENCE), STEPS.transpose(0, 1)),
+    ),
+    "samples that change their places from step to step": (
+        "depends on the samples",
+        lambda: check_time_axis(stateful(), STEPS, batch_dim=1, call=rolling),
     ),
     "neurons without a memory": (
         "2 remembers nothing from step to step.*stateful=True",
