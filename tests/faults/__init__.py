@@ -5,7 +5,7 @@ An entry follows the code: its old text stands exactly once in its file. What it
 
 from dataclasses import dataclass
 
-from faults import benchmarks, core, kernels, modules
+from faults import arguments, benchmarks, computing, conversion, kernels, libraries, looking, modules
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Fault:
 
 FAULTS = [
     Fault(file, *fault)
-    for part in (core, kernels, modules, benchmarks)
+    for part in (computing, kernels, arguments, modules, conversion, looking, libraries, benchmarks)
     for file, faults in part.BY_FILE.items()
     for fault in faults
 ]

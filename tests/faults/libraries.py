@@ -1,0 +1,137 @@
+"""Faults of what speaks with other libraries: the exchange format NIR, SpikingJelly, snnTorch, Norse."""
+
+NIR_NEURONS = [
+    (
+        "thresholds keep their scale where r is 1",
+        "threshold * factor, reset * factor",
+        "threshold, reset * factor",
+        "library/test_nir.py::test_what_a_node_says",
+    ),
+    (
+        "the reset keeps its scale where r is 1",
+        "threshold * factor, reset * factor",
+        "threshold * factor, reset",
+        "library/test_nir.py::test_what_a_node_says",
+    ),
+    (
+        "an exponential step in the place of Euler's",
+        "lead = 1 - decay",
+        "lead = -np.log(decay)",
+        "library/test_nir.py::test_what_a_node_says",
+    ),
+    (
+        "Euler's step in the place of an exponential one",
+        "else np.exp(-dt / tau)",
+        "else 1 - dt / tau",
+        "library/test_nir.py::test_the_paper_s_neuron",
+    ),
+    (
+        "v_leak is forgotten",
+        "np.float64) - leak for value",
+        "np.float64) for value",
+        "library/test_nir.py::test_a_neuron_that_leaks_elsewhere_and_is_reset_there",
+    ),
+    (
+        "the input's gain is forgotten",
+        "unit = gain  #",
+        "unit = np.ones_like(gain)  #",
+        "library/test_nir.py::test_the_paper_s_neuron",
+    ),
+]
+
+NIR_LAYERS = [
+    (
+        "batch normalisation without eps",
+        "running_var.double() + batch_norm.eps",
+        "running_var.double()",
+        "library/test_nir.py::test_batch_normalisation_is_folded",
+    ),
+    (
+        "batch normalisation forgets the layer's bias",
+        "((0 if bias is None else bias) - batch",
+        "(0 - batch",
+        "library/test_nir.py::test_batch_normalisation_is_folded",
+    ),
+    ("a sum is a mean", "divisor = 1 if", "divisor = None if", "library/test_nir.py::test_the_sum_of_a_window"),
+]
+
+NIR_GRAPH = [
+    (
+        "of a sum only the first branch",
+        "Value(one.sources + other.sources, one.shape)",
+        "Value(one.sources, one.shape)",
+        "library/test_nir.py::test_there_and_back[branches-weights-euler]",
+    ),
+]
+
+ACCELERATION = [
+    (
+        "accelerate changes the model",
+        "    model = _copy(model)\n    for module in model.modules():\n        if type(module) in nodes",
+        "    for module in model.modules():\n        if type(module) in nodes",
+        "peers/test_peers_spikingjelly.py::test_the_copy_and_what_it_leaves",
+    ),
+    (
+        "strict accelerates what it can",
+        "if left and strict:",
+        "if False:",
+        "peers/test_peers_spikingjelly.py::test_strict_changes_nothing",
+    ),
+]
+
+NODES = [
+    (
+        "a node spikes above the threshold alone",
+        "inclusive=True",
+        "inclusive=False",
+        "peers/test_peers_spikingjelly_rows.py::test_ties_spike",
+    ),
+    (
+        "the input is not divided by tau",
+        '"gain": 1 / self.tau if self.decay_input else 1.0',
+        '"gain": 1.0',
+        "peers/test_peers_spikingjelly.py::test_gradients_through_single_steps",
+    ),
+    (
+        "the membrane leaks to 0 whatever v_reset is",
+        "0.0 if self.v_reset is None else self.v_reset",
+        "0.0",
+        "peers/test_peers_spikingjelly_rows.py::test_parametric_lif_node[True-0.25]",
+    ),
+]
+
+OTHER_LIBRARIES = [
+    (
+        "a dt that is too long is told of as a decay",
+        'if "decay" not in keywords and bool((torch.as_tensor(gain) > 1).any()):',
+        "if False:",
+        "peers/test_peers_norse.py::test_what_has_no_counterpart",
+    ),
+    (
+        "snnTorch's hidden state is dropped",
+        "if leaky.init_hidden and timesteps == 1:",
+        "if False:",
+        "peers/test_peers_snntorch.py::test_a_hidden_state_is_kept_from_call_to_call",
+    ),
+    (
+        "snnTorch's delayed reset has a gradient",
+        '"detach_reset": leaky.reset_delay',
+        '"detach_reset": False',
+        "peers/test_peers_snntorch.py::test_subtract_with_delay[0.9-1.0]",
+    ),
+    (
+        "Norse's input has no gain",
+        '"gain": gain,',
+        '"gain": 1.0,',
+        "peers/test_peers_norse.py::test_keywords_dt_and_mode",
+    ),
+]
+
+BY_FILE = {
+    "fastlif/exchange/nir_neurons.py": NIR_NEURONS,
+    "fastlif/exchange/nir_layers.py": NIR_LAYERS,
+    "fastlif/exchange/nir_graph.py": NIR_GRAPH,
+    "fastlif/libraries/spikingjelly.py": ACCELERATION,
+    "fastlif/libraries/spikingjelly_nodes.py": NODES,
+    "fastlif/libraries/snntorch_norse.py": OTHER_LIBRARIES,
+}
