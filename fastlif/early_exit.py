@@ -33,8 +33,7 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
     total: torch.Tensor | None = None
     for done in range(0, T, at_once):
         now = min(at_once, T - done)
-        static = None if multi.repeat_input else len(left)
-        current = Pass(now, multi.timesteps, len(left), static, first=done, states=states)
+        current = Pass(now, multi.timesteps, len(left), not multi.repeat_input, first=done, states=states)
         input = x.expand(now, *x.shape).flatten(0, 1) if multi.repeat_input else x
         output = multi.run(current, model, input)
         added = _sum_of_scores(output, now, len(left), states)

@@ -129,7 +129,7 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if neuron.stateful or neuron.timesteps is None:
         return False
-    if isinstance(neuron, LIF) and neuron.tensors(x):
+    if isinstance(neuron, LIF) and neuron.has_tensors():
         return False
     if thread.current is not None and thread.current.states is not None:  # its membrane goes on to the next pass
         return False

@@ -127,15 +127,17 @@ class LIF(Neuron):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
         initial_state = None if states is None else self._initial_state(x, states.get(call))
-        # The modules are parametrizations; a replica of nn.DataParallel has its tensors in no list.
-        learned = self._parameters or self._buffers or self._modules or "_is_replica" in self.__dict__
-        tensors = self.tensors(x) if learned else {}
+        tensors = self.tensors(x) if self.has_tensors() else {}
         for name, tensor in tensors.items():
             neuron_values.check_parameter(name, tensor, x, self.reset_to)
         spikes, state = functional.run_lif(x, initial_state, states is not None, self.options(), **tensors)
         if states is not None:
             states[call] = state.detach() if self.detach_state else state
         return spikes if self.timesteps is None else spikes.flatten(0, 1)
+
+    def has_tensors(self) -> bool:
+        """Whether gain, decay or threshold can be a tensor: its own, a parametrization's, or a replica's."""
+        return bool(self._parameters or self._buffers or self._modules or self.is_replica())
 
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Those of gain, decay and threshold that are tensors, or computed, as they are used for x ``[T, N, *]``."""

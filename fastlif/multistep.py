@@ -116,24 +116,23 @@ class MultiStep(nn.Module):
             validation.check_sequence(input)
             T, batch = input.shape[:2]
             self.check_calibrated("the input's T", T)
-            input, static = input.flatten(0, 1), None
+            input, static = input.flatten(0, 1), False
         else:
             validation.check_input(input, dimensions="[N, *]", minimum=1)
-            batch = static = input.shape[0]
+            batch, static = input.shape[0], not self.repeat_input
             if self.repeat_input:
-                input, static = input.expand(T, *input.shape).flatten(0, 1), None
+                input = input.expand(T, *input.shape).flatten(0, 1)
         current = Pass(T, self._timesteps, batch, static)
         if torch.compiler.is_compiling():
             return over_time(self.run(current, self.model, input, *args, **keywords), T, batch, how)
-        behind = f"behind the first neuron of a MultiStep model the batch is {T * batch} = timesteps * batch"
         try:
             output = self.run(current, self.model, input, *args, **keywords)
         except RuntimeError as error:
             if current.reached and T > 1 and re.search("shape|size|dimension", str(error)):
-                error.add_note(f"{behind}. {REMEDY}")
+                error.add_note(f"{_behind(T, batch)}. {REMEDY}")
             raise
         if current.reached and _only_of_batch(batch, output, T):
-            raise ValueError(f"{behind}, and the model's output has {batch}. {REMEDY}")
+            raise ValueError(f"{_behind(T, batch)}, and the model's output has {batch}. {REMEDY}")
         output = over_time(output, T, batch, how)
         current.keep(output)
         return output
@@ -263,6 +262,10 @@ class MultiStep(nn.Module):
         return f"timesteps={self._timesteps}, repeat_input={self.repeat_input}, output={self._output!r}"
 
 
+def _behind(timesteps: int, batch: int) -> str:
+    return f"behind the first neuron of a MultiStep model the batch is {timesteps * batch} = timesteps * batch"
+
+
 def over_time(output, timesteps: int, batch: int, how: str):
     """Each tensor ``[T*N, *]`` in ``output`` averaged over T, or as ``[T, N, *]``.
 
@@ -290,7 +293,7 @@ def over_time(output, timesteps: int, batch: int, how: str):
         for key, value in averaged.items():
             output[key] = value
         return output
-    if dataclasses.is_dataclass(output) and not isinstance(output, type):
+    if dataclasses.is_dataclass(type(output)):
         output = copy.copy(output)
         for part in dataclasses.fields(output):
             value = over_time(getattr(output, part.name, None), timesteps, batch, how)

@@ -43,7 +43,7 @@ def detach(model: nn.Module) -> None:
 def of_spikingjelly(model: nn.Module) -> list[Any]:
     """Whatever of SpikingJelly's in ``model`` has a memory: on our kernels or not."""
     base = sys.modules.get("spikingjelly.activation_based.base")
-    return [module for module in model.modules() if base is not None and isinstance(module, base.MemoryModule)]
+    return [module for module in model.modules() if isinstance(module, base.MemoryModule)] if base else []
 
 
 def neurons(model: nn.Module) -> list[Neuron]:
@@ -140,9 +140,7 @@ class Neuron(nn.Module):
     def _set_parameter(self, name, value):
         """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
         is_buffer = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
-        if is_buffer and vars(self).get("_is_replica"):  # of nn.DataParallel, whose tensors are copies with a graph
-            self._buffers.pop(name, None)
-            return super().__setattr__(name, value)
+        is_buffer = is_buffer and not self.is_replica()  # whose tensors are copies with a graph
         if is_buffer and value.requires_grad:
             raise ValueError(
                 f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
@@ -157,6 +155,10 @@ class Neuron(nn.Module):
             if not isinstance(value, nn.Parameter):
                 self._parameters.pop(name, None)
             super().__setattr__(name, value)
+
+    def is_replica(self) -> bool:
+        """Whether nn.DataParallel made it, for a device: what it learned is then in plain attributes."""
+        return "_is_replica" in self.__dict__
 
     def _make_options(self, single):
         raise NotImplementedError
@@ -241,15 +243,14 @@ class Neuron(nn.Module):
         if T is None:
             validation.check_sequence(x)
             return x, call, states
-        if current is not None and current.static_batch is not None:
+        if current is not None and current.static:
             validation.check_input(x, dimensions="[T*N, *]", minimum=1)
-            static, reached = current.static_batch, current.reached
-            current.reached = True
-            if x.shape[0] == static:
+            reached, current.reached = current.reached, True
+            if x.shape[0] == current.batch:
                 return x.expand(T, *x.shape), call, states
-            if not reached or (static and x.shape[0] % (T * static)):
+            if not reached or (current.batch and x.shape[0] % (T * current.batch)):
                 raise ValueError(
-                    f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {static} and "
+                    f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {current.batch} and "
                     f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True); or it "
                     "takes the batch second, give it batch_first=True"
                 )

@@ -33,7 +33,7 @@ class Pass:
     timesteps: int | None = None  # T of this pass, if it is one of a MultiStep
     of_neurons: int | None = None  # what the MultiStep has set the timesteps of its neurons to
     batch: int | None = None  # the batch size of its input, at each step
-    static_batch: int | None = None  # the batch size of inputs that are the same at every step, if there are any
+    static: bool = False  # whether its input is the same at every step, and its first layers run on that once
     root: nn.Module | None = None  # the model, where convert marked it
     first: int = 0  # the number of its first step, where a run over T is cut into several passes
     states: dict[Neuron, Membranes] | None = None  # and the membranes that go from one to the next
@@ -80,7 +80,7 @@ def tensors_in(output) -> Iterator[torch.Tensor]:
             yield from tensors_in(value)
     elif isinstance(output, dict):
         yield from tensors_in(list(output.values()))
-    elif is_dataclass(output) and not isinstance(output, type):
+    elif is_dataclass(type(output)):
         yield from tensors_in([getattr(output, part.name, None) for part in fields(output)])
 
 

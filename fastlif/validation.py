@@ -160,7 +160,7 @@ def check_batches(name: str, batches) -> None:
 
 def check_input(x, *, dimensions: str, minimum: int) -> None:
     if not isinstance(x, torch.Tensor):
-        raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}{_as_a_leaf(x)}")
+        raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}{_how_to_trace(x)}")
     if x.dtype not in DTYPES:
         raise TypeError(f"input must be float32, float16, bfloat16 or float64, got {dtype_name(x)}")
     if x.layout != torch.strided or x.is_nested:
@@ -169,7 +169,8 @@ def check_input(x, *, dimensions: str, minimum: int) -> None:
         raise ValueError(f"input must be {dimensions} with at least {minimum} dimensions, got shape {tuple(x.shape)}")
 
 
-def _as_a_leaf(x) -> str:
+def _how_to_trace(x) -> str:
+    """What to do about a proxy of torch.fx, if it is one."""
     if type(x).__module__ != "torch.fx.proxy":
         return ""
     return (

@@ -8,6 +8,7 @@ import copy
 import itertools
 
 import fastlif
+from benchmarks.paper.inference import SCALING_IMAGES
 from benchmarks.paper.rate_coding import rate_coded
 from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, all_of, faster, lead
@@ -18,8 +19,8 @@ from benchmarks.training.trials import Trials
 TITLE = "Methods: a single step, QCFS, rate coding and direct training over T = 4"
 DESCRIPTION = "accuracy and time against T: a single step, QCFS, rate coding, direct training over T = 4 (ours)"
 PAPER = ()
-OURS, QCFS, CODED, DIRECT = "single step, converted", "QCFS", "ReLU, rate-coded", "direct, T = 4"
 DIRECT_STEPS = 4
+OURS, QCFS, CODED, DIRECT = "single step, converted", "QCFS", "ReLU, rate-coded", f"direct, T = {DIRECT_STEPS}"
 WAYS = {
     OURS: {},
     QCFS: {"neuron": "quantised"},
@@ -36,7 +37,6 @@ SUMMARY = (
 LEADS = {(other, steps): f"single step over {other}, T = {steps}"
          for other, steps in itertools.product((QCFS, CODED, DIRECT), STEPS)}  # fmt: skip
 EQUAL = 1.0  # point
-SCALING_IMAGES = 500  # of the training set, that thresholds are taken from
 
 
 def measure(lab: Lab) -> None:
