@@ -95,6 +95,7 @@ def _pytest(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
     status = pytest.main([*PYTEST, *arguments])
     sys.stdout.flush()
+    sys.stderr.flush()  # where a test that is not there is said
     os._exit(status)
 
 

@@ -1,10 +1,13 @@
 """The mutation run: it catches, it tells what survives or is broken, and its table follows the code."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 from faults import FAULTS, Fault
-from mutants import ROOT, changed, run
+from mutants import ENVIRONMENT, PASSED, PYTEST, ROOT, changed, run
 
 LIBRARY = "def double(x):\n    return 2 * x\n\n\ndef triple(x):\n    return 3 * x\n"
 TESTS = """
@@ -38,6 +41,15 @@ def test_every_fault_applies():
         file, name = fault.test.split("[")[0].split("::")
         assert f"def {name}(" in (ROOT / "tests" / file).read_text(), f"{fault.test} of {fault.file}: {fault.what}"
     assert max(Counter(FAULTS).values()) == 1
+
+
+@pytest.mark.full
+def test_every_fault_names_a_case_that_is_there():
+    """As pytest finds it, with its parameters; a peer's tests are found where the peer is installed."""
+    named = {f"tests/{fault.test}" for fault in FAULTS if not fault.test.startswith("peers/")}
+    command = [sys.executable, "-m", "pytest", *PYTEST, "--collect-only", *named]
+    found = subprocess.run(command, cwd=ROOT, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True)
+    assert found.returncode == PASSED, found.stderr
 
 
 @pytest.mark.full
