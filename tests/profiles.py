@@ -18,6 +18,7 @@ SLOW_CASES = {
     |test_speed.py::test_a_peer_computes_what_ours_does\[torch.compile
     |test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps\[compiled
     |test_functional.py::test_a_constant_membrane_leaves_beta\[compiled
+    |test_compiled.py::test_small_work_has_one_thread_and_large_work_has_all\[large
     |test_models.py::test_over_time_calibrated_saved_and_exported\[resnet18
     |test_parameters.py::test_long_sequences\[(.*-delayed|triton)
     |test_transforms.py::test_per_example_gradients\[triton
@@ -36,9 +37,12 @@ SLOW_CASES = {
     |test_kernels.py::test_not_a_number_stays_where_it_is\[(-inf|inf-1|nan-0-0)
     |test_noise.py::test_backends_draw_the_same_noise\[(single[ ]step-compiled|layer-[ct]|calibrated-[ct])
     |test_noise.py::test_backends_draw_the_same_antithetic_noise\[(sample|.*-compiled)
+    |test_noise.py::test_two_calls_in_a_compiled_graph_draw_twice\[compiled
     |test_noise.py::test_(spike_probabilities\[compiled|noise_is_that_of_the_element_alone\[.*-compiled)
     |test_poison.py::test_noisy_lif\[layer-9001
     |test_fusion.py::test_fused_as_one_after_the_other\[compiled
+    |test_fusion.py::test_in_evaluation\[compiled-images-noisy
+    |test_fusion.py::test_compiled\[True
     |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|many)
     |test_fusion.py::test_a_mean_of_many_deviations\[training-triton-(bfloat16|float16)
     |test_addresses.py::test_no_access_beside_a_tensor\[1\]
