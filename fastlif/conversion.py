@@ -35,6 +35,8 @@ _ACTIVATION_FUNCTIONS = {
     for name in (stem, f"{stem}_")
     if name in vars(place)
 }
+_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_forward_hooks", "_forward_hooks_with_kwargs",
+          "_forward_hooks_always_called", "_backward_pre_hooks", "_backward_hooks")  # fmt: skip
 # A ReLU where 0 is the only bound. They are functions of torch and methods of a tensor.
 _CLAMPS = {of_whom for name in ("clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_")
            for of_whom in (getattr(torch, name), f"Tensor.{name}")}  # fmt: skip
@@ -50,8 +52,9 @@ def convert(
     """A copy of ``model`` with its activations swapped for spiking neurons; the weights keep their state_dict keys.
 
     Args:
-        model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise. It may have
-            stateful neurons already, as a part of a converted model has.
+        model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise. The hooks of
+            an activation go on with its neuron. It may have stateful neurons already, as a part of a converted model
+            has.
         neuron: what makes a neuron, by default :class:`fastlif.NoisyLIF`. Or a dict from patterns to such makers: each
             activation gets the neuron of the first pattern that its name in the model matches. Where that is None, or
             no pattern matches, the activation stays. In a pattern ``*`` stands for any characters, dots included, ``?``
@@ -101,7 +104,7 @@ def convert(
             made = makers[pattern](**keywords)
             if not isinstance(made, nn.Module):
                 raise TypeError(f"neuron must make a torch.nn.Module, and made a {type(made).__name__}")
-            swapped[child, pattern] = made.train(child.training)
+            swapped[child, pattern] = _with_hooks_of(child, made.train(child.training))
         setattr(parent, name, swapped[child, pattern])
         if isinstance(parent, nn.TransformerEncoderLayer):
             parent.activation_relu_or_gelu = 0  # else its fast path computes a ReLU and calls no neuron
@@ -151,6 +154,15 @@ def _check_every_pattern_is_used(makers: dict, chosen: list) -> None:
 
 def _type_name(kind: type) -> str:
     return f"nn.{kind.__name__}" if getattr(nn, kind.__name__, None) is kind else kind.__name__
+
+
+def _with_hooks_of(child: nn.Module, made: nn.Module) -> nn.Module:
+    """``made``, which calls the hooks of the activation too: what a user reads features with goes on."""
+    for name in _HOOKS:
+        getattr(made, name).update(getattr(child, name))
+    if made._is_full_backward_hook is None:
+        made._is_full_backward_hook = child._is_full_backward_hook
+    return made
 
 
 def _copy(model: nn.Module) -> nn.Module:

@@ -30,6 +30,7 @@ SLOW_CASES = {
     |test_pytorch.py::test_export_and_reload\[(resnet18|paper-calibrated)
     |test_pytorch.py::test_(the_generator_governs_the_noise|hooks_and_graphs_that_are_kept)\[paper-calibrated
     |test_transforms.py::test_batches_of_any_size_share_a_compilation\[(reference|compiled-1)
+    |test_pytorch.py::test_compile_by_inductor\[multi
     |test_pytorch.py::test_modes_change_nothing\[(multi|calibrated)
     |test_operators.py::test_opcheck\[(?!noisy_spike|lif-|lif,[ ]given|noisy_lif-)
     |test_kernels.py::test_(noisy_lif_long\[sample|lif_state\[20|lif_steps\[(37|17)|antithetic_noise\[(sample-5|.*-18))
@@ -43,7 +44,7 @@ SLOW_CASES = {
     |test_fusion.py::test_fused_as_one_after_the_other\[compiled
     |test_fusion.py::test_in_evaluation\[compiled-images-noisy
     |test_fusion.py::test_compiled\[True
-    |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|many)
+    |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|vectors-LIF,|many)
     |test_fusion.py::test_a_mean_of_many_deviations\[training-triton-(bfloat16|float16)
     |test_addresses.py::test_no_access_beside_a_tensor\[1\]
     |test_huge_sizes.py::test_noisy_lif\[2\^31\+4096""",

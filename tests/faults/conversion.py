@@ -20,6 +20,24 @@ CONVERSION = [
         "library/test_conversion.py::test_neuron_and_keywords",
     ),
     (
+        "an activation's hooks are lost",
+        "_with_hooks_of(child, made.train(child.training))",
+        "made.train(child.training)",
+        "library/test_conversion.py::test_the_hooks_of_an_activation_go_on_with_its_neuron",
+    ),
+    (
+        "the kind of an activation's backward hooks is lost",
+        "made._is_full_backward_hook = child._is_full_backward_hook",
+        "pass",
+        "library/test_conversion.py::test_the_hooks_of_an_activation_go_on_with_its_neuron",
+    ),
+    (
+        "an activation's hooks run after successes alone",
+        '"_forward_hooks_always_called", ',
+        "",
+        "library/test_conversion.py::test_an_error_in_a_neuron_still_calls_the_hooks_that_are_always_called",
+    ),
+    (
         "nobody is told of functional activations",
         "    if left:\n        warnings.warn(",
         "    if False:\n        warnings.warn(",

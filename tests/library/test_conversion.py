@@ -378,6 +378,43 @@ def test_calibrating_again_forgets_the_first_calibration():
     assert torch.equal(again.model[2].calibrated_mean, once.model[2].calibrated_mean)
 
 
+def test_the_hooks_of_an_activation_go_on_with_its_neuron():
+    """Of every kind, with their options; a shared activation's once, and those of the model that stays unchanged."""
+    called = []
+    relu = nn.ReLU()
+    relu.register_forward_pre_hook(lambda module, x, y: called.append(("before", type(module))), with_kwargs=True)
+    relu.register_forward_hook(lambda module, args, output: called.append(("after", output.unique().tolist())))
+    relu.register_full_backward_pre_hook(lambda module, grads: called.append("backward begins"))
+    relu.register_full_backward_hook(lambda module, inputs, outputs: called.append("backward ends"))
+    model = nn.Sequential(nn.Linear(3, 4), relu, nn.Linear(4, 4), relu)
+    spiking = fastlif.convert(model, noise=Noise("none"), threshold=-10.0, **REFERENCE)
+    assert spiking[1] is spiking[3]
+    spiking(torch.rand(2, 3)).sum().backward()
+    assert called == [("before", NoisyLIF), ("after", [1.0])] * 2 + ["backward begins", "backward ends"] * 2
+    called.clear()
+    model(torch.rand(2, 3))
+    assert [name for name, _ in called] == ["before", "after"] * 2 and called[0] == ("before", nn.ReLU)
+
+
+def test_an_error_in_a_neuron_still_calls_the_hooks_that_are_always_called():
+    def maker():
+        def fails(module, arguments):
+            raise RuntimeError("a neuron's own hook")
+
+        neuron = NoisyLIF(**REFERENCE)
+        handles.append(neuron.register_forward_pre_hook(fails))
+        return neuron
+
+    called, handles, relu = [], [], nn.ReLU()
+    relu.register_forward_hook(lambda module, args, output: called.append(output), always_call=True)
+    spiking = fastlif.convert(nn.Sequential(nn.Linear(3, 4), relu), maker)
+    with pytest.raises(RuntimeError, match="a neuron's own hook"):
+        spiking(torch.rand(2, 3))
+    assert called == [None]
+    handles[0].remove()  # the neuron's own hooks stay its own
+    assert spiking(torch.rand(2, 3)) is called[1]
+
+
 def test_outputs_of_any_structure():
     class Two(nn.Module):
         def __init__(self):
