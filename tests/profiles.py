@@ -44,7 +44,8 @@ SLOW_CASES = {
     |test_fusion.py::test_fused_as_one_after_the_other\[compiled
     |test_fusion.py::test_in_evaluation\[compiled-images-noisy
     |test_fusion.py::test_compiled\[True
-    |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|vectors-LIF,|many)
+    |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|many)
+    |test_fusion.py::test_fused_as_one_after_the_other\[triton-vectors-LIF,
     |test_fusion.py::test_a_mean_of_many_deviations\[training-triton-(bfloat16|float16)
     |test_addresses.py::test_no_access_beside_a_tensor\[1\]
     |test_huge_sizes.py::test_noisy_lif\[2\^31\+4096""",
