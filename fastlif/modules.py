@@ -137,7 +137,7 @@ class LIF(Neuron):
 
     def has_tensors(self) -> bool:
         """Whether gain, decay or threshold can be a tensor: its own, a parametrization's, or a replica's."""
-        return bool(self._parameters or self._buffers or self._modules or self.is_replica())
+        return bool(self._parameters or self._buffers or self._modules or self._is_replica)
 
     def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Those of gain, decay and threshold that are tensors, or computed, as they are used for x ``[T, N, *]``."""

@@ -86,6 +86,7 @@ class Neuron(nn.Module):
     timesteps: int | None
     decay: float | torch.Tensor
     threshold: float | torch.Tensor
+    _is_replica = False  # nn.DataParallel makes it True in a device's copy, where what is learned is a plain attribute
 
     def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
                  reset_delay=False, detach_state=True):  # fmt: skip
@@ -140,7 +141,7 @@ class Neuron(nn.Module):
     def _set_parameter(self, name, value):
         """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
         is_buffer = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
-        is_buffer = is_buffer and not self.is_replica()  # whose tensors are copies with a graph
+        is_buffer = is_buffer and not self._is_replica  # whose tensors are copies with a graph
         if is_buffer and value.requires_grad:
             raise ValueError(
                 f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
@@ -155,10 +156,6 @@ class Neuron(nn.Module):
             if not isinstance(value, nn.Parameter):
                 self._parameters.pop(name, None)
             super().__setattr__(name, value)
-
-    def is_replica(self) -> bool:
-        """Whether nn.DataParallel made it, for a device: what it learned is then in plain attributes."""
-        return "_is_replica" in self.__dict__
 
     def _make_options(self, single):
         raise NotImplementedError

@@ -4,13 +4,13 @@ _ROWS = "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_
 MODULES = [
     (
         "parametrizations are left out",
-        "self._buffers or self._modules or self.is_replica()",
-        "self._buffers or self.is_replica()",
+        "self._buffers or self._modules or self._is_replica",
+        "self._buffers or self._is_replica",
         "library/test_parameters.py::test_a_parametrization_of_a_parametric_lif_counts",
     ),
     (
         "what a replica learned is left out",
-        "self._modules or self.is_replica()",
+        "self._modules or self._is_replica",
         "self._modules",
         "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn",
     ),
@@ -200,7 +200,7 @@ NEURON = [
     ),
     (
         "a replica's learned numbers are refused",
-        "is_buffer and not self.is_replica()",
+        "is_buffer and not self._is_replica",
         "is_buffer",
         "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn",
     ),
