@@ -357,6 +357,8 @@ def parse(ptx):
             labels[label[1]] = len(blocks) - 1
         elif line and not line.startswith((".loc", ".reg")):
             for text in filter(None, map(str.strip, line.split(";"))):
+                if text.startswith(".pragma"):
+                    continue  # a hint for ptxas, as which bytes of a load are used: Triton 3.7 gives it
                 match = re.fullmatch(r"(?:@(!?%p\d+)\s+)?([a-z][\w.:]*)\s*(.*)", text)
                 if not match:
                     raise Unsupported(text)

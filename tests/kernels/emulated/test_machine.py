@@ -297,6 +297,21 @@ def test_unknown_instructions_raise(instruction):
         translate(HEAD + f"\t{instruction};\n\tret;\n}}\n")
 
 
+def test_a_hint_for_ptxas_changes_nothing():
+    """Triton 3.7 puts one before loads of which some bytes are not used."""
+    numbers = torch.zeros(64, dtype=torch.int32)
+    ptx = (
+        HEAD
+        + """
+\t.pragma "used_bytes_mask 0xf0f";
+\t.pragma "used_bytes_mask 0xf0f"; st.global.b32 [ %rd3 + 0 ], { %r1 };
+\tret;
+}
+"""
+    )
+    assert run(ptx, numbers) == set() and torch.equal(numbers, torch.arange(64, dtype=torch.int32))
+
+
 # --- Arithmetic ---------------------------------------------------------------------------------------------------
 
 
