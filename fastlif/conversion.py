@@ -35,8 +35,6 @@ _ACTIVATION_FUNCTIONS = {
     for name in (stem, f"{stem}_")
     if name in vars(place)
 }
-_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_forward_hooks", "_forward_hooks_with_kwargs",
-          "_forward_hooks_always_called", "_backward_pre_hooks", "_backward_hooks")  # fmt: skip
 # A ReLU where 0 is the only bound. They are functions of torch and methods of a tensor.
 _CLAMPS = {of_whom for name in ("clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_")
            for of_whom in (getattr(torch, name), f"Tensor.{name}")}  # fmt: skip
@@ -52,9 +50,9 @@ def convert(
     """A copy of ``model`` with its activations swapped for spiking neurons; the weights keep their state_dict keys.
 
     Args:
-        model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise. The hooks of
-            an activation go on with its neuron. It may have stateful neurons already, as a part of a converted model
-            has.
+        model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise. The
+            forward and backward hooks of an activation move to its neuron; one that is a method is copied together
+            with its object. The model may have stateful neurons already, as a part of a converted model has.
         neuron: what makes a neuron, by default :class:`fastlif.NoisyLIF`. Or a dict from patterns to such makers: each
             activation gets the neuron of the first pattern that its name in the model matches. Where that is None, or
             no pattern matches, the activation stays. In a pattern ``*`` stands for any characters, dots included, ``?``
@@ -157,12 +155,26 @@ def _type_name(kind: type) -> str:
 
 
 def _with_hooks_of(child: nn.Module, made: nn.Module) -> nn.Module:
-    """``made``, which calls the hooks of the activation too: what a user reads features with goes on."""
-    for name in _HOOKS:
-        getattr(made, name).update(getattr(child, name))
-    if made._is_full_backward_hook is None:
-        made._is_full_backward_hook = child._is_full_backward_hook
+    """``made``, which calls the user's hooks of the activation too, such as those that read its output."""
+    for key, hook in _of_users(child._forward_pre_hooks):
+        made.register_forward_pre_hook(hook, with_kwargs=key in child._forward_pre_hooks_with_kwargs)
+    for key, hook in _of_users(child._forward_hooks):
+        with_kwargs, always_call = key in child._forward_hooks_with_kwargs, key in child._forward_hooks_always_called
+        made.register_forward_hook(hook, with_kwargs=with_kwargs, always_call=always_call)
+    for _, hook in _of_users(child._backward_pre_hooks):
+        made.register_full_backward_pre_hook(hook)
+    for _, hook in _of_users(child._backward_hooks):
+        (made.register_full_backward_hook if child._is_full_backward_hook else made.register_backward_hook)(hook)
     return made
+
+
+def _of_users(hooks: dict) -> list[tuple]:
+    """``hooks`` with their keys, without those of torch and fastlif, which need the module that they were made for."""
+    return [
+        (key, hook)
+        for key, hook in hooks.items()
+        if (getattr(hook, "__module__", None) or "").split(".")[0] not in ("torch", "fastlif")
+    ]
 
 
 def _copy(model: nn.Module) -> nn.Module:

@@ -30,7 +30,6 @@ SLOW_CASES = {
     |test_pytorch.py::test_export_and_reload\[(resnet18|paper-calibrated)
     |test_pytorch.py::test_(the_generator_governs_the_noise|hooks_and_graphs_that_are_kept)\[paper-calibrated
     |test_transforms.py::test_batches_of_any_size_share_a_compilation\[(reference|compiled-1)
-    |test_pytorch.py::test_compile_by_inductor\[multi
     |test_pytorch.py::test_modes_change_nothing\[(multi|calibrated)
     |test_operators.py::test_opcheck\[(?!noisy_spike|lif-|lif,[ ]given|noisy_lif-)
     |test_kernels.py::test_(noisy_lif_long\[sample|lif_state\[20|lif_steps\[(37|17)|antithetic_noise\[(sample-5|.*-18))
@@ -38,12 +37,10 @@ SLOW_CASES = {
     |test_kernels.py::test_not_a_number_stays_where_it_is\[(-inf|inf-1|nan-0-0)
     |test_noise.py::test_backends_draw_the_same_noise\[(single[ ]step-compiled|layer-[ct]|calibrated-[ct])
     |test_noise.py::test_backends_draw_the_same_antithetic_noise\[(sample|.*-compiled)
-    |test_noise.py::test_two_calls_in_a_compiled_graph_draw_twice\[compiled
     |test_noise.py::test_(spike_probabilities\[compiled|noise_is_that_of_the_element_alone\[.*-compiled)
     |test_poison.py::test_noisy_lif\[layer-9001
     |test_fusion.py::test_fused_as_one_after_the_other\[compiled
     |test_fusion.py::test_in_evaluation\[compiled-images-noisy
-    |test_fusion.py::test_compiled\[True
     |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|many)
     |test_fusion.py::test_fused_as_one_after_the_other\[triton-vectors-LIF,
     |test_fusion.py::test_a_mean_of_many_deviations\[training-triton-(bfloat16|float16)
@@ -51,15 +48,12 @@ SLOW_CASES = {
     |test_huge_sizes.py::test_noisy_lif\[2\^31\+4096""",
     "long": r"""
     test_noise.py::test_backends_draw_the_same_noise\[sample-
-    |test_noise.py::test_two_calls_in_a_compiled_graph_draw_twice\[(reference|triton)
     |test_fusion.py::test_16_bits\[compiled-(.*-dtype1|LIF)
     |test_fusion.py::test_fused_as_one_after_the_other\[compiled-(images-LIF|one[ ]channel-LIF)
     |test_fusion.py::test_a_mean_of_many_deviations\[training-compiled-bfloat16
     |test_fusion.py::test_a_fused_network_trains_and_runs_as_before\[MultiStep
-    |test_fusion.py::test_compiled\[False
     |test_pytorch.py::test_(distributed_data_parallel|compile_whole_for_every_batch_size)\[resnet18
     |test_pytorch.py::test_no_layout_is_ever_copied\[.*-(single|calibrated)-
-    |test_pytorch.py::test_compile_by_inductor\[single
     |test_transforms.py::test_per_example_gradients\[triton-noisy_lif,
     |test_transforms.py::test_batches_of_any_size_share_a_compilation\[.*-None
     |test_install.py::test_first_steps\[without[ ](triton|torchvision)

@@ -489,6 +489,7 @@ def test_spike_probabilities(backend):
         check_proportion(spikes, probability, f"{noise} at {x}")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_two_calls_in_a_compiled_graph_draw_twice(backend, fresh_compiler):
     neuron = NoisyLIF(backend=backend)

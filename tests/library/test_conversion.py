@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import prune
 
 import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF
@@ -146,6 +147,7 @@ from functools import partial, wraps
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import prune
 
 act = F.relu
 clip = torch.clamp
@@ -378,22 +380,68 @@ def test_calibrating_again_forgets_the_first_calibration():
     assert torch.equal(again.model[2].calibrated_mean, once.model[2].calibrated_mean)
 
 
-def test_the_hooks_of_an_activation_go_on_with_its_neuron():
+def test_the_hooks_of_an_activation_move_to_its_neuron():
     """Of every kind, with their options; a shared activation's once, and those of the model that stays unchanged."""
     called = []
     relu = nn.ReLU()
     relu.register_forward_pre_hook(lambda module, x, y: called.append(("before", type(module))), with_kwargs=True)
     relu.register_forward_hook(lambda module, args, output: called.append(("after", output.unique().tolist())))
+    relu.register_forward_hook(lambda module, x, y, output: called.append(("keywords", y)), with_kwargs=True)
     relu.register_full_backward_pre_hook(lambda module, grads: called.append("backward begins"))
     relu.register_full_backward_hook(lambda module, inputs, outputs: called.append("backward ends"))
     model = nn.Sequential(nn.Linear(3, 4), relu, nn.Linear(4, 4), relu)
     spiking = fastlif.convert(model, noise=Noise("none"), threshold=-10.0, **REFERENCE)
     assert spiking[1] is spiking[3]
     spiking(torch.rand(2, 3)).sum().backward()
-    assert called == [("before", NoisyLIF), ("after", [1.0])] * 2 + ["backward begins", "backward ends"] * 2
+    forward = [("before", NoisyLIF), ("after", [1.0]), ("keywords", {})]
+    assert called == forward * 2 + ["backward begins", "backward ends"] * 2
     called.clear()
     model(torch.rand(2, 3))
-    assert [name for name, _ in called] == ["before", "after"] * 2 and called[0] == ("before", nn.ReLU)
+    assert [name for name, _ in called] == ["before", "after", "keywords"] * 2 and called[0] == ("before", nn.ReLU)
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-full backward hook")
+def test_backward_hooks_of_the_other_kind_stay_of_that_kind():
+    called, relu = [], nn.ReLU()
+    relu.register_backward_hook(lambda module, inputs, outputs: called.append("backward"))
+    model = nn.Sequential(nn.Linear(3, 4), relu)
+    spiking = fastlif.convert(model, **REFERENCE)
+    assert spiking[1]._is_full_backward_hook is False
+    spiking(torch.rand(2, 3)).sum().backward()
+    assert called == ["backward"]
+    neuron = NoisyLIF(**REFERENCE)
+    neuron.register_full_backward_hook(lambda module, inputs, outputs: None)
+    with pytest.raises(RuntimeError, match="Cannot use both regular backward hooks and full backward hooks"):
+        fastlif.convert(model, lambda: neuron)
+
+
+def test_hooks_of_another_process_stand_beside_the_own():
+    """A loaded module's hooks have numbers that hooks made here may have too."""
+    called, relu = [], nn.ReLU()
+    key = relu.register_forward_hook(lambda module, args, output: called.append("activation's")).id
+
+    def maker():
+        neuron = NoisyLIF(**REFERENCE)
+        own = neuron.register_forward_hook(lambda module, args, output: called.append("neuron's")).id
+        neuron._forward_hooks[key] = neuron._forward_hooks.pop(own)
+        return neuron
+
+    fastlif.convert(nn.Sequential(nn.Linear(3, 4), relu), maker)(torch.rand(2, 3))
+    assert sorted(called) == ["activation's", "neuron's"]
+
+
+def test_hooks_of_torch_and_fastlif_stay_with_their_module():
+    """What torch prunes with needs the module's own attributes; what begins a pass is the model's."""
+    prelu = nn.PReLU()
+    with torch.no_grad():
+        prune.identity(prelu, "weight")
+    assert prelu._forward_pre_hooks
+    spiking = fastlif.convert(nn.Sequential(nn.Linear(3, 4), prelu), activations=nn.PReLU, **REFERENCE)
+    assert spiking(torch.rand(2, 3)).shape == (2, 4)
+    root = fastlif.convert(nn.ReLU(), stateful=True, **REFERENCE)
+    assert root._forward_pre_hooks
+    root = fastlif.convert(root, LIF, activations=NoisyLIF, decay=0.9, **REFERENCE)
+    assert type(root) is LIF and not root._forward_pre_hooks and not root._forward_hooks
 
 
 def test_an_error_in_a_neuron_still_calls_the_hooks_that_are_always_called():

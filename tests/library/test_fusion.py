@@ -272,6 +272,7 @@ def test_a_fused_network_trains_and_runs_as_before(spiking):
     assert relative_error(other, total) < 1e-4
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mode", [True, False])
 def test_compiled(mode, fresh_compiler):
     model = fuse(network()).train(mode)

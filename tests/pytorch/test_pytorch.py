@@ -531,6 +531,7 @@ def test_compile_whole_for_every_batch_size(case, fresh_compiler):
     assert counter.frame_count <= 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("state", ["single", "multi"])
 def test_compile_by_inductor(state, fresh_compiler):
     model = build("paper", state, backend="auto")
