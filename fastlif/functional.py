@@ -29,6 +29,7 @@ from fastlif import neuron_values, reference, validation
 from fastlif.backends import BACKENDS, choose_backend
 from fastlif.layout import batch_outermost, membrane_dtype
 from fastlif.libraries.names import knows_other_names
+from fastlif.noise import residual_noise
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
 from fastlif.packing import mark
@@ -304,7 +305,7 @@ def noisy_lif_options(
     alpha, beta = neuron_values.check_normalisation(alpha, beta, noise)
     validation.check_choice("residual", residual, neuron_values.RESIDUALS)
     validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
-    kind, scalars = reference.residual_noise(noise, alpha, beta, residual)
+    kind, scalars = residual_noise(noise, alpha, beta, residual)
     values |= _surrogate_values(surrogate, kind)
     if kind == "none":
         over_time = "independent"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from fastlif.reference import constant_when_compiling
+from fastlif.noise import constant_when_compiling
 
 KEPT = 4096  # records, and ways to ask for one, that are held though nobody uses them: about 2 KB each
 
@@ -32,7 +32,7 @@ class Options:
 
     threshold: float
     noise: str = "none"
-    noise_scalars: tuple[float, ...] = ()  # what reference.noise_scalars gives
+    noise_scalars: tuple[float, ...] = ()  # of fastlif/noise.py
     over_time: str = "independent"  # or "antithetic"
     surrogate: str = "atan"
     surrogate_width: float = 2.0

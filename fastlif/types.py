@@ -11,7 +11,8 @@ from typing import TypedDict
 
 import torch
 
-from fastlif.reference import SURROGATES, noise_scalars
+from fastlif.noise import noise_scalars
+from fastlif.reference import SURROGATES
 from fastlif.validation import LARGEST, check_choice, check_number, check_positive
 
 NOISE_KINDS = ("gaussian", "uniform", "none")
@@ -58,7 +59,7 @@ class Noise:
         object.__setattr__(self, "width", check_positive("noise width", self.width))
 
     def scalars(self) -> tuple[float, ...]:
-        """Its :func:`fastlif.reference.noise_scalars`."""
+        """Its :func:`fastlif.noise.noise_scalars`."""
         return noise_scalars(self.kind, self.mean, self.half_range, self.width)
 
     @property

@@ -1,4 +1,4 @@
-"""The noise, drawn where it is needed and never stored. Its format is published in fastlif/reference.py."""
+"""The noise, drawn where it is needed and never stored. Its format is published in fastlif/noise.py."""
 
 import triton
 import triton.language as tl

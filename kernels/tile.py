@@ -1,6 +1,6 @@
 """Which elements a program owns, and how it is launched: the tuning choices of every elementwise kernel.
 
-The noise makes 8 numbers at once, one for each of 8 neighbouring sub-blocks (the format is in fastlif/reference.py).
+The noise makes 8 numbers at once, one for each of 8 neighbouring sub-blocks (the format is in fastlif/noise.py).
 So a program owns a tile of ROWS sub-blocks by COLS columns, and a column is one Philox counter. Rows lie in one
 thread's registers and columns run along memory: every access is wide, and no number crosses threads.
 """

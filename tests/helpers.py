@@ -5,6 +5,7 @@ import math
 import torch
 
 from fastlif import Noise, Surrogate, reference
+from fastlif.noise import noise_like, residual_noise
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -37,7 +38,7 @@ def literal_membranes(
         if noise.kind != "none":
             kind, scalars = noise.kind, noise.scalars()
             if alpha is not None:
-                kind, scalars = reference.residual_noise(noise, alpha, beta, residual)
+                kind, scalars = residual_noise(noise, alpha, beta, residual)
             h = h + step_noise(x[t], torch.tensor([seed], device=x.device), t, kind, scalars, over_time)
         spikes = (h > threshold).double()
         v = h - threshold * spikes if reset is None else h * (1 - spikes) + reset * spikes
@@ -48,8 +49,8 @@ def literal_membranes(
 def step_noise(step, seed, t, kind, scalars, over_time):
     """n_t, as its format is published."""
     if over_time == "independent":
-        return reference.noise_like(step, seed, t, kind, scalars)
-    n = reference.noise_like(step, seed, t // 2, kind, scalars)
+        return noise_like(step, seed, t, kind, scalars)
+    n = noise_like(step, seed, t // 2, kind, scalars)
     return 2 * scalars[0] - n if t % 2 else n
 
 

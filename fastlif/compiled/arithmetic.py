@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 
 from fastlif import reference
+from fastlif.noise import noise_like
 
 BLOCK = 1 << 16  # membranes that one thread adds up, so that their mean does not depend on the number of threads
 NOISE = 7  # where the noise's begin among the scalars
@@ -23,7 +24,7 @@ NOISE = 7  # where the noise's begin among the scalars
 
 def draw(kind, x, first, t, seed, scalars):
     """The noise of step t for x ``[1, neurons]``, of which only the size counts; ``first``: its first counter."""
-    return [reference.noise_like(x[0], seed, t, kind, scalars.unbind()[NOISE:], first)]
+    return [noise_like(x[0], seed, t, kind, scalars.unbind()[NOISE:], first)]
 
 
 def spike(x, noise, scalars, norm):

@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from fastlif import reference
 from fastlif.compiled import arithmetic, graphs
+from fastlif.noise import LANES, SUB_BLOCK
 
 MAX_UNROLL = 16  # time steps in one compiled graph
 PART = 1 << 20  # elements of the single step that one call computes, about
@@ -37,7 +37,7 @@ def _parts(sizes, *tensors):
     A part begins with a channel, and with a block of the noise.
     """
     row = math.prod(sizes[1:])
-    unit = math.lcm(row, reference.SUB_BLOCK * reference.LANES)
+    unit = math.lcm(row, SUB_BLOCK * LANES)
     length, end = max(PART // unit, 1) * unit, sizes[0] * row
     for start in range(0, end, length):
         part = min(length, end - start)
@@ -199,7 +199,7 @@ def unpack_bits(bits, spikes):
 
 def _counter(start, device):
     """The counter that the noise of element ``start`` has: its low and its high word, ``[2]`` int32."""
-    counter = start // reference.LANES
+    counter = start // LANES
     words = tuple([word - (1 << 32) if word >= 1 << 31 else word for word in (counter & 0xFFFFFFFF, counter >> 32)])
     return graphs.constant(words, torch.int32, device)
 

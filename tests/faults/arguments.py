@@ -34,7 +34,7 @@ FUNCTIONAL = [
     ),
     (
         "the neuron's noise for the residual",
-        "= reference.residual_noise(noise, alpha, beta, residual)",
+        "= residual_noise(noise, alpha, beta, residual)",
         "= noise.kind, noise.scalars()",
         "library/test_reference.py::test_normalisation_is_the_papers[0.0-layer]",
     ),

@@ -1,18 +1,6 @@
-"""Faults of what computes: the reference, the operators, the compiled path."""
+"""Faults of what computes: the reference, its noise, the operators, the compiled path."""
 
 REFERENCE = [
-    (
-        "antithetic noise with the step as its word",
-        "t // 2 if antithetic else t",
-        "t",
-        "kernels/test_noise.py::test_pairs_of_antithetic_steps_are_independent",
-    ),
-    (
-        "mirrored at 0 and not at the mean",
-        "return 2 * scalars[0] - noise",
-        "return -noise",
-        "kernels/test_noise.py::test_antithetic_noise_keeps_its_distribution",
-    ),
     (
         "at the mean, the noise's mean is forgotten",
         "else h + options.noise_scalars[0]",
@@ -102,6 +90,75 @@ REFERENCE = [
         "return v if initial_state is None else initial_state.to(v.dtype)",
         "return v",
         "library/test_functional.py::test_a_sequence_in_two_halves",
+    ),
+    (
+        "bits in another order",
+        "2.0**j * widen(spikes[j])",
+        "2.0 ** (8 - j) * widen(spikes[j])",
+        "library/test_packing.py::test_restored_exactly[reference-convolution-False-dtype0]",
+    ),
+    (
+        "the largest value for the largest deviation",
+        "torch.maximum(high - mean, mean - low)",
+        "high - mean",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "a constant membrane is normalised",
+        "torch.where(low == high, 0, torch.maximum(high - mean, mean - low))",
+        "torch.maximum(high - mean, mean - low)",
+        "library/test_functional.py::test_a_constant_membrane_leaves_beta[reference]",
+    ),
+    (
+        "a constant membrane is divided by",
+        "(deviation > 0) & (deviation < math.inf)",
+        "deviation < math.inf",
+        "library/test_reference.py::test_membrane_without_a_normal_form",
+    ),
+    (
+        "the mean stays in",
+        "torch.where(usable, beta - mean * scale, beta)",
+        "beta + 0 * mean",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "statistics of the membrane before it decays",
+        "membrane_statistics(o.decay * v, statistics)",
+        "membrane_statistics(v, statistics)",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "a gradient through the statistics",
+        "groups = decayed.detach()",
+        "groups = decayed",
+        "kernels/test_kernels.py::test_noisy_lif_steps[4-layer-float32]",
+    ),
+    (
+        "given statistics of step 0 at every step",
+        "(value[t].reshape(1) for",
+        "(value[0].reshape(1) for",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+    (
+        "statistics of the layer for each sample",
+        'groups.shape[0] if statistics == "sample" else 1',
+        "1",
+        "library/test_reference.py::test_normalisation_is_the_papers",
+    ),
+]
+
+NOISE = [
+    (
+        "antithetic noise with the step as its word",
+        "t // 2 if antithetic else t",
+        "t",
+        "kernels/test_noise.py::test_pairs_of_antithetic_steps_are_independent",
+    ),
+    (
+        "mirrored at 0 and not at the mean",
+        "return 2 * scalars[0] - noise",
+        "return -noise",
+        "kernels/test_noise.py::test_antithetic_noise_keeps_its_distribution",
     ),
     (
         "the lattice reaches -1",
@@ -213,60 +270,6 @@ REFERENCE = [
         "t // 2 if antithetic else t, options.noise,",
         "t // 2 if antithetic else 0, options.noise,",
         "library/test_reference.py::test_infinite_alpha_is_the_papers_second_step",
-    ),
-    (
-        "bits in another order",
-        "2.0**j * widen(spikes[j])",
-        "2.0 ** (8 - j) * widen(spikes[j])",
-        "library/test_packing.py::test_restored_exactly[reference-convolution-False-dtype0]",
-    ),
-    (
-        "the largest value for the largest deviation",
-        "torch.maximum(high - mean, mean - low)",
-        "high - mean",
-        "library/test_reference.py::test_normalisation_is_the_papers",
-    ),
-    (
-        "a constant membrane is normalised",
-        "torch.where(low == high, 0, torch.maximum(high - mean, mean - low))",
-        "torch.maximum(high - mean, mean - low)",
-        "library/test_functional.py::test_a_constant_membrane_leaves_beta[reference]",
-    ),
-    (
-        "a constant membrane is divided by",
-        "(deviation > 0) & (deviation < math.inf)",
-        "deviation < math.inf",
-        "library/test_reference.py::test_membrane_without_a_normal_form",
-    ),
-    (
-        "the mean stays in",
-        "torch.where(usable, beta - mean * scale, beta)",
-        "beta + 0 * mean",
-        "library/test_reference.py::test_normalisation_is_the_papers",
-    ),
-    (
-        "statistics of the membrane before it decays",
-        "membrane_statistics(o.decay * v, statistics)",
-        "membrane_statistics(v, statistics)",
-        "library/test_reference.py::test_normalisation_is_the_papers",
-    ),
-    (
-        "a gradient through the statistics",
-        "groups = decayed.detach()",
-        "groups = decayed",
-        "kernels/test_kernels.py::test_noisy_lif_steps[4-layer-float32]",
-    ),
-    (
-        "given statistics of step 0 at every step",
-        "(value[t].reshape(1) for",
-        "(value[0].reshape(1) for",
-        "library/test_reference.py::test_normalisation_is_the_papers",
-    ),
-    (
-        "statistics of the layer for each sample",
-        'groups.shape[0] if statistics == "sample" else 1',
-        "1",
-        "library/test_reference.py::test_normalisation_is_the_papers",
     ),
 ]
 
@@ -572,7 +575,7 @@ LAUNCHERS = [
     ),
     (
         "parts count elements, not counters",
-        "counter = start // reference.LANES",
+        "counter = start // LANES",
         "counter = start",
         "pytorch/test_compiled.py::test_parts_draw_what_the_whole_draws",
     ),
@@ -618,6 +621,7 @@ LAYOUT = [
 ]
 
 BY_FILE = {
+    "fastlif/noise.py": NOISE,
     "fastlif/reference.py": REFERENCE,
     "fastlif/operators/single_step.py": SINGLE_STEP,
     "fastlif/operators/scan.py": SCAN,

@@ -15,7 +15,8 @@ import torch
 from counts import COUNTS
 from helpers import DEVICE, SQRT2
 
-from fastlif import Noise, NoisyLIF, Surrogate, functional, reference
+from fastlif import Noise, NoisyLIF, Surrogate, functional
+from fastlif import noise as noise_format
 from fastlif.functional import noisy_lif, noisy_lif_options, noisy_spike
 
 NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
@@ -33,7 +34,7 @@ LATTICE = (2 * torch.arange(65536, dtype=torch.float64) + 1) / 65536 - 1
 
 
 def lattice(seed, numel, step=0):
-    return reference.uniform_lattice(torch.tensor([seed], device=DEVICE), numel, step)
+    return noise_format.uniform_lattice(torch.tensor([seed], device=DEVICE), numel, step)
 
 
 def bits(u):
@@ -42,13 +43,13 @@ def bits(u):
 
 def draw(noise, numel, seed, step=0):
     x = torch.empty(numel, device=DEVICE)
-    return reference.noise_like(x, torch.tensor([seed], device=DEVICE), step, noise.kind, noise.scalars())
+    return noise_format.noise_like(x, torch.tensor([seed], device=DEVICE), step, noise.kind, noise.scalars())
 
 
 def all_values(kind, scalars, dtype, monkeypatch):
     """What the reference makes of all 65,536 random numbers, in increasing order."""
-    monkeypatch.setattr(reference, "uniform_lattice", lambda seed, numel, step, first: LATTICE)
-    return reference.noise_like(torch.empty(65536, dtype=dtype), None, 0, kind, scalars)
+    monkeypatch.setattr(noise_format, "uniform_lattice", lambda seed, numel, step, first: LATTICE)
+    return noise_format.noise_like(torch.empty(65536, dtype=dtype), None, 0, kind, scalars)
 
 
 def distribution(noise, z):
@@ -130,7 +131,7 @@ def lattice_in_python(seed, i, step, high=0):
 def test_philox_known_answers(rounds, word, expected):
     assert philox_in_python((word,) * 4, (word,) * 2, rounds) == expected
     word = torch.tensor([word - (1 << 32) if word >> 31 else word], dtype=torch.int32)
-    assert [int(w) & MASK for w in reference.philox((word,) * 4, (word,) * 2, rounds)] == expected
+    assert [int(w) & MASK for w in noise_format.philox((word,) * 4, (word,) * 2, rounds)] == expected
 
 
 SEEDS = [0, 1, -1, 2**62 + 12345, -(2**63)]
@@ -139,7 +140,7 @@ ELEMENTS = (0, 1, 255, 256, 1023, 1024, 2047, 2048, 2049, 4095, 4096, 4999)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_noise_format(seed):
-    """Element index to counter and lane, as published in fastlif/reference.py."""
+    """Element index to counter and lane, as published in fastlif/noise.py."""
     for step in (0, 3, 2**31 - 1):
         u = lattice(seed, 5000, step)
         assert [float(u[i]) for i in ELEMENTS] == [lattice_in_python(seed, i, step) for i in ELEMENTS]
@@ -147,7 +148,7 @@ def test_noise_format(seed):
 
 def test_noise_of_a_part_beyond_32_bits():
     for low, high in ((2**31 - 256, 0), (5 * 256, 3)):
-        u = reference.uniform_lattice(torch.tensor([7]), 5000, 2, torch.tensor([low, high], dtype=torch.int32))
+        u = noise_format.uniform_lattice(torch.tensor([7]), 5000, 2, torch.tensor([low, high], dtype=torch.int32))
         assert [float(u[i]) for i in ELEMENTS] == [lattice_in_python(7, low * 8 + i, 2, high) for i in ELEMENTS]
 
 
@@ -155,11 +156,11 @@ def test_no_counter_is_used_twice(monkeypatch):
     """Distinct (seed, step, column) give distinct (counter, key), so nothing is drawn twice."""
     used = []
 
-    def spy(counter, key, philox=reference.philox):
+    def spy(counter, key, philox=noise_format.philox):
         used.append(torch.stack(torch.broadcast_tensors(*counter, *key)).reshape(6, -1))
         return philox(counter, key)
 
-    monkeypatch.setattr(reference, "philox", spy)
+    monkeypatch.setattr(noise_format, "philox", spy)
     seeds, steps = (0, 1, -1, 2**31, 2**32, 2**62), (0, 1, 255, 256, 2048, 2**31 - 1)
     for seed, step in itertools.product(seeds, steps):
         lattice(seed, 5000, step)
@@ -217,7 +218,7 @@ def test_residual_noise(noise, alpha, monkeypatch):
     half_range = noise.half_range - 1 / alpha
     exact = all_values(noise.kind, noise.scalars(), torch.float64, monkeypatch)
     values = {
-        residual: all_values(*reference.residual_noise(noise, alpha, 0.25, residual), torch.float64, monkeypatch)
+        residual: all_values(*noise_format.residual_noise(noise, alpha, 0.25, residual), torch.float64, monkeypatch)
         for residual in ("matched", "range")
     }
     for value in values.values():
@@ -234,7 +235,7 @@ def test_residual_noise(noise, alpha, monkeypatch):
 
 def test_residual_noise_without_a_range_is_a_constant():
     for residual in ("matched", "range"):
-        kind, scalars = reference.residual_noise(Noise(), 2.0, 0.25, residual)
+        kind, scalars = noise_format.residual_noise(Noise(), 2.0, 0.25, residual)
         assert kind == "gaussian" and scalars[0] == 0.25 and not any(scalars[2:])
 
 
@@ -281,7 +282,7 @@ def test_antithetic_noise_keeps_its_distribution(noise, monkeypatch):
     """Its mirror image, of all 65,536 numbers, is the same set of values in the other order; the mean of the two is
     the mean of the noise, but for the last bit."""
     values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
-    mirrored = reference.mirrored(values, noise.scalars())
+    mirrored = noise_format.mirrored(values, noise.scalars())
     torch.testing.assert_close(mirrored.flip(0), values, rtol=0, atol=2.0**-23)
     torch.testing.assert_close((values + mirrored) / 2, torch.full_like(values, noise.mean), rtol=0, atol=2.0**-25)
     if noise.kind == "uniform":
@@ -307,16 +308,16 @@ def test_noise_never_leaves_its_range(low, high, monkeypatch):
         first, last = first.nextafter(-last.abs()), last.nextafter(2 * last.abs())
     for noise in noises:
         values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
-        values = torch.cat([values, reference.mirrored(values, noise.scalars())])
+        values = torch.cat([values, noise_format.mirrored(values, noise.scalars())])
         assert float(first) <= float(values.min()) and float(values.max()) <= float(last), noise
 
 
 def test_noise_follows_the_memory_layout():
     x = torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last)
-    scalars = reference.noise_scalars("uniform", 0.0, 1.0, 4.0)
-    n = reference.noise_like(x, torch.tensor([1]), 0, "uniform", scalars)
+    scalars = noise_format.noise_scalars("uniform", 0.0, 1.0, 4.0)
+    n = noise_format.noise_like(x, torch.tensor([1]), 0, "uniform", scalars)
     assert n.stride() == x.stride()
-    flat = reference.noise_like(x.permute(0, 2, 3, 1).reshape(-1), torch.tensor([1]), 0, "uniform", scalars)
+    flat = noise_format.noise_like(x.permute(0, 2, 3, 1).reshape(-1), torch.tensor([1]), 0, "uniform", scalars)
     assert torch.equal(n.permute(0, 2, 3, 1).reshape(-1), flat)
 
 
@@ -356,7 +357,7 @@ def test_pairs_of_antithetic_steps_are_independent():
     noise, x, seed = Noise("uniform", -1, 1), torch.empty(STREAM, device=DEVICE), torch.tensor([23], device=DEVICE)
     neuron = None, None, 1.0, 0.0, math.inf, 0.0, noise, "matched"
     chosen = noisy_lif_options(*neuron, "antithetic", "atan", False, "auto")
-    steps = [reference.step_noise(x, seed, t, chosen) for t in range(8)]
+    steps = [noise_format.step_noise(x, seed, t, chosen) for t in range(8)]
     for first, second in zip(steps[::2], steps[1::2]):
         assert torch.equal(first, -second)
     for a, b in itertools.combinations(steps[::2], 2):

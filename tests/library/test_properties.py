@@ -16,6 +16,7 @@ from helpers import DEVICE, step_noise
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_lif_options, noisy_spike, run_noisy_lif
 from fastlif.layout import batch_outermost
+from fastlif.noise import philox, residual_noise, uniform_lattice
 
 pytest.importorskip("hypothesis")
 pytest.importorskip("triton")
@@ -169,12 +170,12 @@ def drawn_noise(x, keywords):
     if noise.kind == "none":
         return None, None
     residual = keywords.get("residual", "matched")
-    kind, scalars = reference.residual_noise(noise, keywords["alpha"], keywords["beta"], residual)
+    kind, scalars = residual_noise(noise, keywords["alpha"], keywords["beta"], residual)
     strides = torch.empty_like(x[0]).stride()
     seed = torch.tensor([seed], device=x.device)
     antithetic = keywords.get("over_time") == "antithetic"
     u = np.stack([
-        numpy(reference.uniform_lattice(seed, x[0].numel(), t // 2 if antithetic else t)
+        numpy(uniform_lattice(seed, x[0].numel(), t // 2 if antithetic else t)
               .as_strided(x[0].shape, strides)) for t in range(len(x))
     ])  # fmt: skip
     odd = (np.arange(len(x)) % 2 == 1).reshape(-1, *(1,) * (u.ndim - 1)) & antithetic
@@ -667,11 +668,11 @@ def test_noisy_spike_of_any_size(numel, room):
 
 
 def lattice(seed, start, count):
-    """u of the elements from ``start`` on, a multiple of 2,048, from their counters: see fastlif/reference.py."""
+    """u of the elements from ``start`` on, a multiple of 2,048, from their counters: see fastlif/noise.py."""
     index = start // 8 + torch.arange(-(-count // 2048) * 256, device=DEVICE).view(-1, 1, 256)
     zero = torch.zeros_like(index, dtype=torch.int32)
     key = torch.tensor([seed], dtype=torch.int32, device=DEVICE), torch.zeros(1, dtype=torch.int32, device=DEVICE)
-    words = reference.philox((index.to(torch.int32), zero, zero, zero), key)
+    words = philox((index.to(torch.int32), zero, zero, zero), key)
     bits = torch.cat([word & 0xFFFF for word in words] + [(word >> 16) & 0xFFFF for word in words], dim=1)
     return ((2 * bits.double() + 1) / 65536 - 1).flatten()[:count]
 

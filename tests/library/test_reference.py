@@ -9,6 +9,7 @@ from helpers import ALL_SURROGATES, assert_spikes_agree, literal_membranes, step
 
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
+from fastlif.noise import noise_like, noise_scalars, residual_noise
 
 
 def test_lif_by_hand():
@@ -92,7 +93,7 @@ def test_scan_gradient_at_the_mean(detach_reset, reset, T):
     spikes, v = noisy_lif(x, return_state=True, backend="reference", **keywords)
     (actual,) = torch.autograd.grad((torch.cat([spikes, v[None]]) * weights).sum(), x)
 
-    kind, scalars = reference.residual_noise(noise, 4.0, 0.25, "matched")
+    kind, scalars = residual_noise(noise, 4.0, 0.25, "matched")
     v, loss = torch.zeros_like(x[0]), 0.0
     for t, (x_t, weight) in enumerate(zip(x, weights)):
         scale = 0.25 / deviation[t]
@@ -135,9 +136,9 @@ def test_infinite_alpha_is_the_papers_second_step():
     """Without the membrane, T steps are T independent noisy single steps (each keyed by its own time step)."""
     x = torch.randn(5, 400) * 0.5 + 0.4
     spikes = noisy_lif(x.expand(8, 5, 400), alpha=math.inf, seed=3, backend="reference")
-    scalars = reference.noise_scalars("gaussian", 0.0, 0.5, 4.0)
+    scalars = noise_scalars("gaussian", 0.0, 0.5, 4.0)
     for t in range(8):
-        n = reference.noise_like(x, torch.tensor([3]), t, "gaussian", scalars)
+        n = noise_like(x, torch.tensor([3]), t, "gaussian", scalars)
         assert torch.equal(spikes[t], (x + 0.5 + n > 1).float())
     first = noisy_spike(x, seed=3, backend="reference")
     assert int((first != spikes[0]).sum()) <= 1  # the same but for the order of additions

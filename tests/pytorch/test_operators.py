@@ -5,12 +5,13 @@ import torch
 from helpers import DEVICE
 
 import fastlif
-from fastlif import functional, reference
+from fastlif import functional
+from fastlif.noise import noise_scalars
 from fastlif.options import options
 
 pytest.importorskip("triton")
 
-SCALARS = reference.noise_scalars("gaussian", 0.5, 0.5, 4.0)
+SCALARS = noise_scalars("gaussian", 0.5, 0.5, 4.0)
 SPIKE = options(threshold=1.0, noise="gaussian", noise_scalars=SCALARS, backend="triton").text
 PLAIN = options(threshold=1.0, decay=0.5, backend="triton").text
 DELAYED = options(threshold=1.0, decay=0.5, reset=None, reset_delay=True, inclusive=True, backend="triton").text

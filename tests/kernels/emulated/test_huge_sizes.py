@@ -13,6 +13,7 @@ from fastlif.kernels import noisy_spike
 
 from emulator import driver
 from fastlif import kernels, reference
+from fastlif.noise import noise_like, residual_noise
 from fastlif.options import options
 from fastlif.types import Noise
 
@@ -71,7 +72,7 @@ def noise_of(part, t, kind, scalars):
     counter = start // 8
     low = counter & 0xFFFFFFFF
     first = torch.tensor([low - (low >> 31 << 32), counter >> 32], dtype=torch.int32)
-    noise = reference.noise_like(torch.zeros(WINDOW), SEED, t, kind, scalars, first)
+    noise = noise_like(torch.zeros(WINDOW), SEED, t, kind, scalars, first)
     return noise[part.start - start : part.stop - start].double()
 
 
@@ -161,7 +162,7 @@ def test_scan(T, kind, static, numel):
     a, b, scalars, seed, mean, deviation = torch.full((T,), 0.5), torch.zeros(T), (), None, None, None
     if kind != "none":
         noise, seed = Noise(kind), SEED
-        kind, scalars = reference.residual_noise(noise, 4.0, 0.5, "matched")
+        kind, scalars = residual_noise(noise, 4.0, 0.5, "matched")
         mean, deviation = (torch.linspace(low, low + 0.2, T)[:, None].contiguous() for low in (0.1, 0.5))
         share = 0.25 / deviation.double()[:, 0]
         a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
@@ -210,7 +211,7 @@ def test_noisy_lif(numel, monkeypatch):
     fill(state, parts, 0.3, 0)
     initial = [state[0, part].double() for part in parts]
     noise = Noise(kind)
-    kind, scalars = reference.residual_noise(noise, 4.0, 0.5, "matched")
+    kind, scalars = residual_noise(noise, 4.0, 0.5, "matched")
     mean, deviation = torch.empty(T, 1), torch.empty(T, 1)
     chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
     bits = sparse(T, kernels.bytes_of(numel), dtype=torch.uint8)
