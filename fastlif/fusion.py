@@ -73,9 +73,8 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
     That can be for ``nn.BatchNorm1d``, ``2d`` and ``3d`` with weights and running statistics in float32, before a
     :class:`fastlif.NoisyLIF` of a single step or a :class:`fastlif.LIF` that is not stateful, whose decay, threshold
     and gain are numbers, on the backends "triton" and "compiled": in training, and in evaluation without gradients.
-    Otherwise, and where either has hooks or all
-    modules do, the two are called one after the other; so they are where a neuron of a MultiStep model has the same
-    input at every step.
+    Otherwise, and where either has hooks or all modules do, the two are called one after the other; so they are where
+    a neuron of a MultiStep model has the same input at every step.
 
     The membrane's input is ``(input - mean) * (weight / deviation) + bias`` in float32, whatever the input's type: so
     no digits are lost where the mean is many deviations, beyond those that the mean itself has in float32.

@@ -17,8 +17,6 @@ torch.library.define(
 
 @torch.library.impl("fastlif::batch_statistics", "CompositeExplicitAutograd")
 def _batch_statistics(x, running_mean, running_var, momentum, eps):
-    if x.device.type == "cpu":  # where the statistics would be in x's type
-        x = x.float()
     mean, variance = torch.ops.aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
     return mean, torch.rsqrt(variance + eps)
 
@@ -79,8 +77,6 @@ class BatchNormNeuron(torch.autograd.Function):
             )
             grad = grad.reshape(x.shape)
         wanted = ctx.needs_input_grad[:3]
-        if x.device.type == "cpu" and x.dtype != torch.float32:  # there PyTorch wants all of it in one type
-            grad, x, weight = grad.float(), x.float(), weight.float()
         grads = torch.ops.aten.native_batch_norm_backward(
             grad, x, weight, None, None, mean, invstd, True, 0.0, wanted
         )  # fmt: skip

@@ -417,6 +417,18 @@ COMMON = [
 
 OF_BATCH_NORM = [
     (
+        "gradients of a copy in 32 bits",
+        "            grad, x, weight, None, None,",
+        "            grad.float(), x.float(), weight, None, None,",
+        "library/test_fusion.py::test_no_copy_of_16_bits_in_32_is_made",
+    ),
+    (
+        "statistics of a copy in 32 bits",
+        "    mean, variance = torch.ops.aten.batch_norm_update_stats(x,",
+        "    mean, variance = torch.ops.aten.batch_norm_update_stats(x.float(),",
+        "library/test_fusion.py::test_no_copy_of_16_bits_in_32_is_made",
+    ),
+    (
         "eps is hard-coded",
         "torch.rsqrt(variance + eps)",
         "torch.rsqrt(variance + 1e-5)",

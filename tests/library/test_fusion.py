@@ -118,6 +118,16 @@ def test_16_bits(backend, neuron, dtype):
         assert relative_error(grad, other) < (2e-2 if dtype == torch.bfloat16 else 3e-3)
 
 
+def test_no_copy_of_16_bits_in_32_is_made():
+    x, norm = example("images")
+    x = x.bfloat16().requires_grad_()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
+        batch_norm_neuron(norm, NoisyLIF(backend=BACKENDS[-1]), x).backward(torch.ones_like(x))
+    operators = [(event.name, event.input_shapes) for event in profile.events()]
+    assert any("native_batch_norm_backward" in name for name, _ in operators)
+    assert not [name for name, shapes in operators if name == "aten::_to_copy" and list(x.shape) in shapes]
+
+
 def against_float64(norm, neuron, batches, gradient_error):
     """Spikes, gradients and what ``norm`` keeps, fused, beside the two modules one after the other in float64."""
     exact_norm, exact_neuron = copy.deepcopy(norm).double(), copy.deepcopy(neuron)
