@@ -19,7 +19,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.modules import NoisyLIF
-from fastlif.neuron import mark_passes, neurons
+from fastlif.neuron import copy_of, mark_passes, neurons
 
 __all__ = ["convert"]
 
@@ -58,7 +58,7 @@ def convert(
             no pattern matches, the activation stays. In a pattern ``*`` stands for any characters, dots included, ``?``
             for one and ``[34]`` for one of those (:func:`fnmatch.fnmatchcase`).
         activations: the types of the modules to swap, their subclasses included; ``nn.ReLU`` alone by default.
-        keywords: passed to whatever makes neurons.
+        keywords: passed to whatever makes neurons. Each of these gets a copy of an ``nn.Parameter``.
 
     Raises:
         TypeError: if ``model`` is not a module or cannot be copied, ``neuron`` does not make modules, or
@@ -78,7 +78,7 @@ def convert(
     """
     makers = validation.check_makers(neuron)
     activations = validation.check_activations(activations)
-    model = _copy(model)
+    model = copy_of(model)
     left = _other_activations(model, activations, makers)
     holder = nn.Module()
     holder.model = model  # so that a model that is itself a ReLU has a parent too
@@ -99,7 +99,9 @@ def convert(
         if pattern is None or makers[pattern] is None:
             continue
         if (child, pattern) not in swapped:
-            made = makers[pattern](**keywords)
+            copies = {key: copy.deepcopy(value) if isinstance(value, nn.Parameter) else value
+                      for key, value in keywords.items()}  # fmt: skip
+            made = makers[pattern](**copies)
             if not isinstance(made, nn.Module):
                 raise TypeError(f"neuron must make a torch.nn.Module, and made a {type(made).__name__}")
             swapped[child, pattern] = _with_hooks_of(child, made.train(child.training))
@@ -175,15 +177,6 @@ def _of_users(hooks: dict) -> list[tuple]:
         for key, hook in hooks.items()
         if (getattr(hook, "__module__", None) or "").split(".")[0] not in ("torch", "fastlif")
     ]
-
-
-def _copy(model: nn.Module) -> nn.Module:
-    validation.check_module("model", model)
-    try:
-        return copy.deepcopy(model)
-    except (TypeError, RuntimeError, AttributeError) as error:  # of what copy cannot copy, such as an output kept
-        name = type(model).__name__
-        raise TypeError(f"model must be one that copy.deepcopy can copy, and {name} is not: {error}") from None
 
 
 def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> list[str]:

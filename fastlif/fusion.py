@@ -8,9 +8,8 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from fastlif import functional, validation
 from fastlif.backends import choose_backend
-from fastlif.conversion import _copy
 from fastlif.modules import LIF, NoisyLIF
-from fastlif.neuron import Neuron
+from fastlif.neuron import Neuron, copy_of
 from fastlif.operators import batch_norm as operators
 from fastlif.packing import mark
 from fastlif.passes import thread
@@ -32,9 +31,11 @@ def fuse(model: nn.Module) -> nn.Module:
 
     Raises:
         TypeError: if ``model`` is not a module or cannot be copied.
-        ValueError: if there is nothing to fuse.
+        ValueError: if there is nothing to fuse, or the model is fused already.
     """
-    model = _copy(model)
+    model = copy_of(model)
+    if any(isinstance(module, FusedSequential) for module in model.modules()):
+        raise ValueError(f"{type(model).__name__} is fused already: begin with what fastlif.convert made")
     fused = [module for module in model.modules() if type(module) is nn.Sequential and _pairs(module)]
     if not fused:
         raise ValueError(

@@ -249,6 +249,7 @@ class NoisyLIF(Neuron):
     def _make_options(self, single):
         if single:
             return functional.noisy_spike_options(self.noise, self.threshold, self.surrogate, self.backend)
+        validation.check_choice("statistics", self.statistics, neuron_values.STATISTICS)
         return functional.noisy_lif_options(
             self.decay, None, self.threshold, self.reset_to, self.alpha, self.beta, self.noise, self.residual,
             self.over_time, self.surrogate, self.detach_reset, self.backend,
@@ -320,6 +321,8 @@ class NoisyLIF(Neuron):
         elif loaded:
             self.set_calibration(*map(torch.empty_like, loaded.values()))
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
+        for name in CALIBRATED:  # with assign=True they are the tensors that were given
+            setattr(self, name, self._buffers[name].float())
 
     _shown = ("alpha", "beta", "noise", "residual", "over_time", "statistics", "converted")
     _earlier = {"residual": "range"}

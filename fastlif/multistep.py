@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from fastlif import early_exit, validation
-from fastlif.conversion import _copy
 from fastlif.modules import NoisyLIF
-from fastlif.neuron import evaluating, neurons
+from fastlif.neuron import copy_of, evaluating, neurons
 from fastlif.passes import Pass, tensors_in, thread
 
 __all__ = ["MultiStep"]
@@ -75,7 +74,7 @@ class MultiStep(nn.Module):
         given = {name: value for name, value in given.items() if value is not None}
         if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):
             raise ValueError(f"only a fastlif.NoisyLIF takes {', '.join(given)}, and {type(model).__name__} has none")
-        self.model = _copy(model)
+        self.model = copy_of(model)
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         self.output = output
         self.running: list[Pass] = []
@@ -274,6 +273,11 @@ def over_time(output, timesteps: int, batch: int, how: str):
     if isinstance(output, torch.Tensor):
         if output.ndim and output.shape[0] == timesteps * batch:
             steps = output.unflatten(0, (timesteps, batch))
+            if how == "mean" and not (output.is_floating_point() or output.is_complex()):
+                raise TypeError(
+                    f"the model's output holds {output.dtype}, which has no mean over time: return scores, and take "
+                    "the class from their mean, or choose MultiStep(..., output='steps')"
+                )
             return steps if how == "steps" else steps.mean(dim=0)
         if output.ndim and output.shape[0] == batch:
             return output.expand(timesteps, *output.shape) if how == "steps" else output

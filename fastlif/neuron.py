@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +45,23 @@ def of_spikingjelly(model: nn.Module) -> list[Any]:
     """Whatever of SpikingJelly's in ``model`` has a memory: on our kernels or not."""
     base = sys.modules.get("spikingjelly.activation_based.base")
     return [module for module in model.modules() if isinstance(module, base.MemoryModule)] if base else []
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """A copy of the model, or an error that says what cannot be copied."""
+    validation.check_module("model", model)
+    try:
+        return copy.deepcopy(model)
+    except (TypeError, RuntimeError, AttributeError) as error:  # of what copy cannot copy, such as an output kept
+        name = type(model).__name__
+        kept = isinstance(error, RuntimeError) and "created explicitly by the user" in str(error)
+        reason = (
+            "it keeps a tensor with its graph, such as a membrane (reset the model first) or a weight of "
+            "torch.nn.utils.weight_norm (take that of torch.nn.utils.parametrizations)"
+        )
+        raise TypeError(
+            f"model must be one that copy.deepcopy can copy, and {name} is not: {reason if kept else error}"
+        ) from None
 
 
 def neurons(model: nn.Module) -> list[Neuron]:
@@ -170,6 +188,8 @@ class Neuron(nn.Module):
             return self._make_options(single)
         kept = vars(self).setdefault("_kept", {})
         if single not in kept:
+            for flag in ("stateful", "detach_state"):
+                validation.check_flag(flag, getattr(self, flag))
             kept[single] = self._make_options(single)
         return kept[single]
 
@@ -210,7 +230,7 @@ class Neuron(nn.Module):
             )
         current, T, states = self._pass(), self.timesteps, self.states if self.stateful else None
         call: int | None = 0
-        if current is None:
+        if current is None:  # outside of any pass that was marked
             if self.stateful and self.needs_pass:
                 raise RuntimeError(
                     "a stateful neuron of a converted model was called outside of that model, which alone tells its "
@@ -223,7 +243,7 @@ class Neuron(nn.Module):
                     "pass begins, so that the calls of a shared neuron can be told apart: convert the model again, "
                     "model = fastlif.convert(model), or from the start with fastlif.convert(model, stateful=True)"
                 )
-        elif current is thread.current:
+        elif current is thread.current:  # an ordinary call: counted
             call = current.call(self)
             if current.of_neurons not in (None, T):
                 raise ValueError(
@@ -234,7 +254,7 @@ class Neuron(nn.Module):
                 T = current.timesteps
             if current.states is not None:
                 states = current.states.setdefault(self, {})
-        else:
+        else:  # a backward computes it again (activation checkpointing): its number is found
             call = current.call_again(self)
             T = current.timesteps
         if T is None:

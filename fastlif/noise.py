@@ -103,7 +103,7 @@ def _fit_gaussian_quantile(width: str):
     return _fitted_gaussian_quantile(float.fromhex(width))
 
 
-@functools.cache
+@functools.lru_cache(1024)  # a model has few, but a number may be changed at every step
 def _fitted_gaussian_quantile(width):
     e = math.erf(width / math.sqrt(2))
     u_max = 1 - 1 / 65536
@@ -169,7 +169,7 @@ def _solve_matched_width(width: str, share: str):
     return _solved_matched_width(float.fromhex(width), float.fromhex(share))
 
 
-@functools.cache
+@functools.lru_cache(1024)  # a model has few, but a number may be changed at every step
 def _solved_matched_width(width, share):
     wanted = truncated_deviation(width) / share
     narrow, wide = 1e-3, width  # the deviation falls from 1/sqrt 3 as the width grows

@@ -97,8 +97,8 @@ def once(function):
 
 
 def options(**values) -> Options:
-    """The record with these values."""
-    return _options(*(pair for name, value in values.items() for pair in (name, _text(value))))
+    """The record with these values: made once, and found again."""
+    return _found(*(pair for name, value in values.items() for pair in (name, _text(value))))
 
 
 def _text(value):
@@ -109,12 +109,12 @@ def _text(value):
 
 
 @constant_when_compiling
-def _options(*pairs):
-    return _kept_options(pairs)
+def _found(*pairs):
+    return _made(pairs)
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _kept_options(pairs):
+def _made(pairs):
     values = dict(zip(pairs[::2], pairs[1::2]))
     for name in values.keys() & {"threshold", "surrogate_width", "gain", "decay", "inv_alpha", "beta", "reset", "rest"}:
         values[name] = None if values[name] is None else float.fromhex(values[name])
@@ -122,20 +122,20 @@ def _kept_options(pairs):
     return options_of_text(Options(**values).text)
 
 
-# The lru_cache answers quickly, and keeps the last records. _held knows every record that somebody still holds.
+# The lru_cache answers quickly, and keeps the last records. _alive knows every record that somebody still holds.
 @functools.lru_cache(maxsize=KEPT)
 def options_of_text(text: str) -> Options:
     """The record that has this text."""
     with _one_at_a_time:
-        record = _held.get(text)
+        record = _alive.get(text)
         if record is None:
             values = json.loads(text)
             values["noise_scalars"] = tuple(values["noise_scalars"])
-            record = _held[text] = Options(**values)
+            record = _alive[text] = Options(**values)
     return record
 
 
-_held: weakref.WeakValueDictionary[str, Options] = weakref.WeakValueDictionary()
+_alive: weakref.WeakValueDictionary[str, Options] = weakref.WeakValueDictionary()
 _one_at_a_time = threading.RLock()
 
 

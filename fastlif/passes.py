@@ -105,7 +105,8 @@ thread = Thread()
 
 
 def _checkpoint():
-    """The same for two calls in a forward only if one activation checkpoint holds both, or none holds either."""
+    """A token of the activation checkpoint that this call is in: calls in one checkpoint have equal tokens, and so have
+    calls outside of any. Where it cannot be told, every call has a token of its own."""
     if not torch.is_grad_enabled():  # as in a reentrant one, which nothing tells from the next
         return object()
     hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)

@@ -30,11 +30,18 @@ from fastlif.noise import step_noise
 
 # --- The spike and its surrogate gradient, u = h - threshold ------------------------------------------------------
 
+
+def _sigmoid_derivative(u, w):
+    """w sigmoid(w u) sigmoid(-w u) by one exponential, which never overflows."""
+    e = torch.exp(-w * u.abs())
+    return w * e / (1 + e) ** 2
+
+
 # Constants are written out: torch.compile before 2.15 takes a number first met in an autograd function for a variable.
 SURROGATES = {
     "atan": lambda u, w: (w / 2) / (1 + (1.5707963267948966 * w * u) ** 2),
-    "sigmoid": lambda u, w: w * torch.sigmoid(w * u) * torch.sigmoid(-w * u),
-    "rectangular": lambda u, w: torch.where(u.abs() < w / 2, 1 / w, 0 * u),
+    "sigmoid": _sigmoid_derivative,
+    "rectangular": lambda u, w: torch.where(u.abs() < w / 2, 1 / w, u.abs().clamp(max=0)),  # 0, or NaN
     "triangular": lambda u, w: (1 - u.abs() / w).clamp(min=0) / w,
     "fast_sigmoid": lambda u, w: 1 / (1 + w * u.abs()) ** 2,
     "gaussian": lambda u, w: torch.exp(u * u * (-0.5 / w**2)) * (1 / (w * 2.5066282746310002)),
@@ -185,9 +192,10 @@ def finish_statistics(mean, low, high):
 def normalisation(mean, deviation, decay, inv_alpha, beta):
     """a_t = decay / (alpha M_t) and b_t = beta - mu_t / (alpha M_t): Eq. (8) and (9), where sigma cancels.
 
-    A constant membrane (M = 0), or one that holds NaN or infinity, has no normal form: a_t = 0, b_t = beta.
+    A constant membrane (M = 0), or one that holds NaN or infinity, has no normal form: a_t = 0, b_t = beta. M counts
+    as 0 up to 1e-30, as 1 / M may be no number there.
     """
-    usable = (deviation > 0) & (deviation < math.inf)
+    usable = (deviation > 1e-30) & (deviation < math.inf)
     scale = torch.where(usable, inv_alpha / deviation, 0)
     return decay * scale, torch.where(usable, beta - mean * scale, beta)
 

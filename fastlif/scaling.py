@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.conversion import _copy
-from fastlif.neuron import Neuron, evaluating
+from fastlif.neuron import Neuron, copy_of, evaluating
 
 __all__ = ["scale_thresholds"]
 
@@ -65,7 +64,7 @@ def scale_thresholds(
     Example:
         ``spiking = scale_thresholds(convert(trained), trained, loader)``
     """
-    model = _copy(model)
+    model = copy_of(model)
     names = {neuron: name for name, neuron in model.named_modules() if isinstance(neuron, Neuron)}
     if not names:
         raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
@@ -107,7 +106,7 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
 
     def before(neuron, module, arguments):
         x = arguments[0]
-        chosen = torch.randint(x.numel(), (SAMPLES,), generator=generator).to(x.device)
+        chosen = torch.randint(x.numel(), (SAMPLES,), generator=generator, device="cpu").to(x.device)
         seen[neuron].append((x.shape, chosen, x.reshape(-1)[chosen].float()))  # before it is overwritten in place
 
     def after(neuron, module, arguments, output):
@@ -150,15 +149,18 @@ def _fit(neuron: Neuron, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
     largest = float(outputs.max())
     if largest <= 0:  # a layer that is silent on all batches
         return 1.0
-    chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))[:LARGEST].to(inputs.device)
+    drawn = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0), device="cpu")
+    chosen = drawn[:LARGEST].to(inputs.device)
     inputs, outputs, T = inputs[chosen], outputs[chosen], neuron.timesteps or 1
     trial = copy.deepcopy(neuron)
     trial.stateful, trial.backend = False, "reference"
 
     def error(scale: float) -> float:
-        torch.manual_seed(0)  # the same noise for every scale and in every run
+        seed(0)  # the same noise for every scale and in every run
         spikes = trial((inputs / scale).expand(T, -1))  # [T*N, *] of one sample, so N is 1
         return float((scale * spikes.unflatten(0, (T, 1)).mean(dim=0)[0] - outputs).square().mean())
 
-    with torch.random.fork_rng(devices=[] if inputs.device.type == "cpu" else [inputs.device]):
+    on_cpu = inputs.device.type == "cpu"
+    seed = torch.default_generator.manual_seed if on_cpu else torch.get_device_module(inputs.device).manual_seed
+    with torch.random.fork_rng(devices=[] if on_cpu else [inputs.device]):
         return min((largest * 100 ** (-i / (CANDIDATES - 1)) for i in range(CANDIDATES)), key=error)

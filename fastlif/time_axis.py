@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.conversion import _copy
 from fastlif.modules import NoisyLIF
 from fastlif.multistep import MultiStep
-from fastlif.neuron import Neuron, neurons, reset
+from fastlif.neuron import Neuron, copy_of, neurons, reset
 
 __all__ = ["check_time_axis"]
 
@@ -59,26 +58,26 @@ def check_time_axis(
     samples = input.shape[1] if batch_dim == 1 else input.shape[0] // T
     if samples < 2:
         raise ValueError(f"input must hold at least two samples, got shape {tuple(input.shape)} with {T} time steps")
-    model = _copy(model).eval()
-    _check_timesteps(model)
-    for neuron in neurons(model):
-        neuron.detach_state = False
-    _follow_gradients(model, input, T, samples, batch_dim, call)
-    if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:
-        T = model.timesteps
-        _follow_gradients(model, input.expand(T, *input.shape), T, samples, 1, _every_step)
+    with torch.inference_mode(False), torch.enable_grad():
+        model = copy_of(model).eval()
+        _check_timesteps(model)
+        for neuron in neurons(model):
+            neuron.detach_state = False
+        _follow_gradients(model, input, T, samples, batch_dim, call)
+        if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:
+            T = model.timesteps
+            _follow_gradients(model, input.expand(T, *input.shape), T, samples, 1, _every_step)
 
 
 def _follow_gradients(model, input, T, samples, batch_dim, call):
     """Raises the errors of :func:`check_time_axis` for one call: which samples and steps each row depends on."""
     reset(model)
     x = input.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        output = model(x) if call is None else call(model, x)
-        if not isinstance(output, torch.Tensor) or not output.ndim:
-            raise TypeError(f"call must give a tensor with a first dimension, got {type(output).__name__}")
-        if not output.requires_grad:
-            raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
+    output = model(x) if call is None else call(model, x)
+    if not isinstance(output, torch.Tensor) or not output.ndim:
+        raise TypeError(f"call must give a tensor with a first dimension, got {type(output).__name__}")
+    if not output.requires_grad:
+        raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
     if batch_dim == 1 and output.shape[:2] == (T, samples):
         output = output.flatten(0, 1)
     rows, reached = output.shape[0], False

@@ -5,6 +5,10 @@ At the end stand the keywords of ``functional.lif`` and ``noisy_lif``, which typ
 
 from __future__ import annotations
 
+import importlib
+import operator
+import pickle
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -26,6 +30,7 @@ SURROGATE_WIDTHS = {
 }
 SURROGATE_PLACES = ("membrane", "mean")
 OWN: dict[str, Surrogate] = {}  # surrogates that are a user's functions, by the name that records have for them
+_naming = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -93,12 +98,13 @@ class Surrogate:
         name: ``"atan"`` (default), ``"sigmoid"``, ``"rectangular"``, ``"triangular"``, ``"fast_sigmoid"`` or
             ``"gaussian"``; the formulas are in :mod:`fastlif.reference`. Or a function ``(u, width) -> derivative`` of
             your own, in PyTorch's operations: it gets u of a membrane's shape, and width as a tensor without
-            dimensions. Define it once, outside of loops: each function is compiled for, and kept.
+            dimensions. Define it once, outside of loops: each function is compiled for, and kept. What it reads from
+            outside must be numbers. On the backend "compiled" they keep the values of its first backward.
         width: its parameter w, a width, or a slope for ``"atan"``, ``"sigmoid"`` and ``"fast_sigmoid"``; by default 2,
             4, 1, 1, 25 and 0.5, in that order, and 1 for a function.
         at: ``"membrane"`` (default) or ``"mean"``; without noise the two are one.
         triton: for a function of your own, the same as a ``triton.jit`` function of (u, width), which the backend
-            "triton" needs.
+            "triton" needs. Define it at the top of a module, if the model is to be saved whole.
 
     Raises:
         ValueError: for an unknown name or place, or ``width <= 0``.
@@ -121,8 +127,11 @@ class Surrogate:
         check_choice("surrogate at", self.at, SURROGATE_PLACES)
         object.__setattr__(self, "key", _own_key(self, self.name) if callable(self.name) else self.name)
 
+    def __deepcopy__(self, memo) -> Surrogate:  # it never changes, and Triton's functions cannot be copied
+        return self
+
     def __reduce__(self):  # a function is known in the process that it comes to as well
-        return type(self), (self.name, self.width, self.at, self.triton)
+        return _unpickled, (self.name, self.width, self.at, self.triton and _place(self.triton))
 
     @classmethod
     def of(cls, value: Surrogate | Callable | str) -> Surrogate:
@@ -144,13 +153,30 @@ class Surrogate:
         return self.triton
 
 
+def _place(function: Callable) -> tuple[str, str]:
+    """Module and name of a Triton function, by which it is pickled, as Python's own functions are."""
+    function = getattr(function, "fn", function)  # what triton.jit was given
+    module, name = function.__module__, function.__qualname__
+    if "<locals>" in name:
+        raise pickle.PicklingError(
+            f"the Triton function {name} of a surrogate stands inside another function, where it cannot be found "
+            "again: define it at the top of a module to save or send the model"
+        )
+    return module, name
+
+
+def _unpickled(name, width, at, place) -> Surrogate:
+    return Surrogate(name, width, at, place and operator.attrgetter(place[1])(importlib.import_module(place[0])))
+
+
 def _own_key(surrogate: Surrogate, function: Callable) -> str:
     """The name that records have for a function: always the same for the same function."""
-    for key, known in OWN.items():
-        if known.name is function and known.triton is surrogate.triton:
-            return key
-    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
-    OWN[key], SURROGATES[key] = surrogate, function
+    with _naming:
+        for key, known in OWN.items():
+            if known.name is function and known.triton is surrogate.triton:
+                return key
+        key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
+        OWN[key], SURROGATES[key] = surrogate, function
     return key
 
 

@@ -139,7 +139,9 @@ class LI(Neuron):
 
     def used_decay(self) -> float | torch.Tensor:
         """The decay, clamped to [0, 1] if it is a tensor."""
-        return self.decay.clamp(0, 1).reshape(()) if isinstance(self.decay, torch.Tensor) else self.decay
+        if isinstance(self.decay, torch.Tensor):
+            return self.decay.clamp(0, 1).reshape(())
+        return neuron_values.check_decay(self.decay, None)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
@@ -151,7 +153,7 @@ class LI(Neuron):
             steps.append(v)
         membranes = torch.stack(steps)
         if states is not None:
-            states[call] = membranes[-1].detach() if self.detach_state else membranes[-1]
+            states[call] = v.detach() if self.detach_state else v  # no part of the output, which others may change
         membranes = membranes.to(x.dtype)
         return membranes if self.timesteps is None else membranes.flatten(0, 1)
 

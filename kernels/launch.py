@@ -28,11 +28,11 @@ def varying(tensors, sizes):
 
 
 def launch(kernel, grid, tensors, sizes, constants, *chosen, each=((),)):
-    """Launches ``kernel`` on ``grid`` (three numbers) once for each of ``each``, its first arguments: by default once.
+    """Launches ``kernel`` on ``grid`` (three numbers) once for each tuple in ``each``: by default once.
 
-    The arguments that follow are ``tensors`` and ``sizes``, dicts in the order of the signature. The others, and the
-    options of the launch, are what ``constants(*chosen)`` gives, called for the first launch of a kind with a record
-    only. ``chosen`` begins with the record, if it is not empty.
+    A tuple of ``each`` holds the kernel's first arguments. ``tensors`` and ``sizes``, dicts in the order of the
+    signature, follow. ``constants(*chosen)`` gives all other arguments and the options of the launch. It is called once
+    for each record and kind of launch. ``chosen[0]`` is the record, if there is one.
     """
     index = next(iter(tensors.values())).get_device()
     if index >= 0 and index != torch.cuda.current_device():

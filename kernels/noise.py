@@ -20,8 +20,11 @@ def issue_loads_first(KIND: tl.constexpr):
 def step_noise(before, seed, counter, counter_high, t, lane, scalars, KIND: tl.constexpr, OVER_TIME: tl.constexpr):
     """The noise of step t, given that of the step ``before``.
 
-    OVER_TIME is "independent", or how antithetic noise comes about: "mirrored", at an odd step; "alone", at any step,
-    whatever was before; "in turn", in a walk that begins at an even step: drawn at even steps and mirrored at odd ones.
+    OVER_TIME is "independent": every step draws. Or it says how antithetic noise is made:
+
+    "in turn"   the walk begins at an even step: even steps draw, odd steps mirror ``before``.
+    "mirrored"  t is odd: mirror ``before``.
+    "alone"     ``before`` is not the noise of step t - 1: draw that of the pair, and mirror it if t is odd.
     """
     if OVER_TIME == "independent":
         return draw_noise(seed, counter, counter_high, t, lane, scalars, KIND)

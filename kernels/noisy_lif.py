@@ -79,7 +79,7 @@ def _noisy_lif_steps_kernel(
 ):
     group = tl.program_id(0).to(tl.int64) if PER_SAMPLE else wide(0)
     program = tl.program_id(1)
-    programs = 1 if ALONE else tl.num_programs(1) // 4 * 4
+    programs = 1 if ALONE else tl.num_programs(1) // 4 * 4  # a multiple of 4: the compiler reads four sums at once
     begin = group * group_size
     end = begin + group_size
     # With noise, blocks lie as it does, eight sub-blocks that draw together, wherever a group begins in them. Without,

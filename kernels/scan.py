@@ -12,7 +12,7 @@ NO_PARAMETERS = dict.fromkeys(("gain_ptr", "decay_ptr", "threshold_ptr"))
 @triton.jit
 def normalisation(mean, deviation, decay, inv_alpha, beta):
     """a_t and b_t of Eq. (9). A constant or non-finite membrane has no normal form: a_t = 0, b_t = beta."""
-    usable = (deviation > 0.0) & (deviation < float("inf"))
+    usable = (deviation > 1e-30) & (deviation < float("inf"))  # below, 1 / M may be no number
     scale = tl.where(usable, tl.div_rn(inv_alpha, tl.where(usable, deviation, 1.0)), 0.0)
     return decay * scale, tl.where(usable, beta - mean * scale, beta)
 
@@ -52,9 +52,12 @@ def coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, be
 @triton.jit
 def own_tile(numel, groups, group_size, GROUP: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
              VECTOR: tl.constexpr):  # fmt: skip
-    """The program's tile, which of its elements are the program's, and their group: "all" elements have one, or those
-    of the "tile", or else every "element" its own."""
-    if GROUP == "tile":  # of a sample, programs own the tiles that it has elements in
+    """The program's tile, a mask of the elements that this program computes, and their group.
+
+    The elements of a group share a mean and a deviation. GROUP says how the groups lie: "all", there is one; "tile",
+    each program works for one; "element", samples are so small that the group is looked up for each element.
+    """
+    if GROUP == "tile":  # a tile on the border of two groups is computed for both, each time with its mask
         TILES: tl.constexpr = LANES // ROWS if COLS >= SUB_BLOCK else LANES // ROWS * (SUB_BLOCK // COLS)
         tiles = tl.num_programs(0) // groups
         group = (tl.program_id(0) // tiles).to(tl.int64)

@@ -24,7 +24,8 @@ def surrogate_derivative(u, w, NAME: tl.constexpr):
         r = _reciprocal(1.0 + e)
         return (w * e) * (r * r)
     elif NAME == "rectangular":
-        return tl.where(tl.abs(u) < 0.5 * w, 1.0 / w, 0.0 * u)
+        outside = tl.minimum(tl.abs(u), 0.0, propagate_nan=tl.PropagateNan.ALL)  # 0, or NaN
+        return tl.where(tl.abs(u) < 0.5 * w, 1.0 / w, outside)
     elif NAME == "triangular":
         return tl.maximum(1.0 - tl.abs(u) * (1.0 / w), 0.0, propagate_nan=tl.PropagateNan.ALL) * (1.0 / w)
     elif NAME == "fast_sigmoid":

@@ -28,7 +28,7 @@ def draw(kind, x, first, t, seed, scalars):
 
 
 def spike(x, noise, scalars, norm):
-    return [_input(0, x, noise, norm) > scalars[0]]
+    return [_floats(_input(0, x, noise, norm) > scalars[0])]
 
 
 def spike_backward(surrogate, x, grad_spikes, noise, scalars, norm):
@@ -39,7 +39,7 @@ def spike_backward(surrogate, x, grad_spikes, noise, scalars, norm):
 def scan(variant, firing, x, noise, v, mean, deviation, scalars, norm, gain, decay, threshold):
     """The spikes of each step, if ``firing``, and the last membrane."""
     steps = list(_steps(variant, x, noise, v, mean, deviation, scalars, norm, gain, decay, threshold))
-    return [*(spiking for _, _, spiking, _ in steps if firing), steps[-1][3]]
+    return [*(_floats(spiking) for _, _, spiking, _ in steps if firing), steps[-1][3]]
 
 
 def scan_with_statistics(variant, x, noise, v, scalars):
@@ -53,8 +53,8 @@ def scan_with_statistics(variant, x, noise, v, scalars):
     # decay >= 0 keeps the order, so v itself is reduced
     reduced = decay * (total / size), decay * v.amin(dim=-1), decay * v.amax(dim=-1)
     mean, deviation = reference.finish_statistics(*reduced)
-    ((_, _, *outputs),) = _steps(variant, x, noise, v, mean[None], deviation[None], scalars)
-    return [*outputs, mean, deviation]
+    ((_, _, spiking, after),) = _steps(variant, x, noise, v, mean[None], deviation[None], scalars)
+    return [_floats(spiking), after, mean, deviation]
 
 
 def reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, noise, v, grad_v, mean, deviation,
@@ -80,10 +80,10 @@ def reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, n
         spikes = spiking.to(h.dtype)
         if variant.reset_delay:
             grad_h = grad + grad_v
-            taken = _spiking(variant, before, threshold).to(h.dtype)
-            moved = 0 if detach_reset else threshold * derivative(before)
-            grad_v = (decay - moved) * grad_h
-            of_threshold = grad + (taken - moved) * grad_h
+            subtracted = _spiking(variant, before, threshold).to(h.dtype)
+            through_spike = 0 if detach_reset else threshold * derivative(before)
+            grad_v = (decay - through_spike) * grad_h
+            of_threshold = grad + (subtracted - through_spike) * grad_h
         else:
             grad_h = grad + (grad_v if variant.soft_reset else grad_v * (1 - spikes))
             of_threshold = grad + (spikes * grad_v if variant.soft_reset else 0)
@@ -112,6 +112,11 @@ def _steps(variant, x, noise, v, mean, deviation, scalars, norm=None, gain=None,
         else:
             v = torch.where(spiking, h - threshold if variant.soft_reset else reset, h)
         yield still, h, spiking, v
+
+
+def _floats(spiking):
+    """Spikes as float32, also where they are stored in 16 bits: PyTorch makes those from booleans one by one."""
+    return spiking.to(torch.float32)
 
 
 class Variant(NamedTuple):

@@ -49,7 +49,15 @@ def run(function, static, sizes, outputs, x=None, **inputs):
     graph = _graphs.get(kind)
     if graph is None:
         with _compiling:  # another thread may have been first
-            graph = _graphs.get(kind) or _compile(function, static, serial, len(sizes), outputs, inputs)
+            try:
+                graph = _graphs.get(kind) or _compile(function, static, serial, len(sizes), outputs, inputs)
+            except AssertionError as error:
+                if "FakeTensor" not in str(error):
+                    raise
+                raise RuntimeError(
+                    "a surrogate of your own reads a tensor from outside, which backend=\"compiled\" cannot compile: "
+                    "write numbers into the function, or choose backend=\"reference\""
+                ) from error
             _graphs[kind] = graph
     graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
 
@@ -57,10 +65,13 @@ def run(function, static, sizes, outputs, x=None, **inputs):
 def _compile(function, static, serial, dimensions, outputs, inputs):
     """The graph of :func:`run`: a function of the list of sizes, x's stride in time, inputs and outputs.
 
-    It is called without its guards, which is what the compiler has supposed of the sizes. Most hold for all sizes, and
-    others say that a size is not 0 or 1, or not another: without them the compiler takes the general code, which
-    computes these cases too. The rest say how long a sum is, by which the compiler chooses between loops that are right
-    for any length; tests/pytorch/test_compiled.py looks at every guard of every kind of graph, and knows of no others.
+    It is called without its guards, which is what the compiler has supposed of the sizes. That is safe:
+
+    - most guards hold for all sizes;
+    - some say that a size is not 0, not 1, or not another: the code for that is the general one, right for these too;
+    - the rest say how long a sum is, and choose between loops that are all right.
+
+    tests/pytorch/test_compiled.py lists the guards of every kind of graph, and fails on others.
     """
     from torch._dynamo.convert_frame import compile_lock
     from torch._dynamo.source import ConstantSource

@@ -121,7 +121,7 @@ def from_node(node, name: str, dt: float, discretisation: str, keywords: dict) -
     if isinstance(reset, torch.Tensor):
         raise ValueError(
             f"graph: v_reset - v_leak of {name!r} must be the same for all neurons, got {reset.min():g} to "
-            f"{reset.max():g}"
+            f"{reset.max():g} (of a model of ours, fastlif.to_nir(..., scale=\"membrane\") writes one)"
         )
     return LIF(None, decay=_value(decay), threshold=_value(threshold / unit), reset=reset, **keywords)
 

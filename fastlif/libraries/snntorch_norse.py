@@ -37,8 +37,10 @@ def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: d
     for name, off in (("inhibition", False), ("state_quant", False)):
         if getattr(leaky, name) is not off:
             raise ValueError(f"leaky has {name}={getattr(leaky, name)!r}, which a fastlif.LIF does not have")
-    if leaky.graded_spikes_factor.requires_grad or bool((leaky.graded_spikes_factor != 1).any()):
-        raise ValueError("leaky has a graded_spikes_factor other than 1, and a fastlif.LIF spikes with 1: scale behind")
+    factor = leaky.graded_spikes_factor
+    if factor.requires_grad or bool((factor != 1).any()):
+        which = "that is learned" if factor.requires_grad else "other than 1"
+        raise ValueError(f"leaky has a graded_spikes_factor {which}, and a fastlif.LIF spikes with 1: scale behind it")
     if bool((leaky.threshold <= 0).any()):
         raise ValueError("leaky has a threshold of 0 or less, at which snnTorch resets a neuron that is at rest")
     beta = leaky.beta
@@ -72,6 +74,9 @@ def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | Non
     gain = dt * float(inverse) if inverse.numel() == 1 else dt * inverse
     if "decay" not in keywords and bool((torch.as_tensor(gain) > 1).any()):
         raise ValueError(f"dt * tau_mem_inv must be at most 1, got dt={dt:g} s and tau_mem_inv={p.tau_mem_inv} 1/s")
+    of_filter = None if type(cell) is box.LIFBoxCell else 1 - dt * _number("tau_syn_inv", p.tau_syn_inv)
+    if of_filter is not None and of_filter < 0:
+        raise ValueError(f"dt * tau_syn_inv must be at most 1, got dt={dt:g} s and tau_syn_inv={p.tau_syn_inv} 1/s")
     values = {
         "decay": 1 - gain,
         "gain": gain,
@@ -86,10 +91,10 @@ def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | Non
             )
         values["surrogate"] = Surrogate("fast_sigmoid", 1.0)  # Norse does not use alpha in it
     neuron = cls(timesteps, **values | keywords).train(cell.training)
-    if type(cell) is box.LIFBoxCell:
+    if of_filter is None:
         return neuron
-    of_filter = {name: keywords[name] for name in ("stateful", "detach_state") if name in keywords}
-    current = LI(timesteps, decay=1 - dt * _number("tau_syn_inv", p.tau_syn_inv), **of_filter)
+    carried = {name: keywords[name] for name in ("stateful", "detach_state") if name in keywords}
+    current = LI(timesteps, decay=of_filter, **carried)
     return nn.Sequential(current.train(cell.training), neuron)
 
 

@@ -8,7 +8,7 @@ import warnings
 from torch import nn
 
 from fastlif import validation
-from fastlif.conversion import _copy
+from fastlif.neuron import copy_of
 
 __all__ = ["accelerate", "restore"]
 
@@ -58,7 +58,7 @@ def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
         )
     if left and strict:
         raise ValueError(f"fastlif.accelerate cannot accelerate: {shown}. With strict=False these stay as they are")
-    model = _copy(model)
+    model = copy_of(model)
     for module in model.modules():
         if type(module) in nodes.ACCELERATED and nodes.why_not(module) is None:
             module.__class__ = nodes.ACCELERATED[type(module)]
@@ -79,7 +79,7 @@ def restore(model: nn.Module) -> nn.Module:
     """
     validation.check_module("model", model)
     own = {fast: node for node, fast in _nodes("restore").ACCELERATED.items()}
-    model = _copy(model)
+    model = copy_of(model)
     for module in model.modules():
         if type(module) in own:
             module.__class__ = own[type(module)]

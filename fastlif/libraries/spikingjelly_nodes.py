@@ -117,8 +117,8 @@ def why_not(node) -> str | None:
         return "does not spike (surrogate_function.spiking is False)"
     if type(alpha) not in (float, int) or not alpha > 0 or (kind is surrogate.SuperSpike and alpha != 1):
         return f"has the surrogate {kind.__name__} with alpha={alpha}, which fastlif does not have"
-    if type(node.v_threshold) is not float or type(node.v_reset) not in (float, type(None)):
-        return "has a v_threshold or v_reset that is not a float"
+    if type(node.v_threshold) not in (float, int) or type(node.v_reset) not in (float, int, type(None)):
+        return "has a v_threshold or v_reset that is not a number"
     if node._neuron_precision is not None:
         return "has a precision of its own"
     return None

@@ -82,9 +82,16 @@ def _no_second_derivative(ctx, *gradients):
 def operator(schema: str, function, fake, setup_context=None, backward=_no_second_derivative, inline=None):
     """Makes the operator ``fastlif::`` of this schema, and returns what calls it.
 
-    Whoever looks on, such as a compiler, sees the operator. Where nobody does, ``function`` is called at once: that
-    takes a tenth of the time. Either way autograd knows ``backward``, which has no derivative if it is not given.
-    ``inline`` gives the result in plain PyTorch where a caller's graph had better hold that, and else None.
+    A call goes one of four ways:
+
+    - eager, without a gradient: ``function`` itself, which takes a tenth of the operator's time;
+    - eager, with one: an autograd function of our own around it;
+    - within several of torch.func's transforms: an autograd function around the operator, whose own gradient is not
+      found there;
+    - wherever anyone else looks on, such as a compiler: the operator.
+
+    Each way autograd knows ``backward``, which has no derivative if it is not given. ``inline`` gives the result in
+    plain PyTorch where a caller's graph had better hold that, and else None.
 
     The last argument is an Options; the operator itself is given its text. An unwanted output is None. The operator
     must return tensors, so there it is an empty one.
@@ -125,7 +132,6 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
         return type(name, (torch.autograd.Function,), {**methods, "generate_vmap_rule": True})
 
     unwatched = function_of(name, forward=forward, backward=backward)
-    # Within several of torch.func's transforms an operator's own gradient is not found.
     transformed = function_of(
         name, forward=lambda *arguments: registered(*arguments[:-1], arguments[-1].text), backward=backward,
         setup_context=setup_context or (lambda ctx, inputs, output: None),

@@ -210,7 +210,8 @@ def energy(
     - Before the first neuron the input of ``nn.Linear``, ``nn.Conv1d``, ``2d`` and ``3d`` is analogue: each input
       costs a multiply-accumulate (an addition and a multiplication) for every weight that it meets.
     - After it only what is not zero costs. If the whole input is zeros and ones it is spikes: an addition for every
-      weight that a spike meets. Otherwise it is graded, such as averages of spikes: a multiply-accumulate.
+      weight that a spike meets. Otherwise it is graded, such as averages of spikes, or spikes of
+      :func:`fastlif.scale_thresholds`: a multiply-accumulate.
     - A neuron adds its input and compares with the threshold, which counts as an addition. Over time it multiplies by
       the decay too. A converted :class:`fastlif.NoisyLIF` also adds the shift and the noise of Eq. (6).
     - Not counted: memory access, drawing random numbers, resets, biases, batch normalisation (which can be folded into

@@ -96,12 +96,7 @@ class Tape(Mapping):
         parts = self._kept(_entry(self._entries, name))
         if len(parts) == 1:
             return parts[0]
-        shapes = {part.shape[1:] for part in parts}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"the forwards gave {name} steps of several shapes, {', '.join(map(str, map(tuple, shapes)))}, which "
-                "cannot follow one another in time: record each kind in a `with` of its own"
-            )
+        _check_alike(name, {part.shape[1:] for part in parts}, "follow one another in time")
         return torch.cat(parts)
 
     def parts(self) -> dict[str, list[Tensor]]:
@@ -254,13 +249,13 @@ class Log:
                 which needs the spikes.
 
         Raises:
-            ValueError: for another ``per``.
+            ValueError: for another ``per``, or ``"unit"`` of forwards whose units differ.
             RuntimeError: if nothing was recorded, or no spikes for ``per="unit"``.
         """
         validation.check_choice("per", per, ("layer", "unit"))
         self.check_recorded()
         if per == "unit":
-            return {name: _per_unit(kept) for name, kept in self.spikes.parts().items()}
+            return {name: _per_unit(name, kept) for name, kept in self.spikes.parts().items()}
         return {name: float(entry.total) / max(entry.chances, 1) for name, entry in self._entries.items()}
 
     def table(self) -> Table:
@@ -272,11 +267,13 @@ class Log:
 
         Raises:
             RuntimeError: if nothing was recorded.
+            ValueError: for spikes of forwards whose units differ.
         """
         rates, rows = self.rates(), []
         for name, entry in self._entries.items():
             silent = saturated = operations = None
             if self.keeps_spikes:
+                _check_alike(name, {spikes.shape[2:] for spikes in entry.spikes}, "share their units")
                 silent = int(_all(spikes == 0 for spikes in entry.spikes).sum())
                 saturated = int(_all(spikes != 0 for spikes in entry.spikes).sum())
                 operations = self._operations(entry.layers)
@@ -305,13 +302,22 @@ def _entry(entries: dict[str, Entry], name) -> Entry:
     return entries[name]
 
 
+def _check_alike(name: str, shapes: set, what: str) -> None:
+    if len(shapes) > 1:
+        raise ValueError(
+            f"the forwards gave {name} steps of several shapes, {', '.join(map(str, map(tuple, shapes)))}, which "
+            f"cannot {what}: record each kind in a `with` of its own"
+        )
+
+
 def _all(steps) -> Tensor:
     """Where all of ``[T, N, *]`` hold, as ``[*]``."""
     return torch.stack([step.flatten(0, 1).all(dim=0) for step in steps]).all(dim=0)
 
 
-def _per_unit(parts: list[Tensor]) -> Tensor:
+def _per_unit(name: str, parts: list[Tensor]) -> Tensor:
     """The mean over steps and samples, ``[*]``."""
+    _check_alike(name, {part.shape[2:] for part in parts}, "share their units")
     total = functools.reduce(torch.add, (part.sum(dim=(0, 1), dtype=torch.float32) for part in parts))
     return total / sum(part.shape[:2].numel() for part in parts)
 

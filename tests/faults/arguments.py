@@ -55,7 +55,7 @@ OPTIONS = [
     ),
     (
         "a record that is held is made again",
-        "record = _held.get(text)",
+        "record = _alive.get(text)",
         "record = None",
         "pytorch/test_eager.py::test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten",
     ),
@@ -97,6 +97,18 @@ BACKENDS = [
 
 _REFUSED = "library/test_bad_inputs.py::test_a_bad_call_is_refused"
 TYPES = [
+    (
+        "Triton's function is copied with its surrogate",
+        "    def __deepcopy__(self, memo) -> Surrogate:",
+        "    def copied(self, memo) -> Surrogate:",
+        "library/test_parameters.py::test_a_surrogate_is_copied_and_saved_with_its_triton_function",
+    ),
+    (
+        "a Triton function that cannot be found again is saved",
+        'if "<locals>" in name:',
+        "if False:",
+        "library/test_parameters.py::test_a_surrogate_is_copied_and_saved_with_its_triton_function",
+    ),
     (
         "type checkers do not know a keyword",
         "    inclusive: bool\n",

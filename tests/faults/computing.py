@@ -2,6 +2,18 @@
 
 REFERENCE = [
     (
+        "1 / M where it is no number",
+        "(deviation > 1e-30)",
+        "(deviation > 0)",
+        "library/test_functional.py::test_a_membrane_with_hardly_any_spread_leaves_beta[reference-layer]",
+    ),
+    (
+        "rectangular is no number far away",
+        "u.abs().clamp(max=0)",
+        "0 * u",
+        "library/test_functional.py::test_far_away_a_surrogate_is_zero_and_of_nan_it_is_nan[reference-rectangular]",
+    ),
+    (
         "at the mean, the noise's mean is forgotten",
         "else h + options.noise_scalars[0]",
         "else h",
@@ -14,9 +26,9 @@ REFERENCE = [
         "library/test_reference.py::test_surrogates_integrate_to_the_spike",
     ),
     (
-        "sigmoid not even",
-        "torch.sigmoid(-w * u)",
-        "torch.sigmoid(-u)",
+        "sigmoid without its height",
+        "return w * e /",
+        "return e /",
         "library/test_reference.py::test_surrogates_integrate_to_the_spike",
     ),
     (
@@ -111,7 +123,7 @@ REFERENCE = [
     ),
     (
         "a constant membrane is divided by",
-        "(deviation > 0) & (deviation < math.inf)",
+        "(deviation > 1e-30) & (deviation < math.inf)",
         "deviation < math.inf",
         "library/test_reference.py::test_membrane_without_a_normal_form",
     ),
@@ -451,6 +463,12 @@ OF_BATCH_NORM = [
 _GRADIENTS = "pytorch/test_compiled.py::test_lif_gradients[{}]".format
 ARITHMETIC = [
     (
+        "spikes of 16 bits from booleans",
+        "return spiking.to(torch.float32)",
+        "return spiking",
+        "pytorch/test_compiled.py::test_spikes_of_16_bits_are_made_of_floats",
+    ),
+    (
         "the input's gain is forgotten backward",
         "grads.append(grad_h * gain if variant.scaled else grad_h)",
         "grads.append(grad_h)",
@@ -458,7 +476,7 @@ ARITHMETIC = [
     ),
     (
         "a delayed reset is not taken off the gradient",
-        "grad_v = (decay - moved) * grad_h",
+        "grad_v = (decay - through_spike) * grad_h",
         "grad_v = decay * grad_h",
         "library/test_parameters.py::test_neurons[compiled-delayed]",
     ),

@@ -2,8 +2,14 @@
 
 CONVERSION = [
     (
+        "all neurons learn one parameter",
+        "copy.deepcopy(value) if isinstance(value, nn.Parameter) else value",
+        "value",
+        "library/test_conversion.py::test_each_neuron_learns_a_parameter_of_its_own",
+    ),
+    (
         "convert changes the model",
-        "model = _copy(model)\n    left",
+        "model = copy_of(model)\n    left",
         "left",
         "library/test_conversion.py::test_torchvision_models[resnet18-9]",
     ),
@@ -125,6 +131,12 @@ CONVERSION = [
 
 SCALING = [
     (
+        "every device's generator is seeded",
+        "torch.default_generator.manual_seed if on_cpu",
+        "torch.manual_seed if on_cpu",
+        "library/test_scaling.py::test_generators_of_other_devices_stay",
+    ),
+    (
         "spikes are not scaled",
         "return self.neuron(input / self.scale) * self.scale",
         "return self.neuron(input / self.scale)",
@@ -147,6 +159,12 @@ SCALING = [
 _MEAN = "library/test_passes.py::test_calibration_is_the_mean_over_batches_of_each_step_and_call"
 MULTISTEP = [
     (
+        "classes are averaged",
+        'if how == "mean" and not (',
+        "if False and not (",
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
+    ),
+    (
         "MultiStep's over_time is ignored",
         '"over_time": over_time,',
         "",
@@ -154,7 +172,7 @@ MULTISTEP = [
     ),
     (
         "MultiStep runs the model itself",
-        "self.model = _copy(model)",
+        "self.model = copy_of(model)",
         "self.model = model",
         "library/test_conversion.py::test_the_residual_noise_of_a_converted_network",
     ),
@@ -314,6 +332,18 @@ TIMESTEPS = [
 _FINDS = "library/test_time_axis.py::test_the_check_finds"
 TIME_AXIS = [
     (
+        "no gradients inside no_grad",
+        "with torch.inference_mode(False), torch.enable_grad():",
+        "with torch.inference_mode(False):",
+        "library/test_time_axis.py::test_the_check_takes_gradients_where_none_are_wanted",
+    ),
+    (
+        "no gradients in inference mode",
+        "with torch.inference_mode(False), torch.enable_grad():",
+        "with torch.enable_grad():",
+        "library/test_time_axis.py::test_the_check_takes_gradients_where_none_are_wanted",
+    ),
+    (
         "samples that depend on others are not found",
         'if len(found) > 1:\n            raise ValueError(\n                f"row',
         'if False:\n            raise ValueError(\n                f"row',
@@ -328,7 +358,7 @@ TIME_AXIS = [
     ("neurons may disagree on T", "    _check_timesteps(model)\n    for", "    for", _FINDS),
     (
         "the model itself is run",
-        "model = _copy(model).eval()",
+        "model = copy_of(model).eval()",
         "model = model.eval()",
         "library/test_time_axis.py::test_the_check_leaves_the_model_alone",
     ),

@@ -67,7 +67,7 @@ NIR_GRAPH = [
 ACCELERATION = [
     (
         "accelerate changes the model",
-        "    model = _copy(model)\n    for module in model.modules():\n        if type(module) in nodes",
+        "    model = copy_of(model)\n    for module in model.modules():\n        if type(module) in nodes",
         "    for module in model.modules():\n        if type(module) in nodes",
         "peers/test_peers_spikingjelly.py::test_the_copy_and_what_it_leaves",
     ),

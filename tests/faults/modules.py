@@ -3,6 +3,18 @@
 _ROWS = "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps"
 MODULES = [
     (
+        "any statistics can be set later",
+        'validation.check_choice("statistics", self.statistics, neuron_values.STATISTICS)\n        return',
+        "return",
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
+    ),
+    (
+        "statistics of 16 bits are taken over",
+        "self._buffers[name].float()",
+        "self._buffers[name]",
+        "library/test_conversion.py::test_calibration_travels_in_the_state_dict",
+    ),
+    (
         "parametrizations are left out",
         "self._buffers or self._modules or self._is_replica",
         "self._buffers or self._is_replica",
@@ -102,6 +114,12 @@ MODULES = [
 
 _AGAIN = "library/test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass"
 NEURON = [
+    (
+        "any flag can be set later",
+        "validation.check_flag(flag, getattr(self, flag))",
+        "pass",
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
+    ),
     (
         "calibration in training mode",
         "    model.eval()\n",
@@ -259,6 +277,18 @@ PASSES = [
 ]
 
 VARIANTS = [
+    (
+        "the integrator's membrane is a part of its output",
+        "v.detach() if self.detach_state else v ",
+        "membranes[-1].detach() if self.detach_state else membranes[-1] ",
+        "library/test_parameters.py::test_leaky_integrator_keeps_its_membrane_when_its_output_is_changed",
+    ),
+    (
+        "any decay can be set later",
+        "return neuron_values.check_decay(self.decay, None)",
+        "return self.decay",
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
+    ),
     (
         "a public argument without a type",
         "init_tau: float = 2.0",

@@ -463,6 +463,13 @@ def test_an_error_in_a_neuron_still_calls_the_hooks_that_are_always_called():
     assert spiking(torch.rand(2, 3)) is called[1]
 
 
+def test_each_neuron_learns_a_parameter_of_its_own():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU())
+    spiking = fastlif.convert(model, LIF, decay=nn.Parameter(torch.tensor(0.5)), **REFERENCE)
+    assert spiking[1].decay is not spiking[3].decay
+    assert [name for name, _ in spiking.named_parameters() if "decay" in name] == ["1.decay", "3.decay"]
+
+
 def test_outputs_of_any_structure():
     class Two(nn.Module):
         def __init__(self):
@@ -602,6 +609,9 @@ def test_calibration_freezes_what_the_neurons_saw():
 
 def test_calibration_travels_in_the_state_dict():
     multi = MultiStep(small(), 4).calibrate([torch.randn(8, 1, 8, 8)])
+    halved = MultiStep(small(), 4)
+    halved.load_state_dict({key: value.half() for key, value in multi.state_dict().items()}, assign=True)
+    assert halved.model[2].calibrated_mean.dtype == halved.model[2].calibrated_deviation.dtype == torch.float32
     other = MultiStep(small(), 4)
     other.load_state_dict(multi.state_dict())
     again = copy.deepcopy(other)

@@ -1,5 +1,7 @@
 """What every call promises: an empty result for an empty batch, seeds, backends that cannot run."""
 
+import math
+
 import pytest
 import torch
 from helpers import ALL_SURROGATES, DEVICE
@@ -72,6 +74,32 @@ def test_a_constant_membrane_leaves_beta(backend):
         x = torch.full((4, 1, size), value, device=DEVICE)
         for statistics in ("layer", "sample"):
             assert noisy_lif(x, noise=Noise("none"), statistics=statistics, backend=backend).sum() == 0
+
+
+@pytest.mark.parametrize("statistics", ["layer", "sample", "given"])
+@pytest.mark.parametrize("backend", ["triton", "compiled", "reference"])
+def test_a_membrane_with_hardly_any_spread_leaves_beta(backend, statistics):
+    """1 / M is no number where M is 1e-39, and infinity times 0 is none."""
+    if backend == "triton":
+        pytest.importorskip("triton")
+    x = torch.zeros(3, 1, 2, device=DEVICE)
+    x[0, 0, 1] = 1e-39
+    if statistics == "given":
+        statistics = torch.zeros(3, device=DEVICE), torch.full((3,), 1e-39, device=DEVICE)
+    spikes, state = noisy_lif(
+        x, noise=Noise("none"), beta=0.0, statistics=statistics, backend=backend, return_state=True
+    )
+    assert spikes.sum() == 0 and torch.equal(state, torch.zeros_like(state))
+
+
+@pytest.mark.parametrize("surrogate", ALL_SURROGATES, ids=lambda surrogate: surrogate.name)
+@pytest.mark.parametrize("backend", ["triton", "compiled", "reference"])
+def test_far_away_a_surrogate_is_zero_and_of_nan_it_is_nan(backend, surrogate):
+    if backend == "triton":
+        pytest.importorskip("triton")
+    x = torch.tensor([[math.inf, -math.inf, math.nan]], device=DEVICE, requires_grad=True)
+    noisy_spike(x, noise=Noise("none"), surrogate=surrogate, backend=backend).sum().backward()
+    assert x.grad[0, :2].tolist() == [0, 0] and x.grad[0, 2].isnan()
 
 
 def test_one_neuron_a_sample():

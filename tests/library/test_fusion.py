@@ -346,6 +346,8 @@ def test_a_hook_of_all_modules_sees_both(kind):
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="convert it first"):
         fuse(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))
+    with pytest.raises(ValueError, match="Sequential is fused already"):
+        fuse(fuse(network()))
     with pytest.raises(TypeError, match="model"):
         fuse("model")
     with pytest.raises(TypeError, match="neuron"):

@@ -218,6 +218,34 @@ def test_own_surrogates_are_known_by_their_function():
         assert again == mine and again.key == mine.key
 
 
+def test_a_surrogate_is_copied_and_saved_with_its_triton_function():
+    """Outside of the interpreter a Triton function holds a lock, so that it cannot be copied or pickled itself."""
+    triton = pytest.importorskip("triton")
+    surrogate = fastlif.Surrogate(exponential, triton=in_triton)
+    assert copy.deepcopy(surrogate) is surrogate
+    data = pickle.dumps(surrogate)
+    assert pickle.loads(data) == surrogate and b"in_triton" in data and len(data) < 300
+
+    @triton.jit
+    def local(u, width):
+        return u
+
+    with pytest.raises(pickle.PicklingError, match="local.* inside another function.*at the top of a module"):
+        pickle.dumps(fastlif.Surrogate(exponential, triton=local))
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="on a GPU the kernels are the path")
+def test_a_surrogate_with_a_tensor_of_its_own():
+    slope, x = torch.tensor(3.0), torch.rand(1, 4, requires_grad=True)
+
+    def function(u, width):
+        return torch.exp(-slope * u.abs())
+
+    lif(x, surrogate=function, backend="reference").sum().backward()
+    with pytest.raises(RuntimeError, match="reads a tensor from outside.*numbers"):
+        lif(x, surrogate=function, backend="compiled").sum().backward()
+
+
 # --- Modules ------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +379,14 @@ def test_leaky_integrator(decay, timesteps):
     parts = [part if timesteps is None else part.flatten(0, 1) for part in x.split(4)]
     membranes = torch.cat([neuron(part) for part in parts])
     torch.testing.assert_close(membranes.view(x.shape), torch.stack(expected))
+
+
+@pytest.mark.parametrize("detach_state", [True, False])
+def test_leaky_integrator_keeps_its_membrane_when_its_output_is_changed(detach_state):
+    neuron = fastlif.LI(2, decay=0.5, stateful=True, detach_state=detach_state)
+    neuron(torch.ones(2, 3)).zero_()
+    assert torch.equal(neuron.states[0], torch.full((1, 3), 1.5))
+    assert neuron.states[0].untyped_storage().nbytes() == 3 * 4  # and none of its output
 
 
 def test_leaky_integrator_under_autocast_and_beside_infinity():

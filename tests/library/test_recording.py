@@ -125,6 +125,12 @@ def test_forwards_follow_one_another_in_time():
     assert log.table().rows[0].silent + log.table().rows[0].saturated <= 5  # which need no common batch
     with pytest.raises(ValueError, match=r"steps of several shapes, .*\(3, 5\)"):
         log.spikes["1"]
+    with fastlif.record(model) as log:
+        fastlif.reset(model)
+        model(x[0]), fastlif.reset(model), model(x[0, :, :1])
+    for read in (log.table, lambda: log.rates("unit")):
+        with pytest.raises(ValueError, match="steps of several shapes, .*cannot share their units: record each"):
+            read()
 
 
 def test_rates_and_the_table_by_hand():

@@ -88,6 +88,14 @@ def test_nothing_else_changes():
         assert torch.equal(model.state_dict()[key], value) and torch.equal(made.state_dict()[key], value)
 
 
+def test_generators_of_other_devices_stay(monkeypatch):
+    model, data, seeded = trained(), list(batches()), []
+    before = torch.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    scale_thresholds(fastlif.convert(model, **REFERENCE), model, data)
+    assert torch.equal(torch.get_rng_state(), before) and seeded == []
+
+
 def test_a_shared_neuron_has_one_scale():
     relu = nn.ReLU()
     model = nn.Sequential(relu, nn.Linear(6, 6), relu)

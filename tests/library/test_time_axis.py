@@ -221,6 +221,13 @@ def test_the_check_passes(name):
     RIGHT[name]()
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_check_takes_gradients_where_none_are_wanted(mode):
+    model = layers(4)
+    with mode():
+        check_time_axis(model, STEPS.flatten(0, 1).clone(), timesteps=4)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_the_check_finds(name):
     message, check = WRONG[name]

@@ -113,6 +113,7 @@ def test_keywords_dt_and_mode(norse):
     (ValueError, "v_reset must be one number",
      lambda norse: norse.LIFBoxCell(norse.LIFBoxParameters(v_reset=torch.zeros(3)))),
     (ValueError, "dt \\* tau_mem_inv must be at most 1, got dt=0.1 s", lambda norse: norse.LIFBoxCell(dt=0.1)),
+    (ValueError, "dt \\* tau_syn_inv must be at most 1, got dt=0.006 s", lambda norse: norse.LIFCell(dt=0.006)),
     (ValueError, "dt must be greater than 0", lambda norse: norse.LIFBoxCell(dt=-0.1)),
 ])  # fmt: skip
 def test_what_has_no_counterpart(norse, error, words, make):

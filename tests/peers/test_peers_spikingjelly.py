@@ -142,6 +142,9 @@ def test_numbers_may_be_set_at_any_time(sj):
         model[1].v_threshold, model[1].tau, model[1].decay_input = 0.4, 3.0, False
         model[3].v_reset, model[1].surrogate_function = None, sj.surrogate.Sigmoid(2.0)
     assert torch.equal(ours(x), theirs(x))
+    for model in (theirs, ours):
+        model[1].v_threshold = 1  # an integer
+    assert torch.equal(ours(x), theirs(x))
     ours[1].surrogate_function = sj.surrogate.S2NN()
     with pytest.raises(RuntimeError, match="FastLIFNode was changed since .* the surrogate S2NN"):
         ours(x)

@@ -162,12 +162,12 @@ def test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten():
     def record(threshold):
         return functional.lif_options(0.5, None, threshold, None, 1.0, 0.0, False, False, "atan", False, "auto")
 
-    before = len(options_module._held)
+    before = len(options_module._alive)
     first = record(3.0)
     texts = [record(4.0 + i / 1024).text for i in range(2 * options_module.KEPT)]
     assert record(3.0) is first and options_of_text(first.text) is first and pickle.loads(pickle.dumps(first)) is first
     gc.collect()
-    assert len(options_module._held) <= before + options_module.KEPT + 1
+    assert len(options_module._alive) <= before + options_module.KEPT + 1
     assert options_of_text(texts[0]).threshold == 4.0
 
 
