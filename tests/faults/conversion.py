@@ -355,7 +355,7 @@ TIME_AXIS = [
         "if False:",
         _FINDS,
     ),
-    ("neurons may disagree on T", "    _check_timesteps(model)\n    for", "    for", _FINDS),
+    ("neurons may disagree on T", "        _check_timesteps(model)\n        for", "        for", _FINDS),
     (
         "the model itself is run",
         "model = copy_of(model).eval()",
