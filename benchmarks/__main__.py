@@ -41,7 +41,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
-    from benchmarks.training import distributed
-
-    distributed.leave(status)
+    sys.exit(main())

@@ -8,10 +8,10 @@ import torch
 
 from benchmarks import experiments, machine, options
 from benchmarks.report import rows as results
-from benchmarks.training import checkpoint, datasets, distributed
+from benchmarks.training import checkpoint, datasets
 from benchmarks.training.lab import Lab
 from benchmarks.training.loop import DTYPES
-from benchmarks.training.presets import FORMS, PRESETS, WORKLOADS, Options
+from benchmarks.training.presets import PRESETS, WORKLOADS, Options
 from fastlif.backends import BACKENDS
 
 DESCRIPTION = "run experiments: run NAME... or run all; --help lists the options"
@@ -19,7 +19,7 @@ DESCRIPTION = "run experiments: run NAME... or run all; --help lists the options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     presets = "; ".join(f"{name}: {preset.description}" for name, preset in PRESETS.items())
-    parser.epilog = f"Presets: {presets}. Under torchrun the trainings are shared by all processes."
+    parser.epilog = f"Presets: {presets}."
     option = parser.add_argument
     known = (*experiments.NAMES, *experiments.GROUPS)
     words = "experiments; all: the paper's, the ablation, any-t and methods; speed: the measurements of speed"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
     option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
     option("--epochs", type=options.whole(1), help="of every training")
-    option("--batch-size", type=options.whole(2), help="images in a batch of training, over all processes")
+    option("--batch-size", type=options.whole(2), help="images in a batch of training")
     option("--limit", type=options.whole(2), help="use only the first LIMIT images to train and to test")
     option("--width", type=options.positive, help="factor on the small network's channels and hidden units")
     option("--seed", type=options.whole(0), default=0)
@@ -51,7 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(
         "--resume", action="store_true", help="go on from the checkpoints in OUT/work, which are overwritten otherwise"
     )
-    option("--tensorboard", action="store_true", help="also write TensorBoard's event files to OUT/work")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,13 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     names = dict.fromkeys(one for name in arguments.names for one in experiments.GROUPS.get(name, (name,)))
     try:
         options.make_folder(arguments.out / "work")
-        if arguments.tensorboard:
-            _check_tensorboard()
-        with distributed.process_group(options.device(arguments.device)) as device:
-            lab = Lab(_options(arguments, device), device)
-            if not sum([_run_one(name, lab) for name in names]):
-                raise options.UsageError("there was nothing to measure on; --dataset digits needs no files")
-            lab.say(f"In all {lab.seconds:.0f} s. python -m benchmarks report makes the page of all results.")
+        device = options.device(arguments.device)
+        lab = Lab(_options(arguments, device), device)
+        if not sum([_run_one(name, lab) for name in names]):
+            raise options.UsageError("there was nothing to measure on; --dataset digits needs no files")
+        lab.say(f"In all {lab.seconds:.0f} s. python -m benchmarks report makes the page of all results.")
     except KeyboardInterrupt:
         print("\nstopped: the same command with --resume goes on after the last finished epoch", file=sys.stderr)
         return 130
@@ -85,16 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
-    ranks, form = distributed.world_size(), "quick" if arguments.quick else "full"
-    defaults = FORMS[form].batch_size, FORMS[form].large_batch_size
-    for batch_size in [arguments.batch_size] if arguments.batch_size else defaults:
-        if batch_size % ranks or batch_size < 2 * ranks:
-            raise options.UsageError(
-                f"batches of {batch_size} images cannot be split evenly over {ranks} processes, with at least two for "
-                "each (batch normalisation needs them): give another --batch-size"
-            )
     return Options(
-        form=form,
+        form="quick" if arguments.quick else "full",
         preset=arguments.preset,
         datasets=tuple(arguments.dataset or Options.datasets),
         synthetic=arguments.synthetic,
@@ -109,7 +98,6 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
         download=arguments.download,
         out=arguments.out,
         resume=arguments.resume,
-        tensorboard=arguments.tensorboard,
     )
 
 
@@ -126,7 +114,7 @@ def _run_one(name: str, lab: Lab) -> int:
         raise
     if not lab.rows:
         lab.say("  left out: none of its networks has its data here")
-    elif distributed.rank() == 0:
+    else:
         path = _save(lab)
         for finding in experiment.findings(lab.rows):
             lab.say(f"  {finding.claim}: {finding.verdict}\n    {finding.shown}")
@@ -138,10 +126,3 @@ def _save(lab: Lab) -> Path:
     path = results.path_for(machine.describe(lab.device), lab.options.out)
     results.update(path, lab.rows)
     return path
-
-
-def _check_tensorboard() -> None:
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise options.UsageError(f"--tensorboard needs a package: pip install tensorboard ({error})") from None

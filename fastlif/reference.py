@@ -161,17 +161,23 @@ def noisy_lif(x, initial_state, statistics, seed, options):
     spike = _spike_arguments(o)
     spikes, means, deviations = [], [], []
     for t, x_t in enumerate(x.unbind(0)):
-        if isinstance(statistics, str):
-            mean, deviation = membrane_statistics(o.decay * v, statistics)
-        else:
-            mean, deviation = (value[t].reshape(1) for value in statistics)
-        a, b = normalisation(mean, deviation, o.decay, o.inv_alpha, o.beta)
-        h, at = noisy(widen(x_t) + _per_group(a, v) * v + _per_group(b, v), x_t, seed, t, o)
+        still, mean, deviation = with_membrane(x_t, v, t, statistics, o)
+        h, at = noisy(still, x_t, seed, t, o)
         s, v = fire(h, at, spike, o, o.threshold)
         spikes.append(s.to(x.dtype))
         means.append(mean)
         deviations.append(deviation)
     return _stack(spikes), v, torch.stack(means), torch.stack(deviations)
+
+
+def with_membrane(x_t, v, t, statistics, options):
+    """x_t and the normalised membrane, Eq. (6) without its noise, and the mean and deviation that it has at step t."""
+    if isinstance(statistics, str):
+        mean, deviation = membrane_statistics(options.decay * v, statistics)
+    else:
+        mean, deviation = (value[t].reshape(1) for value in statistics)
+    a, b = normalisation(mean, deviation, options.decay, options.inv_alpha, options.beta)
+    return widen(x_t) + _per_group(a, v) * v + _per_group(b, v), mean, deviation
 
 
 def membrane_statistics(decayed: torch.Tensor, statistics: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,7 @@ from fastlif.neuron import Neuron, copy_of, evaluating
 __all__ = ["scale_thresholds"]
 
 SAMPLES = 4096  # of each layer and batch
-LARGEST = 65_536  # of a layer, all batches together
+MOST_SAMPLES = 65_536  # of a layer, all batches together
 CANDIDATES = 40  # scales that are tried, from the largest activation down to a hundredth of it
 
 
@@ -150,7 +150,7 @@ def _fit(neuron: Neuron, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
     if largest <= 0:  # a layer that is silent on all batches
         return 1.0
     drawn = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0), device="cpu")
-    chosen = drawn[:LARGEST].to(inputs.device)
+    chosen = drawn[:MOST_SAMPLES].to(inputs.device)
     inputs, outputs, T = inputs[chosen], outputs[chosen], neuron.timesteps or 1
     trial = copy.deepcopy(neuron)
     trial.stateful, trial.backend = False, "reference"

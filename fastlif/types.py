@@ -131,7 +131,9 @@ class Surrogate:
         return self
 
     def __reduce__(self):  # a function is known in the process that it comes to as well
-        return _unpickled, (self.name, self.width, self.at, self.triton and _place(self.triton))
+        if self.triton is None:
+            return type(self), (self.name, self.width, self.at)
+        return _with_triton, (self.name, self.width, self.at, *_place(self.triton))
 
     @classmethod
     def of(cls, value: Surrogate | Callable | str) -> Surrogate:
@@ -165,8 +167,9 @@ def _place(function: Callable) -> tuple[str, str]:
     return module, name
 
 
-def _unpickled(name, width, at, place) -> Surrogate:
-    return Surrogate(name, width, at, place and operator.attrgetter(place[1])(importlib.import_module(place[0])))
+def _with_triton(name, width, at, module, function) -> Surrogate:
+    """What was pickled: the Triton function is found in its module."""
+    return Surrogate(name, width, at, operator.attrgetter(function)(importlib.import_module(module)))
 
 
 def _own_key(surrogate: Surrogate, function: Callable) -> str:

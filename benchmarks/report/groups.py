@@ -46,12 +46,11 @@ class Group:
     @property
     def command(self) -> str:
         """What makes the rows again."""
-        options, processes = re.fullmatch(r"(.*?) ?(?:on (\d+) processes)?", self.options).groups()
-        launcher = f"torchrun --nproc-per-node={processes} -m" if processes else "python -m"
         names = {row.dataset for row in self.rows}
         chosen = "--dataset digits" if "digits" in names else ""  # not one of the default ones
         synthetic = "--synthetic" if any(name.startswith("synthetic") for name in names) else ""
-        return " ".join(word for word in (launcher, "benchmarks run", self.name, options, chosen, synthetic) if word)
+        words = "python -m benchmarks run", self.name, self.options, chosen, synthetic
+        return " ".join(word for word in words if word)
 
     def findings(self) -> list[Finding]:
         """What the rows say. Raises ResultsError if some that it takes are not there."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.training import datasets, distributed
+from benchmarks.training import datasets
 from benchmarks.training.presets import FORMS, WORKLOADS, Options
 
 
@@ -49,8 +49,7 @@ class Sets:
                 count = (self._options.batch_size or self._form.large_batch_size) * self._form.throughput_batches
                 found = datasets.synthetic(name.removeprefix("synthetic "), train=count, test=count)
             else:
-                with distributed.first_alone():
-                    found = datasets.load(name, data_root=self._options.data_root, download=self._options.download)
+                found = datasets.load(name, data_root=self._options.data_root, download=self._options.download)
             train, test = self._options.limit, self._options.limit or self._form.test_images
             self._loaded[name] = Data(
                 found.train_images[:train].to(self._device),

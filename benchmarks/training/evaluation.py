@@ -1,7 +1,7 @@
 """Evaluation, the same for every network: accuracy, image by image and step by step, and the time of an image.
 
 The noise behind an accuracy follows from a seed, and torch's generators are left as they were: it neither depends on
-what ran before it nor changes what runs after it. Under ``torchrun`` each process takes a part of every batch.
+what ran before it nor changes what runs after it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,7 @@ from tqdm import tqdm
 import fastlif
 from benchmarks.machine import now
 from benchmarks.report.rows import Spread, spread
-from benchmarks.training import distributed
-from benchmarks.training.loop import RANK_SEEDS, WARM_UP_BATCHES, autocast, batches
+from benchmarks.training.loop import WARM_UP_BATCHES, autocast, batches
 from fastlif.neuron import neurons
 
 TIMED_BATCHES = 30
@@ -23,9 +22,9 @@ TIMED_BATCHES = 30
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Draws from torch's generators follow from ``seed`` and the rank; afterwards they are as they were before."""
+    """Draws from torch's generators follow from ``seed``; afterwards they are as they were before."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed + RANK_SEEDS * distributed.rank())
+        torch.manual_seed(seed)
         yield
 
 
@@ -61,17 +60,17 @@ def correct(
     """Which ``images`` are given their ``labels``, ``[N]`` bool. The arguments are those of :func:`evaluate`."""
     training = model.training
     model.eval()
-    found = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
+    found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     with (
         seeded(images.device, seed),
         autocast(images.device, dtype),
         tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
     ):
         for x, index in _numbered(images, batch_size):
-            found[index] = (model(x).argmax(1) == labels[index]).byte()
+            found[index] = model(x).argmax(1) == labels[index]
             progress.update(len(index))
     model.train(training)
-    return distributed.add_up(found).bool()  # each process has filled in its own images
+    return found
 
 
 def correct_when_confident(
@@ -88,13 +87,13 @@ def correct_when_confident(
 
     The other arguments are those of :func:`evaluate`.
     """
-    found = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
+    found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     steps = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     with seeded(images.device, seed), autocast(images.device, dtype):
         for x, index in _numbered(images, batch_size):
             scores, steps[index] = model.until_confident(x, confidence)
-            found[index] = (scores.argmax(1) == labels[index]).byte()
-    return distributed.add_up(found).bool(), distributed.add_up(steps)
+            found[index] = scores.argmax(1) == labels[index]
+    return found, steps
 
 
 @torch.no_grad()
@@ -163,7 +162,7 @@ def correct_per_step(
     chunk, training = model.timesteps, model.training
     steps = chunk if steps is None else steps
     model.eval()
-    found = torch.zeros(steps, len(images), dtype=torch.uint8, device=images.device)
+    found = torch.zeros(steps, len(images), dtype=torch.bool, device=images.device)
     try:
         with seeded(images.device, seed), autocast(images.device, dtype):
             for x, index in _numbered(images, batch_size):
@@ -173,20 +172,18 @@ def correct_per_step(
                     model.timesteps = min(chunk, steps - start)
                     # In float64 thousands of float32 scores add up exactly enough for the order not to matter.
                     sums = carried + _scores(model, x).double().cumsum(0)
-                    found[start : start + len(sums), index] = (sums.argmax(2) == labels[index]).byte()
+                    found[start : start + len(sums), index] = sums.argmax(2) == labels[index]
                     carried = sums[-1]
     finally:
         fastlif.reset(model)
         model.timesteps = chunk
         model.train(training)
-    return distributed.add_up(found).bool()  # each process has filled in its own images
+    return found
 
 
 def _numbered(images: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of images and their numbers; under torchrun, without those that a process has no part of."""
-    for x, index in batches(images, torch.arange(len(images), device=images.device), batch_size):
-        if len(index):
-            yield x, index
+    """Batches of images and their numbers."""
+    return batches(images, torch.arange(len(images), device=images.device), batch_size)
 
 
 def _scores(model: fastlif.MultiStep, images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import fastlif
 from benchmarks.report.rows import Spread
-from benchmarks.training import datasets, distributed, evaluation, loop, networks
+from benchmarks.training import datasets, evaluation, loop, networks
 from benchmarks.training.data import Sets, Work
 from benchmarks.training.loop import Epoch, Recipe
 from benchmarks.training.presets import PRESETS, WORKLOADS, T
@@ -155,11 +155,10 @@ class Lab(Recorder):
         return range(self.options.seed, self.options.seed + self.form.noise_seeds)
 
     def calibrated(self, model: fastlif.MultiStep, spec: Spec) -> fastlif.MultiStep:
-        """``model``, calibrated on the first training images: the same for the same seed, and in all processes."""
+        """``model``, calibrated on the first training images: the same for the same seed."""
         images = self.data[spec.work.dataset].train_images[:CALIBRATION_IMAGES]
         with evaluation.seeded(self.device, spec.recipe.seed):
             model.calibrate(datasets.to_float(images).split(100))
-        distributed.same_buffers(model)
         return model
 
     def accuracy_on(self, model: nn.Module, images: Tensor, labels: Tensor) -> float:

@@ -22,14 +22,13 @@ from tqdm import tqdm
 
 from benchmarks import machine
 from benchmarks.machine import now
-from benchmarks.training import checkpoint, distributed
+from benchmarks.training import checkpoint
 from benchmarks.training.augmentation import crop_and_flip
 from benchmarks.training.datasets import to_float
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 RESTART_PERIOD = 100  # epochs, of the paper's cosine annealing with warm restarts
 WARM_UP_BATCHES = 3  # before anything is timed
-RANK_SEEDS = 1_000_003  # between the seeds of neighbouring ranks
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Recipe:
     """How a network is trained."""
 
     epochs: int = 1
-    batch_size: int = 100  # images, over all processes
+    batch_size: int = 100  # images
     learning_rate: float = 1e-3
     loss: str = "cross-entropy"  # a key of LOSSES
     schedule: str = "constant"  # a key of SCHEDULES
@@ -99,7 +98,7 @@ def train(
     resume: bool = False,
     title: str | None = None,
 ) -> list[Epoch]:
-    """Train ``model`` in place; under ``torchrun``, together with the other processes.
+    """Train ``model`` in place.
 
     Args:
         images: ``[N, C, H, W]`` uint8, on the model's device.
@@ -119,14 +118,11 @@ def train(
 
     Raises:
         CheckpointError: the checkpoint to resume from cannot be used.
-        ValueError: the number of processes does not divide the batch size.
     """
-    device, ranks, rank = images.device, distributed.world_size(), distributed.rank()
-    if recipe.batch_size % ranks:
-        raise ValueError(f"a batch of {recipe.batch_size} images cannot be split evenly over {ranks} processes")
+    device = images.device
     spec = f"{spec or recipe} on {machine.describe(device)}, torch {torch.__version__}"
     saved = checkpoint.load(path, spec) if path and resume else None
-    order = torch.Generator().manual_seed(recipe.seed)  # the same everywhere: each process takes its part of a batch
+    order = torch.Generator().manual_seed(recipe.seed)
     optimizer = _optimizer(model, recipe)
     steps = max(1, len(images) // recipe.batch_size)
     schedule = SCHEDULES[recipe.schedule](optimizer, recipe, steps)
@@ -134,10 +130,9 @@ def train(
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
     if saved is None:
         history = []
-        torch.manual_seed(recipe.seed + RANK_SEEDS * rank)
+        torch.manual_seed(recipe.seed)
     else:
         history = _resume(path, saved, parts, order, device)
-    runner = distributed.parallel(model)
     model.train()
 
     progress = tqdm(
@@ -146,7 +141,7 @@ def train(
         total=recipe.epochs * steps,
         unit="batch",
         leave=False,
-        disable=None if title and rank == 0 else True,
+        disable=None if title else True,
     )
     with progress:
         for number in range(len(history) + 1, recipe.epochs + 1):
@@ -154,22 +149,21 @@ def train(
             for x, y in batches(images, labels, recipe.batch_size, order, shift=recipe.shift):
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device, recipe.dtype):
-                    loss = LOSSES[recipe.loss](runner(x).float(), y)
+                    loss = LOSSES[recipe.loss](model(x).float(), y)
                 scaler.scale(loss).backward()
                 scaler.step(optimizer)
                 scaler.update()
                 schedule.step()
                 losses.append(loss.detach())  # a number only at the end: reading it waits for the device
                 progress.update()
-            mean_loss = (distributed.add_up(torch.stack(losses).mean()) / ranks).item()
+            mean_loss = torch.stack(losses).mean().item()
             seconds = now(device) - start
-            distributed.same_buffers(model)
             epoch = Epoch(mean_loss, seconds, after_epoch(model) if after_epoch else {})
             history.append(epoch)
             _keep(path, spec, parts, order, device, history)
             if on_epoch:
                 on_epoch(number, epoch)
-            if title and rank == 0:
+            if title:
                 metrics = "".join(f", {name} {value:.4g}" for name, value in epoch.metrics.items())
                 line = f"{title}: epoch {number} of {recipe.epochs}, loss {mean_loss:.3g}, {seconds:.2f} s{metrics}"
                 progress.write(line)
@@ -185,35 +179,26 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def _keep(path, spec, parts, order, device, history) -> None:
     if path is None:
         return
-    generators = distributed.gather({"cpu": torch.get_rng_state(), "device": _device_generator(device)})
-    if distributed.rank() == 0:
-        state = {name: part.state_dict() for name, part in parts.items()}
-        state |= {"generators": generators, "order": order.get_state()}
-        checkpoint.save(path, spec, state | {"history": [dataclasses.asdict(epoch) for epoch in history]})
+    state = {name: part.state_dict() for name, part in parts.items()}
+    state |= {"generators": {"cpu": torch.get_rng_state(), "device": _device_generator(device)}}
+    state |= {"order": order.get_state(), "history": [dataclasses.asdict(epoch) for epoch in history]}
+    checkpoint.save(path, spec, state)
 
 
 def _resume(path, state, parts, order, device) -> list[Epoch]:
     """Put the parts, the order and the generators in a checkpoint's state, all of them or none."""
     before = copy.deepcopy(parts["model"].state_dict())
     try:
-        ranks = len(state["generators"])
-        if ranks != distributed.world_size():
-            raise checkpoint.CheckpointError(
-                f"the training to resume ran in {ranks} processes, this one in {distributed.world_size()}: "
-                "start as many"
-            )
         history = [Epoch(**epoch) for epoch in state["history"]]
         for name, part in parts.items():
             part.load_state_dict(state[name])
         order.set_state(state["order"])
-        own = state["generators"][distributed.rank()]
+        own = state["generators"]
         torch.set_rng_state(own["cpu"])
         if device.type == "cuda":
             torch.cuda.set_rng_state(own["device"], device)
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         parts["model"].load_state_dict(before)
-        if isinstance(error, checkpoint.CheckpointError):
-            raise
         reason = str(error).strip().split("\n")[0]
         raise checkpoint.CheckpointError(f"{path} does not fit the model ({reason}): delete it to start anew") from None
     return history
@@ -236,7 +221,7 @@ def batches(
     *,
     shift: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of float32 images in [0, 1] ``[n, C, H, W]`` and their labels ``[n]``; under torchrun, a part of each.
+    """Batches of float32 images in [0, 1] ``[n, C, H, W]`` and their labels ``[n]``.
 
     With ``order`` they are shuffled and all of one size: batch normalisation cannot train on a single leftover image.
     ``shift``: as in :class:`Recipe`.
@@ -246,6 +231,5 @@ def batches(
     if order is not None and count > batch_size:
         indices = indices[: count - count % batch_size]
     for index in indices.to(images.device).split(batch_size):
-        index = index[distributed.rank() :: distributed.world_size()]
         x = images[index]
         yield to_float(crop_and_flip(x, padding=shift) if shift else x), labels[index]

@@ -7,7 +7,6 @@ import torch
 
 import fastlif
 from benchmarks.report.rows import FOLDER
-from benchmarks.training import distributed
 from benchmarks.training.loop import Recipe
 
 T = 10  # the steps that the paper converts to, and trains the baseline with
@@ -139,7 +138,6 @@ class Options:
     download: bool = False
     out: Path = FOLDER
     resume: bool = False
-    tensorboard: bool = False
 
     def shown(self, device: torch.device) -> str:
         """The options that affect the result and differ from the defaults, as on the command line."""
@@ -155,5 +153,4 @@ class Options:
         }
         words = ["--quick"] if self.form == "quick" else []
         words += [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value is not None]
-        words += [f"on {distributed.world_size()} processes"] if distributed.world_size() > 1 else []
         return " ".join(words)

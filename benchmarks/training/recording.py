@@ -9,14 +9,13 @@ import torch
 
 from benchmarks import machine
 from benchmarks.report.rows import Row, Spread
-from benchmarks.training import distributed
 from benchmarks.training.loop import Epoch
 from benchmarks.training.presets import FORMS, Form, Options
 
 
 @dataclass
 class Recorder:
-    """Options, device and the rows so far. Under ``torchrun`` each process has one; the first writes."""
+    """Options, device and the rows so far."""
 
     options: Options
     device: torch.device
@@ -38,24 +37,14 @@ class Recorder:
         return self.options.out / "work"
 
     def say(self, text: str) -> None:
-        """Print a line, once for all processes."""
-        if distributed.rank() == 0:
-            print(text, flush=True)
+        """Print a line at once."""
+        print(text, flush=True)
 
     def log_epoch(self, title: str, number: int, epoch: Epoch) -> None:
-        """Append the epoch to ``metrics.jsonl`` and, if asked to, to TensorBoard's files."""
-        if distributed.rank() != 0:
-            return
+        """Append the epoch to ``metrics.jsonl``."""
         line = {"training": title, "epoch": number, "loss": epoch.loss, "seconds": epoch.seconds} | epoch.metrics
         with open(self.work_folder / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
-        if self.options.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            with SummaryWriter(self.work_folder / "tensorboard" / title.replace(" ", "-")) as writer:
-                for name, value in line.items():
-                    if isinstance(value, float):
-                        writer.add_scalar(name, value, number)
 
     def record(
         self,

@@ -93,7 +93,10 @@ class Tape(Mapping):
         self._entries, self._kept = entries, kept
 
     def __getitem__(self, name: str) -> Tensor:
-        parts = self._kept(_entry(self._entries, name))
+        if name not in self._entries:
+            there = ", ".join(self._entries) or "none, as no neuron was called"
+            raise KeyError(f"{name!r} was not recorded; there are {there}")
+        parts = self._kept(self._entries[name])
         if len(parts) == 1:
             return parts[0]
         _check_alike(name, {part.shape[1:] for part in parts}, "follow one another in time")
@@ -294,12 +297,6 @@ class Log:
                 "nothing was recorded: call the model itself inside the `with`, not a copy of it, and not what "
                 "torch.compile made of it, which leaves out the hooks that record"
             )
-
-
-def _entry(entries: dict[str, Entry], name) -> Entry:
-    if name not in entries:
-        raise KeyError(f"{name!r} was not recorded; there are {', '.join(entries) or 'none, as no neuron was called'}")
-    return entries[name]
 
 
 def _check_alike(name: str, shapes: set, what: str) -> None:

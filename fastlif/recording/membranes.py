@@ -83,14 +83,7 @@ def _noisy_steps(neuron, input, x, spikes, v, call, generator):
     if v is None:
         v = torch.zeros_like(reference.widen(x[0]))
     for t, (x_t, s_t) in enumerate(zip(x, spikes)):
-        h = reference.widen(x_t)
-        if not single:
-            if isinstance(statistics, str):
-                mean, deviation = reference.membrane_statistics(options.decay * v, statistics)
-            else:
-                mean, deviation = (value[t].reshape(1) for value in statistics)
-            a, b = reference.normalisation(mean, deviation, options.decay, options.inv_alpha, options.beta)
-            h = h + reference._per_group(a, v) * v + reference._per_group(b, v)
+        h = reference.widen(x_t) if single else reference.with_membrane(x_t, v, t, statistics, options)[0]
         h, _ = reference.noisy(h, x_t, seed, t, options)
         v = _after(h, s_t, options.threshold, neuron.reset_to)
         yield h, v

@@ -28,7 +28,7 @@ from benchmarks.report import rows as results
 from benchmarks.report.rows import Row
 from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_least, at_most, faster
 from benchmarks.speed import kernels
-from benchmarks.training import distributed, lab, presets
+from benchmarks.training import lab, presets
 from benchmarks.training.data import Work
 from benchmarks.training.datasets import DatasetNotFound
 from benchmarks.training.lab import Lab, Trained
@@ -437,12 +437,6 @@ def test_a_damaged_checkpoint_is_named(tmp_path, capsys):
     assert path.name in capsys.readouterr().err
 
 
-def test_tensorboard_that_is_not_there_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert run("dynamics", *TINY, "--tensorboard", "--out", tmp_path) == 2
-    assert "pip install tensorboard" in capsys.readouterr().err
-
-
 def test_a_package_that_is_not_there_is_named(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     for name in [name for name in sys.modules if name.startswith("benchmarks.")]:
@@ -469,13 +463,6 @@ def test_what_can_be_measured_is(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(lab.datasets, "load", missing)
     assert run("alpha", "dynamics", "--quick", "--dataset", "mnist", "--backend", "reference", "--out", tmp_path) == 0
     assert "left out: none of its networks has its data here" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("ranks", "options"), [(4, []), (3, ["--batch-size", "50"]), (2, ["--batch-size", "2"])])
-def test_batches_that_the_processes_cannot_share_are_refused(tmp_path, capsys, monkeypatch, ranks, options):
-    monkeypatch.setattr(distributed, "world_size", lambda: ranks)
-    assert run("alpha", "--quick", "--dataset", "digits", *options, "--out", tmp_path) == 2
-    assert f"over {ranks} processes" in capsys.readouterr().err
 
 
 def test_a_network_of_less_data_is_not_taken_for_one_of_more(tmp_path):

@@ -1,4 +1,4 @@
-"""Training: recipes, checkpoints, a run that is interrupted at any moment, several processes."""
+"""Training: recipes, checkpoints, and a run that is interrupted at any moment."""
 
 import os
 import signal
@@ -165,8 +165,8 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(digits, tmp_path, monkeyp
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def suite(out, *arguments, launcher=()):
-    command = [sys.executable, "-m", *(launcher or ()), *(["-m"] if launcher else []), "benchmarks", "run", "accuracy"]
+def suite(out, *arguments):
+    command = [sys.executable, "-m", "benchmarks", "run", "accuracy"]
     options = "--quick --dataset digits --backend reference --width 0.0625 --limit 200 --device cpu".split()
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -209,83 +209,3 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path):
         losses = ([epoch["loss"] for epoch in one["history"]] for one in (state, second[name]))
         assert len(set(map(tuple, losses))) == 1
         assert all(torch.equal(value, second[name]["model"][key]) for key, value in state["model"].items())
-
-
-@pytest.mark.long
-def test_two_processes_run_the_same_suite(tmp_path):
-    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    output = finished(suite(tmp_path, "--epochs", "2", launcher=launcher))
-    assert output.count("epoch 2 of 2") == 3  # one of them speaks, of three trainings
-    assert all(len(state["generators"]) == 2 for state in states(tmp_path).values())
-    assert list(tmp_path.glob("*.csv"))
-    # What two processes wrote, two can go on from, and one cannot.
-    assert ": epoch " not in finished(suite(tmp_path, "--epochs", "2", "--resume", launcher=launcher))
-    process = suite(tmp_path, "--epochs", "2", "--resume")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 2 and "start as many" in output and "Traceback" not in output
-
-
-WORKER = """
-import sys
-import torch
-import fastlif
-from benchmarks.training import datasets, distributed, loop, networks
-
-data = datasets.load("digits")
-images, labels = data.train_images[:200], data.train_labels[:200]
-torch.manual_seed(0)
-model = networks.small_network(
-    (1, 8, 8), 10, activation=lambda: fastlif.LIF(timesteps=2, backend="reference"), width=0.0625, batch_norm=False
-)
-model = fastlif.MultiStep(model, timesteps=2)
-with distributed.process_group(torch.device("cpu")):
-    loop.train(model, images, labels, loop.Recipe(epochs=2, batch_size=50))
-    noise = torch.randint(2**62, ()).item()
-    assert len(set(distributed.gather(noise))) == distributed.world_size()  # each draws its own noise
-    ranks = distributed.gather(model.state_dict())
-    assert all(torch.equal(ranks[0][key], rank[key]) for rank in ranks for key in rank)
-    if distributed.rank() == 0:
-        torch.save(model.state_dict(), sys.argv[1])
-distributed.leave(0)
-"""
-
-
-@pytest.mark.long
-def test_two_processes_train_what_one_does(tmp_path):
-    """Without noise and batch normalisation the mean of two halves' gradients is that of the whole batch."""
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    launchers = {"one": [], "two": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]}
-    for name, launcher in launchers.items():
-        command = [sys.executable, *launcher, str(script), str(tmp_path / name)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-    one, two = (torch.load(tmp_path / name, weights_only=True) for name in launchers)
-    for key, value in one.items():
-        torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-5, msg=key)
-
-
-NOISY_WORKER = (
-    WORKER.replace("fastlif.LIF(timesteps=2, ", "fastlif.NoisyLIF(")
-    .replace(", batch_norm=False", "")
-    .replace("model = fastlif.MultiStep(model, timesteps=2)\n", "")
-)
-
-
-@pytest.mark.long
-def test_two_processes_end_with_the_same_noisy_network(tmp_path):
-    """The worker compares the ranks' weights, and with batch normalisation their running statistics too."""
-    (tmp_path / "worker.py").write_text(NOISY_WORKER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command += [str(tmp_path / "worker.py"), str(tmp_path / "out")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert any("norm" in key for key in torch.load(tmp_path / "out", weights_only=True))
-
-
-def test_a_batch_that_cannot_be_split_is_refused(digits, monkeypatch):
-    monkeypatch.setattr(loop.distributed, "world_size", lambda: 3)
-    with pytest.raises(ValueError, match="50 images cannot be split evenly over 3 processes"):
-        loop.train(network(), *digits, RECIPE)

@@ -135,7 +135,7 @@ REFERENCE = [
     ),
     (
         "statistics of the membrane before it decays",
-        "membrane_statistics(o.decay * v, statistics)",
+        "membrane_statistics(options.decay * v, statistics)",
         "membrane_statistics(v, statistics)",
         "library/test_reference.py::test_normalisation_is_the_papers",
     ),

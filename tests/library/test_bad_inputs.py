@@ -962,10 +962,8 @@ CHECKPOINTS = {
     "another optimizer": (MISFIT, lambda whole: altered(whole, optimizer={"state": {}, "param_groups": []})),
     "no schedule": (MISFIT, lambda whole: altered(whole, schedule=None)),
     "no generators": (MISFIT, lambda whole: altered(whole, generators=None)),
-    "generators of two processes": ("ran in 2 processes, this one in 1: start as many", lambda whole: altered(
-        whole, generators=[{}, {}])),
     "a generator of another size": (MISFIT, lambda whole: altered(
-        whole, generators=[{"cpu": torch.zeros(3, dtype=torch.uint8)}])),
+        whole, generators={"cpu": torch.zeros(3, dtype=torch.uint8)})),
     "an order that is no state": (MISFIT, lambda whole: altered(whole, order=7)),
     "no history": (MISFIT, lambda whole: altered(whole, history=None)),
     "another history": (MISFIT, lambda whole: altered(whole, history=[{"accuracy": 1.0}])),
