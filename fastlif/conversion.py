@@ -51,14 +51,16 @@ def convert(
 
     Args:
         model: any module. It is left as it is; a ReLU that is shared becomes one neuron, shared likewise. The
-            forward and backward hooks of an activation move to its neuron; one that is a method is copied together
-            with its object. The model may have stateful neurons already, as a part of a converted model has.
+            forward and backward hooks of an activation move to its neuron, but for torch's own, such as pruning's. A
+            hook that is a method, an object or a partial is copied with what it holds. The model may have stateful
+            neurons already, as a part of a converted model has.
         neuron: what makes a neuron, by default :class:`fastlif.NoisyLIF`. Or a dict from patterns to such makers: each
             activation gets the neuron of the first pattern that its name in the model matches. Where that is None, or
             no pattern matches, the activation stays. In a pattern ``*`` stands for any characters, dots included, ``?``
             for one and ``[34]`` for one of those (:func:`fnmatch.fnmatchcase`).
         activations: the types of the modules to swap, their subclasses included; ``nn.ReLU`` alone by default.
-        keywords: passed to whatever makes neurons. Each of these gets a copy of an ``nn.Parameter``.
+        keywords: passed to whatever makes neurons. Every neuron gets a copy of an ``nn.Parameter`` among them: an
+            optimizer takes the parameters of what is returned.
 
     Raises:
         TypeError: if ``model`` is not a module or cannot be copied, ``neuron`` does not make modules, or

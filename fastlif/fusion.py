@@ -34,10 +34,10 @@ def fuse(model: nn.Module) -> nn.Module:
         ValueError: if there is nothing to fuse, or the model is fused already.
     """
     model = copy_of(model)
-    if any(isinstance(module, FusedSequential) for module in model.modules()):
-        raise ValueError(f"{type(model).__name__} is fused already: begin with what fastlif.convert made")
     fused = [module for module in model.modules() if type(module) is nn.Sequential and _pairs(module)]
     if not fused:
+        if any(isinstance(module, FusedSequential) for module in model.modules()):
+            raise ValueError(f"{type(model).__name__} is fused already")
         raise ValueError(
             f"{type(model).__name__} has no batch normalisation directly before a fastlif neuron in an nn.Sequential: "
             "convert it first, with fastlif.convert; in a forward of your own, call fastlif.batch_norm_neuron"
@@ -125,7 +125,7 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if not batch_norm.affine or batch_norm.running_mean is None or batch_norm.momentum is None:
         return False
-    if batch_norm.running_mean.dtype != torch.float32:
+    if any(one.dtype != torch.float32 for one in (batch_norm.running_mean, batch_norm.weight, batch_norm.bias)):
         return False
     if neuron.stateful or neuron.timesteps is None:
         return False

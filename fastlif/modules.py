@@ -243,13 +243,17 @@ class NoisyLIF(Neuron):
         validation.check_input(input, dimensions="[N, *]", minimum=1)
         return True
 
+    def __setattr__(self, name, value):
+        if name == "statistics":
+            validation.check_choice(name, value, neuron_values.STATISTICS)
+        super().__setattr__(name, value)
+
     def _default(self) -> Neuron:
         return NoisyLIF()
 
     def _make_options(self, single):
         if single:
             return functional.noisy_spike_options(self.noise, self.threshold, self.surrogate, self.backend)
-        validation.check_choice("statistics", self.statistics, neuron_values.STATISTICS)
         return functional.noisy_lif_options(
             self.decay, None, self.threshold, self.reset_to, self.alpha, self.beta, self.noise, self.residual,
             self.over_time, self.surrogate, self.detach_reset, self.backend,

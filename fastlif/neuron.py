@@ -138,6 +138,8 @@ class Neuron(nn.Module):
         self.states = {}
 
     def __setattr__(self, name, value):
+        if name in ("stateful", "detach_state"):
+            validation.check_flag(name, value)
         if name in PARAMETERS and not isinstance(getattr(type(self), name, None), property):
             self._set_parameter(name, value)
         else:
@@ -188,8 +190,6 @@ class Neuron(nn.Module):
             return self._make_options(single)
         kept = vars(self).setdefault("_kept", {})
         if single not in kept:
-            for flag in ("stateful", "detach_state"):
-                validation.check_flag(flag, getattr(self, flag))
             kept[single] = self._make_options(single)
         return kept[single]
 

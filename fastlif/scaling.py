@@ -156,11 +156,12 @@ def _fit(neuron: Neuron, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
     trial.stateful, trial.backend = False, "reference"
 
     def error(scale: float) -> float:
-        seed(0)  # the same noise for every scale and in every run
+        generator.manual_seed(0)  # the same noise for every scale and in every run
         spikes = trial((inputs / scale).expand(T, -1))  # [T*N, *] of one sample, so N is 1
         return float((scale * spikes.unflatten(0, (T, 1)).mean(dim=0)[0] - outputs).square().mean())
 
-    on_cpu = inputs.device.type == "cpu"
-    seed = torch.default_generator.manual_seed if on_cpu else torch.get_device_module(inputs.device).manual_seed
-    with torch.random.fork_rng(devices=[] if on_cpu else [inputs.device]):
+    device, generator = inputs.device, torch.default_generator
+    if device.type != "cpu":
+        generator = torch.get_device_module(device).default_generators[device.index]
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
         return min((largest * 100 ** (-i / (CANDIDATES - 1)) for i in range(CANDIDATES)), key=error)

@@ -11,7 +11,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 
@@ -127,13 +127,16 @@ class Surrogate:
         check_choice("surrogate at", self.at, SURROGATE_PLACES)
         object.__setattr__(self, "key", _own_key(self, self.name) if callable(self.name) else self.name)
 
-    def __deepcopy__(self, memo) -> Surrogate:  # it never changes, and Triton's functions cannot be copied
+    def __copy__(self) -> Surrogate:  # it never changes
+        return self
+
+    def __deepcopy__(self, memo) -> Surrogate:  # nor can Triton's functions be copied
         return self
 
     def __reduce__(self):  # a function is known in the process that it comes to as well
         if self.triton is None:
             return type(self), (self.name, self.width, self.at)
-        return _with_triton, (self.name, self.width, self.at, *_place(self.triton))
+        return _with_triton, (type(self), self.name, self.width, self.at, *_place(self.triton))
 
     @classmethod
     def of(cls, value: Surrogate | Callable | str) -> Surrogate:
@@ -157,29 +160,45 @@ class Surrogate:
 
 def _place(function: Callable) -> tuple[str, str]:
     """Module and name of a Triton function, by which it is pickled, as Python's own functions are."""
-    function = getattr(function, "fn", function)  # what triton.jit was given
-    module, name = function.__module__, function.__qualname__
-    if "<locals>" in name:
+    inner = getattr(function, "fn", function)  # what triton.jit was given
+    place = inner.__module__, inner.__qualname__
+    if _at(*place) is not function:
         raise pickle.PicklingError(
-            f"the Triton function {name} of a surrogate stands inside another function, where it cannot be found "
-            "again: define it at the top of a module to save or send the model"
+            f"the Triton function of a surrogate cannot be found as {'.'.join(place)}, by which it would be saved: "
+            "define it under that name at the top of a module"
         )
-    return module, name
+    return place
 
 
-def _with_triton(name, width, at, module, function) -> Surrogate:
+def _at(module: str, name: str) -> Any:
+    try:
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except (ImportError, AttributeError):
+        return None
+
+
+def _with_triton(kind, name, width, at, module, function) -> Surrogate:
     """What was pickled: the Triton function is found in its module."""
-    return Surrogate(name, width, at, operator.attrgetter(function)(importlib.import_module(module)))
+    found = _at(module, function)
+    if found is None:
+        raise pickle.UnpicklingError(f"a surrogate's Triton function, {module}.{function}, is not there to be imported")
+    return kind(name, width, at, found)
 
 
 def _own_key(surrogate: Surrogate, function: Callable) -> str:
     """The name that records have for a function: always the same for the same function."""
+    if torch.compiler.is_dynamo_compiling():  # which cannot enter a lock
+        return _found_or_made(surrogate, function)
     with _naming:
-        for key, known in OWN.items():
-            if known.name is function and known.triton is surrogate.triton:
-                return key
-        key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
-        OWN[key], SURROGATES[key] = surrogate, function
+        return _found_or_made(surrogate, function)
+
+
+def _found_or_made(surrogate: Surrogate, function: Callable) -> str:
+    for key, known in OWN.items():
+        if known.name is function and known.triton is surrogate.triton:
+            return key
+    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
+    OWN[key], SURROGATES[key] = surrogate, function
     return key
 
 

@@ -132,8 +132,8 @@ CONVERSION = [
 SCALING = [
     (
         "every device's generator is seeded",
-        "torch.default_generator.manual_seed if on_cpu",
-        "torch.manual_seed if on_cpu",
+        "        generator.manual_seed(0)",
+        "        torch.manual_seed(0)",
         "library/test_scaling.py::test_generators_of_other_devices_stay",
     ),
     (

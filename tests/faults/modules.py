@@ -4,8 +4,8 @@ _ROWS = "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_
 MODULES = [
     (
         "any statistics can be set later",
-        'validation.check_choice("statistics", self.statistics, neuron_values.STATISTICS)\n        return',
-        "return",
+        'if name == "statistics":',
+        "if False:",
         "library/test_bad_inputs.py::test_a_bad_call_is_refused",
     ),
     (
@@ -116,8 +116,8 @@ _AGAIN = "library/test_passes.py::test_what_is_computed_again_belongs_to_its_own
 NEURON = [
     (
         "any flag can be set later",
-        "validation.check_flag(flag, getattr(self, flag))",
-        "pass",
+        'if name in ("stateful", "detach_state"):',
+        "if False:",
         "library/test_bad_inputs.py::test_a_bad_call_is_refused",
     ),
     (

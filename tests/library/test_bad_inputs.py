@@ -297,9 +297,9 @@ MODULES = [
     (ValueError, "decay must lie in [0, 1], got 3.0", lambda m: changed(fastlif.LI(), decay=3.0)(ROW)),
     (TypeError, "decay must be a number, got str", lambda m: changed(fastlif.LI(), decay="half")(ROW)),
     (ValueError, "statistics must be one of layer, sample, got 'samples'",
-     lambda m: changed(NoisyLIF(2), statistics="samples")(BATCH)),
-    (TypeError, "stateful must be True or False, got str", lambda m: changed(LIF(), stateful="no")(ROW)),
-    (TypeError, "detach_state must be True or False, got int", lambda m: changed(LIF(), detach_state=0)(ROW)),
+     lambda m: changed(NoisyLIF(), statistics="samples")),
+    (TypeError, "stateful must be True or False, got str", lambda m: changed(LIF(), stateful="no")),
+    (TypeError, "detach_state must be True or False, got int", lambda m: changed(fastlif.LI(), detach_state=0)),
     (TypeError, "model must be a torch.nn.Module, got str", lambda m: fastlif.detach("model")),
     (TypeError, "detach_reset must be True or False, got NoneType", lambda m: NoisyLIF(detach_reset=None)),
     (ValueError, "threshold must be finite to be subtracted", lambda m: LIF(threshold=INF, reset=None)),
@@ -462,7 +462,8 @@ CONVERSION = [
     (ValueError, "[N, *] with at least 1 dimensions", lambda m: m.multi(torch.tensor(1.0))),
     (RuntimeError, "shapes cannot be multiplied", lambda m: m.multi(torch.zeros(4, 5))),  # a layer's own words
     (ValueError, "must hold its batch in the first dimension", lambda m: m.flat(BATCH)),
-    (TypeError, "holds torch.int64, which has no mean over time: return scores", lambda m: MultiStep(Forward(lambda y: y.argmax(1)), STEPS)(BATCH)),
+    (TypeError, "holds torch.int64, which has no mean over time: return scores",
+     lambda m: MultiStep(Forward(lambda y: y.argmax(1)), STEPS)(BATCH)),
     (RuntimeError, "was calibrated for 2 calls in a pass of its MultiStep model: run it inside that model",
      lambda m: m.shared.model[0](BATCH[:STEPS])),
     # calibration

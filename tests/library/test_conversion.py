@@ -147,7 +147,6 @@ from functools import partial, wraps
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils import prune
 
 act = F.relu
 clip = torch.clamp

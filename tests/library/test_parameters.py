@@ -222,7 +222,7 @@ def test_a_surrogate_is_copied_and_saved_with_its_triton_function():
     """Outside of the interpreter a Triton function holds a lock, so that it cannot be copied or pickled itself."""
     triton = pytest.importorskip("triton")
     surrogate = fastlif.Surrogate(exponential, triton=in_triton)
-    assert copy.deepcopy(surrogate) is surrogate
+    assert copy.deepcopy(surrogate) is copy.copy(surrogate) is surrogate
     data = pickle.dumps(surrogate)
     assert pickle.loads(data) == surrogate and b"in_triton" in data and len(data) < 300
 
@@ -230,8 +230,20 @@ def test_a_surrogate_is_copied_and_saved_with_its_triton_function():
     def local(u, width):
         return u
 
-    with pytest.raises(pickle.PicklingError, match="local.* inside another function.*at the top of a module"):
-        pickle.dumps(fastlif.Surrogate(exponential, triton=local))
+    for function in (local, triton.jit(exponential)):  # what is found by the latter's name is no Triton function
+        with pytest.raises(pickle.PicklingError, match="cannot be found as test_parameters.*at the top of a module"):
+            pickle.dumps(fastlif.Surrogate(exponential, triton=function))
+    with pytest.raises(pickle.UnpicklingError, match="test_parameters.in_tritom, is not there"):
+        pickle.loads(data.replace(b"in_triton", b"in_tritom"))
+
+
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
+def test_an_own_surrogate_is_made_in_a_compiled_function(backend, fresh_compiler):
+    x = torch.rand(1, 4, requires_grad=True)
+    spikes = torch.compile(lambda x: lif(x, surrogate=lambda u, width: 1 - u.abs(), backend=backend), fullgraph=True,
+                           backend="aot_eager")(x)  # fmt: skip
+    (grad,) = torch.autograd.grad(spikes.sum(), x)
+    torch.testing.assert_close(grad, 1 - (x - 1).abs())
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="on a GPU the kernels are the path")
