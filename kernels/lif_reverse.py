@@ -182,16 +182,14 @@ def _lif_backward_kernel(
                 u = h - threshold
             derivative = surrogate_derivative(u, surrogate_width, SURROGATE)
             spiking = spikes_at(h, threshold, INCLUSIVE)
-            # dv_dh: the derivative of the membrane after the step by h. through_spike: its part through the spike.
-            # of_threshold: the step's share of -d loss / d threshold.
             if RESET == "hard":
-                dv_dh = tl.where(spiking, 0.0, 1.0)
+                kept = tl.where(spiking, 0.0, 1.0)
                 if not DETACH_RESET:
-                    dv_dh += (reset - h) * derivative
+                    kept += (reset - h) * derivative
             else:
-                dv_dh = 1.0 if DETACH_RESET or RESET == "delayed" else 1.0 - threshold * derivative
+                kept = 1.0 if DETACH_RESET or RESET == "delayed" else 1.0 - threshold * derivative
             grad_spikes = tl.load(grad_spikes_ptr + at, mask=step_mask, other=0.0).to(tl.float32)
-            grad_h = grad_spikes * derivative + grad_v * dv_dh
+            grad_h = grad_spikes * derivative + grad_v * kept
             grad_x = grad_h * gain if WITH_GAIN else grad_h
             tl.store(grad_x_ptr + at, grad_x.to(grad_x_ptr.dtype.element_ty), mask=step_mask)
             a, b = coefficients(t, group, mean_ptr, deviation_ptr, groups, decay, inv_alpha, beta)
@@ -202,18 +200,18 @@ def _lif_backward_kernel(
                 else:
                     before = begin
             if RESET == "delayed":
-                subtracted = tl.where(spikes_at(before, threshold, INCLUSIVE), 1.0, 0.0)
+                taken = tl.where(spikes_at(before, threshold, INCLUSIVE), 1.0, 0.0)
                 if not DETACH_RESET:
-                    through_spike = threshold * surrogate_derivative(before - threshold, surrogate_width, SURROGATE)
-                    grad_before -= through_spike * grad_h
-                    subtracted -= through_spike
-                of_threshold = grad_spikes * derivative + subtracted * grad_h
+                    moved = threshold * surrogate_derivative(before - threshold, surrogate_width, SURROGATE)
+                    grad_before -= moved * grad_h
+                    taken -= moved
+                of_threshold = grad_spikes * derivative + taken * grad_h
             elif RESET == "soft":
-                through_spike = 0.0 if DETACH_RESET else threshold * derivative
-                of_threshold = grad_spikes * derivative + (tl.where(spiking, 1.0, 0.0) - through_spike) * grad_v
+                moved = 0.0 if DETACH_RESET else threshold * derivative
+                of_threshold = grad_spikes * derivative + (tl.where(spiking, 1.0, 0.0) - moved) * grad_v
             else:
-                through_spike = 0.0 if DETACH_RESET else (reset - h) * derivative
-                of_threshold = grad_spikes * derivative + through_spike * grad_v
+                moved = 0.0 if DETACH_RESET else (reset - h) * derivative
+                of_threshold = grad_spikes * derivative + moved * grad_v
             if checkpoint_ptr is None:
                 counted = grad_h
                 grad_v = grad_before

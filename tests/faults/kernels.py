@@ -339,20 +339,20 @@ LIF_REVERSE = [
     ),
     (
         "detach_reset is ignored",
-        "                if not DETACH_RESET:\n                    dv_dh",
-        "                if True:\n                    dv_dh",
+        "                if not DETACH_RESET:\n                    kept",
+        "                if True:\n                    kept",
         "kernels/test_kernels.py::test_lif_gradients[detach-0.0-atan]",
     ),
     (
         "reset's gradient forgets reset",
-        "dv_dh += (reset - h) * derivative",
-        "dv_dh -= h * derivative",
+        "kept += (reset - h) * derivative",
+        "kept -= h * derivative",
         "kernels/test_kernels.py::test_lif_gradients[--0.25-atan]",
     ),
     (
         "gradient goes through a reset membrane",
-        "dv_dh = tl.where(spiking, 0.0, 1.0)",
-        "dv_dh = tl.where(spiking, 1.0, 1.0)",
+        "kept = tl.where(spiking, 0.0, 1.0)",
+        "kept = tl.where(spiking, 1.0, 1.0)",
         "kernels/test_kernels.py::test_lif_gradients[detach-0.0-atan]",
     ),
     (
