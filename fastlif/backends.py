@@ -9,7 +9,7 @@ import shutil
 
 import torch
 
-from fastlif.noise import constant_when_compiling
+from fastlif.options import constant_when_compiling
 from fastlif.validation import check_choice
 
 BACKENDS = ("auto", "triton", "compiled", "reference")

@@ -125,7 +125,7 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if not batch_norm.affine or batch_norm.running_mean is None or batch_norm.momentum is None:
         return False
-    if any(one.dtype != torch.float32 for one in (batch_norm.running_mean, batch_norm.weight, batch_norm.bias)):
+    if batch_norm.running_mean.dtype != torch.float32 or batch_norm.weight.dtype != torch.float32:
         return False
     if neuron.stateful or neuron.timesteps is None:
         return False

@@ -9,6 +9,7 @@ error: :func:`fastlif.check_time_axis` finds it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -212,7 +213,7 @@ class NoisyLIF(Neuron):
         self.alpha, self.beta = neuron_values.check_normalisation(alpha, beta, noise)
         self.residual = validation.check_choice("residual", residual, neuron_values.RESIDUALS)
         self.over_time = validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
-        self.statistics = validation.check_choice("statistics", statistics, neuron_values.STATISTICS)
+        self.statistics = statistics
         self.converted = False
         # Once calibrated, [calls, T]: a row for every call of the neuron in one pass, since a module can be shared.
         # Until then empty, and not in the state_dict.
@@ -242,11 +243,6 @@ class NoisyLIF(Neuron):
             return False
         validation.check_input(input, dimensions="[N, *]", minimum=1)
         return True
-
-    def __setattr__(self, name, value):
-        if name == "statistics":
-            validation.check_choice(name, value, neuron_values.STATISTICS)
-        super().__setattr__(name, value)
 
     def _default(self) -> Neuron:
         return NoisyLIF()
@@ -330,3 +326,4 @@ class NoisyLIF(Neuron):
 
     _shown = ("alpha", "beta", "noise", "residual", "over_time", "statistics", "converted")
     _earlier = {"residual": "range"}
+    _checks = Neuron._checks | {"statistics": partial(validation.check_choice, known=neuron_values.STATISTICS)}

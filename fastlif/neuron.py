@@ -104,6 +104,11 @@ class Neuron(nn.Module):
     timesteps: int | None
     decay: float | torch.Tensor
     threshold: float | torch.Tensor
+    # What is checked whenever it is set. The numbers of the equations are checked where a record is made of them.
+    _checks: dict[str, Callable[[str, Any], Any]] = {
+        "stateful": validation.check_flag,
+        "detach_state": validation.check_flag,
+    }
     _is_replica = False  # nn.DataParallel makes it True in a device's copy, where what is learned is a plain attribute
 
     def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
@@ -115,8 +120,8 @@ class Neuron(nn.Module):
         self.reset_to = neuron_values.check_reset(reset, self.threshold, reset_delay)
         self.surrogate = Surrogate.of(surrogate)
         self.detach_reset = validation.check_flag("detach_reset", detach_reset)
-        self.stateful = validation.check_flag("stateful", stateful)
-        self.detach_state = validation.check_flag("detach_state", detach_state)
+        self.stateful = stateful
+        self.detach_state = detach_state
         self.backend = validation.check_choice("backend", backend, BACKENDS)
         # The membrane of each call in a pass, by its number. In a plain attribute: it never enters the state_dict,
         # and copies and pickles like any tensor, without its graph.
@@ -138,8 +143,9 @@ class Neuron(nn.Module):
         self.states = {}
 
     def __setattr__(self, name, value):
-        if name in ("stateful", "detach_state"):
-            validation.check_flag(name, value)
+        check = self._checks.get(name)
+        if check is not None:
+            value = check(name, value)
         if name in PARAMETERS and not isinstance(getattr(type(self), name, None), property):
             self._set_parameter(name, value)
         else:

@@ -21,17 +21,13 @@ from statistics import NormalDist
 
 import torch
 
+from fastlif.options import constant_when_compiling
+
 SUB_BLOCK = 256
 LANES = 8
 PHILOX_ROUNDS = 7
 _PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _PHILOX_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-
-
-def constant_when_compiling(function):
-    """``torch.compiler.assume_constant_result``, which would import the compiler with fastlif: two seconds."""
-    function._dynamo_marked_constant = True
-    return function
 
 
 def philox(counter: tuple, key: tuple, rounds: int = PHILOX_ROUNDS) -> tuple:

@@ -17,8 +17,6 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from fastlif.noise import constant_when_compiling
-
 KEPT = 4096  # records, and ways to ask for one, that are held though nobody uses them: about 2 KB each
 
 
@@ -77,6 +75,12 @@ class Options:
 
 
 _values_of = operator.attrgetter(*(field.name for field in fields(Options) if field.name != "noise_scalars"))
+
+
+def constant_when_compiling(function):
+    """``torch.compiler.assume_constant_result``, which would import the compiler with fastlif: two seconds."""
+    function._dynamo_marked_constant = True
+    return function
 
 
 def once(function):

@@ -170,9 +170,6 @@ def noisy_lif(x, initial_state, statistics, seed, options):
     return _stack(spikes), v, torch.stack(means), torch.stack(deviations)
 
 
-CONSTANT = 1e-30  # a membrane with an M up to this counts as constant: from 1e-38 on 1 / (alpha M) would be no number
-
-
 def with_membrane(x_t, v, t, statistics, options):
     """x_t and the normalised membrane, Eq. (6) without its noise, and the mean and deviation that it has at step t."""
     if isinstance(statistics, str):
@@ -201,10 +198,13 @@ def finish_statistics(mean, low, high):
 def normalisation(mean, deviation, decay, inv_alpha, beta):
     """a_t = decay / (alpha M_t) and b_t = beta - mu_t / (alpha M_t): Eq. (8) and (9), where sigma cancels.
 
-    A constant membrane (M = 0), or one that holds NaN or infinity, has no normal form: a_t = 0, b_t = beta.
+    A constant membrane (M = 0), or one that holds NaN or infinity, has no normal form: a_t = 0, b_t = beta. Nor has one
+    whose M is so small that 1 / (alpha M) is infinite.
     """
-    usable = (deviation > CONSTANT) & (deviation < math.inf)
-    scale = torch.where(usable, inv_alpha / deviation, 0)
+    one = torch.ones_like(deviation)  # as a number over a tensor would be rounded twice
+    scale = one * inv_alpha / torch.where(deviation < math.inf, deviation, 0)
+    usable = scale < math.inf
+    scale = torch.where(usable, scale, 0)
     return decay * scale, torch.where(usable, beta - mean * scale, beta)
 
 

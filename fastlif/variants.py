@@ -139,9 +139,7 @@ class LI(Neuron):
 
     def used_decay(self) -> float | torch.Tensor:
         """The decay, clamped to [0, 1] if it is a tensor."""
-        if isinstance(self.decay, torch.Tensor):
-            return self.decay.clamp(0, 1).reshape(())
-        return neuron_values.check_decay(self.decay, None)
+        return self.decay.clamp(0, 1).reshape(()) if isinstance(self.decay, torch.Tensor) else self.decay
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)
@@ -159,6 +157,10 @@ class LI(Neuron):
 
     def _default(self) -> Neuron:
         return LI()
+
+    _checks = Neuron._checks | {
+        "decay": lambda _, value: value if isinstance(value, torch.Tensor) else neuron_values.check_decay(value, None)
+    }
 
     def extra_repr(self) -> str:
         return f"timesteps={self.timesteps}, decay={in_words(self.decay)}, gain={self.gain}"

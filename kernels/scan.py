@@ -11,9 +11,10 @@ NO_PARAMETERS = dict.fromkeys(("gain_ptr", "decay_ptr", "threshold_ptr"))
 
 @triton.jit
 def normalisation(mean, deviation, decay, inv_alpha, beta):
-    """a_t and b_t of Eq. (9). A constant or non-finite membrane has no normal form: a_t = 0, b_t = beta."""
-    usable = (deviation > 1e-30) & (deviation < float("inf"))  # see CONSTANT in fastlif/reference.py
-    scale = tl.where(usable, tl.div_rn(inv_alpha, tl.where(usable, deviation, 1.0)), 0.0)
+    """a_t and b_t of Eq. (9). Without a normal form a_t = 0 and b_t = beta: see normalisation in reference.py."""
+    scale = tl.div_rn(inv_alpha, tl.where(deviation < float("inf"), deviation, 0.0))
+    usable = scale < float("inf")
+    scale = tl.where(usable, scale, 0.0)
     return decay * scale, tl.where(usable, beta - mean * scale, beta)
 
 

@@ -3,8 +3,8 @@
 REFERENCE = [
     (
         "1 / M where it is no number",
-        "(deviation > CONSTANT)",
-        "(deviation > 0)",
+        "usable = scale < math.inf",
+        "usable = deviation > 0",
         "library/test_functional.py::test_a_membrane_with_hardly_any_spread_leaves_beta[reference-layer]",
     ),
     (
@@ -123,8 +123,8 @@ REFERENCE = [
     ),
     (
         "a constant membrane is divided by",
-        "(deviation > CONSTANT) & (deviation < math.inf)",
-        "deviation < math.inf",
+        "usable = scale < math.inf",
+        "usable = scale <= math.inf",
         "library/test_reference.py::test_membrane_without_a_normal_form",
     ),
     (
