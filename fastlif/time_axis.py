@@ -58,7 +58,7 @@ def check_time_axis(
     samples = input.shape[1] if batch_dim == 1 else input.shape[0] // T
     if samples < 2:
         raise ValueError(f"input must hold at least two samples, got shape {tuple(input.shape)} with {T} time steps")
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False):  # with gradients, also inside torch.no_grad()
         model = copy_of(model).eval()
         _check_timesteps(model)
         for neuron in neurons(model):
