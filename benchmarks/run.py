@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--device", choices=options.DEVICES, default="auto")
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
     option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
-    option("--epochs", type=options.whole(1), help="of every training")
+    option("--epochs", type=options.whole(1), help="of every training; direct ones of Fig. 3 and 4 get half")
     option("--batch-size", type=options.whole(2), help="images in a batch of training")
     option("--limit", type=options.whole(2), help="use only the first LIMIT images to train and to test")
     option("--width", type=options.positive, help="factor on the small network's channels and hidden units")

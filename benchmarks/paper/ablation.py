@@ -36,7 +36,7 @@ def measure(lab: Lab) -> None:
     for work in lab.data.workloads(large=False):
         trials, times = Trials(lab, "ablation", work), {}
         for seed in lab.training_seeds:
-            spec = lab.spec(work, seed=seed, epochs=lab.form.ablation_epochs)
+            spec = lab.spec(work, seed=seed, epochs=lab.options.epochs or lab.form.ablation_epochs)
             single = lab.train(spec, f"single step, for the ablation, seed {seed}").model
             _statistics(trials, spec, single)
             _residual_noise(trials, spec, single)

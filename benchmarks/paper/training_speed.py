@@ -48,7 +48,8 @@ def curves(lab: Lab, work: Work, chosen: dict[str, dict[str, str]], seed: int | 
     """
     form, found = lab.form, {}
     for way, changes in chosen.items():
-        epochs = form.curve_epochs if way == SINGLE else max(1, form.curve_epochs // 2)
+        epochs = lab.options.epochs or form.curve_epochs
+        epochs = epochs if way == SINGLE else max(1, epochs // 2)
         spec = lab.spec(work, epochs=epochs, train_images=form.curve_images, curve=True, seed=seed, **changes)
         found[way] = spec, lab.train(spec, f"{way}, timed, seed {spec.recipe.seed}")
     return found

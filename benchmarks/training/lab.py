@@ -60,14 +60,14 @@ class Lab(Recorder):
     def spec(self, work: Work, *, epochs: int | None = None, seed: int | None = None, **changes) -> Spec:
         """The network that all experiments on ``work`` share, with these changes.
 
-        ``epochs``: unless the options say. ``seed``: in place of the options'.
+        ``epochs``, ``seed``: in place of the options'.
         """
         preset, options = PRESETS[self.options.preset], self.options
         small = work.network == "small"
         name = work.dataset.removeprefix("synthetic ")
         recipe = dataclasses.replace(
             preset.recipe,
-            epochs=options.epochs or epochs or self.form.epochs or WORKLOADS[name][work.network],
+            epochs=epochs or options.epochs or self.form.epochs or WORKLOADS[name][work.network],
             batch_size=options.batch_size or (self.form.batch_size if small else self.form.large_batch_size),
             shift=preset.shifts.get(name, 0),
             dtype=options.dtype,
