@@ -109,7 +109,7 @@ def ours(neuron: str, T: int, device: torch.device, backend: str = "auto", seed:
 
 
 def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, dtype: str) -> None:
-    """Measures the functions on one input ``[T, 10, size / (10 T)]``, one after the other."""
+    """Measures the functions on one input ``[T, 10, size / (10 T)]``, in turns."""
     shape = (T, SAMPLES, max(1, size // (T * SAMPLES)))
     try:
         x = torch.rand(shape, device=lab.device).mul_(1.5).to(DTYPES[dtype])
@@ -117,6 +117,7 @@ def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, 
     except torch.OutOfMemoryError:
         lab.say(f"{neuron} of {size:,} neuron-steps is left out: it does not fit into the memory")
         return
+    leaf, able = x.detach().requires_grad_(), {}
     for library, function in functions.items():
         if dtype != "float32" and library in ("snnTorch", "Norse"):
             continue  # membranes in 16 bits: another computation
@@ -125,40 +126,48 @@ def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, 
                 wrong = peers.disagreement(function, lab.device, DTYPES[dtype], T, exact=library == OURS)
                 if wrong:
                     raise RuntimeError(f"it does not do what is compared: {wrong}")
-            _measure_one(lab, copy, neuron, library, function, x, grad, dtype)
+            torch.autograd.grad(function(leaf), leaf, grad)
+            able[library] = function
         except (RuntimeError, TypeError, ValueError) as error:  # no memory, or too much for another library
             reason = str(error).split("\n")[0]
             lab.say(f"{library}'s {neuron}, {dtype}, T = {T}, {size:,} neuron-steps, is left out: {reason}")
+    settings = {library: {"neuron": neuron, "library": library, "T": T, "size": x.numel(), "type": dtype}
+                for library in able}  # fmt: skip
+    for direction in PASSES:
+        for libraries in [[library] for library in able] if direction == "backward" else [list(able)]:
+            if libraries == [peers.COMPILED]:
+                continue  # what it compiles can be gone back through only once
+            calls = [_call(direction, able[library], x, leaf, grad) for library in libraries]
+            times = measuring.in_turns(calls, lab.device, budget=BUDGET[lab.options.form])
+            moved = moved_bytes(neuron, direction, x.numel(), x.element_size(), T)
+            for library, seconds in zip(libraries, times):
+                _record(lab, settings[library] | {"pass": direction}, seconds, moved, copy)
+    for library, function in able.items():
+        memory = measuring.peak_memory(_call(PASSES[2], function, x, leaf, grad), lab.device) / 1e6
+        setting = settings[library] | {"pass": PASSES[2]}
+        lab.record("kernels", "one layer", setting, "peak memory", "MB", memory, "calls")
 
 
-def _measure_one(lab, copy, neuron, library, function, x, grad, dtype) -> None:
-    leaf = x.detach().requires_grad_()
-    spikes = function(leaf)
+def _call(direction: str, function, x, leaf, grad):
+    if direction == "backward":
+        spikes = function(leaf)
+        return lambda: torch.autograd.grad(spikes, leaf, grad, retain_graph=True)
+    if direction == "forward and backward":
+        return lambda: torch.autograd.grad(function(leaf), leaf, grad)
 
     def forward():
         with torch.no_grad():
             function(x)
 
-    calls = {
-        "forward": forward,
-        "backward": lambda: torch.autograd.grad(spikes, leaf, grad, retain_graph=True),
-        "forward and backward": lambda: torch.autograd.grad(function(leaf), leaf, grad),
-    }
-    if library == peers.COMPILED:
-        del calls["backward"]  # what it compiles can be gone back through only once
-    for name, call in calls.items():
-        setting = {"neuron": neuron, "library": library, "pass": name, "T": x.shape[0], "size": x.numel()}
-        setting["type"] = dtype
-        seconds = measuring.seconds(call, lab.device, budget=BUDGET[lab.options.form])
-        moved = moved_bytes(neuron, name, x.numel(), x.element_size(), x.shape[0])
-        lab.record("kernels", "one layer", setting, "time", "ms", _scaled(seconds, 1e3), "calls")
-        achieved = Spread(*(moved / t for t in (seconds.median, seconds.p80, seconds.p20)), seconds.samples)
-        lab.record("kernels", "one layer", setting, "bandwidth", "GB/s", _scaled(achieved, 1e-9), "calls")
-        of_copy = _scaled(achieved, 1 / copy.median)
-        lab.record("kernels", "one layer", setting, "fraction of the copy bandwidth", "", of_copy, "calls")
-    spikes = None  # it holds on to the memory of its graph
-    memory = measuring.peak_memory(lambda: torch.autograd.grad(function(leaf), leaf, grad), lab.device)
-    lab.record("kernels", "one layer", setting, "peak memory", "MB", memory / 1e6, "calls")
+    return forward
+
+
+def _record(lab, setting, seconds: Spread, moved: int, copy: Spread) -> None:
+    lab.record("kernels", "one layer", setting, "time", "ms", _scaled(seconds, 1e3), "calls")
+    achieved = Spread(*(moved / t for t in (seconds.median, seconds.p80, seconds.p20)), seconds.samples)
+    lab.record("kernels", "one layer", setting, "bandwidth", "GB/s", _scaled(achieved, 1e-9), "calls")
+    of_copy = _scaled(achieved, 1 / copy.median)
+    lab.record("kernels", "one layer", setting, "fraction of the copy bandwidth", "", of_copy, "calls")
 
 
 def moved_bytes(neuron: str, direction: str, size: int, itemsize: int, T: int) -> int:

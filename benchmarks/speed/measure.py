@@ -16,12 +16,25 @@ COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # several times any cache
 
 
 def seconds(call: Callable[[], object], device: torch.device, *, budget: float = 1.0) -> Spread:
-    """Seconds that ``call`` takes, each call timed by itself: from 5 calls up to 100, for about ``budget`` seconds.
+    """Seconds that ``call`` takes, as :func:`in_turns` measures them."""
+    return in_turns([call], device, budget=budget)[0]
 
-    It is called beforehand, at least twice: what it compiles or allocates at first is not timed. On a GPU the time is
-    the device's own, between two events, and its L2 cache is overwritten before each call. If the GPU outruns the
-    launching, this is launch time.
+
+def in_turns(calls: list[Callable[[], object]], device: torch.device, *, budget: float = 1.0) -> list[Spread]:
+    """Seconds that each of the ``calls`` takes. They take turns, so that the state of the memory is the same for all.
+
+    Each call is timed by itself, from 5 times up to 100, for about ``budget`` seconds. It is called beforehand, at
+    least twice: what it compiles or allocates at first is not timed. On a GPU the time is the device's own, between two
+    events, and its L2 cache is overwritten before each call. If the GPU outruns the launching, this is launch time.
     """
+    all_once = sum([_warm_up(call, device) for call in calls])
+    turns = min(CALLS[1], max(CALLS[0], math.ceil(budget * len(calls) / all_once)))
+    measured = (_cuda_times if device.type == "cuda" else _times)(calls, device, turns)
+    return [spread(times) for times in zip(*measured)]
+
+
+def _warm_up(call, device) -> float:
+    """About how many seconds a call takes, once it is warm."""
     start = time.perf_counter()
     for calls in range(1, CALLS[1]):
         call()
@@ -30,29 +43,32 @@ def seconds(call: Callable[[], object], device: torch.device, *, budget: float =
             break
         if calls == 1:
             start = time.perf_counter()  # the first call compiles: what follows tells the time of a call
-    count = min(CALLS[1], max(CALLS[0], math.ceil(budget * max(1, calls - 1) / elapsed)))
-    return spread(_cuda_times(call, device, count) if device.type == "cuda" else _times(call, device, count))
+    return elapsed / max(1, calls - 1)
 
 
-def _times(call, device, count) -> list[float]:
+def _times(calls, device, turns) -> list[list[float]]:
+    """Of each turn the seconds of each call."""
     times = []
-    for _ in range(count):
-        start = now(device)
-        call()
-        times.append(now(device) - start)
+    for _ in range(turns):
+        times.append([])
+        for call in calls:
+            start = now(device)
+            call()
+            times[-1].append(now(device) - start)
     return times
 
 
-def _cuda_times(call, device, count) -> list[float]:
+def _cuda_times(calls, device, turns) -> list[list[float]]:
     cache = torch.empty(4 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.uint8, device=device)
-    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(count)]
-    for start, end in events:
-        cache.zero_()
-        start.record()
-        call()
-        end.record()
+    events = [[[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in calls] for _ in range(turns)]
+    for turn in events:
+        for call, (start, end) in zip(calls, turn):
+            cache.zero_()
+            start.record()
+            call()
+            end.record()
     torch.cuda.synchronize(device)
-    return [start.elapsed_time(end) / 1000 for start, end in events]
+    return [[start.elapsed_time(end) / 1000 for start, end in turn] for turn in events]
 
 
 def by_turns(

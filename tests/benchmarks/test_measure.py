@@ -4,7 +4,10 @@ import dataclasses
 import functools
 import itertools
 import math
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +28,8 @@ from fastlif.functional import lif
 from fastlif.neuron import neurons
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+ROOT = Path(__file__).parents[2]
+_MADVISE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 @pytest.fixture
@@ -73,6 +78,36 @@ def test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls(clock, budget
     assert measure.by_turns(*calls, CPU, budget=budget, calls=2) == (turns * [1.0], turns * [3.0])
 
 
+def test_several_calls_take_turns_and_each_is_timed_by_itself(clock):
+    durations, called = {"a": iter([100, 1, 2, 3, 4, 5, 6]), "b": iter([100, 9, 20, 30, 40, 50, 60])}, []
+
+    def call(name):
+        called.append(name)
+        clock(next(durations[name]))
+
+    calls = [functools.partial(call, name) for name in durations]
+    assert measure.in_turns(calls, CPU, budget=25) == [Spread(4.0, 2.8, 5.2, 5), Spread(40.0, 28.0, 52.0, 5)]
+    assert "".join(called) == "aabb" + 5 * "ab"
+
+
+def test_several_short_calls_are_timed_as_often_as_one(clock):
+    times = measure.in_turns(2 * [functools.partial(clock, 1.0)], CPU, budget=8)
+    assert [own.samples for own in times] == [8, 8]
+
+
+@pytest.mark.skipif(not _MADVISE.exists() or "[never]" in _MADVISE.read_text(), reason="no huge pages here")
+def test_all_libraries_get_huge_pages():
+    """Not our neurons alone, which ask for them themselves."""
+    program = """if True:
+        import benchmarks, resource, torch
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(1 << 26, dtype=torch.uint8).zero_()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    faults = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(faults.stdout) < (1 << 26) / 4096 / 4
+
+
 def test_the_bandwidth_of_a_copy_counts_reads_and_writes(monkeypatch):
     monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1000})
     monkeypatch.setattr(measure, "seconds", lambda call, device: Spread(0.5, 0.25, 1.0, 7))
@@ -101,7 +136,8 @@ def test_the_times_of_a_gpu_are_in_seconds(clock, monkeypatch):
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
-    assert measure._cuda_times(functools.partial(clock, 0.25), CPU, 3) == [0.25, 0.25, 0.25]
+    calls = [functools.partial(clock, seconds) for seconds in (0.25, 0.5)]
+    assert measure._cuda_times(calls, CPU, 3) == 3 * [[0.25, 0.5]]
 
 
 def test_the_peak_memory_of_a_gpu_is_what_the_call_adds(monkeypatch):
@@ -178,8 +214,7 @@ def test_only_those_that_compute_what_ours_does_are_compared(monkeypatch, capsys
 
 
 def test_what_is_wrong_in_16_bits_alone_is_left_out_there(monkeypatch, capsys, a_lab):
-    measured = []
-    monkeypatch.setattr(kernels, "_measure_one", lambda *arguments: measured.append(arguments[3]))
+    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
 
     def in_32_bits(x):
         return lif(x, backend="reference") if x.dtype == torch.float32 else wrong_gradients(x, factor=2)
@@ -187,7 +222,9 @@ def test_what_is_wrong_in_16_bits_alone_is_left_out_there(monkeypatch, capsys, a
     functions = {"fastlif": peers.eager(CPU), "other": in_32_bits, "snnTorch": lif, "Norse": lif}
     for dtype in ("float32", "bfloat16"):
         kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", functions, 2, 1000, dtype)
-    assert measured == ["fastlif", "other", "snnTorch", "Norse", "fastlif"]
+    measured = select(a_lab.rows, metric="time", **{"pass": "forward"})
+    measured = [(row.setting["library"], row.setting["type"]) for row in measured]
+    assert measured == [(library, "float32") for library in functions] + [("fastlif", "bfloat16")]
     assert "other's lif, bfloat16, T = 2, 1,000 neuron-steps, is left out: it does not" in capsys.readouterr().out
 
 
@@ -252,7 +289,7 @@ def test_each_pass_of_each_library_gets_its_own_time(clock, monkeypatch, a_lab):
 
 
 def test_a_spread_of_times_is_turned_round_for_the_bandwidth(monkeypatch, a_lab):
-    monkeypatch.setattr(measure, "seconds", lambda call, device, budget: Spread(2.0, 1.0, 4.0, 9))
+    monkeypatch.setattr(measure, "in_turns", lambda calls, device, budget: [Spread(2.0, 1.0, 4.0, 9)])
     kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", {"fastlif": torch.clone}, 1, 1000, "float32")
     row = select(a_lab.rows, metric="bandwidth")[0]
     assert [1e6 * value for value in (row.p20, row.median, row.p80)] == pytest.approx([2, 4, 8]) and row.samples == 9
@@ -507,6 +544,15 @@ def test_a_lead_s_error_has_the_images_part_and_the_trainings():
     trainings = 12.71 / 1.96 * 0.03  # 0.04 and 0.10 have a deviation of 0.0424, over the root of 2; Student's t for two
     assert error == pytest.approx(math.hypot(sum(images) / 2, trainings), rel=1e-4)
     assert verdicts.mean_and_error(values[:1]) == (pytest.approx(0.04), pytest.approx(images[0]))
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, [8, 4]), (7, [7, 3]), (1, [1, 1])])
+def test_direct_training_gets_half_of_the_epochs(asked, expected, monkeypatch, a_lab):
+    a_lab.options = dataclasses.replace(a_lab.options, epochs=asked)
+    monkeypatch.setattr(Lab, "train", lambda self, spec, title: spec.recipe.epochs)
+    ways = {way: training_speed.WAYS[way] for way in (training_speed.SINGLE, training_speed.DIRECT)}
+    found = training_speed.curves(a_lab, Work("digits", "small"), ways)
+    assert [epochs for _, epochs in found.values()] == expected
 
 
 def test_a_training_s_throughput_is_its_images_over_the_epochs_time(monkeypatch, a_lab):

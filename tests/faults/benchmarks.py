@@ -1,6 +1,7 @@
 """Faults of the benchmarks."""
 
 _TURNS = "benchmarks/test_measure.py::test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls"
+_SEVERAL = "benchmarks/test_measure.py::test_several_calls_take_turns_and_each_is_timed_by_itself"
 _ALONE = "benchmarks/test_measure.py::test_a_call_is_timed_by_itself_and_not_at_first"
 MEASURE = [
     (
@@ -18,9 +19,22 @@ MEASURE = [
     ("turns have no end but the budget's", "len(times[0]) < TURNS[1] and", "len(times[0]) < 10 * TURNS[1] and", _TURNS),
     (
         "times of calls accumulate",
-        "    for _ in range(count):\n        start = now(device)\n        call()\n        times",
-        "    start = now(device)\n    for _ in range(count):\n        call()\n        times",
-        _ALONE,
+        "        for call in calls:\n            start = now(device)\n            call()\n",
+        "        start = now(device)\n        for call in calls:\n            call()\n",
+        _SEVERAL,
+    ),
+    (
+        "calls do not take turns",
+        "    measured = (_cuda_times if device.type == \"cuda\" else _times)(calls, device, turns)\n"
+        "    return [spread(times) for times in zip(*measured)]",
+        "    return [spread(one[0] for one in _times([call], device, turns)) for call in calls]",
+        _SEVERAL,
+    ),
+    (
+        "few calls, as if one call took as long as all of them",
+        "math.ceil(budget * len(calls) / all_once)",
+        "math.ceil(budget / all_once)",
+        "benchmarks/test_measure.py::test_several_short_calls_are_timed_as_often_as_one",
     ),
     (
         "the first call, which compiles, tells how often to call",
@@ -117,8 +131,8 @@ _EACH_PASS = "benchmarks/test_measure.py::test_each_pass_of_each_library_gets_it
 KERNELS = [
     (
         "forward and backward swapped",
-        '        "forward": forward,\n        "backward": lambda',
-        '        "backward": forward,\n        "forward": lambda',
+        'if direction == "backward":\n        spikes',
+        'if direction == "forward":\n        spikes',
         _EACH_PASS,
     ),
     ("seconds for milliseconds", '"time", "ms", _scaled(seconds, 1e3)', '"time", "ms", seconds', _EACH_PASS),
@@ -334,7 +348,26 @@ STATIC = [
     ),
 ]
 
+TRAINING_SPEED = [
+    (
+        "direct training gets all of the epochs",
+        "max(1, epochs // 2)",
+        "epochs",
+        "benchmarks/test_measure.py::test_direct_training_gets_half_of_the_epochs",
+    ),
+]
+SETTINGS = [
+    (
+        "ours alone get huge pages",
+        '"THP_MEM_ALLOC_ENABLE", "1"',
+        '"THP_MEM_ALLOC_ENABLE", "0"',
+        "benchmarks/test_measure.py::test_all_libraries_get_huge_pages",
+    ),
+]
+
 BY_FILE = {
+    "benchmarks/__init__.py": SETTINGS,
+    "benchmarks/paper/training_speed.py": TRAINING_SPEED,
     "benchmarks/paper/noise_type.py": NOISE_TYPE,
     "benchmarks/paper/any_t.py": ANY_T,
     "benchmarks/paper/ablation.py": ABLATION,
