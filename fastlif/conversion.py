@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
+from fastlif.libraries.names import take_over
 from fastlif.modules import NoisyLIF
 from fastlif.neuron import copy_of, mark_passes, neurons
 
@@ -91,6 +92,7 @@ def convert(
         raise ValueError(
             f"{type(model).__name__} has no {kinds} to swap"
             + (f" but {len(neurons(model))} fastlif neurons: it spikes already" if neurons(model) else "")
+            + take_over(model)
             + (f"; what it has: {'; '.join(left)}. {advice}" if left else "")
         )
     if isinstance(neuron, dict):

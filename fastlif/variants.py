@@ -139,7 +139,11 @@ class LI(Neuron):
 
     def used_decay(self) -> float | torch.Tensor:
         """The decay, clamped to [0, 1] if it is a tensor."""
-        return self.decay.clamp(0, 1).reshape(()) if isinstance(self.decay, torch.Tensor) else self.decay
+        if not isinstance(self.decay, torch.Tensor):
+            return self.decay
+        decay = self.decay.clamp(0, 1).reshape(())
+        neuron_values.check_parameter_values("decay", decay)  # it may have become NaN
+        return decay
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, call, states = self._unfold(input)

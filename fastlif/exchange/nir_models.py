@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
+from fastlif.libraries.names import take_over, whose_neurons
 from fastlif.multistep import MultiStep
 from fastlif.scaling import Scaled
 
@@ -81,6 +82,14 @@ def to_nir(
                 f"model: NIR has no spikes of another height than 1, as {name or 'the model'} has from "
                 "fastlif.scale_thresholds: fold its scale into the layers around it, and give them its neuron"
             )
+    library = whose_neurons(model)
+    if library == "SpikingJelly":
+        raise ValueError(
+            "model has neurons of SpikingJelly, which writes them itself: "
+            "spikingjelly.activation_based.nir_exchange.export_to_nir(fastlif.restore(model), ...)"
+        )
+    if library:
+        raise ValueError(f"model must have neurons of fastlif{take_over(model)}")
     from fastlif.exchange import nir_graph  # which imports nir and numpy
 
     return nir_graph.Exporter(model, dt, scale, discretisation).graph(input_shape)

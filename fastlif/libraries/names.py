@@ -1,4 +1,4 @@
-"""Arguments' names in other libraries: whoever uses one is told ours."""
+"""What other libraries call things: whoever gives us an argument or a neuron of theirs is told ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
+
+from torch import nn
 
 SOFT = "; None subtracts the threshold, a number is where a spike puts the membrane"
 OTHER_NAMES = {  # of arguments in other libraries: whose, ours, and what to know
@@ -20,6 +22,16 @@ OTHER_NAMES = {  # of arguments in other libraries: whose, ours, and what to kno
     "tau_mem_inv": ("Norse", "tau", "; it is 1 / (dt * tau_mem_inv), in steps"),
     "v_th": ("Norse", "threshold", ""),
     "method": ("Norse", "surrogate", ""),
+}
+NEURONS = {  # where the classes of their neurons stand
+    "spikingjelly.activation_based.neuron": "SpikingJelly",
+    "snntorch._neurons": "snnTorch",
+    "norse.torch.module.lif": "Norse",
+}
+TAKEN_OVER = {
+    "SpikingJelly": "fastlif.accelerate(model)",
+    "snnTorch": "fastlif.LIF.from_snntorch(leaky)",
+    "Norse": "fastlif.LIF.from_norse(cell)",
 }
 
 P = ParamSpec("P")
@@ -44,3 +56,19 @@ def knows_other_names(function: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return named
+
+
+def whose_neurons(model: nn.Module) -> str | None:
+    """The other library that the first neuron in ``model`` that is not ours comes from; None if there is none."""
+    for module in model.modules():
+        for cls in type(module).__mro__:
+            for place, library in NEURONS.items():
+                if cls.__module__.startswith(place):
+                    return library
+    return None
+
+
+def take_over(model: nn.Module) -> str:
+    """For the end of a message: whose neurons ``model`` has, and what makes ours of them. Empty if it has none."""
+    library = whose_neurons(model)
+    return f"; its neurons are {library}'s, which {TAKEN_OVER[library]} takes over" if library else ""

@@ -115,6 +115,8 @@ def _why_not(neuron) -> str:
         return ": it filters its input before the membrane, a second state that a LIF does not have"
     if name.startswith("R") or "Recurrent" in name:
         return ": its spikes feed back into its input, step by step"
+    if name == "LIF":
+        return ": it is the loop over time, and LIFCell(p=lif.p, dt=lif.dt) is its neuron"
     return ""
 
 

@@ -8,6 +8,7 @@ import warnings
 from torch import nn
 
 from fastlif import validation
+from fastlif.libraries.names import take_over
 from fastlif.neuron import copy_of
 
 __all__ = ["accelerate", "restore"]
@@ -54,7 +55,7 @@ def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
     if not fast:
         raise ValueError(
             f"{type(model).__name__} has no IFNode, LIFNode or ParametricLIFNode of SpikingJelly to accelerate"
-            + (f"; what it has: {shown}" if left else "")
+            + (f"; what it has: {shown}" if left else take_over(model))
         )
     if left and strict:
         raise ValueError(f"fastlif.accelerate cannot accelerate: {shown}. With strict=False these stay as they are")

@@ -200,6 +200,8 @@ class Energy:
             lines.append(f"Not counted: {', '.join(self.uncounted)}.")
         return "\n".join(lines)
 
+    __repr__ = __str__  # in a notebook or at Python's prompt
+
 
 @torch.no_grad()
 def energy(

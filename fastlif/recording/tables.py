@@ -68,3 +68,5 @@ class Table:
             "kB: of the spikes of one forward; of the membrane that is carried from step to step.",
         )
         return "\n".join((*lines_of(headers, rows), *legend))
+
+    __repr__ = __str__  # in a notebook or at Python's prompt

@@ -278,6 +278,12 @@ PASSES = [
 
 VARIANTS = [
     (
+        "the integrator's decay may become NaN",
+        '        neuron_values.check_parameter_values("decay", decay)  # it may have become NaN\n',
+        "",
+        "library/test_parameters.py::test_leaky_integrator_whose_decay_has_become_nan",
+    ),
+    (
         "the integrator's membrane is a part of its output",
         "v.detach() if self.detach_state else v ",
         "membranes[-1].detach() if self.detach_state else membranes[-1] ",

@@ -4,6 +4,7 @@ import collections
 import copy
 import dataclasses
 import functools
+import re
 import types
 import warnings
 
@@ -287,8 +288,28 @@ def test_a_transformer_calls_its_neurons_in_evaluation(padding):
     assert calls == [(1, 3, 16)] * 2
 
 
+@pytest.mark.parametrize("place, library, function", [
+    ("spikingjelly.activation_based.neuron.lif", "SpikingJelly", "accelerate(model)"),
+    ("snntorch._neurons.leaky", "snnTorch", "LIF.from_snntorch(leaky)"),
+    ("norse.torch.module.lif_box", "Norse", "LIF.from_norse(cell)"),
+])  # fmt: skip
+def test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over(place, library, function):
+    own = type("Own", (type("Theirs", (nn.Module,), {"__module__": place}),), {})
+    model, advice = nn.Sequential(nn.Linear(2, 2), own()), f"neurons are {library}'s, which fastlif.{function}"
+    with pytest.raises(ValueError, match=f"Sequential has no nn.ReLU to swap; its {re.escape(advice)}"):
+        fastlif.convert(model)
+    watched = "watched by SpikingJelly's own monitors" if library == "SpikingJelly" else advice
+    for look in (fastlif.record, lambda model: fastlif.energy(model, torch.zeros(1, 2))):
+        with pytest.raises(ValueError, match=f"has no fastlif neuron; .*{re.escape(watched)}"):
+            look(model)
+    pytest.importorskip("nir")
+    written = "export_to_nir(fastlif.restore(model), ...)" if library == "SpikingJelly" else advice
+    with pytest.raises(ValueError, match=re.escape(written)):
+        fastlif.to_nir(model, (2,))
+
+
 def test_bad_models():
-    with pytest.raises(ValueError, match="Linear has no nn.ReLU to swap"):
+    with pytest.raises(ValueError, match="Linear has no nn.ReLU to swap$"):
         fastlif.convert(nn.Linear(2, 2))
     listed = nn.Sequential(nn.ReLU())
     listed.more = [nn.ReLU()]

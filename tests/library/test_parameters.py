@@ -401,6 +401,14 @@ def test_leaky_integrator_keeps_its_membrane_when_its_output_is_changed(detach_s
     assert neuron.states[0].untyped_storage().nbytes() == 3 * 4  # and none of its output
 
 
+@pytest.mark.skipif(DEVICE != "cpu", reason="values are looked at on a CPU alone")
+def test_leaky_integrator_whose_decay_has_become_nan():
+    neuron = fastlif.LI(2, decay=nn.Parameter(torch.tensor(0.5)))
+    neuron.decay.data.fill_(math.nan)
+    with pytest.raises(ValueError, match="decay must hold numbers, and there is NaN in it"):
+        neuron(torch.ones(2, 3))
+
+
 def test_leaky_integrator_under_autocast_and_beside_infinity():
     x, *_ = drawn(6, ())
     neuron = fastlif.LI(None, decay=0.95).to(DEVICE)

@@ -150,6 +150,7 @@ def test_rates_and_the_table_by_hand():
     assert second == ("3", 0.5, 4, 2, 2, 7 * 4 / 2, 4 * 4 * 4, 2 * 4 * 4)
     assert last == (READ_OUT, None, None, None, None, 8 * 2 / 2, None, None)
     lines = str(log.table()).splitlines()
+    assert repr(log.table()).splitlines() == lines  # at Python's prompt
     assert lines[3].split() == ["3", "0.5000", "4", "2", "2", "14", "0.1", "0.0"] and "(read-out)" in lines[4]
     with fastlif.record(model, spikes=False) as log:
         model(x.flatten(0, 1))

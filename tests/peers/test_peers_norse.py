@@ -23,6 +23,7 @@ def norse():
     return types.SimpleNamespace(
         LIFBoxCell=box_cells.LIFBoxCell, LIFBoxParameters=lif_box.LIFBoxParameters, LIFCell=cells.LIFCell,
         LIFRecurrentCell=cells.LIFRecurrentCell, LIFParameters=lif.LIFParameters, subtract=reset.reset_subtract,
+        LIF=cells.LIF,
     )  # fmt: skip
 
 
@@ -101,6 +102,7 @@ def test_keywords_dt_and_mode(norse):
 
 @pytest.mark.parametrize("error, words, make", [
     (TypeError, "got LIFRecurrentCell: its spikes feed back", lambda norse: norse.LIFRecurrentCell(2, 3)),
+    (TypeError, "got LIF: it is the loop over time, and LIFCell", lambda norse: norse.LIF()),
     (TypeError, "must be a norse LIFBoxCell or LIFCell, got Linear", lambda norse: nn.Linear(2, 2)),
     (ValueError, "p.method='tanh' has a surrogate that",
      lambda norse: norse.LIFBoxCell(norse.LIFBoxParameters(method="tanh"))),
