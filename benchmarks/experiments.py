@@ -4,7 +4,7 @@ An experiment is a module with
 
     TITLE         what it is, with the figure's or table's number in the paper
     DESCRIPTION   one line for ``python -m benchmarks list``
-    SUMMARY       which rows stand for all of them on the page: for each of these dicts, those that are about it
+    SUMMARY       the rows that the page shows: those that any of these dicts fits
     PAPER         the paper's own numbers, on its hardware: a tuple of Published, empty if it gives none
     measure(lab)  runs it, and records rows in the lab (benchmarks/training/lab.py)
     draw(rows, figure)   draws the rows of one run group (one device, form and preset) on a matplotlib figure

@@ -94,8 +94,11 @@ class Shadow:
         return self.fields[0][slot] >= 0
 
     def access(self, granule, thread, epoch, write):
-        """Marks the accesses. Tells which of them conflict with an earlier write, with an earlier read, with one of
-        their own number, and the other thread of each."""
+        """Marks the accesses.
+
+        Returns which of them conflict with an earlier write, with an earlier read, and with another one of these
+        accesses; and the other thread of each.
+        """
         slot = self.slot(granule)
         writer, written, reader, read, many_threads, many_ctas = self.fields
         cta = thread >> self.log_threads
@@ -429,7 +432,7 @@ class Machine:
         if not conflict.any():
             return
         benign = np.zeros_like(conflict)
-        if write:  # what all write is what was there before, if anybody wrote it before, and what is there now
+        if write:  # harmless if all threads write one value, which an earlier write, if there was one, left there too
             before, after = (np.repeat(value, granules) for value in same)
             benign = conflict & ~by_read & (before | ~by_write) & (after | ~lost)
         between = other // self.threads != thread // self.threads

@@ -113,7 +113,7 @@ def bit_field(a, position, length):
 
 
 def permute(a, b, selector):
-    """prmt: each of the result's bytes is the one of a's and b's eight that four bits of the selector name."""
+    """prmt: a and b are eight bytes. Four bits of the selector pick one of them for each byte of the result."""
     source = a.astype("u8") | b.astype("u8") << np.uint64(32)
     total = np.zeros(1, "u8")
     for i in range(4):

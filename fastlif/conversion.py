@@ -233,10 +233,10 @@ _OTHER = object()
 
 
 def _functions(value, bound: bool = False) -> set[str]:
-    """The activation functions that ``value``, an attribute, is or calls, by the names that it has for them.
+    """The names of the activation functions that ``value``, an attribute, is or calls.
 
-    They are read from its compiled code and that of the functions it calls, which is there where the source is not, as
-    in a notebook. A name counts for what it stands for: an alias is found, and a module called ``relu`` is none.
+    They are read from its compiled code and from that of the functions it calls: code is there where the source is
+    not, as in a notebook. What a name stands for counts. So an alias is found, and a module called ``relu`` is none.
     """
     if isinstance(value, (staticmethod, classmethod, functools.partial)):
         bound = isinstance(value, classmethod)

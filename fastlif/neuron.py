@@ -159,7 +159,8 @@ class Neuron(nn.Module):
         return state
 
     def __setstate__(self, state):
-        """Of an older version too: what it did not know is as in a new neuron, but for what it computed otherwise."""
+        """Loads a neuron of an older version too. What it lacks is as in a new neuron, or in ``_earlier`` where that
+        would change its results."""
         held = {*state, *state["_parameters"], *state["_buffers"], *state["_modules"]}
         new = vars(self._default()) | self._earlier
         super().__setstate__({name: value for name, value in new.items() if name not in held} | state)

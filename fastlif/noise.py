@@ -91,7 +91,7 @@ def gaussian_quantile(width: float) -> tuple[float, ...]:
     Returns:
         (e, P_0, ..., P_6), e = erf(width / sqrt 2). Plain Python arithmetic: the same on every machine.
     """
-    return _fit_gaussian_quantile(width.hex())  # torch.compile may take a number for a variable, a text never
+    return _fit_gaussian_quantile(width.hex())  # as text, of which torch.compile makes no variable
 
 
 @constant_when_compiling

@@ -106,7 +106,7 @@ def options(**values) -> Options:
 
 
 def _text(value):
-    """A float as text: ``torch.compile`` may take a number for a variable, a text never."""
+    """A float as text. ``torch.compile`` may make a variable of a number. It never does so with text."""
     if isinstance(value, float):
         return value.hex()
     return tuple(_text(item) for item in value) if isinstance(value, tuple) else value

@@ -68,9 +68,10 @@ def mark(spikes: torch.Tensor, backend: str) -> torch.Tensor:
 
 
 def bits_beside(spikes: torch.Tensor, steps: int, module) -> dict[str, torch.Tensor]:
-    """Within :func:`packed_spikes`: the argument ``bits`` of a launcher of ``module`` that makes ``spikes`` over
-    ``steps``. The kernel leaves them there at one bit each. Empty if no kernel of Triton runs, or if a pass of its own
-    packs them better.
+    """The keyword ``bits`` for a launcher of ``module`` that makes ``spikes`` over ``steps``, in :func:`packed_spikes`.
+
+    It is a buffer, in which the kernel stores the spikes at one bit each. There is none if no kernel of Triton runs, or
+    if a pass of its own packs them better.
     """
     if module is compiled or spikes.numel() % 8:
         return {}

@@ -14,7 +14,7 @@ from torch import nn
 if TYPE_CHECKING:
     from fastlif.neuron import Neuron
 
-Membranes = dict[int | None, torch.Tensor]  # by the number of a call in its pass; None: it cannot be told
+Membranes = dict[int | None, torch.Tensor]  # by the number of a call in its pass; None if that is unknown
 
 
 def in_backward() -> bool:

@@ -108,7 +108,7 @@ def _shares(step, device: torch.device) -> dict[str, float]:
         if event.device_type == torch.autograd.DeviceType.CPU:  # on a GPU, what the operation launched there
             own = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
             times[_operation(event.key)] += own
-    total = sum(times.values())  # 0 where the profiler was not let at the device's times
+    total = sum(times.values())  # 0 if the profiler may not read the device's times
     return {operation: time / total for operation, time in times.items() if total}
 
 

@@ -51,7 +51,7 @@ class Form:
     epochs: int | None  # of the networks that everything else uses; None: Table 1's
     ablation_epochs: int  # of each variant that is compared with the others
     train_images: int | None  # how many, the first ones; None: all
-    test_images: int | None  # so, too
+    test_images: int | None  # likewise
     batch_size: int
     noise_seeds: int  # evaluations of one network
     trainings: int  # of the network whose accuracy is claimed, from different seeds

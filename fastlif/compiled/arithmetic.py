@@ -133,7 +133,7 @@ def _spiking(variant, membrane, threshold):
 
 
 def _numbers(scalars, gain, decay, threshold):
-    """These, or the numbers in place of those that are no tensors."""
+    """Gain, decay and threshold: the tensor, or else the number of the scalars."""
     gain, decay = scalars[6] if gain is None else gain, scalars[3] if decay is None else decay
     return gain, decay, scalars[0] if threshold is None else threshold
 

@@ -24,7 +24,7 @@ HUGE_PAGE = 1 << 21  # bytes
 MAPPED = 1 << 25  # bytes from which on malloc maps fresh pages; smaller blocks are reused
 MADV_HUGEPAGE = 14  # Linux's number
 
-# The sizes that the compiler goes by where it weighs one loop against another; any others are computed as well. A loop
+# Sizes by which the compiler judges which of two loops is faster. The code that it makes is right for all sizes. A loop
 # of fewer than SHARED turns is not shared out to threads: here the sum over the blocks of a mean, and over their rest.
 SHARED = 1 << 15
 EXPECTED = {1: ((1 << 30) + 3,), 2: (5, (1 << 28) + 7), 3: (5, 7, (1 << 25) + 9)}

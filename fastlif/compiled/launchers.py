@@ -103,8 +103,8 @@ def _of_channels(share, sizes):
 
 
 def _chunks(x, o):
-    """The steps that one graph computes each. In large work with noise that is one step, or the two that share a draw:
-    their noise is read again before it leaves the cache."""
+    """Cuts T into chunks: a graph computes one each. In large work with noise a chunk is one step, or the two steps
+    that share a draw, so that their noise is read again before it leaves the cache."""
     T = x.shape[0]
     length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1 if o.over_time == "independent" else 2
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
@@ -123,7 +123,7 @@ def _inputs(chunk, x, mean, deviation, seed, norm, parameters, o):
 def _noise(x, seed, o, t=0, start=0, before=None):
     """The noise of the steps x ``[T, *]``, from step t and from neuron ``start``; None if there is none.
 
-    ``before``: that of step t - 1, whose mirror image it begins with if t is odd and noise antithetic.
+    ``before``: the noise of step t - 1. If noise is antithetic and t is odd, that of step t is its mirror image.
     """
     if o.noise == "none":
         return None
@@ -149,8 +149,8 @@ def _factors(norm):
 
 
 def _first_membrane(x, given, o):
-    """The membrane before the first step, or what is read for it. None in large work without noise: there it is worth
-    a graph of its own that reads no zeros."""
+    """The membrane before the first step: zeros, if none is given. Large work without noise has None in their place,
+    and a graph of its own that reads no zeros: there this saves time."""
     if given is not None or o.noise == "none" and x.numel() > graphs.SERIAL:
         return given
     return _membrane(x).zero_()

@@ -60,7 +60,7 @@ def _check_reset(neuron, where) -> None:
 
 
 def _noiseless_decay(neuron, where):
-    """The decay of a NoisyLIF that draws nothing and has one and the same membrane's item at every step."""
+    """The decay of a NoisyLIF that draws no noise, and whose membrane is normalised alike at every step."""
     if neuron.noise.kind != "none":
         raise ValueError(f"model: NIR has no noise, which {where} draws: convert and train with neuron=fastlif.LIF")
     if not neuron.calibrated_mean.numel():

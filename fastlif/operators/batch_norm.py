@@ -17,7 +17,7 @@ torch.library.define(
 
 @torch.library.impl("fastlif::batch_statistics", "CompositeExplicitAutograd")
 def _batch_statistics(x, running_mean, running_var, momentum, eps):
-    if x.device.type == "cpu":  # of 16 bits PyTorch adds up fewer digits there
+    if x.device.type == "cpu":  # on a CPU PyTorch sums 16-bit inputs with fewer digits
         x = x.float()
     mean, variance = torch.ops.aten.batch_norm_update_stats(x, running_mean, running_var, momentum)
     return mean, torch.rsqrt(variance + eps)

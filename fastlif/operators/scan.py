@@ -110,7 +110,7 @@ def _backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, 
     return grad_x, grad_initial_state, *grads
 
 
-# Whether the gradients of gain, decay and threshold are wanted: the bits of an operator's number.
+# The operator takes as one number which of the gradients of gain, decay and threshold are wanted: here are its bits.
 _FLAGS = [tuple(bool(wanted >> i & 1) for i in range(3)) for wanted in range(8)]
 
 

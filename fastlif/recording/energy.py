@@ -38,9 +38,9 @@ def weights_met(layer: nn.Module, events: Tensor) -> int:
 
 
 def _places(layer, events: Tensor) -> Tensor:
-    """``events`` added up over what makes no difference to how many weights they meet: a number, or one for a place.
+    """``events`` summed over batch and channels: a number, or one for each place.
 
-    All channels are alike in where a kernel meets them.
+    The place alone decides how many weights of a kernel an event meets.
     """
     if isinstance(layer, nn.Linear):
         return events.sum(dtype=torch.float64)

@@ -10,7 +10,7 @@ from faults import arguments, benchmarks, computing, conversion, kernels, librar
 
 @dataclass(frozen=True)
 class Fault:
-    """``new`` instead of ``old`` in ``file``, which ``test``, a name that pytest takes, in tests/, must catch."""
+    """Puts ``new`` in the place of ``old`` in ``file``. Then ``test`` must fail, a name in tests/ that pytest takes."""
 
     file: str
     what: str

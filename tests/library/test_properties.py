@@ -444,7 +444,7 @@ def test_error_at_most_twice_pytorchs(case, step):
 @examples(250)
 @given(cases(special=False), st.sampled_from(("nan", "inf", "-inf", "max", "-max", "subnormal", "-0.0")), BACKENDS)
 def test_a_special_value_stays_with_its_own(case, name, backend):
-    """All the others' results are bit for bit what they are without it: other neurons, or other samples."""
+    """A special value in one neuron, or in one sample, leaves the results of all the others as they are, to the bit."""
     COUNTS["property examples"] += 1
     layer = case.neuron == "noisy_lif" and case.statistics == "layer"
     if layer:  # what a special value does to the statistics changes the others, but spoils none: keep them small
