@@ -10,8 +10,8 @@ import dataclasses
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,31 +162,17 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 
 def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
     """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
-    with spike_counter(model) as spikes_per_neuron:
+    timesteps = getattr(model, "timesteps", 1)
+    with fastlif.record(model, spikes=False) if neurons(model) else nullcontext() as log:
         accuracy = evaluation.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
     seconds = evaluation.time_per_image(model, datasets.to_float(images[:batch_size]))
-    return Row(name, getattr(model, "timesteps", 1), accuracy, seconds, spikes_per_neuron())
+    return Row(name, timesteps, accuracy, seconds, log and spikes_per_neuron(log, timesteps))
 
 
-@contextmanager
-def spike_counter(model: nn.Module) -> Iterator[Callable[[], float | None]]:
-    """Counts the spikes of ``model``'s neurons, and gives what tells the mean number per neuron and image."""
-    counts = []  # (spikes, outputs, timesteps) of every call of a neuron
-
-    def count(neuron, _, output):
-        counts.append((output.count_nonzero(), output.numel(), neuron.timesteps))
-
-    def spikes_per_neuron() -> float | None:
-        if not counts:
-            return None
-        return sum(spikes for spikes, _, _ in counts).item() / sum(outputs / steps for _, outputs, steps in counts)
-
-    hooks = [neuron.register_forward_hook(count) for neuron in neurons(model)]
-    try:
-        yield spikes_per_neuron
-    finally:
-        for hook in hooks:
-            hook.remove()
+def spikes_per_neuron(log, timesteps: int) -> float:
+    """The mean number of spikes per neuron and image, over all steps, of what ``fastlif.record`` recorded."""
+    rows = log.table().rows
+    return timesteps * sum(row.rate * row.units for row in rows) / sum(row.units for row in rows)
 
 
 def print_table(rows: list[Row], timed: str) -> None:

@@ -14,8 +14,8 @@ order = torch.randperm(len(images))
 train, test = order[:1437], order[1437:]
 
 
-def fit(model, epochs, rate=2e-3):
-    optimizer = torch.optim.Adam(model.parameters(), rate)
+def fit(model, epochs):
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
     model.train()
     for _ in range(epochs):
         for batch in train[torch.randperm(len(train))].split(64):

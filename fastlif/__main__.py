@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import platform
 import shutil
@@ -27,6 +28,7 @@ BEGINNINGS = ("GOMP_", "KMP_", "OMP_", "TORCHINDUCTOR_", "TRITON_")
 
 
 def main() -> None:
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it would warn that there is no GPU
     variables = {name: value for name, value in sorted(os.environ.items())
                  if name in VARIABLES or name.startswith(BEGINNINGS)}  # fmt: skip
     _show("fastlif", fastlif.__version__)

@@ -102,13 +102,13 @@ def no_peer(lab: Lab, task: Task) -> bool:
     return bool(reason)
 
 
-def _disagreement(lab: Lab, task: Task, T: int = 10) -> str | None:
+def _disagreement(lab: Lab, task: Task) -> str | None:
     """How SpikingJelly's spikes differ from ours, all neurons together; None if only rounding differs.
 
     Rounding moves a spike here and there, and each moves others behind it: 1 % of them at the end of ResNet-18. A decay
     that is off by 5 % moves more than 10 % in every network.
     """
-    ours, theirs = (_spikes(build(lab, task, neurons, T), task.images[:4]) for neurons in (LIF, PEER))
+    ours, theirs = (_spikes(build(lab, task, neurons, T=10), task.images[:4]) for neurons in (LIF, PEER))
     different = sum(int((first != second).sum()) for first, second in zip(ours, theirs, strict=True))
     fired = sum(int(spikes.sum()) for spikes in ours)
     if fired and different <= 0.05 * fired:

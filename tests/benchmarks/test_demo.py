@@ -102,15 +102,15 @@ def test_spikes_are_counted_per_neuron_and_image():
     never = nn.Sequential(nn.Flatten(), fastlif.LIF(threshold=9.0, backend="reference"))
     for model, timesteps, expected in [(always, 1, 1.0), (never, 4, 0.0)]:
         model = fastlif.MultiStep(model, timesteps=timesteps)
-        with demo.spike_counter(model) as spikes_per_neuron:
+        with fastlif.record(model, spikes=False) as log:
             model(torch.zeros(5, 1, 2, 3))
-            model(torch.zeros(3, 1, 2, 3))  # a smaller batch counts less
-        assert spikes_per_neuron() == expected
-    lif = fastlif.MultiStep(nn.Sequential(fastlif.LIF(reset=0.0, backend="reference")), timesteps=6)
-    with demo.spike_counter(lif) as spikes_per_neuron:
+            model(torch.zeros(3, 1, 2, 3))
+        assert demo.spikes_per_neuron(log, timesteps) == expected
+    silent = [nn.Linear(1, 4), fastlif.LIF(threshold=1e9, backend="reference")]
+    lif = fastlif.MultiStep(nn.Sequential(fastlif.LIF(backend="reference"), *silent), timesteps=6)
+    with fastlif.record(lif, spikes=False) as log:
         lif(torch.tensor([[2.0], [0.75]]))  # one spikes at every step, one at every second: 0.75, then 0.75 + 0.375
-    assert spikes_per_neuron() == (6 + 3) / 2
-    assert not any(module._forward_hooks for module in lif.modules())
+    assert demo.spikes_per_neuron(log, 6) == pytest.approx((6 + 3) / 2 / (1 + 4))
 
 
 def run(*options):

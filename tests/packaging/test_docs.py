@@ -63,3 +63,31 @@ def test_the_reference_shows_everything_public():
     public = {name for name in fastlif.__all__ if name not in modules}
     public |= {f"{name}.{function}" for name, module in modules.items() for function in module.__all__}
     assert shown >= public
+
+
+# A row of the table of docs/proven.md: the kernel and the configurations that it is about, in the static table.
+_HARD = "plain LIF, T = 10, hard"
+_LAYER = "gaussian, per layer, T = 10, hard"
+PROVEN = {
+    "noisy_spike forward, Gaussian": [("noisy_spike_forward", kind) for kind in ("gaussian", "uniform", "no noise")],
+    "noisy_spike backward, Gaussian": [("noisy_spike_backward", f"{kind}, atan") for kind in ("gaussian", "no noise")],
+    "LIF forward / backward, T = 10 ": [("lif_forward", _HARD), ("lif_backward", f"{_HARD}, atan")],
+    "fused with": [("lif_forward", f"{_HARD}, batch norm, contiguous"),
+                   ("lif_backward", f"{_HARD}, batch norm, contiguous, atan")],
+    "given statistics": [("lif_forward", _LAYER), ("lif_backward", f"{_LAYER}, atan")],
+    '"layer" statistics': [("noisy_lif_forward", _LAYER), ("noisy_lif_forward", _LAYER.replace("gaussian", "uniform"))],
+    "of each sample": [("noisy_lif_forward", _LAYER.replace("layer", "sample"))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", PROVEN)
+def test_what_is_proven_is_what_the_static_table_says(words):
+    table = (ROOT / "benchmarks/results/static-sm_90.md").read_text()
+    static = {tuple(row[:2]): (float(row[7]), float(row[2])) for row in _cells(table) if row[0].endswith("ward")}
+    (row,) = [row for row in _cells((ROOT / "docs/proven.md").read_text()) if words in f"{row[0]} "]
+    shown = [[float(number) for number in re.findall(r"[\d.]+", cell)] for cell in row[1:3]]
+    assert list(zip(*shown)) == [static[case] for case in PROVEN[words]]
+
+
+def _cells(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
