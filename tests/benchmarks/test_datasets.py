@@ -15,6 +15,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from refusals import tree
 
 from benchmarks.training import datasets
 from benchmarks.training.augmentation import crop_and_flip
@@ -55,10 +56,6 @@ def put(folder: Path, contents: dict[str, bytes] = CONTENTS, packed: bool = Fals
         else:
             (folder / name).write_bytes(content)
     return folder
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def check(dataset: datasets.ImageDataset) -> None:

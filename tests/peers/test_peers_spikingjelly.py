@@ -15,6 +15,7 @@ import pytest
 import torch
 from peer_rows import sj  # noqa: F401  a fixture
 from torch import nn
+from torch.nn.utils import parametrize
 
 import fastlif
 
@@ -316,6 +317,14 @@ def test_models_that_cannot_be_accelerated(sj):
 # --- Networks ------------------------------------------------------------------------------------------------------
 
 
+def trained(model, x, mode):
+    """The output of a training step over x ``[T, N, *]`` and the gradients of all parameters."""
+    torch.manual_seed(1)  # of dropout
+    output = model(x) if mode == "m" else torch.stack([model(step) for step in x])
+    output.square().mean().backward()
+    return output, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
 @pytest.mark.parametrize("mode", ["m", "s"])
 @pytest.mark.parametrize("name, node, keywords", [
     ("spiking_resnet.spiking_resnet18", "IFNode", {}),
@@ -334,15 +343,31 @@ def test_spikingjellys_networks(sj, name, node, keywords, mode):
     ours = fastlif.accelerate(theirs, strict=True)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x = torch.randn(4, 2, 3, 32, 32)
-    results = []
-    for model in (theirs, ours):
-        torch.manual_seed(1)  # of dropout
-        output = model(x) if mode == "m" else torch.stack([model(step) for step in x])
-        output.square().mean().backward()
-        results.append((output, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])))
-    (expected, wanted), (actual, gradients) = results
+    expected, wanted = trained(theirs, x, mode)
+    actual, gradients = trained(ours, x, mode)
     assert torch.equal(actual, expected) and expected.any()
     assert float((gradients - wanted).abs().max() / wanted.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("mode", ["m", "s"])
+def test_a_network_of_quantised_weights_and_inputs(sj, mode):
+    """Of four bits, by SpikingJelly's own functions."""
+    quantize = importlib.import_module("spikingjelly.activation_based.quantize")
+
+    class Bits(nn.Module):
+        def forward(self, values):
+            return 2 * quantize.k_bit_quantize(values.clamp(-1, 1) / 2 + 0.5, 4) - 1
+
+    theirs = network(sj)
+    for index in (0, 2, 4):
+        parametrize.register_parametrization(theirs[index], "weight", Bits())
+    sj.functional.set_step_mode(theirs, mode)
+    ours = fastlif.accelerate(theirs, strict=True)
+    x = Bits()(torch.randn(8, 5, 6))
+    expected, wanted = trained(theirs, x, mode)
+    actual, gradients = trained(ours, x, mode)
+    assert torch.equal(actual, expected) and expected.any()
+    torch.testing.assert_close(gradients, wanted)
 
 
 def test_the_example_runs():
