@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fastlif import early_exit, validation
+from fastlif.libraries.names import no_neuron
 from fastlif.modules import NoisyLIF
 from fastlif.neuron import copy_of, evaluating, neurons
 from fastlif.passes import Pass, tensors_in, thread
@@ -68,7 +69,7 @@ class MultiStep(nn.Module):
         if any(isinstance(module, MultiStep) for module in model.modules()):
             raise ValueError("model has time steps already, as it is or holds a MultiStep: set its timesteps instead")
         if not neurons(model):
-            raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
+            raise ValueError(no_neuron(model))
         given: dict[str, Any] = {"alpha": alpha, "beta": beta, "residual": residual, "over_time": over_time,
                                  "statistics": statistics}  # fmt: skip
         given = {name: value for name, value in given.items() if value is not None}

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
+from fastlif.libraries.names import no_neuron
 from fastlif.neuron import Neuron, copy_of, evaluating
 
 __all__ = ["scale_thresholds"]
@@ -67,7 +68,7 @@ def scale_thresholds(
     model = copy_of(model)
     names = {neuron: name for name, neuron in model.named_modules() if isinstance(neuron, Neuron)}
     if not names:
-        raise ValueError(f"{type(model).__name__} has no fastlif neuron: convert it first, with fastlif.convert")
+        raise ValueError(no_neuron(model))
     if any(isinstance(module, Scaled) for module in model.modules()):
         raise ValueError("model is scaled already: begin with what fastlif.convert made")
     if (trained is None) != (batches is None):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from fastlif.libraries.names import take_over, whose_neurons
+from fastlif.libraries.names import no_neuron, whose_neurons
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SMALLEST, LARGEST = 1e-18, 1e18  # their squares and inverses are float32 numbers
@@ -69,10 +69,12 @@ def check_module(name: str, value) -> None:
 def check_watchable(model, neurons) -> None:
     """A model that is watched through its hooks must have neurons, and no part that torch.compile runs without them."""
     if not neurons:
-        advice = take_over(model) or ": convert it first, with fastlif.convert"
         if whose_neurons(model) == "SpikingJelly":
-            advice = "; SpikingJelly's nodes, accelerated or not, are watched by SpikingJelly's own monitors"
-        raise ValueError(f"{type(model).__name__} has no fastlif neuron{advice}")
+            raise ValueError(
+                f"{type(model).__name__} has no fastlif neuron; SpikingJelly's nodes, accelerated or not, are watched "
+                "by SpikingJelly's own monitors"
+            )
+        raise ValueError(no_neuron(model))
     for name, module in model.named_modules():
         if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
             raise RuntimeError(

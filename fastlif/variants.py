@@ -114,7 +114,8 @@ class LI(Neuron):
         stateful, detach_state: as in LIF.
 
     Raises:
-        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
+        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide, and on a CPU
+            for a decay that has become NaN.
     """
 
     def __init__(

@@ -11,6 +11,8 @@ from counts import COUNTS
 from interpreter import prepare_once_a_launch
 from profiles import PROFILE, PROFILES, SLOW_CASES
 
+pytest.register_assert_rewrite("helpers", "refusals", "peer_rows")  # so that a failing assert shows its values
+
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
     if importlib.util.find_spec("triton"):

@@ -31,7 +31,7 @@ NEURONS = ("noisy_spike, gaussian", "noisy_spike, uniform", "noisy_lif, given", 
 SIZES = {"quick": (100_000, 1_000_000, 10_000_000), "full": (10**8, 10**4, 10**7, 10**6, 10**5)}
 STEPS_SIZE = {"quick": 10**6, "full": 10**7}
 STEPS = {"quick": (10, 1, 4, 8, 16, 32), "full": (10, 1, 4, 8, 16, 32)}
-BUDGET = {"quick": 0.3, "full": 0.05}  # seconds that a call is repeated for
+BUDGET = {"quick": 1.0, "full": 0.05}  # seconds that a call is repeated for, on average
 TIME_LIMIT = {"quick": math.inf, "full": 100}  # skip the rest after this many seconds
 LARGE = 10**8  # bytes that are moved: several times a GPU's L2 cache
 SAMPLES = 10  # that a time step is made of
@@ -109,7 +109,8 @@ def ours(neuron: str, T: int, device: torch.device, backend: str = "auto", seed:
 
 
 def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, dtype: str) -> None:
-    """Measures the functions on one input ``[T, 10, size / (10 T)]``, in turns."""
+    """Measures the functions on one input ``[T, 10, size / (10 T)]``, in turns. Each backward is measured by itself: it
+    keeps its graph, and what torch.compile made can be gone back through only once."""
     shape = (T, SAMPLES, max(1, size // (T * SAMPLES)))
     try:
         x = torch.rand(shape, device=lab.device).mul_(1.5).to(DTYPES[dtype])
@@ -131,21 +132,31 @@ def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, 
         except (RuntimeError, TypeError, ValueError) as error:  # no memory, or too much for another library
             reason = str(error).split("\n")[0]
             lab.say(f"{library}'s {neuron}, {dtype}, T = {T}, {size:,} neuron-steps, is left out: {reason}")
-    settings = {library: {"neuron": neuron, "library": library, "T": T, "size": x.numel(), "type": dtype}
-                for library in able}  # fmt: skip
     for direction in PASSES:
-        for libraries in [[library] for library in able] if direction == "backward" else [list(able)]:
-            if libraries == [peers.COMPILED]:
-                continue  # what it compiles can be gone back through only once
-            calls = [_call(direction, able[library], x, leaf, grad) for library in libraries]
-            times = measuring.in_turns(calls, lab.device, budget=BUDGET[lab.options.form])
-            moved = moved_bytes(neuron, direction, x.numel(), x.element_size(), T)
-            for library, seconds in zip(libraries, times):
-                _record(lab, settings[library] | {"pass": direction}, seconds, moved, copy)
+        together = [{library: function} for library, function in able.items() if library != peers.COMPILED]
+        for functions in together if direction == "backward" else [able] if able else []:
+            _in_turns(lab, copy, neuron, direction, functions, x, leaf, grad, dtype)
     for library, function in able.items():
         memory = measuring.peak_memory(_call(PASSES[2], function, x, leaf, grad), lab.device) / 1e6
-        setting = settings[library] | {"pass": PASSES[2]}
+        setting = _setting(neuron, library, PASSES[2], x, dtype)
         lab.record("kernels", "one layer", setting, "peak memory", "MB", memory, "calls")
+
+
+def _in_turns(lab, copy, neuron, direction, functions, x, leaf, grad, dtype) -> None:
+    try:
+        calls = [_call(direction, function, x, leaf, grad) for function in functions.values()]
+        times = measuring.in_turns(calls, lab.device, budget=BUDGET[lab.options.form])
+    except RuntimeError as error:
+        names, reason = ", ".join(functions), str(error).split("\n")[0]
+        lab.say(f"{direction} of {neuron}, {dtype}, {x.numel():,} neuron-steps, is left out ({names}): {reason}")
+        return
+    moved = moved_bytes(neuron, direction, x.numel(), x.element_size(), x.shape[0])
+    for library, seconds in zip(functions, times):
+        _record(lab, _setting(neuron, library, direction, x, dtype), seconds, moved, copy)
+
+
+def _setting(neuron, library, direction, x, dtype):
+    return {"neuron": neuron, "library": library, "pass": direction, "T": x.shape[0], "size": x.numel(), "type": dtype}
 
 
 def _call(direction: str, function, x, leaf, grad):

@@ -1,6 +1,7 @@
 """What a call costs, its time and its peak memory, and the device's copy bandwidth to compare it with."""
 
 import math
+import random
 import time
 from collections.abc import Callable
 
@@ -21,16 +22,20 @@ def seconds(call: Callable[[], object], device: torch.device, *, budget: float =
 
 
 def in_turns(calls: list[Callable[[], object]], device: torch.device, *, budget: float = 1.0) -> list[Spread]:
-    """Seconds that each of the ``calls`` takes. They take turns, so that the state of the memory is the same for all.
+    """Seconds that each of the ``calls`` takes, in turns: in each turn every call once, in an order of its own.
 
-    Each call is timed by itself, from 5 times up to 100, for about ``budget`` seconds. It is called beforehand, at
-    least twice: what it compiles or allocates at first is not timed. On a GPU the time is the device's own, between two
-    events, and its L2 cache is overwritten before each call. If the GPU outruns the launching, this is launch time.
+    So no call has always the same one before it, which leaves the memory and the caches as it does. Each call is timed
+    by itself. There are from 5 turns up to 100, for about ``budget`` seconds times the number of calls. Each call runs
+    at least three times beforehand: what it compiles or allocates at first is not timed. On a GPU the time is the
+    device's own, between two events, and its L2 cache is overwritten before each call. If the GPU outruns the
+    launching, this is launch time.
     """
     all_once = sum([_warm_up(call, device) for call in calls])
     turns = min(CALLS[1], max(CALLS[0], math.ceil(budget * len(calls) / all_once)))
+    orders = random.Random(0)
+    turns = [orders.sample(range(len(calls)), len(calls)) for _ in range(1 + turns)]
     measured = (_cuda_times if device.type == "cuda" else _times)(calls, device, turns)
-    return [spread(times) for times in zip(*measured)]
+    return [spread(times) for times in zip(*measured[1:])]  # in the first turn the memory is still shared out
 
 
 def _warm_up(call, device) -> float:
@@ -47,28 +52,29 @@ def _warm_up(call, device) -> float:
 
 
 def _times(calls, device, turns) -> list[list[float]]:
-    """Of each turn the seconds of each call."""
-    times = []
-    for _ in range(turns):
-        times.append([])
-        for call in calls:
+    """Of each turn, an order of the calls, the seconds of each call."""
+    times = [[0.0] * len(calls) for _ in turns]
+    for own, order in zip(times, turns):
+        for index in order:
             start = now(device)
-            call()
-            times[-1].append(now(device) - start)
+            calls[index]()
+            own[index] = now(device) - start
     return times
 
 
 def _cuda_times(calls, device, turns) -> list[list[float]]:
     cache = torch.empty(4 * torch.cuda.get_device_properties(device).L2_cache_size, dtype=torch.uint8, device=device)
-    events = [[[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in calls] for _ in range(turns)]
-    for turn in events:
-        for call, (start, end) in zip(calls, turn):
-            cache.zero_()
+    events = [[[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in calls] for _ in turns]
+    for own, order in zip(events, turns):
+        for index in order:
+            for _ in range(2):  # so long that the host has launched the call before the GPU comes to it
+                cache.zero_()
+            start, end = own[index]
             start.record()
-            call()
+            calls[index]()
             end.record()
     torch.cuda.synchronize(device)
-    return [[start.elapsed_time(end) / 1000 for start, end in turn] for turn in events]
+    return [[start.elapsed_time(end) / 1000 for start, end in own] for own in events]
 
 
 def by_turns(

@@ -12,6 +12,7 @@ from torch import nn
 from fastlif import validation
 from fastlif.libraries.names import take_over, whose_neurons
 from fastlif.multistep import MultiStep
+from fastlif.neuron import neurons
 from fastlif.scaling import Scaled
 
 __all__ = ["from_nir", "to_nir"]
@@ -83,6 +84,8 @@ def to_nir(
                 "fastlif.scale_thresholds: fold its scale into the layers around it, and give them its neuron"
             )
     library = whose_neurons(model)
+    if library and neurons(model):
+        raise ValueError(f"model must have no neurons but fastlif's, and it has some of {library}")
     if library == "SpikingJelly":
         raise ValueError(
             "model has neurons of SpikingJelly, which writes them itself: "

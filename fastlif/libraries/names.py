@@ -63,7 +63,7 @@ def whose_neurons(model: nn.Module) -> str | None:
     for module in model.modules():
         for cls in type(module).__mro__:
             for place, library in NEURONS.items():
-                if cls.__module__.startswith(place):
+                if cls.__module__.startswith((place + ".", place + "_")) or cls.__module__ == place:
                     return library
     return None
 
@@ -71,4 +71,11 @@ def whose_neurons(model: nn.Module) -> str | None:
 def take_over(model: nn.Module) -> str:
     """For the end of a message: whose neurons ``model`` has, and what makes ours of them. Empty if it has none."""
     library = whose_neurons(model)
-    return f"; its neurons are {library}'s, which {TAKEN_OVER[library]} takes over" if library else ""
+    return f"; its neurons are {library}'s, for which there is {TAKEN_OVER[library]}" if library else ""
+
+
+def no_neuron(model: nn.Module) -> str:
+    """The message for a ``model`` without a neuron of ours."""
+    return f"{type(model).__name__} has no fastlif neuron" + (
+        take_over(model) or ": convert it first, with fastlif.convert"
+    )

@@ -130,7 +130,8 @@ def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
     assert [row["timesteps"] for row in record["rows"]] == [1, 1, 2, 5, 10, 10, 1]
     assert record["rows"][-1]["spikes_per_neuron"] is None
     for row in record["rows"]:
-        assert 0 <= row["accuracy"] <= 1 and 0 <= (row["spikes_per_neuron"] or 0) <= row["timesteps"]
+        spikes = row["spikes_per_neuron"]
+        assert 0 <= row["accuracy"] <= 1 and (row["network"] == "ReLU" or 0 < spikes <= row["timesteps"])
         assert 0 < row["seconds_per_image"]["p20"] <= row["seconds_per_image"]["median"]
         assert f"{row['accuracy'] * 100:.2f} %" in printed
     assert list(record["training"]) == ["single step", "direct, T = 10", "ReLU"]

@@ -57,19 +57,19 @@ def a_lab():
 
 
 def test_a_call_is_timed_by_itself_and_not_at_first(clock):
-    durations = iter([100, 1, *range(1, 7)])
+    durations = iter([100, 1, 50, *range(1, 7)])
     assert measure.seconds(lambda: clock(next(durations)), CPU, budget=6) == Spread(3.5, 2.0, 5.0, 6)
 
 
 def test_a_short_call_warms_up_and_is_timed_more_often(clock):
-    durations, calls = iter([100] + 10 * [1 / 16]), []
+    durations, calls = iter([100] + 11 * [1 / 16]), []
 
     def call():
         calls.append(None)
         clock(next(durations))
 
     assert measure.seconds(call, CPU, budget=0.5) == Spread(1 / 16, 1 / 16, 1 / 16, 8)
-    assert len(calls) == 3 + 8  # two sixteenths of a second are enough to warm up
+    assert len(calls) == 3 + 1 + 8  # two sixteenths of a second are enough to warm up
 
 
 @pytest.mark.parametrize(("budget", "turns"), [(1, 5), (60, 8), (1e9, 20)])
@@ -79,7 +79,8 @@ def test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls(clock, budget
 
 
 def test_several_calls_take_turns_and_each_is_timed_by_itself(clock):
-    durations, called = {"a": iter([100, 1, 2, 3, 4, 5, 6]), "b": iter([100, 9, 20, 30, 40, 50, 60])}, []
+    durations = {"a": iter([100, 1, 90, 2, 3, 4, 5, 6]), "b": iter([100, 9, 900, 20, 30, 40, 50, 60])}
+    called = []
 
     def call(name):
         called.append(name)
@@ -87,7 +88,8 @@ def test_several_calls_take_turns_and_each_is_timed_by_itself(clock):
 
     calls = [functools.partial(call, name) for name in durations]
     assert measure.in_turns(calls, CPU, budget=25) == [Spread(4.0, 2.8, 5.2, 5), Spread(40.0, 28.0, 52.0, 5)]
-    assert "".join(called) == "aabb" + 5 * "ab"
+    turns = ["".join(called[i : i + 2]) for i in range(4, len(called), 2)]
+    assert "".join(called[:4]) == "aabb" and len(turns) == 6 and set(turns) == {"ab", "ba"}
 
 
 def test_several_short_calls_are_timed_as_often_as_one(clock):
@@ -95,7 +97,7 @@ def test_several_short_calls_are_timed_as_often_as_one(clock):
     assert [own.samples for own in times] == [8, 8]
 
 
-@pytest.mark.skipif(not _MADVISE.exists() or "[never]" in _MADVISE.read_text(), reason="no huge pages here")
+@pytest.mark.skipif(not _MADVISE.exists() or "[madvise]" not in _MADVISE.read_text(), reason="none that are asked for")
 def test_all_libraries_get_huge_pages():
     """Not our neurons alone, which ask for them themselves."""
     program = """if True:
@@ -137,7 +139,7 @@ def test_the_times_of_a_gpu_are_in_seconds(clock, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     calls = [functools.partial(clock, seconds) for seconds in (0.25, 0.5)]
-    assert measure._cuda_times(calls, CPU, 3) == 3 * [[0.25, 0.5]]
+    assert measure._cuda_times(calls, CPU, [[0, 1], [1, 0]]) == 2 * [[0.25, 0.5]]
 
 
 def test_the_peak_memory_of_a_gpu_is_what_the_call_adds(monkeypatch):
@@ -286,6 +288,37 @@ def test_each_pass_of_each_library_gets_its_own_time(clock, monkeypatch, a_lab):
     assert fraction.median == pytest.approx(1000 * 8 / 16 / 500)
     memory = {row.setting["library"]: (row.median, row.unit) for row in select(a_lab.rows, metric="peak memory")}
     assert memory == dict.fromkeys(functions, (5.0, "MB"))
+
+
+def test_what_fails_is_left_out_and_the_rest_is_measured(monkeypatch, capsys, a_lab):
+    """At once, or in its forward alone: then nobody's forward has others beside it."""
+    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
+    compared = functools.partial(kernels._compare, a_lab, Spread(1.0, 1.0, 1.0), "lif")
+
+    def alone(x):
+        if not torch.is_grad_enabled():
+            raise RuntimeError("no memory\nfor it")
+        return x.clone()
+
+    def never(x):
+        raise RuntimeError("no memory at all")
+
+    compared({"fastlif": never}, 2, 1000, "float32")
+    assert not a_lab.rows and "fastlif's lif, float32, T = 2, 1,000 neuron-steps, is left out: no memory at all" in (
+        capsys.readouterr().out
+    )
+    compared({"fastlif": torch.clone, "other": alone}, 2, 1000, "float32")
+    measured = [(row.setting["library"], row.setting["pass"]) for row in select(a_lab.rows, metric="time")]
+    assert measured == [(library, one) for one in kernels.PASSES[1:] for library in ("fastlif", "other")]
+    assert "forward of lif, float32, 1,000 neuron-steps, is left out (fastlif, other): no memory\n" in (
+        capsys.readouterr().out
+    )
+
+
+def test_what_is_compiled_has_no_backward_alone(monkeypatch, a_lab):
+    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
+    kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", {peers.COMPILED: torch.clone}, 2, 1000, "float32")
+    assert [row.setting["pass"] for row in select(a_lab.rows, metric="time")] == ["forward", "forward and backward"]
 
 
 def test_a_spread_of_times_is_turned_round_for_the_bandwidth(monkeypatch, a_lab):

@@ -19,17 +19,17 @@ MEASURE = [
     ("turns have no end but the budget's", "len(times[0]) < TURNS[1] and", "len(times[0]) < 10 * TURNS[1] and", _TURNS),
     (
         "times of calls accumulate",
-        "        for call in calls:\n            start = now(device)\n            call()\n",
-        "        start = now(device)\n        for call in calls:\n            call()\n",
+        "        for index in order:\n            start = now(device)\n            calls",
+        "        start = now(device)\n        for index in order:\n            calls",
         _SEVERAL,
     ),
     (
-        "calls do not take turns",
-        "    measured = (_cuda_times if device.type == \"cuda\" else _times)(calls, device, turns)\n"
-        "    return [spread(times) for times in zip(*measured)]",
-        "    return [spread(one[0] for one in _times([call], device, turns)) for call in calls]",
+        "calls have one order in all turns",
+        "[orders.sample(range(len(calls)), len(calls)) for",
+        "[list(range(len(calls))) for",
         _SEVERAL,
     ),
+    ("the first turn counts", "zip(*measured[1:])", "zip(*measured)", _SEVERAL),
     (
         "few calls, as if one call took as long as all of them",
         "math.ceil(budget * len(calls) / all_once)",
@@ -359,8 +359,8 @@ TRAINING_SPEED = [
 SETTINGS = [
     (
         "ours alone get huge pages",
-        '"THP_MEM_ALLOC_ENABLE", "1"',
-        '"THP_MEM_ALLOC_ENABLE", "0"',
+        '"THP_MEM_ALLOC_ENABLE"] = "1"',
+        '"THP_MEM_ALLOC_ENABLE"] = "0"',
         "benchmarks/test_measure.py::test_all_libraries_get_huge_pages",
     ),
 ]

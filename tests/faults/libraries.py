@@ -129,9 +129,17 @@ OTHER_LIBRARIES = [
 
 _TAKEN_OVER = "library/test_conversion.py::test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over"
 NAMES = [
+    ("all that begins alike is a neuron", '(place + ".", place + "_")', "place",
+     "library/test_conversion.py::test_no_layer_of_another_library_is_taken_for_a_neuron"),
     ("a class of theirs is ours", "for cls in type(module).__mro__:", "for cls in [type(module)]:", _TAKEN_OVER),
-]
+]  # fmt: skip
 NIR_MODELS = [
+    (
+        "a model that has neurons of ours too is sent elsewhere",
+        "if library and neurons(model):",
+        "if False:",
+        "library/test_nir.py::test_a_model_with_neurons_of_ours_too_is_told_what_is_in_the_way",
+    ),
     ("neurons of SpikingJelly are written", 'if library == "SpikingJelly":', "if False:", _TAKEN_OVER),
     ("neurons of other libraries are written", "    if library:\n", "    if False:\n", _TAKEN_OVER),
 ]

@@ -11,7 +11,6 @@ import importlib
 import math
 import sys
 import unittest.mock
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, Surrogate
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
-ROOT = Path(__file__).parents[2]
 REFERENCE = {"backend": "reference"}
 NAN, INF = math.nan, math.inf
 STEPS = 3  # that the MultiStep model below is calibrated for

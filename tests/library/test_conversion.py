@@ -295,17 +295,25 @@ def test_a_transformer_calls_its_neurons_in_evaluation(padding):
 ])  # fmt: skip
 def test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over(place, library, function):
     own = type("Own", (type("Theirs", (nn.Module,), {"__module__": place}),), {})
-    model, advice = nn.Sequential(nn.Linear(2, 2), own()), f"neurons are {library}'s, which fastlif.{function}"
-    with pytest.raises(ValueError, match=f"Sequential has no nn.ReLU to swap; its {re.escape(advice)}"):
+    model, advice = nn.Sequential(nn.Linear(2, 2), own()), f"are {library}'s, for which there is fastlif.{function}"
+    with pytest.raises(ValueError, match=f"Sequential has no nn.ReLU to swap; its neurons {re.escape(advice)}"):
         fastlif.convert(model)
     watched = "watched by SpikingJelly's own monitors" if library == "SpikingJelly" else advice
     for look in (fastlif.record, lambda model: fastlif.energy(model, torch.zeros(1, 2))):
         with pytest.raises(ValueError, match=f"has no fastlif neuron; .*{re.escape(watched)}"):
             look(model)
+    with pytest.raises(ValueError, match=re.escape(advice)):
+        MultiStep(model, timesteps=2)
     pytest.importorskip("nir")
     written = "export_to_nir(fastlif.restore(model), ...)" if library == "SpikingJelly" else advice
     with pytest.raises(ValueError, match=re.escape(written)):
         fastlif.to_nir(model, (2,))
+
+
+def test_no_layer_of_another_library_is_taken_for_a_neuron():
+    lifted = type("Lift", (nn.Module,), {"__module__": "norse.torch.module.lift"})()
+    with pytest.raises(ValueError, match="has no nn.ReLU to swap$"):
+        fastlif.convert(nn.Sequential(lifted))
 
 
 def test_bad_models():

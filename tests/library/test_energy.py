@@ -87,7 +87,7 @@ def test_what_is_not_counted_is_named():
     model.forward = lambda x: model[3](model[1](x))
     found = fastlif.energy(model, torch.rand(3, 4))
     assert found.uncounted == ["ConvTranspose2d", "Bilinear"]
-    assert str(found).endswith("Not counted: ConvTranspose2d, Bilinear.")
+    assert str(found).endswith("Not counted: ConvTranspose2d, Bilinear.") and repr(found) == str(found)
 
 
 def test_a_shared_layer_is_one_row():

@@ -180,6 +180,12 @@ def test_a_read_out_keeps_its_scale(decay, scale, discretisation):
     torch.testing.assert_close(back(inputs((6,))), spikes(model, inputs((6,))))
 
 
+def test_a_model_with_neurons_of_ours_too_is_told_what_is_in_the_way():
+    theirs = type("IFNode", (nn.Module,), {"__module__": "spikingjelly.activation_based.neuron"})
+    with pytest.raises(ValueError, match="no neurons but fastlif's, and it has some of SpikingJelly"):
+        fastlif.to_nir(nn.Sequential(nn.Linear(4, 4), fastlif.LIF(), theirs()), (4,))
+
+
 def test_a_multistep_model_is_its_model():
     torch.manual_seed(0)
     model = fastlif.convert(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), neuron=LIF, **REFERENCE)

@@ -292,7 +292,7 @@ def test_strict_changes_nothing(sj):
 def test_whoever_has_their_neurons_is_told_what_to_do_with_them(sj):
     """Accelerated or not."""
     for model in (network(sj), fastlif.accelerate(network(sj))):
-        with pytest.raises(ValueError, match="are SpikingJelly's, which fastlif.accelerate"):
+        with pytest.raises(ValueError, match="are SpikingJelly's, for which there is fastlif.acc"):
             fastlif.convert(model)
         for look in (fastlif.record, lambda model: fastlif.energy(model, torch.zeros(1))):
             with pytest.raises(ValueError, match="accelerated or not, are watched by SpikingJelly's own monitors"):
