@@ -130,6 +130,12 @@ PEERS = [
 _EACH_PASS = "benchmarks/test_measure.py::test_each_pass_of_each_library_gets_its_own_time"
 KERNELS = [
     (
+        "ours alone get huge pages",
+        'mock.patch.object(graphs, "in_huge_pages", lambda output: None)',
+        "mock.MagicMock()",
+        "benchmarks/test_measure.py::test_nobody_gets_huge_pages_where_libraries_are_compared",
+    ),
+    (
         "forward and backward swapped",
         'if direction == "backward":\n        spikes',
         'if direction == "forward":\n        spikes',
@@ -356,17 +362,7 @@ TRAINING_SPEED = [
         "benchmarks/test_measure.py::test_direct_training_gets_half_of_the_epochs",
     ),
 ]
-SETTINGS = [
-    (
-        "ours alone get huge pages",
-        '"THP_MEM_ALLOC_ENABLE"] = "1"',
-        '"THP_MEM_ALLOC_ENABLE"] = "0"',
-        "benchmarks/test_measure.py::test_all_libraries_get_huge_pages",
-    ),
-]
-
 BY_FILE = {
-    "benchmarks/__init__.py": SETTINGS,
     "benchmarks/paper/training_speed.py": TRAINING_SPEED,
     "benchmarks/paper/noise_type.py": NOISE_TYPE,
     "benchmarks/paper/any_t.py": ANY_T,
