@@ -63,13 +63,15 @@ def _time_to(goal: float, epochs: list[Epoch]) -> float:
 def draw(rows: list[Row], figure) -> None:
     groups = by_work(rows)
     for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
-        times = select(own, metric="time to the goal")
-        ways = [row.setting["way"].replace(" in ", "\nin ") for row in times]
-        spreads = [[row.median - row.p20 for row in times], [row.p80 - row.median for row in times]]
-        axes.bar(ways, [row.median for row in times], yerr=spreads if times else None, capsize=4)
-        if not times:
-            axes.text(0.5, 0.5, "never reached", ha="center", transform=axes.transAxes)
+        for way in WAYS:
+            reached = select(own, way=way, metric="time to the goal")
+            for row in reached or select(own, way=way, metric="time in all"):
+                label = way.replace(" in ", "\nin ") + ("" if reached else "\nnot reached in this time")
+                error = [[row.median - row.p20], [row.p80 - row.median]]
+                look = {"facecolor": "C0"} if reached else {"facecolor": "none", "hatch": "//"}
+                axes.bar(label, row.median, yerr=error, capsize=4, edgecolor="C0", **look)
         axes.set(title=name, ylabel=f"training time to {own[0].setting['goal']} (s)")
+        axes.title.set_fontsize(9)
     figure.set_size_inches(5.5 * len(groups), 4)
 
 
