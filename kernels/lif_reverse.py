@@ -182,6 +182,9 @@ def _lif_backward_kernel(
                 u = h - threshold
             derivative = surrogate_derivative(u, surrogate_width, SURROGATE)
             spiking = spikes_at(h, threshold, INCLUSIVE)
+            # kept: the derivative of the membrane after the step by h. moved: its part through the spike.
+            # of_threshold: the step's share of -d loss / d threshold. taken, delayed: how much of the threshold the
+            # spike before takes off, with its derivative.
             if RESET == "hard":
                 kept = tl.where(spiking, 0.0, 1.0)
                 if not DETACH_RESET:

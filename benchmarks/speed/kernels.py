@@ -140,9 +140,11 @@ def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, 
         except (RuntimeError, TypeError, ValueError) as error:  # no memory, or too much for another library
             reason = str(error).split("\n")[0]
             lab.say(f"{library}'s {neuron}, {dtype}, T = {T}, {size:,} neuron-steps, is left out: {reason}")
+    if not able:
+        return
+    each = [{library: function} for library, function in able.items() if library != peers.COMPILED]
     for direction in PASSES:
-        together = [{library: function} for library, function in able.items() if library != peers.COMPILED]
-        for functions in together if direction == "backward" else [able] if able else []:
+        for functions in each if direction == "backward" else [able]:
             _in_turns(lab, copy, neuron, direction, functions, x, leaf, grad, dtype)
     for library, function in able.items():
         memory = measuring.peak_memory(_call(PASSES[2], function, x, leaf, grad), lab.device) / 1e6

@@ -80,7 +80,9 @@ def _cuda_times(calls, device, turns) -> list[list[float]]:
 def by_turns(
     first: Callable[[], object], second: Callable[[], object], device: torch.device, *, budget: float, calls: int = 1
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each of two calls that take turns, so that whatever else the machine does slows down both alike.
+    """Seconds of each of two calls, turn by turn, for a ratio in each: whatever else the machine does slows both alike.
+
+    Unlike :func:`in_turns` it uses the host's clock, on a GPU too.
 
     There are from 5 turns each up to 20, for about ``budget`` seconds; in a turn it is called ``calls`` times, without
     waiting for the device in between. Nothing is warmed up.

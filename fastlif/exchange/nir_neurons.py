@@ -68,8 +68,8 @@ def _noiseless_decay(neuron, where):
             f"model: NIR has no statistics taken as it runs, as {where} takes them: convert with neuron=fastlif.LIF"
         )
     mean, deviation = neuron.calibrated_mean.double(), neuron.calibrated_deviation.double()
-    finite = (neuron.alpha * neuron.calibrated_deviation).reciprocal() < torch.inf
-    moving = (deviation > 0) & finite  # elsewhere the membrane's item is beta alone
+    # Elsewhere the membrane has no normal form, and its item is beta alone: see normalisation in reference.py.
+    moving = (neuron.alpha * neuron.calibrated_deviation).reciprocal() < torch.inf
     spread = torch.where(moving, neuron.alpha * deviation, 1)
     decay, offset = torch.where(moving, neuron.decay / spread, 0), neuron.beta - torch.where(moving, mean / spread, 0)
     if not (decay == decay[0, 0]).all() or not (offset == 0).all():
