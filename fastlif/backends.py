@@ -13,6 +13,7 @@ from fastlif.options import constant_when_compiling
 from fastlif.validation import check_choice
 
 BACKENDS = ("auto", "triton", "compiled", "reference")
+_AUTO = {"cuda": "triton", "cpu": "compiled"}
 
 
 def choose_backend(backend: str, x: torch.Tensor) -> str:
@@ -32,7 +33,7 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
     if backend == "auto":
         if dtype == torch.float64:
             return "reference"
-        backend = {"cuda": "triton", "cpu": "compiled"}.get(device, "reference")
+        backend = _AUTO.get(device, "reference")
     if backend == "reference":
         return backend
     if dtype == torch.float64:

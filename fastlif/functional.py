@@ -27,7 +27,7 @@ import torch
 
 from fastlif import neuron_values, reference, validation
 from fastlif.backends import BACKENDS, choose_backend
-from fastlif.layout import batch_outermost, membrane_dtype
+from fastlif.layout import batch_outermost, folded, membrane_dtype, unfolded
 from fastlif.libraries.names import knows_other_names
 from fastlif.noise import residual_noise
 from fastlif.operators import scan, single_step
@@ -169,9 +169,9 @@ def lif(
     tensors = {}
     for name, value in (("gain", gain), ("decay", decay), ("threshold", threshold)):
         if isinstance(value, torch.Tensor):
-            neuron_values.check_parameter(name, value, input, reset)
+            neuron_values.check_parameter(name, value, input.shape[1:], input.device, reset)
             tensors[name] = value
-    spikes, state = run_lif(input, initial_state, return_state, chosen, **tensors)
+    spikes, state = run_lif(input, None, initial_state, return_state, chosen, **tensors)
     return (spikes, state) if return_state else spikes
 
 
@@ -201,18 +201,23 @@ def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend,
     }  # fmt: skip
 
 
-def run_lif(input, initial_state, return_state, chosen, gain=None, decay=None, threshold=None):
-    """:func:`lif` with its record of options, and the parameters that are tensors: (spikes, membrane)."""
+def run_lif(input, timesteps, initial_state, return_state, chosen, gain=None, decay=None, threshold=None):
+    """:func:`lif` with its record of options, and the parameters that are tensors: (spikes, membrane).
+
+    The input is ``[T*N, *]`` beside a number of ``timesteps``.
+    """
     backend = choose_backend(chosen.backend, input)
     if chosen.rest:  # from there the membrane counts
         dtype = membrane_dtype(input)
         initial_state = None if initial_state is None else initial_state.to(dtype) - chosen.rest
         threshold = None if threshold is None else threshold.to(dtype) - chosen.rest
     if backend == "reference":
-        spikes, state = reference.lif(input, initial_state, chosen, gain, decay, threshold)
+        steps = unfolded(input, timesteps)
+        spikes, state = reference.lif(steps, initial_state, chosen, gain, decay, threshold)
+        spikes = folded(spikes, timesteps)
     else:
         spikes, state = scan.lif(
-            input, initial_state, None, None, None, None, gain, decay, threshold, return_state, chosen
+            input, timesteps, initial_state, None, None, None, None, gain, decay, threshold, return_state, chosen
         )
     if chosen.rest and return_state:
         state = state + chosen.rest
@@ -288,11 +293,8 @@ def noisy_lif(
     validation.check_sequence(input)
     statistics = neuron_values.check_statistics(statistics, input.shape[0], input.device)
     neuron_values.check_statistics_values(statistics)
-    if not isinstance(statistics, str):
-        mean, deviation = statistics
-        statistics = mean[:, None], deviation[:, None]
     neuron_values.check_initial_state(initial_state, input)
-    spikes, state, _, _ = run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen)
+    spikes, state, _, _ = run_noisy_lif(input, None, initial_state, statistics, seed, return_state, chosen)
     return (spikes, state) if return_state else spikes
 
 
@@ -314,23 +316,25 @@ def noisy_lif_options(
     )  # fmt: skip
 
 
-def run_noisy_lif(input, initial_state, statistics, seed, return_state, chosen):
-    """:func:`noisy_lif` with its record of options: (spikes, membrane, mean, deviation), the last two ``[T, G]``.
+def run_noisy_lif(input, timesteps, initial_state, statistics, seed, return_state, chosen):
+    """:func:`noisy_lif` with its record of options: (spikes, membrane, mean, deviation).
 
-    G is 1, or N for ``statistics="sample"``. Given statistics are ``[T, 1]``.
+    The input is ``[T*N, *]`` beside a number of ``timesteps``. Mean and deviation are ``[T, G]``, where G is 1, or N
+    for ``statistics="sample"``; given ones hold T values in any shape, and come back as they are.
     """
     backend = choose_backend(chosen.backend, input)
-    if statistics == "sample" and not batch_outermost(input):
+    if statistics == "sample" and not batch_outermost(unfolded(input, timesteps)):
         input = input.contiguous()  # each sample must be one run of memory
     seed = _seed(seed, chosen, input)
     if backend == "reference":
-        spikes, *others = reference.noisy_lif(input, initial_state, statistics, seed, chosen)
+        spikes, *others = reference.noisy_lif(unfolded(input, timesteps), initial_state, statistics, seed, chosen)
+        spikes = folded(spikes, timesteps)
     elif isinstance(statistics, str):
-        spikes, *others = scan.noisy_lif(input, initial_state, seed, statistics, chosen)
+        spikes, *others = scan.noisy_lif(input, timesteps, initial_state, seed, statistics, chosen)
     else:
         mean, deviation = statistics
         spikes, state = scan.lif(
-            input, initial_state, mean, deviation, seed, None, None, None, None, return_state, chosen
+            input, timesteps, initial_state, mean, deviation, seed, None, None, None, None, return_state, chosen
         )
         others = state, mean, deviation
     return mark(spikes, backend), *others

@@ -96,10 +96,9 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
 def _in_one_pass(batch_norm, neuron, input):
     timesteps = None
     if isinstance(neuron, LIF):
-        steps, *_ = neuron._unfold(input)
-        if steps.shape[0] > 1 and steps.stride(0) == 0:  # the same input at every step: normalised once
+        _, timesteps, *_ = neuron._call(input)
+        if timesteps is None:  # the same input at every step: normalised once
             return neuron(batch_norm(input))
-        timesteps = steps.shape[0]
     options = neuron.options(single=isinstance(neuron, NoisyLIF))
     seed = functional._seed(None, options, input)
     weight, bias, eps = batch_norm.weight, batch_norm.bias, batch_norm.eps

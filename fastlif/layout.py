@@ -1,11 +1,47 @@
 """Memory layouts: a dense time step of any layout is a flat run of memory, and that is how everything reads it.
 
-The element index that the noise is keyed by is the position in that run.
+The element index that the noise is keyed by is the position in that run. Time may be folded into the batch,
+``[T*N, *]`` and a number of ``timesteps``; ``[T, N, *]`` goes with ``timesteps=None``.
 """
 
 from __future__ import annotations
 
 import torch
+
+
+def unfolded(x: torch.Tensor, timesteps: int | None) -> torch.Tensor:
+    """x as ``[T, N, *]``, without a copy."""
+    return x if timesteps is None else x.view(timesteps, x.shape[0] // timesteps, *x.shape[1:])
+
+
+def folded(steps: torch.Tensor, timesteps: int | None) -> torch.Tensor:
+    """``steps`` ``[T, N, *]`` as the input was that had these ``timesteps``."""
+    return steps if timesteps is None else steps.flatten(0, 1)
+
+
+def step_shape(x: torch.Tensor, timesteps: int | None) -> torch.Size:
+    """``(N, *)``, the shape of a time step of x."""
+    return x.shape[1:] if timesteps is None else torch.Size((x.shape[0] // timesteps, *x.shape[1:]))
+
+
+def empty_output(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Uninitialised, in memory like ``steps``, the dense steps of x: a tensor like x, or like the steps where no folded
+    tensor lies so. Of that, :func:`like_input` is a copy."""
+    if x.is_contiguous():
+        return torch.empty_like(x)
+    if x.ndim == steps.ndim or steps.shape[0] > 1 and not batch_outermost(steps):
+        return empty_steps(steps)
+    return torch.empty_strided(x.shape, dense_strides(steps)[1:], dtype=x.dtype, device=x.device)
+
+
+def like_input(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """An :func:`empty_output`, now written, with the dimensions of x."""
+    return output if output.ndim == x.ndim else output.flatten(0, 1)
+
+
+def lying_as(tensor: torch.Tensor, timesteps: int | None, steps: torch.Tensor) -> torch.Tensor:
+    """``tensor``, folded or not as its ``timesteps`` say, in memory like dense ``steps``: itself, or a copy."""
+    return tensor if tensor.is_contiguous() and steps.is_contiguous() else steps_as(unfolded(tensor, timesteps), steps)
 
 
 def dense(x: torch.Tensor) -> torch.Tensor:
@@ -26,8 +62,10 @@ def empty_steps(x: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tens
     return torch.empty_strided(x.shape, strides, dtype=dtype or x.dtype, device=x.device)
 
 
-def dense_steps(x: torch.Tensor) -> torch.Tensor:
-    """x ``[T, N, *]`` itself if each step is dense, at whatever distance in time (0 included); else a dense copy."""
+def dense_steps(x: torch.Tensor, timesteps: int | None = None) -> torch.Tensor:
+    """x as ``[T, N, *]``: without a copy if each step is dense, at whatever distance in time (0 included)."""
+    if timesteps is not None:
+        x = x.view(timesteps, x.shape[0] // timesteps, *x.shape[1:])  # as in unfolded, a call of Python less
     if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], dense_strides(x)[1:]):
         return x
     return empty_steps(x).copy_(x)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from fastlif import functional, neuron_values, passes, validation
+from fastlif.layout import step_shape
 from fastlif.libraries.names import knows_other_names
 from fastlif.neuron import PARAMETERS, Neuron
 from fastlif.passes import thread
@@ -126,22 +127,26 @@ class LIF(Neuron):
         return from_norse(cls, cell, timesteps, dt, keywords)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        x, call, states = self._unfold(input)
-        initial_state = None if states is None else self._initial_state(x, states.get(call))
-        tensors = self.tensors(x) if self.has_tensors() else {}
-        for name, tensor in tensors.items():
-            neuron_values.check_parameter(name, tensor, x, self.reset_to)
-        spikes, state = functional.run_lif(x, initial_state, states is not None, self.options(), **tensors)
+        x, T, call, states = self._call(input)
+        initial_state = None if states is None else self._initial_state(x, T, states.get(call))
+        tensors = {}
+        if self.has_tensors():
+            step = step_shape(x, T)
+            tensors = self.tensors(step)
+            for name, tensor in tensors.items():
+                neuron_values.check_parameter(name, tensor, step, x.device, self.reset_to)
+        spikes, state = functional.run_lif(x, T, initial_state, states is not None, self.options(), **tensors)
         if states is not None:
             states[call] = state.detach() if self.detach_state else state
-        return spikes if self.timesteps is None else spikes.flatten(0, 1)
+        return spikes if spikes.ndim == input.ndim else spikes.flatten(0, 1)
 
     def has_tensors(self) -> bool:
         """Whether gain, decay or threshold can be a tensor: its own, a parametrization's, or a replica's."""
         return bool(self._parameters or self._buffers or self._modules or self._is_replica)
 
-    def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Those of gain, decay and threshold that are tensors, or computed, as they are used for x ``[T, N, *]``."""
+    def tensors(self, step: torch.Size) -> dict[str, torch.Tensor]:
+        """Those of gain, decay and threshold that are tensors, or computed, as they are used for a ``step`` ``(N, *)``.
+        """
         tensors = {name: getattr(self, name) for name in PARAMETERS}
         tensors = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
         if "decay" in tensors and "decay" not in self._buffers:
@@ -223,16 +228,17 @@ class NoisyLIF(Neuron):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.converted and self._single(input):
             return functional.run_noisy_spike(input, None, self.options(single=True))
-        x, call, states = self._unfold(input)
-        initial_state = None if states is None else self._initial_state(x, states.get(call))
+        x, T, call, states = self._call(input)
+        initial_state = None if states is None else self._initial_state(x, T, states.get(call))
+        statistics = self._statistics(x.shape[0] if T is None else T, call, x)
         spikes, state, mean, deviation = functional.run_noisy_lif(
-            x, initial_state, self._statistics(x, call), None, states is not None, self.options()
+            x, T, initial_state, statistics, None, states is not None, self.options()
         )
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
         if states is not None:
             states[call] = state.detach() if self.detach_state else state
-        return spikes if self.timesteps is None else spikes.flatten(0, 1)
+        return spikes if spikes.ndim == input.ndim else spikes.flatten(0, 1)
 
     def _single(self, input) -> bool:
         """Whether the input is a single step, and the neuron that of Eq. (5)."""
@@ -255,7 +261,8 @@ class NoisyLIF(Neuron):
             self.over_time, self.surrogate, self.detach_reset, self.backend,
         )  # fmt: skip
 
-    def _statistics(self, x, call):
+    def _statistics(self, timesteps, call, x):
+        """What the statistics of a call come from, over this many steps; its number and its input."""
         if thread.recording is not None:
             return "layer"
         mean, deviation = self._buffers[CALIBRATED[0]], self._buffers[CALIBRATED[1]]
@@ -263,7 +270,7 @@ class NoisyLIF(Neuron):
         if calls == 0:
             return self.statistics
         first = 0 if thread.current is None else thread.current.first
-        end = first + x.shape[0]
+        end = first + timesteps
         if end > T:
             raise ValueError(f"timesteps={end} exceeds the {T} steps that were calibrated: calibrate again")
         if call is None:
@@ -279,10 +286,9 @@ class NoisyLIF(Neuron):
             )
         if mean.device != x.device:
             validation.check_device("calibrated_mean", mean, x.device)
-        if calls == 1 and T == x.shape[0]:  # the usual case, and the quicker view
-            return mean.view(T, 1), deviation.view(T, 1)
-        now = call, slice(first, end), None
-        return mean[now], deviation[now]
+        if calls == 1 and T == timesteps:  # all of them
+            return mean, deviation
+        return mean[call, first:end], deviation[call, first:end]
 
     def convert(
         self,

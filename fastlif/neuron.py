@@ -13,6 +13,7 @@ from torch import nn
 
 from fastlif import neuron_values, validation
 from fastlif.backends import BACKENDS
+from fastlif.layout import step_shape
 from fastlif.options import Options
 from fastlif.passes import PASS, Membranes, Pass, begin_pass, end_pass, in_backward, metadata, thread
 from fastlif.types import Surrogate
@@ -224,11 +225,12 @@ class Neuron(nn.Module):
             )
         return None
 
-    def _unfold(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None, Membranes | None]:
-        """The input as ``[T, N, *]`` without a copy, the number of this call in its pass, and the membranes by number.
+    def _call(self, x: torch.Tensor) -> tuple[torch.Tensor, int | None, int | None, Membranes | None]:
+        """The input, its timesteps, the number of this call in its pass, and the membranes by number.
 
-        The membranes are None if this neuron carries none on. The input comes as ``[T*N, *]``, or as ``[N, *]`` in the
-        static part of a MultiStep model; as it is with ``timesteps=None``.
+        The input is ``[T*N, *]`` beside T, or ``[T, N, *]`` beside None: for a neuron with ``timesteps=None``, and in
+        the static part of a MultiStep model, where it comes as ``[N, *]``. The membranes are None if this neuron
+        carries none on.
         """
         if self.stateful and in_backward():
             raise RuntimeError(
@@ -266,12 +268,12 @@ class Neuron(nn.Module):
             T = current.timesteps
         if T is None:
             validation.check_sequence(x)
-            return x, call, states
+            return x, None, call, states
         if current is not None and current.static:
             validation.check_input(x, dimensions="[T*N, *]", minimum=1)
             reached, current.reached = current.reached, True
             if x.shape[0] == current.batch:
-                return x.expand(T, *x.shape), call, states
+                return (x, T, call, states) if T == 1 else (x.expand(T, *x.shape), None, call, states)
             if not reached or (current.batch and x.shape[0] % (T * current.batch)):
                 raise ValueError(
                     f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {current.batch} and "
@@ -285,9 +287,9 @@ class Neuron(nn.Module):
                 "batch went in: the batch must be the first dimension of what layers take (batch_first=True in "
                 "PyTorch's transformers), and no layer may gather samples"
             )
-        return x.view(T, x.shape[0] // T, *x.shape[1:]), call, states
+        return x, T, call, states
 
-    def _initial_state(self, x: torch.Tensor, state: torch.Tensor | None) -> torch.Tensor | None:
+    def _initial_state(self, x: torch.Tensor, timesteps: int | None, state: torch.Tensor | None) -> torch.Tensor | None:
         if torch.compiler._is_exporting_flag:  # is_exporting() is true in whatever torch 2.11 compiles
             raise RuntimeError(
                 "a stateful neuron cannot be exported, as the exported program would forget its membrane: export with "
@@ -296,10 +298,11 @@ class Neuron(nn.Module):
             )
         if state is None:
             return None
-        if state.shape != x.shape[1:]:
+        step = step_shape(x, timesteps)
+        if state.shape != step:
             raise ValueError(
                 f"the membrane carried from the last call has shape {tuple(state.shape)}, this call's time step "
-                f"{tuple(x.shape[1:])}: call fastlif.reset(model) before a batch of another shape"
+                f"{tuple(step)}: call fastlif.reset(model) before a batch of another shape"
             )
         if state.device != x.device:
             raise ValueError(

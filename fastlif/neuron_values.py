@@ -56,18 +56,19 @@ def check_gain(gain) -> float:
     return 1.0 if gain is Given.TENSOR else validation.check_number("gain", gain, finite=True)
 
 
-def check_parameter(name: str, tensor: torch.Tensor, x: torch.Tensor, reset: float | None = 0.0) -> None:
-    """A gain, decay or threshold that is a tensor, for the input x ``[T, N, *]``."""
+def check_parameter(
+    name: str, tensor: torch.Tensor, step: torch.Size, device: torch.device, reset: float | None = 0.0
+) -> None:
+    """A gain, decay or threshold that is a tensor, for an input whose time ``step`` has this shape."""
     validation.check_dense(name, tensor)
     validation.check_floating(name, tensor)
-    step = x.shape[1:]
     sizes = zip(reversed(tensor.shape), reversed(step))
     if tensor.ndim > len(step) or any(size not in (1, of_step) for size, of_step in sizes):
         raise ValueError(
             f"{name} must be a number or a tensor that broadcasts against one time step, {tuple(step)}, got shape "
             f"{tuple(tensor.shape)}"
         )
-    validation.check_device(name, tensor, x.device)
+    validation.check_device(name, tensor, device)
     check_parameter_values(name, tensor, reset)
 
 

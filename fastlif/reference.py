@@ -153,8 +153,8 @@ def lif(x, initial_state, options, gain=None, decay=None, threshold=None):
 def noisy_lif(x, initial_state, statistics, seed, options):
     """The converted neuron, Eq. (6)-(9): ``[T, N, *]`` to (spikes, last membrane, mean, deviation).
 
-    ``statistics`` is ``"layer"``, ``"sample"``, or a pair (mean, deviation) of ``[T]`` tensors. The mean of
-    decay v_{t-1} and its largest distance from it come back as ``[T, G]``: G = 1, or N for ``"sample"``.
+    ``statistics`` is ``"layer"``, ``"sample"``, or a pair (mean, deviation) of T values each, in any shape. The mean
+    of decay v_{t-1} and its largest distance from it come back as ``[T, G]``: G = 1, or N for ``"sample"``.
     """
     o = options
     v = _first_membrane(x, initial_state)
@@ -175,7 +175,7 @@ def with_membrane(x_t, v, t, statistics, options):
     if isinstance(statistics, str):
         mean, deviation = membrane_statistics(options.decay * v, statistics)
     else:
-        mean, deviation = (value[t].reshape(1) for value in statistics)
+        mean, deviation = (value.view(-1)[t : t + 1] for value in statistics)
     a, b = normalisation(mean, deviation, options.decay, options.inv_alpha, options.beta)
     return widen(x_t) + _per_group(a, v) * v + _per_group(b, v), mean, deviation
 

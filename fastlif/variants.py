@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fastlif import neuron_values, validation
-from fastlif.layout import membrane_dtype
+from fastlif.layout import membrane_dtype, unfolded
 from fastlif.modules import LIF
 from fastlif.neuron import Neuron, in_words
 
@@ -87,15 +87,15 @@ class ParametricLIF(LIF):
         if "w" in self._parameters:
             raise AttributeError("the gain is learned, sigmoid(w), or 1: set w or decay_input instead")
 
-    def tensors(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    def tensors(self, step: torch.Size) -> dict[str, torch.Tensor]:
         """As :meth:`fastlif.LIF.tensors`; decay and gain follow from w."""
-        if self.w.ndim and x.ndim < 3:
+        if self.w.ndim and len(step) < 2:
             raise ValueError(
                 f"input must have a dimension of {len(self.w)} channels after the batch, got steps of shape "
-                f"{tuple(x.shape[1:])}"
+                f"{tuple(step)}"
             )
         rate = self.w.sigmoid()
-        rate = rate.view(-1, *(1,) * (x.ndim - 3)) if rate.ndim else rate
+        rate = rate.view(-1, *(1,) * (len(step) - 2)) if rate.ndim else rate
         tensors = {"decay": 1 - rate} | ({"gain": rate} if self.decay_input else {})
         return tensors | ({"threshold": self.threshold} if isinstance(self.threshold, torch.Tensor) else {})
 
@@ -147,8 +147,9 @@ class LI(Neuron):
         return decay
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        x, call, states = self._unfold(input)
-        v = None if states is None else self._initial_state(x, states.get(call))
+        x, T, call, states = self._call(input)
+        v = None if states is None else self._initial_state(x, T, states.get(call))
+        x = unfolded(x, T)
         v = torch.zeros_like(x[0], dtype=membrane_dtype(x)) if v is None else v
         decay, steps = self.used_decay(), []
         for x_t in x.unbind():

@@ -145,7 +145,7 @@ def programs_of(numel, groups, group, tile):
 def counts_of(x, mean):
     """How many steps, elements of a step, and groups."""
     T = x.shape[0]  # len(x) takes a quarter of a microsecond
-    return T, x.numel() // T, 1 if mean is None else mean.shape[1]
+    return T, x.numel() // T, 1 if mean is None else mean.numel() // T
 
 
 def scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile):

@@ -35,10 +35,11 @@ class IntegrateAndFire(fastlif.LIF):
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input) * self.threshold
 
-    def _initial_state(self, x: Tensor, state: Tensor | None) -> Tensor | None:
-        state = super()._initial_state(x, state)
+    def _initial_state(self, x: Tensor, timesteps: int | None, state: Tensor | None) -> Tensor | None:
+        state = super()._initial_state(x, timesteps, state)
         if state is None and self.half_charged:
-            return torch.full_like(x[0], self.threshold / 2, dtype=torch.promote_types(x.dtype, torch.float32))
+            step = x[0] if timesteps is None else x[: x.shape[0] // timesteps]
+            return torch.full_like(step, self.threshold / 2, dtype=torch.promote_types(x.dtype, torch.float32))
         return state
 
 

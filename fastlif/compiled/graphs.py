@@ -50,19 +50,29 @@ def run(function, static, sizes, outputs, x=None, **inputs):
     if graph is None:
         with _compiling:  # another thread may have been first
             try:
-                graph = _graphs.get(kind) or _compile(function, static, serial, len(sizes), outputs, inputs)
-            except AssertionError as error:
-                if "convert all Tensors to FakeTensors first" not in str(error):
-                    raise
-                raise RuntimeError(
-                    "a surrogate of your own reads a tensor from outside, which backend=\"compiled\" cannot compile: "
-                    "write numbers into the function, or choose backend=\"reference\""
-                ) from error
+                graph = _graphs.get(kind) or _compile(function, static, serial, steps, len(sizes), outputs, inputs)
+            except (AssertionError, ImportError) as error:
+                raise _in_words(error) from error
             _graphs[kind] = graph
     graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
 
 
-def _compile(function, static, serial, dimensions, outputs, inputs):
+def _in_words(error):
+    """What a user can do about an error of the compiler, if that is known."""
+    if isinstance(error, ImportError):
+        return RuntimeError(
+            f"code that torch.compile keeps on disk cannot be loaded ({error}), as when a process was killed while it "
+            "wrote: delete the file, or the folder that the environment variable TORCHINDUCTOR_CACHE_DIR names"
+        )
+    if "convert all Tensors to FakeTensors first" not in str(error):
+        return error
+    return RuntimeError(
+        'a surrogate of your own reads a tensor from outside, which backend="compiled" cannot compile: write numbers '
+        'into the function, or choose backend="reference"'
+    )
+
+
+def _compile(function, static, serial, steps, dimensions, outputs, inputs):
     """The graph of :func:`run`: a function of the list of sizes, x's stride in time, inputs and outputs.
 
     It is called without its guards, which is what the compiler has supposed of the sizes. That is safe:
@@ -111,7 +121,7 @@ def _compile(function, static, serial, dimensions, outputs, inputs):
     ):  # fmt: skip
         sizes = [variable(f"size_{i}", size) for i, size in enumerate(EXPECTED[dimensions])]
         stride = variable("stride", 3 * math.prod(EXPECTED[dimensions]))
-        examples = {name: _example(name, tensor, sizes, stride) for name, tensor in given.items()}
+        examples = {name: _example(name, tensor, steps, sizes, stride) for name, tensor in given.items()}
         results = function(*static, **dict.fromkeys(inputs) | examples)
         written = [result.new_empty(result.shape, dtype=output.dtype) for result, output in zip(results, outputs)]
         arguments = [*sizes, stride, *examples.values(), *written]
@@ -119,14 +129,14 @@ def _compile(function, static, serial, dimensions, outputs, inputs):
     return getattr(graph, "current_callable", graph)
 
 
-def _example(name, tensor, sizes, stride):
+def _example(name, tensor, steps, sizes, stride):
     """A tensor like this one, but of variable sizes, and without values."""
     if name in ("x", "noise", "grad_spikes"):
-        shape = tensor.shape[0], *sizes
+        shape = steps, *sizes
     elif name in ("v", "grad_v"):
         shape = sizes
     elif name in ("mean", "deviation"):
-        shape = tensor.shape[0], *sizes[:-1]
+        shape = steps, *sizes[:-1]
     elif name == "norm":
         shape = 3, sizes[1], *(1,) * len(sizes[2:])
     elif name in ("gain", "decay", "threshold"):  # one value for all, or one a channel

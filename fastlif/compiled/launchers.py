@@ -48,7 +48,7 @@ def _parts(sizes, *tensors):
 def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
     graphs.in_huge_pages(spikes)
     norm = _factors(norm)
-    sizes, rows = _sizes(x, norm, mean, parameters), spikes.unbind()
+    sizes, rows = _sizes(x, norm, mean, parameters), spikes.view_as(x).unbind()
     v = _first_membrane(x, initial_state, o)
     for chunk in _chunks(x, o):
         after = _last_membrane(x, final_state, o) if chunk.stop == len(rows) else _membrane(x)
@@ -61,7 +61,7 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
     graphs.in_huge_pages(spikes)
     sizes, T = _sizes(x, None, mean), x.shape[0]
     v, noise = _membrane(x).zero_() if initial_state is None else initial_state, None
-    steps = zip(x.split(1), spikes.unbind(), mean.unbind(), deviation.unbind())
+    steps = zip(x.split(1), spikes.view_as(x).unbind(), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
         after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
         outputs, scalars = [spikes_t, after, *statistics], _scalars(o, x.device)
@@ -74,7 +74,8 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
                  parameters, wanted, o):  # fmt: skip
     graphs.in_huge_pages(grad_x)
     norm, variant = _factors(norm), _variant(o, parameters)
-    sizes, rows, chunks = _sizes(x, norm, mean, parameters), grad_x.unbind(), _chunks(x, o)
+    sizes, rows, chunks = _sizes(x, norm, mean, parameters), grad_x.view_as(x).unbind(), _chunks(x, o)
+    grad_spikes = grad_spikes.view_as(x)
     starts = [_first_membrane(x, initial_state, o)]
     for chunk in chunks[:-1]:
         starts.append(_membrane(x))
@@ -113,7 +114,9 @@ def _chunks(x, o):
 def _inputs(chunk, x, mean, deviation, seed, norm, parameters, o):
     """What both scans read of some steps beside membranes."""
     if chunk.stop - chunk.start < x.shape[0]:
-        x, mean, deviation = (None if tensor is None else tensor[chunk] for tensor in (x, mean, deviation))
+        mean, deviation = (None if tensor is None else tensor.view(x.shape[0], -1)[chunk]
+                           for tensor in (mean, deviation))  # fmt: skip
+        x = x[chunk]
     inputs = {"x": x, "noise": _noise(x, seed, o, chunk.start), "mean": mean, "deviation": deviation, "norm": norm}
     for name in ("gain", "decay", "threshold"):
         inputs[name] = None if parameters is None else getattr(parameters, name)
@@ -177,9 +180,8 @@ def _sizes(x, norm, mean=None, parameters=None):
         channels = norm.shape[1]
         inner = x.stride(2) if channels > 1 else neurons
         return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
-    if mean is None or mean.shape[1] == 1:
-        return (neurons,)
-    return mean.shape[1], neurons // mean.shape[1]
+    groups = 1 if mean is None else mean.numel() // x.shape[0]
+    return (neurons,) if groups == 1 else (groups, neurons // groups)
 
 
 def bytes_of(numel):

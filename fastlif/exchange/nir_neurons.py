@@ -49,7 +49,7 @@ def _values(neuron, shape, where):
     _check_reset(neuron, where)
     if neuron.inclusive:
         raise ValueError(f"model: NIR spikes above the threshold and not at it, as {where} does: set inclusive=False")
-    tensors = neuron.tensors(torch.empty(1, 1, *shape))
+    tensors = neuron.tensors(torch.Size((1, *shape)))
     decay, threshold, gain = (tensors.get(name, getattr(neuron, name)) for name in ("decay", "threshold", "gain"))
     return decay, threshold - neuron.rest, gain, neuron.reset_to - neuron.rest
 

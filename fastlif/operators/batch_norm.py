@@ -35,8 +35,8 @@ def normalised_neuron(x, norm, seed, timesteps, options):
     """
     if timesteps is None:
         return noisy_spike(x, seed, norm, options)
-    spikes, _ = lif(x.unflatten(0, (timesteps, -1)), None, None, None, seed, norm, None, None, None, False, options)
-    return spikes.flatten(0, 1)
+    spikes, _ = lif(x, timesteps, None, None, None, seed, norm, None, None, None, False, options)
+    return spikes
 
 
 class _Gradient(torch.autograd.Function):
@@ -72,12 +72,9 @@ class BatchNormNeuron(torch.autograd.Function):
         if ctx.timesteps is None:
             grad = noisy_spike_backward(grad_spikes, x, seed, norm, ctx.options)
         else:
-            steps = x.unflatten(0, (ctx.timesteps, -1))
-            grad_steps = grad_spikes.reshape(steps.shape)  # unflatten does not know batched gradients
             grad, *_ = lif_backward(
-                grad_steps, None, steps, None, None, None, seed, norm, None, None, None, 0, ctx.options
+                grad_spikes, None, x, ctx.timesteps, None, None, None, seed, norm, None, None, None, 0, ctx.options
             )
-            grad = grad.reshape(x.shape)
         wanted = ctx.needs_input_grad[:3]
         grads = torch.ops.aten.native_batch_norm_backward(
             grad, x, weight, None, None, mean, invstd, True, 0.0, wanted

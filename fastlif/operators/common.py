@@ -8,7 +8,7 @@ from torch.utils._device import DeviceContext
 
 from fastlif.backends import kernels
 from fastlif.compiled import launchers as compiled
-from fastlif.options import options_of_text
+from fastlif.options import Options, options_of_text
 from fastlif.passes import thread
 from fastlif.reference import NO_SECOND_DERIVATIVE
 from fastlif.types import OWN
@@ -19,6 +19,7 @@ _transforms = torch._C._are_functorch_transforms_active
 _tracing = torch._C._get_tracing_state
 _old_vmap = torch._C._functorch.is_legacy_batchedtensor
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+_NO_TENSORS = frozenset((type(None), bool, int, str, Options))
 
 
 # Elements up to which a compiled caller gains by a neuron of its own graph: beyond, it keeps more for the backward, or
@@ -26,18 +27,26 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 INLINED, INLINED_SCAN = 1 << 20, 1 << 14
 
 
-def watched(tensors) -> bool:
-    """Whether anyone but autograd must see what is done with them: a compiler, a transform, a mode, a subclass."""
+def watched(arguments) -> tuple[bool, bool]:
+    """Whether anyone but autograd must see what is done with an operator's arguments: a compiler, a transform, a mode,
+    a subclass. If nobody must, whether any of them requires a gradient."""
     if torch.compiler.is_dynamo_compiling() or _dispatch_modes() or _transforms() or _tracing() is not None:
-        return True
+        return True, False
     if _function_modes() and _modes_look_on():
-        return True
-    for tensor in tensors:
-        if type(tensor) not in _PLAIN or tensor.is_meta or _old_vmap(tensor):
-            return True
-        if tensor.is_neg() or tensor._is_zerotensor():
-            return True
-    return False
+        return True, False
+    looked_at, wanted, arguments = False, False, list(arguments)
+    for argument in arguments:
+        kind = type(argument)
+        if kind in _NO_TENSORS:
+            continue
+        if kind in _PLAIN:
+            wanted |= argument.requires_grad
+            looked_at |= argument.is_meta or argument.is_neg() or argument._is_zerotensor() or _old_vmap(argument)
+        elif kind in (tuple, list):  # batch normalisation's tensors, which are looked at next
+            arguments.extend(argument)
+        else:
+            return True, False
+    return looked_at, wanted
 
 
 def _modes_look_on() -> bool:
@@ -67,8 +76,10 @@ def inlined(x: torch.Tensor, steps: int, options) -> bool:
     return x.numel() <= (INLINED if steps == 1 else INLINED_SCAN)
 
 
-def _no_forward_mode(tensors):
-    if any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors):
+def _no_forward_mode(arguments):
+    tensors = torch.utils._pytree.tree_leaves(arguments)
+    if any(isinstance(tensor, torch.Tensor) and forward_ad.unpack_dual(tensor).tangent is not None
+           for tensor in tensors):  # fmt: skip
         raise NotImplementedError(
             "fastlif's neurons have no forward-mode derivative: take the surrogate's gradient in reverse mode, with "
             "backward() or torch.autograd.grad"
@@ -122,6 +133,7 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     torch.library.register_vmap(f"fastlif::{name}", _each_example(registered))
 
     def forward(ctx, *arguments):
+        ctx.unwatched = True
         output = function(*arguments)
         if setup_context:
             setup_context(ctx, arguments, output)
@@ -137,17 +149,12 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
         setup_context=setup_context or (lambda ctx, inputs, output: None),
     )  # fmt: skip
 
-    def call(*arguments):
-        tensors, wanted = [], False
-        for argument in arguments:
-            if isinstance(argument, torch.Tensor):
-                tensors.append(argument)
-                wanted |= argument.requires_grad
-            elif type(argument) in (tuple, list):  # batch normalisation's
-                tensors.extend(argument)
+    def call(*arguments, new=None):
+        """``new``: how many of the first arguments are not those of an unwatched forward, in its backward."""
         if forward_ad._current_level >= 0:
-            _no_forward_mode(tensors)
-        if watched(tensors):
+            _no_forward_mode(arguments)
+        looked_at, wanted = watched(arguments if new is None or torch.is_grad_enabled() else arguments[:new])
+        if looked_at:
             if inline and torch.compiler.is_dynamo_compiling() and (result := inline(*arguments)) is not None:
                 return result
             if _transforms() and not torch.compiler.is_compiling():

@@ -1,9 +1,14 @@
 """The scans over time, plain LIF, Eq. (1)-(3), and the converted neuron, Eq. (6)-(9), from tensors of any layout to
 launches.
 
-``mean`` and ``deviation`` are the membrane's statistics, ``[T, groups]``, constants for the gradient; plain LIF has
-none. The converted neuron is ``lif`` where they are given, and ``noisy_lif`` where they are taken as it runs. The
-backward is the same for all: it keeps x, the seed and the statistics, and computes everything else again.
+x and the spikes are ``[T*N, *]`` beside a number of ``timesteps``, or ``[T, N, *]`` with ``timesteps=None``. The
+operators unfold x, and not the modules: there autograd would make a node of each view, which costs a small layer more
+than the neuron.
+
+``mean`` and ``deviation`` are the membrane's statistics, ``[T, groups]``, constants for the gradient; those of a single
+group may have another shape. Plain LIF has none. The converted neuron is ``lif`` where they are given, and
+``noisy_lif`` where they are taken as it runs. The backward is the same for all: it keeps x, the seed and the
+statistics, and computes everything else again.
 
 ``gain``, ``decay`` and ``threshold`` are tensors in place of the options' numbers, or None; plain LIF alone takes them.
 """
@@ -16,15 +21,25 @@ from typing import NamedTuple
 import torch
 
 from fastlif import reference
-from fastlif.layout import dense_steps, dense_strides, empty_steps, membrane_dtype, step_as, steps_as
+from fastlif.layout import (
+    dense_steps,
+    dense_strides,
+    empty_output,
+    folded,
+    like_input,
+    lying_as,
+    membrane_dtype,
+    step_as,
+    unfolded,
+)
 from fastlif.operators.common import inlined, launchers, operator
 from fastlif.packing import bits_beside
 from fastlif.passes import thread
 
 
-def _empty_state(x, wanted=True):
-    """A membrane ``[N, *]``, uninitialised; None if it is not wanted."""
-    return torch.empty_like(x[0], dtype=membrane_dtype(x)) if wanted else None
+def _empty_state(steps):
+    """A membrane ``[N, *]``, uninitialised."""
+    return torch.empty_like(steps[0], dtype=membrane_dtype(steps))
 
 
 def _step_as(state, x):
@@ -88,43 +103,50 @@ def _parameter_gradient(total, layout, tensor):
 # --- Backward -----------------------------------------------------------------------------------------------------
 
 
-def _backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, wanted,
-              options):  # fmt: skip
-    x = dense_steps(x)
+def _backward(grad_spikes, grad_state, x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold,
+              wanted, options):  # fmt: skip
+    steps = dense_steps(x, timesteps)
+    grad_x, grad_initial_state = empty_output(x, steps), None if initial_state is None else _empty_state(steps)
     tensors, flags, grads = (gain, decay, threshold), _FLAGS[wanted], (None,) * 3
-    grad_x, grad_initial_state = empty_steps(x), _empty_state(x, initial_state is not None)
     layout = parameters = None
     if not (gain is None and decay is None and threshold is None):
-        layout = _common_layout(x, tensors)
+        layout = _common_layout(steps, tensors)
         parameters = _parameters(layout, tensors)
     if x.numel():
         totals = launchers(options.backend, x).lif_backward(
-            steps_as(grad_spikes, x), _step_as(grad_state, x), x, _step_as(initial_state, x), grad_x,
-            grad_initial_state, mean, deviation, seed, norm, parameters, flags, options,
+            lying_as(grad_spikes, timesteps, steps), _step_as(grad_state, steps), steps,
+            _step_as(initial_state, steps), grad_x, grad_initial_state, mean, deviation, seed, norm, parameters, flags,
+            options,
         )  # fmt: skip
         if wanted:
             grads = [None if total is None else _parameter_gradient(total, layout, tensor)
                      for total, tensor in zip(totals, tensors)]  # fmt: skip
     elif wanted:
         grads = [torch.zeros_like(tensor) if flag else None for tensor, flag in zip(tensors, flags)]
-    return grad_x, grad_initial_state, *grads
+    return like_input(grad_x, x), grad_initial_state, *grads
 
 
 # The operator takes as one number which of the gradients of gain, decay and threshold are wanted: here are its bits.
 _FLAGS = [tuple(bool(wanted >> i & 1) for i in range(3)) for wanted in range(8)]
 
 
-def _fake_backward(grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm, gain, decay, threshold,
-                   wanted, options):  # fmt: skip
+def _fake_backward(grad_spikes, grad_state, x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay,
+                   threshold, wanted, options):  # fmt: skip
     tensors = zip((gain, decay, threshold), _FLAGS[wanted])
     grads = (torch.empty_like(tensor) if flag else None for tensor, flag in tensors)
-    return empty_steps(x), _empty_state(x, initial_state is not None), *grads
+    return *_fake(x, timesteps, initial_state is not None), *grads
+
+
+def _fake(x, timesteps, wanted=True):
+    """A tensor like x without values, and a membrane, if it is wanted."""
+    steps = unfolded(x, timesteps)
+    return like_input(empty_output(x, steps), x), _empty_state(steps) if wanted else None
 
 
 lif_backward = operator(
-    "lif_backward(Tensor grad_spikes, Tensor? grad_state, Tensor x, Tensor? initial_state, Tensor? mean, "
-    "Tensor? deviation, Tensor? seed, Tensor[]? norm, Tensor? gain, Tensor? decay, Tensor? threshold, int wanted, "
-    "str options) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "lif_backward(Tensor grad_spikes, Tensor? grad_state, Tensor x, int? timesteps, Tensor? initial_state, "
+    "Tensor? mean, Tensor? deviation, Tensor? seed, Tensor[]? norm, Tensor? gain, Tensor? decay, Tensor? threshold, "
+    "int wanted, str options) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _backward,
     _fake_backward,
 )
@@ -136,62 +158,61 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(x)
     grad_x, grad_initial_state, *grads = lif_backward(
-        grad_spikes, grad_state, x, initial_state, mean, deviation, seed, norm or None, gain, decay, threshold,
-        sum(want << i for i, want in enumerate(wanted)), ctx.options,
+        grad_spikes, grad_state, x, ctx.timesteps, initial_state, mean, deviation, seed, norm or None, gain, decay,
+        threshold, _FLAGS.index(wanted), ctx.options, new=2 if hasattr(ctx, "unwatched") else None,
     )  # fmt: skip
     if initial_state is not None:
         initial_state = grad_initial_state.to(initial_state.dtype)
-    return grad_x, initial_state, *(grad if want else None for grad, want in zip(grads, wanted))
+    return grad_x, initial_state, *[grad if want else None for grad, want in zip(grads, wanted)]
 
 
 # --- Given statistics, or none ------------------------------------------------------------------------------------
 
 
-def _forward(x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
-    x = dense_steps(x)
-    spikes = torch.empty_like(x) if x.is_contiguous() else empty_steps(x)
-    state = _empty_state(x, return_state)
+def _forward(x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
+    steps = dense_steps(x, timesteps)
+    spikes, state = empty_output(x, steps), _empty_state(steps) if return_state else None
     if initial_state is not None:
-        initial_state = step_as(initial_state, x)
+        initial_state = step_as(initial_state, steps)
     parameters = None
     if not (gain is None and decay is None and threshold is None):
-        parameters = _parameters(_common_layout(x, (gain, decay, threshold)), (gain, decay, threshold))
+        parameters = _parameters(_common_layout(steps, (gain, decay, threshold)), (gain, decay, threshold))
     if x.numel():
         module = launchers(options.backend, x, options.surrogate)
-        bits = bits_beside(spikes, x.shape[0], module) if thread.packing else {}
-        module.lif_forward(x, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits)
-    return spikes, state
-
-
-def _fake(x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
-    return empty_steps(x), _empty_state(x, return_state)
+        bits = bits_beside(spikes, steps.shape[0], module) if thread.packing else {}
+        module.lif_forward(
+            steps, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits
+        )
+    return like_input(spikes, x), state
 
 
 def _setup_context(ctx, inputs, output):
-    x, initial_state, mean, deviation, seed, norm, *tensors, ctx.return_state, ctx.options = inputs
+    x, ctx.timesteps, initial_state, mean, deviation, seed, norm, *tensors, ctx.return_state, ctx.options = inputs
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(x, initial_state, mean, deviation, seed, *tensors, *(norm or ()))
 
 
 def _lif_gradients(ctx, grad_spikes, grad_state):
     grad_x, grad_initial_state, *grads = _gradients(
-        ctx, grad_spikes, grad_state if ctx.return_state else None, ctx.needs_input_grad[6:9]
+        ctx, grad_spikes, grad_state if ctx.return_state else None, ctx.needs_input_grad[7:10]
     )
-    return grad_x, grad_initial_state, *(None,) * 4, *grads, None, None
+    return grad_x, None, grad_initial_state, *(None,) * 4, *grads, None, None
 
 
-def _inline(x, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
-    if mean is None and norm is None and inlined(x, x.shape[0], options):
-        return reference.lif(x, initial_state, options, gain, decay, threshold)
+def _inline(x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
+    if mean is None and norm is None and inlined(x, x.shape[0] if timesteps is None else timesteps, options):
+        spikes, v = reference.lif(unfolded(x, timesteps), initial_state, options, gain, decay, threshold)
+        return folded(spikes, timesteps), v
 
 
-# (spikes [T, N, *], last membrane [N, *]) of x [T, N, *]; the membrane is empty if it is not wanted. seed is [1] int64,
-# absent without noise; norm is that of operators/batch_norm.py.
+# (spikes, last membrane [N, *]) of x; the membrane is empty if it is not wanted. seed is [1] int64, absent without
+# noise; norm is that of operators/batch_norm.py.
 lif = operator(
-    "lif(Tensor x, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, Tensor[]? norm, Tensor? gain, "
-    "Tensor? decay, Tensor? threshold, bool return_state, str options) -> (Tensor, Tensor)",
+    "lif(Tensor x, int? timesteps, Tensor? initial_state, Tensor? mean, Tensor? deviation, Tensor? seed, "
+    "Tensor[]? norm, Tensor? gain, Tensor? decay, Tensor? threshold, bool return_state, str options)"
+    " -> (Tensor, Tensor)",
     _forward,
-    _fake,
+    lambda x, timesteps, *others: _fake(x, timesteps, others[-2]),
     _setup_context,
     _lif_gradients,
     _inline,
@@ -201,41 +222,48 @@ lif = operator(
 # --- Statistics taken as the neuron runs --------------------------------------------------------------------------
 
 
-def _noisy_forward(x, initial_state, seed, statistics, options):
-    x = dense_steps(x)
-    spikes, state, mean, deviation = _empty_outputs(x, statistics)
+def _noisy_forward(x, timesteps, initial_state, seed, statistics, options):
+    steps = dense_steps(x, timesteps)
+    spikes, state, (mean, deviation) = empty_output(x, steps), _empty_state(steps), _empty_statistics(steps, statistics)
     if x.numel():
         module = launchers(options.backend, x, options.surrogate)
         # Without noise the kernel's tile has one row. Bits take eight, which would round the sums otherwise.
         with_bits = thread.packing and statistics == "layer" and options.noise != "none"
-        bits = bits_beside(spikes, x.shape[0], module) if with_bits else {}
-        module.noisy_lif_forward(x, spikes, _step_as(initial_state, x), state, mean, deviation, seed, options, **bits)
+        bits = bits_beside(spikes, steps.shape[0], module) if with_bits else {}
+        initial_state = _step_as(initial_state, steps)
+        module.noisy_lif_forward(steps, spikes, initial_state, state, mean, deviation, seed, options, **bits)
     else:
         mean.zero_()
         deviation.zero_()
-    return spikes, state, mean, deviation
+    return like_input(spikes, x), state, mean, deviation
 
 
-def _empty_outputs(x, statistics):
-    groups = x.shape[1] if statistics == "sample" else 1
-    mean, deviation = (x.new_empty((x.shape[0], groups), dtype=membrane_dtype(x)) for _ in range(2))
-    return empty_steps(x), _empty_state(x), mean, deviation
+def _empty_statistics(steps, statistics):
+    shape = steps.shape[0], steps.shape[1] if statistics == "sample" else 1
+    return [steps.new_empty(shape, dtype=membrane_dtype(steps)) for _ in range(2)]
 
 
 def _noisy_setup_context(ctx, inputs, output):
-    x, initial_state, seed, _, ctx.options = inputs
+    x, ctx.timesteps, initial_state, seed, _, ctx.options = inputs
     _, _, mean, deviation = output
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(mean, deviation)
     ctx.save_for_backward(x, initial_state, mean, deviation, seed, None, None, None)
 
 
-# (spikes, last membrane, mean, deviation) of x [T, N, *]; statistics is "layer" or "sample".
+def _noisy_gradients(ctx, grad_spikes, grad_state, *_):
+    grad_x, grad_initial_state, *_ = _gradients(ctx, grad_spikes, grad_state)
+    return grad_x, None, grad_initial_state, None, None, None
+
+
+# (spikes, last membrane, mean, deviation) of x; statistics is "layer" or "sample".
 noisy_lif = operator(
-    "noisy_lif(Tensor x, Tensor? initial_state, Tensor? seed, str statistics, str options)"
+    "noisy_lif(Tensor x, int? timesteps, Tensor? initial_state, Tensor? seed, str statistics, str options)"
     " -> (Tensor, Tensor, Tensor, Tensor)",
     _noisy_forward,
-    lambda x, initial_state, seed, statistics, options: _empty_outputs(x, statistics),
+    lambda x, timesteps, _, seed, statistics, options: (
+        *_fake(x, timesteps), *_empty_statistics(unfolded(x, timesteps), statistics)
+    ),  # fmt: skip
     _noisy_setup_context,
-    lambda ctx, grad_spikes, grad_state, *_: (*_gradients(ctx, grad_spikes, grad_state)[:2], None, None, None),
+    _noisy_gradients,
 )

@@ -48,7 +48,8 @@ def _setup_context(ctx, inputs, output):
 
 def _gradients(ctx, grad_spikes):
     x, seed, *norm = ctx.saved_tensors
-    return noisy_spike_backward(grad_spikes, x, seed, norm or None, ctx.options), None, None, None
+    new = 1 if hasattr(ctx, "unwatched") else None
+    return noisy_spike_backward(grad_spikes, x, seed, norm or None, ctx.options, new=new), None, None, None
 
 
 def _inline(x, seed, norm, options):

@@ -57,7 +57,7 @@ def _unfold(neuron, input, spikes):
 
 def _lif_steps(neuron, x, spikes, v):
     """(h_t, v_t) of the equations of :func:`fastlif.functional.lif` for each step."""
-    tensors = neuron.tensors(x)
+    tensors = neuron.tensors(x.shape[1:])
     gain, decay, threshold = (tensors.get(name, getattr(neuron, name)) for name in ("gain", "decay", "threshold"))
     rest, s = neuron.rest, torch.zeros_like(x[0])
     if v is None:
@@ -76,7 +76,7 @@ def _noisy_steps(neuron, input, x, spikes, v, call, generator):
     """(h_t, v_t) of Eq. (5), or of Eq. (6)-(9), for each step, with the noise that was drawn."""
     single = not neuron.converted and neuron._single(input)
     options = neuron.options(single)
-    statistics = "layer" if single else neuron._statistics(x, call)
+    statistics = "layer" if single else neuron._statistics(x.shape[0], call, x)
     if statistics == "sample" and not batch_outermost(x):
         x = x.contiguous()  # as the noise was keyed
     seed = None if options.noise == "none" else _drawn_seed(x.device, generator)

@@ -22,7 +22,7 @@ FUNCTIONAL = [
     ),
     (
         "samples inside a layout share statistics",
-        'if statistics == "sample" and not batch_outermost(input):',
+        'if statistics == "sample" and not batch_outermost(unfolded(input, timesteps)):',
         "if False:",
         _LAYOUTS("noisy_lif-sample-batch-inside"),
     ),
@@ -40,8 +40,8 @@ FUNCTIONAL = [
     ),
     (
         "lif without its initial state",
-        "input, initial_state, None, None, None, None, gain",
-        "input, None, None, None, None, None, gain",
+        "timesteps, initial_state, None, None, None, None, gain",
+        "timesteps, None, None, None, None, None, gain",
         "kernels/test_kernels.py::test_lif_state[3-0.9]",
     ),
 ]

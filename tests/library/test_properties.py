@@ -699,7 +699,7 @@ def test_layer_statistics_of_any_size(numel, room):
     chosen = noisy_lif_options(
         0.5, None, 1.0, 0.0, 4.0, 0.25, Noise("none"), "matched", "independent", "atan", False, "triton"
     )  # fmt: skip
-    spikes, v, mean, deviation = run_noisy_lif(x.expand(2, 1, numel), None, "layer", None, True, chosen)
+    spikes, v, mean, deviation = run_noisy_lif(x.expand(2, 1, numel), None, None, "layer", None, True, chosen)
     total, low, high = 0.0, math.inf, -math.inf
     for part, fired in zip(x.split(CHUNK), spikes[0, 0].split(CHUNK)):
         h = part.float() + 0.25
@@ -709,7 +709,7 @@ def test_layer_statistics_of_any_size(numel, room):
     mu, largest = total / numel, max(high - total / numel, total / numel - low)
     assert float(mean[1]) == pytest.approx(mu, rel=1e-4) and float(deviation[1]) == pytest.approx(largest, rel=1e-4)
     given = mean, deviation
-    again, last, _, _ = run_noisy_lif(x.expand(2, 1, numel), None, given, None, True, chosen)
+    again, last, _, _ = run_noisy_lif(x.expand(2, 1, numel), None, None, given, None, True, chosen)
     for actual, expected in zip((*again, last), (*spikes, v)):
         assert all(
             torch.equal(mine, theirs) for mine, theirs in zip(actual.split(CHUNK, -1), expected.split(CHUNK, -1))

@@ -201,6 +201,18 @@ def test_small_work_has_one_thread_and_large_work_has_all(first, monkeypatch):
     assert torch.equal(lif(x["large"], backend="compiled"), spikes["large"])
 
 
+def test_a_damaged_file_of_the_compiler_is_named(monkeypatch):
+    """As when a process was killed while it wrote: PyTorch would raise an ImportError at every call from then on."""
+
+    def damaged(*arguments, **keywords):
+        raise ImportError("/cache/ab.so: file too short")
+
+    monkeypatch.setattr(graphs, "_graphs", {})
+    monkeypatch.setattr("torch._inductor.compile_fx.compile_fx_inner", damaged)
+    with pytest.raises(RuntimeError, match=r"cannot be loaded \(/cache/ab.so: file too short\).*: delete the file"):
+        lif(torch.randn(2, 3, 4), backend="compiled")
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("neuron", [noisy_spike, lif, noisy_lif])
 def test_spikes_of_16_bits_are_made_of_floats(neuron, monkeypatch):

@@ -28,7 +28,8 @@ AT_MEAN = options(threshold=1.0, noise="gaussian", noise_scalars=SCALARS, surrog
 
 
 def arguments(layout):
-    x = layout(torch.randn(4, 5, 3, 7, 7, device=DEVICE))
+    T, x = 4, layout(torch.randn(4, 5, 3, 7, 7, device=DEVICE))
+    folded = x.flatten(0, 1)
     grad = torch.randn(4, 5, 3, 7, 7, device=DEVICE)
     state = torch.randn(5, 3, 7, 7, device=DEVICE)
     seed = torch.tensor([3], device=DEVICE)
@@ -43,28 +44,35 @@ def arguments(layout):
         "noisy_spike": (ops.noisy_spike, (x[0], seed, None, SPIKE)),
         "noisy_spike_backward": (ops.noisy_spike_backward, (grad[0], x[0], seed, None, SPIKE)),
         "noisy_spike, at the mean": (ops.noisy_spike, (x[0], seed, None, AT_MEAN)),
-        "noisy_lif, antithetic": (ops.noisy_lif, (x, state, seed, "layer", ANTITHETIC)),
-        "lif": (ops.lif, (x, state, *(None,) * 7, True, PLAIN)),
-        "lif, no state": (ops.lif, (x, *(None,) * 8, False, PLAIN)),
-        "lif, given statistics": (ops.lif, (x, None, *statistics, seed, *(None,) * 4, True, NOISY)),
+        "noisy_lif, antithetic": (ops.noisy_lif, (x, None, state, seed, "layer", ANTITHETIC)),
+        "lif": (ops.lif, (x, None, state, *(None,) * 7, True, PLAIN)),
+        "lif, no state": (ops.lif, (x, *(None,) * 9, False, PLAIN)),
+        "lif, folded": (ops.lif, (folded, T, state, *(None,) * 7, True, PLAIN)),
+        "lif, given statistics": (ops.lif, (x, None, None, *statistics, seed, *(None,) * 4, True, NOISY)),
         "noisy_spike, normalised": (ops.noisy_spike, (x[0], seed, norm, SPIKE)),
         "noisy_spike_backward, normalised": (ops.noisy_spike_backward, (grad[0], x[0], seed, norm, SPIKE)),
-        "lif, normalised": (ops.lif, (x, None, None, None, None, norm, None, None, None, False, PLAIN)),
+        "lif, normalised": (ops.lif, (x, *(None,) * 5, norm, None, None, None, False, PLAIN)),
         "lif_backward, normalised": (
-            ops.lif_backward, (grad, None, x, None, None, None, None, norm, None, None, None, 0, PLAIN),
+            ops.lif_backward, (grad, None, x, *(None,) * 5, norm, None, None, None, 0, PLAIN),
         ),
         "batch_statistics": (ops.batch_statistics, (x[0], *running, 0.1, 1e-5)),
-        "noisy_lif": (ops.noisy_lif, (x, state, seed, "layer", NOISY)),
-        "noisy_lif, sample": (ops.noisy_lif, (x, None, seed, "sample", NOISY)),
-        "lif_backward": (ops.lif_backward, (grad, state, x, state, *(None,) * 7, 0, PLAIN)),
-        "lif, parameters": (ops.lif, (x, state, *(None,) * 4, *learned, True, DELAYED)),
-        "lif, neurons": (ops.lif, (x, *(None,) * 6, neurons.clone().requires_grad_(), None, False, PLAIN)),
-        "lif_backward, neurons": (ops.lif_backward, (grad, None, x, *(None,) * 6, neurons, None, 2, PLAIN)),
-        "lif, a learned decay": (ops.lif, (x, *(None,) * 6, learned[1], None, False, PLAIN)),
-        "lif_backward, parameters": (
-            ops.lif_backward, (grad, state, x, state, *(None,) * 4, *parameters, 7, DELAYED),
+        "noisy_lif": (ops.noisy_lif, (x, None, state, seed, "layer", NOISY)),
+        "noisy_lif, folded": (ops.noisy_lif, (folded, T, None, seed, "layer", NOISY)),
+        "noisy_lif, sample": (ops.noisy_lif, (x, None, None, seed, "sample", NOISY)),
+        "lif_backward": (ops.lif_backward, (grad, state, x, None, state, *(None,) * 7, 0, PLAIN)),
+        "lif_backward, folded": (
+            ops.lif_backward, (grad.flatten(0, 1), None, folded, T, *(None,) * 8, 0, PLAIN),
         ),
-        "lif_backward, sample": (ops.lif_backward, (grad, None, x, None, *statistics, seed, *(None,) * 4, 0, NOISY)),
+        "lif, parameters": (ops.lif, (x, None, state, *(None,) * 4, *learned, True, DELAYED)),
+        "lif, neurons": (ops.lif, (x, *(None,) * 7, neurons.clone().requires_grad_(), None, False, PLAIN)),
+        "lif_backward, neurons": (ops.lif_backward, (grad, None, x, *(None,) * 7, neurons, None, 2, PLAIN)),
+        "lif, a learned decay": (ops.lif, (x, *(None,) * 7, learned[1], None, False, PLAIN)),
+        "lif_backward, parameters": (
+            ops.lif_backward, (grad, state, x, None, state, *(None,) * 4, *parameters, 7, DELAYED),
+        ),
+        "lif_backward, sample": (
+            ops.lif_backward, (grad, None, x, None, None, *statistics, seed, *(None,) * 4, 0, NOISY),
+        ),
     }  # fmt: skip
 
 

@@ -410,7 +410,7 @@ def test_no_layout_is_ever_copied(case, memory_format, monkeypatch):
         return y
 
     for module, name in (
-        (single_step, "dense"), (single_step, "lying_like"), (scan, "dense_steps"), (scan, "steps_as")
+        (single_step, "dense"), (single_step, "lying_like"), (scan, "dense_steps"), (scan, "lying_as")
     ):  # fmt: skip
         monkeypatch.setattr(module, name, functools.partial(spy, getattr(layout, name)))
     for neuron in neurons(model):
@@ -432,6 +432,46 @@ def test_the_stride_of_a_single_element_does_not_matter():
     apart = torch.empty(20).as_strided((3, 1, 4), (8, 99, 1))  # in time, so that it is not contiguous
     other = torch.empty_strided((3, 1, 4), (4, 7, 1))
     assert layout.dense_steps(apart) is apart and layout.steps_as(other, apart) is other
+
+
+FOLDED = {
+    "contiguous": lambda x: x,
+    "channels last": lambda x: x.to(memory_format=torch.channels_last),
+    "batch inside": lambda x: x.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2),
+    "sliced": lambda x: x.repeat_interleave(2, dim=2)[:, :, ::2],
+    "sliced batch": lambda x: x.repeat_interleave(2, dim=0)[::2],
+    "repeated": lambda x: x[:1].expand_as(x),
+}
+
+
+@pytest.mark.parametrize("kind", ["lif", "layer", "sample", "calibrated"])
+@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize("layout", FOLDED)
+def test_a_folded_batch_of_any_layout_is_its_steps(layout, T, kind):
+    """Spikes, gradients and noise, however the gradient lies; and the spikes can be changed in place."""
+    neurons = []
+    for timesteps in (T, None):
+        neuron = fastlif.LIF(timesteps) if kind == "lif" else fastlif.NoisyLIF(timesteps, backend="auto")
+        if kind != "lif":
+            neuron.convert(statistics="layer" if kind == "calibrated" else kind)
+        if kind == "calibrated":
+            neuron.set_calibration(torch.linspace(0, 0.4, T)[None], torch.linspace(0.4, 0.6, T)[None])
+        neurons.append(neuron.to(DEVICE))
+    torch.manual_seed(1)
+    x = FOLDED[layout](torch.randn(T * 4, 3, 5, 6, device=DEVICE))
+    weights = torch.randn(x.shape, device=DEVICE)
+    results = []
+    for neuron, gradient in zip(neurons, (weights, torch.empty_like(x).copy_(weights))):
+        leaf = x.detach().requires_grad_()
+        spikes = seeded(neuron, leaf if neuron.timesteps else leaf.unflatten(0, (T, 4)))
+        spikes = spikes if neuron.timesteps else spikes.flatten(0, 1)
+        (grad,) = torch.autograd.grad(spikes, leaf, gradient)
+        results.append((spikes.detach(), grad))
+    assert all_equal(*results) and 0 < results[0][0].mean() < 1
+    if x.is_contiguous(memory_format=torch.channels_last):
+        assert results[0][0].is_contiguous(memory_format=torch.channels_last)
+    changed = seeded(neurons[0], x.detach().requires_grad_()).mul_(2)
+    assert torch.equal(changed.detach(), 2 * results[0][0]) and changed.requires_grad
 
 
 # --- What people do around a layer --------------------------------------------------------------------------------
