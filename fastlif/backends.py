@@ -57,10 +57,8 @@ def why_not(backend: str, device: str) -> str | None:
 
 
 def _why_not_triton(device: str) -> str | None:
-    try:
-        import triton  # noqa: F401
-    except ImportError as error:
-        return f'triton cannot be imported ({error}); install it with `pip install triton`, or use backend="compiled"'
+    if reason := _why_no_triton():
+        return reason
     if device == "cuda":
         return None
     if device == "cpu" and _interpreting():
@@ -71,6 +69,15 @@ def _why_not_triton(device: str) -> str | None:
             'starts, for tests); use backend="compiled" or "auto", or move the input to a GPU'
         )
     return f'Triton does not run on {device} devices; use backend="reference"'
+
+
+@functools.cache
+def _why_no_triton() -> str | None:
+    try:
+        import triton  # noqa: F401
+    except ImportError as error:
+        return f'triton cannot be imported ({error}); install it with `pip install triton`, or use backend="compiled"'
+    return None
 
 
 def _interpreting() -> bool:

@@ -26,17 +26,12 @@ def step_shape(x: torch.Tensor, timesteps: int | None) -> torch.Size:
 
 def empty_output(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     """Uninitialised, in memory like ``steps``, the dense steps of x: a tensor like x, or like the steps where no folded
-    tensor lies so. Of that, :func:`like_input` is a copy."""
+    tensor lies so."""
     if x.is_contiguous():
         return torch.empty_like(x)
     if x.ndim == steps.ndim or steps.shape[0] > 1 and not batch_outermost(steps):
         return empty_steps(steps)
     return torch.empty_strided(x.shape, dense_strides(steps)[1:], dtype=x.dtype, device=x.device)
-
-
-def like_input(output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """An :func:`empty_output`, now written, with the dimensions of x."""
-    return output if output.ndim == x.ndim else output.flatten(0, 1)
 
 
 def lying_as(tensor: torch.Tensor, timesteps: int | None, steps: torch.Tensor) -> torch.Tensor:

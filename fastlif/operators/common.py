@@ -41,7 +41,7 @@ def watched(arguments) -> tuple[bool, bool]:
             continue
         if kind in _PLAIN:
             wanted |= argument.requires_grad
-            looked_at |= argument.is_meta or argument.is_neg() or argument._is_zerotensor() or _old_vmap(argument)
+            looked_at |= argument.is_neg() or argument._is_zerotensor() or _old_vmap(argument)
         elif kind in (tuple, list):  # batch normalisation's tensors, which are looked at next
             arguments.extend(argument)
         else:

@@ -26,7 +26,6 @@ from fastlif.layout import (
     dense_strides,
     empty_output,
     folded,
-    like_input,
     lying_as,
     membrane_dtype,
     step_as,
@@ -123,7 +122,7 @@ def _backward(grad_spikes, grad_state, x, timesteps, initial_state, mean, deviat
                      for total, tensor in zip(totals, tensors)]  # fmt: skip
     elif wanted:
         grads = [torch.zeros_like(tensor) if flag else None for tensor, flag in zip(tensors, flags)]
-    return like_input(grad_x, x), grad_initial_state, *grads
+    return grad_x if grad_x.ndim == x.ndim else grad_x.flatten(0, 1), grad_initial_state, *grads
 
 
 # The operator takes as one number which of the gradients of gain, decay and threshold are wanted: here are its bits.
@@ -140,7 +139,8 @@ def _fake_backward(grad_spikes, grad_state, x, timesteps, initial_state, mean, d
 def _fake(x, timesteps, wanted=True):
     """A tensor like x without values, and a membrane, if it is wanted."""
     steps = unfolded(x, timesteps)
-    return like_input(empty_output(x, steps), x), _empty_state(steps) if wanted else None
+    output = empty_output(x, steps)
+    return output if output.ndim == x.ndim else output.flatten(0, 1), _empty_state(steps) if wanted else None
 
 
 lif_backward = operator(
@@ -183,7 +183,7 @@ def _forward(x, timesteps, initial_state, mean, deviation, seed, norm, gain, dec
         module.lif_forward(
             steps, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits
         )
-    return like_input(spikes, x), state
+    return spikes if spikes.ndim == x.ndim else spikes.flatten(0, 1), state
 
 
 def _setup_context(ctx, inputs, output):
@@ -235,7 +235,7 @@ def _noisy_forward(x, timesteps, initial_state, seed, statistics, options):
     else:
         mean.zero_()
         deviation.zero_()
-    return like_input(spikes, x), state, mean, deviation
+    return spikes if spikes.ndim == x.ndim else spikes.flatten(0, 1), state, mean, deviation
 
 
 def _empty_statistics(steps, statistics):

@@ -119,8 +119,9 @@ def test_the_graph_holds_the_neuron_alone(name):
     if name == "calibrated":
         neuron.convert()
         neuron.set_calibration(torch.full((1, 2), 0.2), torch.full((1, 2), 0.5))
-    node = neuron.to(DEVICE)(x.requires_grad_()).grad_fn
-    assert [type(following).__name__ for following, _ in node.next_functions if following] == ["AccumulateGrad"]
+    spikes = neuron.to(DEVICE)(x.requires_grad_())
+    following = [node for node, _ in spikes.grad_fn.next_functions if node]
+    assert [type(node).__name__ for node in following] == ["AccumulateGrad"]
 
 
 def test_what_was_not_plain_in_the_forward_is_none_in_the_backward(backend):
