@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--epochs", type=options.whole(1), help="of every training; direct ones of Fig. 3 and 4 get half")
     option("--batch-size", type=options.whole(2), help="images in a batch of training")
     option("--limit", type=options.whole(2), help="use only the first LIMIT images to train and to test")
-    option("--width", type=options.positive, help="factor on the small network's channels and hidden units")
+    option("--width", type=options.positive, help="factor on the network's channels and hidden units")
     option("--seed", type=options.whole(0), default=0)
     option(
         "--out",

@@ -64,7 +64,7 @@ class Sets:
     def workloads(self, *, large: bool = True) -> list[Work]:
         """What is trained for its accuracy: the data sets found here, with Table 1's networks or its small one."""
         wanted = [Work(dataset, network) for dataset in self._options.datasets for network in WORKLOADS[dataset]]
-        large = large and self._form.large
+        large = large and (self._form.large or self._options.width is not None)
         wanted = [work for work in wanted if (large or work.network == "small") and self._has(work.dataset)]
         return [work for work in wanted if self.can_build(work.network)]
 

@@ -16,6 +16,7 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from benchmarks.files import write_whole
 
@@ -102,12 +103,14 @@ _FILES = {
     ),
 }
 
-NAMES = ("digits", *_FILES)
+PADDED = "fashion-mnist-32"  # Fashion-MNIST with zeros around, of the size that VGG-16 takes
+NAMES = ("digits", *_FILES, PADDED)
 SHAPES = {  # (C, H, W) of one image
     "digits": (1, 8, 8),
     "fashion-mnist": (1, 28, 28),
     "mnist": (1, 28, 28),
     "cifar-10": (3, 32, 32),
+    PADDED: (1, 32, 32),
 }
 CLASSES = dict.fromkeys(NAMES, 10)
 
@@ -117,10 +120,11 @@ def load(name: str, *, data_root: str | os.PathLike | None = None, download: boo
 
     "digits" is scikit-learn's: 1,437 training and 360 test images [1, 8, 8], always split alike.
     "fashion-mnist" and "mnist" have 60,000 and 10,000 images [1, 28, 28], "cifar-10" 50,000 and 10,000
-    [3, 32, 32]. Their files, plain or gzipped, are searched for in ``data_root``, the environment variable
-    FASTLIF_DATA_ROOT, /usr/share/datasets and the cache folder (FASTLIF_CACHE, by default ~/.cache/fastlif),
-    in this order; in each of these, in torchvision's layout, in a folder of the data set's name, and directly.
-    What torchvision cannot read where it lies is unpacked into the cache folder.
+    [3, 32, 32]; "fashion-mnist-32" is Fashion-MNIST with two zeros on each side, [1, 32, 32]. Their files, plain or
+    gzipped, are searched for in ``data_root``, the environment variable FASTLIF_DATA_ROOT, /usr/share/datasets and the
+    cache folder (FASTLIF_CACHE, by default ~/.cache/fastlif), in this order; in each of these, in torchvision's layout,
+    in a folder of the data set's name, and directly. What torchvision cannot read where it lies is unpacked into the
+    cache folder.
 
     Args:
         data_root: the folder to search first and to download into (default: download into the cache folder).
@@ -135,6 +139,10 @@ def load(name: str, *, data_root: str | os.PathLike | None = None, download: boo
     _check_name(name)
     if name == "digits":
         return _load_digits()
+    if name == PADDED:
+        found = load("fashion-mnist", data_root=data_root, download=download)
+        train_images, test_images = (pad(images, [2] * 4) for images in (found.train_images, found.test_images))
+        return ImageDataset(name, train_images, found.train_labels, test_images, found.test_labels)
     return _load_files(name, data_root and Path(data_root).expanduser(), download)
 
 

@@ -73,7 +73,7 @@ class Lab(Recorder):
             dtype=options.dtype,
             seed=options.seed if seed is None else seed,
         )
-        data, width = self.data[work.dataset], (options.width or self.form.width) if small else 1.0
+        data, width = self.data[work.dataset], options.width or (self.form.width if small else 1.0)
         standard = Spec(
             work,
             recipe,

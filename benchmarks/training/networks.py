@@ -1,6 +1,7 @@
 """The paper's networks, one definition for every neuron, so that all of them share the names of the weights.
 
-Table 1's small network is defined here; VGG-16 and ResNet-18 are torchvision's, adapted to images of 32 x 32.
+Table 1's small network is defined here; VGG-16 and ResNet-18 are torchvision's, adapted to images of 32 x 32. Each has
+a width, a factor on its channels and hidden units.
 """
 
 from collections import OrderedDict
@@ -54,22 +55,19 @@ def build(
     """The network of this name, one of ``NETWORKS``; the arguments are those of the function that makes it.
 
     Raises:
-        ValueError: for an unknown name, a width other than 1 for a network that has only one, and wrong arguments.
+        ValueError: for an unknown name, and for wrong arguments.
     """
-    options = {"activation": activation, "batch_norm": batch_norm, "output": output}
-    if name == "small":
-        return small_network(image_shape, classes, width=width, **options)
-    make = {"vgg16": vgg16, "resnet18": resnet18}.get(name)
+    make = {"small": small_network, "vgg16": vgg16, "resnet18": resnet18}.get(name)
     if make is None:
         raise ValueError(f"unknown network {name!r}; known are {', '.join(NETWORKS)}")
-    if width != 1:
-        raise ValueError(f"width must be 1 for {name}, as only the small network has others, got {width}")
-    return make(image_shape, classes, **options)
+    return make(image_shape, classes, activation=activation, batch_norm=batch_norm, width=width, output=output)
 
 
 def title(name: str, classes: int, width: float = 1.0) -> str:
     """A network's name for a reader: the small one's is in the notation of Table 1."""
-    return describe(classes, width) if name == "small" else {"vgg16": "VGG-16", "resnet18": "ResNet-18"}[name]
+    if name == "small":
+        return describe(classes, width)
+    return {"vgg16": "VGG-16", "resnet18": "ResNet-18"}[name] + ("" if width == 1 else f" of width {width:g}")
 
 
 def small_network(
@@ -97,9 +95,7 @@ def small_network(
     channels, *size = image_shape
     if min(size) < 2 ** len(CONVOLUTIONS):
         raise ValueError(f"image_shape must have a height and width of at least 8, got {tuple(image_shape)}")
-    if not 0 < width < float("inf"):
-        raise ValueError(f"width must be a finite number greater than 0, got {width}")
-    _check_output(output)
+    _check(width, output)
 
     layers = OrderedDict()
     for i, features in enumerate(CONVOLUTIONS, start=1):
@@ -129,25 +125,27 @@ def vgg16(
     *,
     activation: Callable[[], nn.Module],
     batch_norm: bool = True,
+    width: float = 1.0,
     output: str = "linear",
 ) -> nn.Module:
     """torchvision's VGG-16 for small images: 512-512 hidden units in place of 4096-4096, and no dropout.
 
-    Images, scores and time as in :func:`small_network`; fresh weights, distributed as torchvision draws them.
+    Images, scores and time as in :func:`small_network`; fresh weights, distributed as torchvision draws them in
+    the convolutions, and as PyTorch does in the linear layers.
 
     Args:
         image_shape: ``(C, 32, 32)``.
-        classes, activation, output: as in :func:`small_network`.
+        classes, activation, width, output: as in :func:`small_network`.
         batch_norm: batch normalisation after every convolution.
 
     Raises:
-        ValueError: for another height or width, or another output.
+        ValueError: for other images, a wrong width, or another output.
         ImportError: torchvision does not import.
     """
     channels, *size = image_shape
     if size != [VGG_SIDE, VGG_SIDE]:
         raise ValueError(f"image_shape must be (C, {VGG_SIDE}, {VGG_SIDE}) for VGG-16, got {tuple(image_shape)}")
-    _check_output(output)
+    _check(width, output)
     models = import_torchvision("VGG-16 is built").models
     with torch.device("meta"):  # the 120 million weights of the original classifier are never allocated
         model = (models.vgg16_bn if batch_norm else models.vgg16)(init_weights=False)
@@ -157,14 +155,14 @@ def vgg16(
         model.classifier = nn.Sequential(
             nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, classes)
         )
+        _scale(model, width)
     model.to_empty(device=torch.get_default_device())
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            _draw(module)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.zeros_(module.bias)
+            module.reset_parameters()  # torchvision's deviation of 0.01 is for 4,096 inputs: with few no neuron fires
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     if output == "spiking":
@@ -178,6 +176,7 @@ def resnet18(
     *,
     activation: Callable[[], nn.Module],
     batch_norm: bool = True,
+    width: float = 1.0,
     output: str = "linear",
 ) -> nn.Module:
     """torchvision's ResNet-18 for small images: a first convolution of 3 x 3 with stride 1, and no pooling after it.
@@ -188,27 +187,58 @@ def resnet18(
         image_shape: ``(C, H, W)`` of one image, of any size.
         classes, activation: as in :func:`small_network`. The two activations of a block are one module.
         batch_norm: must be true.
-        output: as in :func:`small_network`; ``"spiking"`` renames the last layer from ``fc`` to ``fc.0``.
+        width, output: as in :func:`small_network`; ``"spiking"`` renames the last layer from ``fc`` to ``fc.0``.
 
     Raises:
-        ValueError: without batch normalisation, or for another output.
+        ValueError: without batch normalisation, for a wrong width, or for another output.
         ImportError: torchvision does not import.
     """
     if not batch_norm:
         raise ValueError("batch_norm must be true for ResNet-18, which is not defined without")
-    _check_output(output)
+    _check(width, output)
     model = import_torchvision("ResNet-18 is built").models.resnet18(num_classes=classes)
     model.conv1 = nn.Conv2d(image_shape[0], model.conv1.out_channels, kernel_size=3, padding=1, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    for convolution in _scale(model, width) or [model.conv1]:
+        _draw(convolution)
     model.maxpool = nn.Identity()
     if output == "spiking":
         model.fc = nn.Sequential(model.fc, nn.ReLU())
     return fastlif.convert(model, activation)
 
 
-def _check_output(output: str) -> None:
+def _check(width: float, output: str) -> None:
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width must be a finite number greater than 0, got {width}")
     if output not in OUTPUTS:
         raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+
+
+def _scale(model: nn.Module, width: float) -> list[nn.Module]:
+    """Gives every layer of ``model`` this width, but for the images and the scores; returns the new convolutions."""
+    if width == 1:
+        return []
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
+    new = {}
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            channels = layer.in_channels if layer is layers[0] else scaled(layer.in_channels, width)
+            new[layer] = nn.Conv2d(channels, scaled(layer.out_channels, width), layer.kernel_size, layer.stride,
+                                   layer.padding, bias=layer.bias is not None)  # fmt: skip
+        elif isinstance(layer, nn.BatchNorm2d):
+            new[layer] = nn.BatchNorm2d(scaled(layer.num_features, width))
+        else:
+            scores = layer.out_features if layer is layers[-1] else scaled(layer.out_features, width)
+            new[layer] = nn.Linear(scaled(layer.in_features, width), scores)
+    for parent in list(model.modules()):
+        for name, layer in parent.named_children():
+            if layer in new:
+                setattr(parent, name, new[layer])
+    return [layer for layer in new.values() if isinstance(layer, nn.Conv2d)]
+
+
+def _draw(convolution: nn.Conv2d) -> None:
+    """Its weights, distributed as torchvision draws them."""
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
 
 def scaled(features: int, width: float) -> int:

@@ -36,7 +36,7 @@ PRESETS = {
         "CIFAR-10 shifted and mirrored, a rectangular surrogate taken at the noise's mean, channels_last",
         Recipe(learning_rate=3e-3, loss="smoothed-cross-entropy", schedule="one-cycle", weight_decay=1e-2),
         output="linear",
-        shifts={"cifar-10": 4, "fashion-mnist": 2},
+        shifts={"cifar-10": 4, "fashion-mnist": 2, "fashion-mnist-32": 2},
         surrogate=fastlif.Surrogate("rectangular", at="mean"),
         channels_last=True,
     ),
@@ -47,7 +47,7 @@ PRESETS = {
 class Form:
     """How much is done: ``quick`` takes minutes on two CPU cores, ``full`` minutes on one data-centre GPU."""
 
-    width: float  # of the small network
+    width: float  # of the small network, where no width is asked for
     epochs: int | None  # of the networks that everything else uses; None: Table 1's
     ablation_epochs: int  # of each variant that is compared with the others
     train_images: int | None  # how many, the first ones; None: all
@@ -60,7 +60,7 @@ class Form:
     goals: dict[tuple[str, str], float]  # (dataset, network) -> the accuracy in % to reach
     rate_steps: tuple[int, ...]  # T of the rate-coded network
     rate_images: int | None
-    large: bool  # whether VGG-16 and ResNet-18 are trained for their accuracy, or only timed
+    large: bool  # whether VGG-16 and ResNet-18 of the whole width are trained for their accuracy, or only timed
     large_batch_size: int
     throughput_batches: int  # of an epoch that is timed for its throughput
 
@@ -115,6 +115,7 @@ WORKLOADS = {
     "mnist": {"small": 100},
     "fashion-mnist": {"small": 200},
     "cifar-10": {"vgg16": 1000, "resnet18": 800},
+    "fashion-mnist-32": {"vgg16": 200, "resnet18": 200},  # ours: deep networks where CIFAR-10 cannot be had
     "digits": {"small": 100},
 }
 

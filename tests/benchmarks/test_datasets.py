@@ -649,6 +649,18 @@ def test_crop_and_flip_refuses():
         crop_and_flip(torch.zeros(1, 3, 8, 8), padding=-1)
 
 
+# Fashion-MNIST for deep networks
+
+
+def test_padded_images_are_those_of_fashion_mnist(root, torchvision_datasets):
+    put(root, packed=False)
+    plain, padded = load(root), datasets.load(datasets.PADDED, data_root=root)
+    for small, large in ((plain.train_images, padded.train_images), (plain.test_images, padded.test_images)):
+        assert large.shape == (*small.shape[:2], *(size + 4 for size in small.shape[2:]))
+        assert torch.equal(large[:, :, 2:-2, 2:-2], small) and large.sum() == small.sum()
+    assert torch.equal(padded.train_labels, plain.train_labels) and padded.name == "fashion-mnist-32"
+
+
 # the published files
 
 

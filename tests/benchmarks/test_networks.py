@@ -94,10 +94,11 @@ def test_resnet18_layers():
     assert sizes == [(2, 64, 32, 32)]
 
 
+@pytest.mark.parametrize("width", [1.0, 0.5])
 @pytest.mark.parametrize("name", ["vgg16", "resnet18"])
-def test_first_weights_are_distributed_as_torchvisions(name):
-    """Also in the layers that replace torchvision's own."""
-    model = build(name)
+def test_first_weights_are_distributed_as_torchvisions(name, width):
+    """Also in the layers that replace torchvision's own; but for VGG-16's linear layers, which are smaller here."""
+    model = build(name, width=width)
     for module in layers(model, nn.Conv2d):
         fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
         assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
@@ -107,8 +108,8 @@ def test_first_weights_are_distributed_as_torchvisions(name):
         assert (module.running_var == 1).all() and not module.running_mean.any() and module.num_batches_tracked == 0
     if name == "vgg16":
         for module in layers(model, nn.Linear):
-            assert module.weight.std().item() == pytest.approx(0.01, rel=0.1) and not module.bias.any()
-    other = networks.build(name, SHAPE, CLASSES, activation=ACTIVATIONS["noisy"])
+            assert module.weight.std().item() == pytest.approx((3 * module.in_features) ** -0.5, rel=0.1)
+    other = networks.build(name, SHAPE, CLASSES, activation=ACTIVATIONS["noisy"], width=width)
     for first, second in zip(model.parameters(), other.parameters(), strict=True):
         assert first.ndim == 1 or not torch.equal(first, second)
 
@@ -128,8 +129,19 @@ def test_a_spiking_output_changes_few_names():
     assert linear[:-2] == spiking[:-2] and spiking[-2:] == ["fc.0.weight", "fc.0.bias"]
 
 
-def test_width_is_the_small_networks():
-    assert build("small", width=0.5).conv1.out_channels == 32
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_every_network_has_a_width(name):
+    whole, narrow = build(name, width=1.0), build(name, width=0.25)
+    for one, other in zip(layers(whole, nn.Conv2d, nn.Linear), layers(narrow, nn.Conv2d, nn.Linear), strict=True):
+        assert type(one) is type(other) and 4 * other.weight.shape[0] == one.weight.shape[0] or one.weight.shape[0] == 7
+        assert 4 * other.weight.shape[1] == one.weight.shape[1] or one.weight.shape[1] == SHAPE[0]
+    assert list(narrow.state_dict()) == list(whole.state_dict())
+    assert narrow(torch.rand(2, *SHAPE)).shape == (2, CLASSES)
+
+
+def test_a_width_is_part_of_the_title():
+    assert networks.title("vgg16", 10) == "VGG-16" and networks.title("resnet18", 10, 0.25) == "ResNet-18 of width 0.25"
+    assert networks.title("small", 10, 0.25).startswith("16C3-")
 
 
 @pytest.mark.parametrize(
@@ -138,8 +150,7 @@ def test_width_is_the_small_networks():
         ("vgg", {}, "unknown network 'vgg'; known are small, vgg16, resnet18"),
         ("vgg16", {"image_shape": (1, 28, 28)}, r"\(C, 32, 32\) for VGG-16, got \(1, 28, 28\)"),
         ("vgg16", {"image_shape": (3, 32, 64)}, r"\(C, 32, 32\) for VGG-16, got \(3, 32, 64\)"),
-        ("vgg16", {"width": 0.5}, "width must be 1 for vgg16.*got 0.5"),
-        ("resnet18", {"width": 2.0}, "width must be 1 for resnet18.*got 2.0"),
+        *((name, {"width": -1.0}, "width must be a finite number.*, got -1") for name in networks.NETWORKS),
         ("resnet18", {"batch_norm": False}, "batch_norm must be true for ResNet-18"),
         *((name, {"output": "softmax"}, "output must be one of linear, spiking") for name in networks.NETWORKS),
     ],

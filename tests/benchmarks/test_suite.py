@@ -185,6 +185,17 @@ def test_the_paper_preset_is_the_paper_s(monkeypatch):
     assert tiny.spec(Work("mnist", "small")).output == "spiking"
 
 
+def test_deep_networks_are_trained_in_the_quick_form_if_they_are_narrow(monkeypatch):
+    pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+    monkeypatch.setattr(lab.datasets, "load", lambda name, **_: lab.datasets.synthetic(name, train=10, test=10))
+    for width in (None, 0.25):
+        found = Lab(Options(datasets=("fashion-mnist-32",), width=width), torch.device("cpu"))
+        works = [Work("fashion-mnist-32", network) for network in ("vgg16", "resnet18")]
+        trained, timed = (works, []) if width else ([], works)
+        assert found.data.workloads() == trained and found.data.timed_only() == timed
+        assert found.spec(works[0]).width == (width or 1.0) and found.data.workloads(large=False) == []
+
+
 def test_the_membrane_watched_is_that_of_one_sequence(tiny):
     seen = dynamics.watch(0.4, tiny)
     assert any(spike for _, spike in seen)
