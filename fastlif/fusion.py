@@ -97,7 +97,7 @@ def _in_one_pass(batch_norm, neuron, input):
     timesteps = None
     if isinstance(neuron, LIF):
         _, timesteps, *_ = neuron._call(input)
-        if timesteps is None:  # the same input at every step: normalised once
+        if timesteps is None:  # _fusable leaves one reason: the same input at every step, to be normalised once
             return neuron(batch_norm(input))
     options = neuron.options(single=isinstance(neuron, NoisyLIF))
     seed = functional._seed(None, options, input)

@@ -25,13 +25,15 @@ def step_shape(x: torch.Tensor, timesteps: int | None) -> torch.Size:
 
 
 def empty_output(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Uninitialised, in memory like ``steps``, the dense steps of x: a tensor like x, or like the steps where no folded
-    tensor lies so."""
+    """A tensor of x's shape, uninitialised, whose steps lie in memory like ``steps``, the dense steps of x. It has the
+    shape of ``steps`` where no folded tensor lies like that."""
     if x.is_contiguous():
         return torch.empty_like(x)
     if x.ndim == steps.ndim or steps.shape[0] > 1 and not batch_outermost(steps):
         return empty_steps(steps)
-    return torch.empty_strided(x.shape, dense_strides(steps)[1:], dtype=x.dtype, device=x.device)
+    strides = dense_strides(steps)
+    batch = strides[1] if steps.shape[1] > 1 else strides[0]  # of a single sample the stride says nothing
+    return torch.empty_strided(x.shape, (batch, *strides[2:]), dtype=x.dtype, device=x.device)
 
 
 def lying_as(tensor: torch.Tensor, timesteps: int | None, steps: torch.Tensor) -> torch.Tensor:

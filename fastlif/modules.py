@@ -145,8 +145,7 @@ class LIF(Neuron):
         return bool(self._parameters or self._buffers or self._modules or self._is_replica)
 
     def tensors(self, step: torch.Size) -> dict[str, torch.Tensor]:
-        """Those of gain, decay and threshold that are tensors, or computed, as they are used for a ``step`` ``(N, *)``.
-        """
+        """Those of gain, decay and threshold that are tensors, as they are used for a ``step`` ``(N, *)``."""
         tensors = {name: getattr(self, name) for name in PARAMETERS}
         tensors = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
         if "decay" in tensors and "decay" not in self._buffers:
@@ -262,7 +261,8 @@ class NoisyLIF(Neuron):
         )  # fmt: skip
 
     def _statistics(self, timesteps, call, x):
-        """What the statistics of a call come from, over this many steps; its number and its input."""
+        """Where the statistics of a call over this many steps come from. ``call`` is its number in the pass, x its
+        input."""
         if thread.recording is not None:
             return "layer"
         mean, deviation = self._buffers[CALIBRATED[0]], self._buffers[CALIBRATED[1]]

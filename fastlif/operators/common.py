@@ -18,6 +18,7 @@ _function_modes = torch._C._len_torch_function_stack
 _transforms = torch._C._are_functorch_transforms_active
 _tracing = torch._C._get_tracing_state
 _old_vmap = torch._C._functorch.is_legacy_batchedtensor
+_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _NO_TENSORS = frozenset((type(None), bool, int, str, Options))
 
@@ -133,7 +134,7 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     torch.library.register_vmap(f"fastlif::{name}", _each_example(registered))
 
     def forward(ctx, *arguments):
-        ctx.unwatched = True
+        ctx.plain = _hooks(False) is None  # what it keeps: hooks on saved tensors may give back anything
         output = function(*arguments)
         if setup_context:
             setup_context(ctx, arguments, output)
@@ -150,7 +151,7 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     )  # fmt: skip
 
     def call(*arguments, new=None):
-        """``new``: how many of the first arguments are not those of an unwatched forward, in its backward."""
+        """``new``: in a backward, how many arguments come first that are no plain tensors of its forward."""
         if forward_ad._current_level >= 0:
             _no_forward_mode(arguments)
         looked_at, wanted = watched(arguments if new is None or torch.is_grad_enabled() else arguments[:new])

@@ -159,7 +159,7 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
         grad_spikes = torch.zeros_like(x)
     grad_x, grad_initial_state, *grads = lif_backward(
         grad_spikes, grad_state, x, ctx.timesteps, initial_state, mean, deviation, seed, norm or None, gain, decay,
-        threshold, _FLAGS.index(wanted), ctx.options, new=2 if hasattr(ctx, "unwatched") else None,
+        threshold, _FLAGS.index(wanted), ctx.options, new=2 if getattr(ctx, "plain", False) else None,
     )  # fmt: skip
     if initial_state is not None:
         initial_state = grad_initial_state.to(initial_state.dtype)
@@ -172,9 +172,7 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
 def _forward(x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     steps = dense_steps(x, timesteps)
     spikes, state = empty_output(x, steps), _empty_state(steps) if return_state else None
-    if initial_state is not None:
-        initial_state = step_as(initial_state, steps)
-    parameters = None
+    initial_state, parameters = _step_as(initial_state, steps), None
     if not (gain is None and decay is None and threshold is None):
         parameters = _parameters(_common_layout(steps, (gain, decay, threshold)), (gain, decay, threshold))
     if x.numel():

@@ -48,7 +48,7 @@ def _setup_context(ctx, inputs, output):
 
 def _gradients(ctx, grad_spikes):
     x, seed, *norm = ctx.saved_tensors
-    new = 1 if hasattr(ctx, "unwatched") else None
+    new = 1 if getattr(ctx, "plain", False) else None
     return noisy_spike_backward(grad_spikes, x, seed, norm or None, ctx.options, new=new), None, None, None
 
 

@@ -340,8 +340,8 @@ SCAN = [
     ),
     (
         "a state in another layout is read as x's",
-        "initial_state = step_as(initial_state, steps)",
-        "initial_state = initial_state.float()",
+        "initial_state, parameters = _step_as(initial_state, steps), None",
+        "initial_state, parameters = initial_state.float(), None",
         "kernels/test_kernels.py::test_lif_state_of_another_layout_and_dtype",
     ),
     (
@@ -359,6 +359,12 @@ SCAN = [
 ]
 
 COMMON = [
+    (
+        "what hooks on saved tensors give back is plain",
+        "_hooks(False) is None",
+        "True",
+        "pytorch/test_eager.py::test_hooks_on_saved_tensors_may_give_back_anything[triton]",
+    ),
     (
         "a backward trusts whatever a watched forward has kept",
         "arguments if new is None or torch.is_grad_enabled() else arguments[:new]",
@@ -628,25 +634,31 @@ LAYOUT = [
         "batch-first",
         "        x = x.view(timesteps, x.shape[0] // timesteps, *x.shape[1:])  #",
         "        x = x.view(x.shape[0] // timesteps, timesteps, *x.shape[1:]).transpose(0, 1)  #",
-        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[contiguous-3-lif]",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[contiguous-3-4-lif]",
+    ),
+    (
+        "the stride of a single sample counts",
+        "strides[1] if steps.shape[1] > 1 else strides[0]",
+        "strides[1]",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-1-lif]",
     ),
     (
         "spikes are contiguous whatever x is",
-        "torch.empty_strided(x.shape, dense_strides(steps)[1:], dtype=x.dtype, device=x.device)",
+        "torch.empty_strided(x.shape, (batch, *strides[2:]), dtype=x.dtype, device=x.device)",
         "torch.empty(x.shape, dtype=x.dtype, device=x.device)",
-        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-lif]",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-4-lif]",
     ),
     (
         "any steps can be folded in place",
         "steps.shape[0] > 1 and not batch_outermost(steps)",
         "False",
-        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[batch inside-3-lif]",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[batch inside-3-4-lif]",
     ),
     (
         "the gradient of a folded batch lies as it comes",
         "tensor if tensor.is_contiguous() and steps.is_contiguous() else",
         "tensor if tensor.is_contiguous() else",
-        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-lif]",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-4-lif]",
     ),
     (
         "any layout is dense",

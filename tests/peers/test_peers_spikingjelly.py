@@ -62,6 +62,18 @@ def test_the_copy_and_what_it_leaves(sj):
     assert [type(node).__name__ for node in nodes_of(again)] == names
 
 
+def test_the_plugin_accelerates_what_their_tests_make(sj, monkeypatch):
+    for node in sj.nodes.ACCELERATED:
+        monkeypatch.setattr(node, "__init__", node.__init__)  # put back at the end
+    import accelerated  # which needs SpikingJelly
+
+    accelerated.pytest_configure(None)
+    names = ["FastLIFNode", "FastIFNode", "FastParametricLIFNode"]
+    assert [type(node).__name__ for node in nodes_of(network(sj))] == names
+    assert accelerated.counted == dict.fromkeys(names, 1)
+    assert type(sj.neuron.LIFNode(surrogate_function=sj.surrogate.LeakyKReLU())) is sj.neuron.LIFNode
+
+
 def test_restored_types_are_spikingjellys(sj):
     theirs, ours = both(sj)
     restored = fastlif.restore(ours)

@@ -136,6 +136,18 @@ def test_what_was_not_plain_in_the_forward_is_none_in_the_backward(backend):
     assert all(map(torch.equal, *results))
 
 
+def test_hooks_on_saved_tensors_may_give_back_anything(backend):
+    """Here negated views, which the backward must not read as they lie."""
+    x, weights = torch.randn(3, 4, 50, device=DEVICE), torch.randn(3, 4, 50, device=DEVICE)
+    results = []
+    for unpack in (lambda kept: kept, lambda kept: torch._neg_view(kept.neg())):
+        leaf = x.clone().requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, unpack):
+            spikes = functional.lif(leaf, backend=backend)
+        results.append(torch.autograd.grad(spikes, leaf, weights)[0])
+    assert torch.equal(*results)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
 def test_a_compiled_caller_gets_the_neuron_inlined(fresh_compiler):
     """With the same bits, and few steps only; an exported program keeps the operator, with the device left open."""

@@ -441,13 +441,16 @@ FOLDED = {
     "sliced": lambda x: x.repeat_interleave(2, dim=2)[:, :, ::2],
     "sliced batch": lambda x: x.repeat_interleave(2, dim=0)[::2],
     "repeated": lambda x: x[:1].expand_as(x),
+    "channels last, repeated": lambda x: x.to(memory_format=torch.channels_last)[:1].expand_as(x),
+    "channels last, sliced batch": lambda x: x.repeat_interleave(2, dim=0).to(memory_format=torch.channels_last)[::2],
 }
 
 
 @pytest.mark.parametrize("kind", ["lif", "layer", "sample", "calibrated"])
+@pytest.mark.parametrize("N", [1, 4])
 @pytest.mark.parametrize("T", [1, 3])
 @pytest.mark.parametrize("layout", FOLDED)
-def test_a_folded_batch_of_any_layout_is_its_steps(layout, T, kind):
+def test_a_folded_batch_of_any_layout_is_its_steps(layout, T, N, kind):
     """Spikes, gradients and noise, however the gradient lies; and the spikes can be changed in place."""
     neurons = []
     for timesteps in (T, None):
@@ -458,12 +461,12 @@ def test_a_folded_batch_of_any_layout_is_its_steps(layout, T, kind):
             neuron.set_calibration(torch.linspace(0, 0.4, T)[None], torch.linspace(0.4, 0.6, T)[None])
         neurons.append(neuron.to(DEVICE))
     torch.manual_seed(1)
-    x = FOLDED[layout](torch.randn(T * 4, 3, 5, 6, device=DEVICE))
+    x = FOLDED[layout](torch.randn(T * N, 3, 5, 6, device=DEVICE))
     weights = torch.randn(x.shape, device=DEVICE)
     results = []
     for neuron, gradient in zip(neurons, (weights, torch.empty_like(x).copy_(weights))):
         leaf = x.detach().requires_grad_()
-        spikes = seeded(neuron, leaf if neuron.timesteps else leaf.unflatten(0, (T, 4)))
+        spikes = seeded(neuron, leaf if neuron.timesteps else leaf.unflatten(0, (T, N)))
         spikes = spikes if neuron.timesteps else spikes.flatten(0, 1)
         (grad,) = torch.autograd.grad(spikes, leaf, gradient)
         results.append((spikes.detach(), grad))
