@@ -113,7 +113,7 @@ def _backward(grad_spikes, grad_state, x, timesteps, initial_state, mean, deviat
         parameters = _parameters(layout, tensors)
     if x.numel():
         totals = launchers(options.backend, x).lif_backward(
-            lying_as(grad_spikes, timesteps, steps), _step_as(grad_state, steps), steps,
+            lying_as(grad_spikes, x, timesteps, steps), _step_as(grad_state, steps), steps,
             _step_as(initial_state, steps), grad_x, grad_initial_state, mean, deviation, seed, norm, parameters, flags,
             options,
         )  # fmt: skip
@@ -172,7 +172,8 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
 def _forward(x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     steps = dense_steps(x, timesteps)
     spikes, state = empty_output(x, steps), _empty_state(steps) if return_state else None
-    initial_state, parameters = _step_as(initial_state, steps), None
+    initial_state = None if initial_state is None else step_as(initial_state, steps)
+    parameters = None
     if not (gain is None and decay is None and threshold is None):
         parameters = _parameters(_common_layout(steps, (gain, decay, threshold)), (gain, decay, threshold))
     if x.numel():

@@ -340,8 +340,8 @@ SCAN = [
     ),
     (
         "a state in another layout is read as x's",
-        "initial_state, parameters = _step_as(initial_state, steps), None",
-        "initial_state, parameters = initial_state.float(), None",
+        "None if initial_state is None else step_as(initial_state, steps)",
+        "None if initial_state is None else initial_state.float()",
         "kernels/test_kernels.py::test_lif_state_of_another_layout_and_dtype",
     ),
     (
@@ -656,13 +656,13 @@ LAYOUT = [
     ),
     (
         "the gradient of a folded batch lies as it comes",
-        "tensor if tensor.is_contiguous() and steps.is_contiguous() else",
-        "tensor if tensor.is_contiguous() else",
+        "tensor if _alike(x, tensor) else steps_as(unfolded",
+        "tensor if tensor.is_contiguous() else steps_as(unfolded",
         "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-4-lif]",
     ),
     (
         "any layout is dense",
-        "if x.is_contiguous() or _lie_alike(x.shape[1:], x.stride()[1:], dense_strides(x)[1:]):",
+        "if plain or _lie_alike(x.shape[1:], x.stride()[1:], dense_strides(x)[1:]):",
         "if True:",
         _LAYOUTS("lif-None-every-other"),
     ),
