@@ -190,7 +190,8 @@ def _bars(axes, ways: dict[str, list[Row]], metric: str) -> None:
         found = {place: value(own, metric=metric, neurons=neurons, T=T) for place, own in enumerate(ways.values())}
         found = {place + (number - 2) * width: median for place, median in found.items() if median}
         color, label = f"C{number}", f"{neurons}, T = {T}"  # the same where another's bar is missing
-        axes.bar(list(found), list(found.values()), width=width, color=color, label=label)
+        if found:
+            axes.bar(list(found), list(found.values()), width=width, color=color, label=label)
     axes.set_xticks(range(len(ways)), [way.replace(", ", "\n") for way in ways], fontsize=7)
 
 
