@@ -637,16 +637,22 @@ LAYOUT = [
         "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[contiguous-3-4-lif]",
     ),
     (
+        "a contiguous gradient is read as channels_last",
+        "else channels_last(x) and channels_last(tensor)",
+        "else channels_last(x)",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-4-lif]",
+    ),
+    (
         "the stride of a single sample counts",
         "strides[1] if steps.shape[1] > 1 else strides[0]",
         "strides[1]",
-        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-1-lif]",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last, sliced batch-3-1-lif]",
     ),
     (
         "spikes are contiguous whatever x is",
         "torch.empty_strided(x.shape, (batch, *strides[2:]), dtype=x.dtype, device=x.device)",
         "torch.empty(x.shape, dtype=x.dtype, device=x.device)",
-        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last-3-4-lif]",
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last, sliced batch-3-4-lif]",
     ),
     (
         "any steps can be folded in place",
