@@ -57,7 +57,7 @@ def why_not(backend: str, device: str) -> str | None:
 
 
 def _why_not_triton(device: str) -> str | None:
-    if reason := _why_no_triton():
+    if reason := _why_no_import():
         return reason
     if device == "cuda":
         return None
@@ -72,7 +72,7 @@ def _why_not_triton(device: str) -> str | None:
 
 
 @functools.cache
-def _why_no_triton() -> str | None:
+def _why_no_import() -> str | None:
     try:
         import triton  # noqa: F401
     except ImportError as error:

@@ -29,7 +29,7 @@ from fastlif import neuron_values, reference, validation
 from fastlif.backends import BACKENDS, choose_backend
 from fastlif.layout import batch_outermost, folded, membrane_dtype, unfolded
 from fastlif.libraries.names import knows_other_names
-from fastlif.noise import residual_noise
+from fastlif.noise import fresh_seed, residual_noise
 from fastlif.operators import scan, single_step
 from fastlif.options import once, options
 from fastlif.packing import mark
@@ -347,8 +347,3 @@ def _seed(seed, chosen, input):
     if chosen.noise == "none":
         return None
     return fresh_seed(input.device) if seed is None else seed
-
-
-def fresh_seed(device: torch.device, generator: torch.Generator | None = None) -> torch.Tensor:
-    """A seed, ``[1]`` int64, from torch's generator of that device, or from another one."""
-    return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device, generator=generator)

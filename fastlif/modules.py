@@ -315,7 +315,7 @@ class NoisyLIF(Neuron):
         with torch.inference_mode(False):  # tensors that were made in it could not be trained with
             for name, value in zip(CALIBRATED, (mean, deviation)):
                 value = value.to(self.calibrated_mean.device, torch.float32, copy=True)
-                self.register_buffer(name, value, persistent=True)
+                self.register_buffer(name, value.contiguous(), persistent=True)  # kernels know its address alone
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
         loaded = {prefix + name: state_dict[prefix + name] for name in CALIBRATED if prefix + name in state_dict}
@@ -328,7 +328,7 @@ class NoisyLIF(Neuron):
             self.set_calibration(*map(torch.empty_like, loaded.values()))
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
         for name in CALIBRATED:  # with assign=True they are the tensors that were given
-            setattr(self, name, self._buffers[name].float())
+            setattr(self, name, self._buffers[name].float().contiguous())
 
     _shown = ("alpha", "beta", "noise", "residual", "over_time", "statistics", "converted")
     _earlier = {"residual": "range"}

@@ -30,6 +30,11 @@ _PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _PHILOX_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 
 
+def fresh_seed(device: torch.device, generator: torch.Generator | None = None) -> torch.Tensor:
+    """A seed, ``[1]`` int64, from torch's generator of that device, or from another one."""
+    return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device, generator=generator)
+
+
 def philox(counter: tuple, key: tuple, rounds: int = PHILOX_ROUNDS) -> tuple:
     """Philox4x32: four int32 counter words and two int32 key words, broadcast, to four int32 random words.
 

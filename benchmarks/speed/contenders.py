@@ -56,7 +56,7 @@ def make_task(lab: Lab, network: str) -> Task:
     dataset, given = DATASETS[network], lab.options
     count = given.batch_size or BATCH[given.form][network]
     data = datasets.synthetic(dataset, train=count, test=1)
-    width = given.width or (lab.form.width if network == "small" else 1.0)
+    width = lab.width(network)
     build = functools.partial(networks.build, network, data.image_shape, data.classes, width=width)
     title = networks.title(network, data.classes, width)
     images, labels = datasets.to_float(data.train_images).to(lab.device), data.train_labels.to(lab.device)

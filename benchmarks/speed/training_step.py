@@ -46,7 +46,7 @@ OTHER = "other"
 def measure(lab: Lab) -> None:
     count = lab.options.batch_size or lab.form.batch_size
     data = datasets.synthetic(DATASET, train=count, test=1)
-    width = lab.options.width or lab.form.width
+    width = lab.width("small")
     images, labels = datasets.to_float(data.train_images).to(lab.device), data.train_labels.to(lab.device)
     record = functools.partial(lab.record, "training-step", networks.title("small", data.classes, width))
     record = functools.partial(record, dataset=f"synthetic {DATASET}")

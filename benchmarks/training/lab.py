@@ -73,12 +73,12 @@ class Lab(Recorder):
             dtype=options.dtype,
             seed=options.seed if seed is None else seed,
         )
-        data, width = self.data[work.dataset], options.width or (self.form.width if small else 1.0)
+        data = self.data[work.dataset]
         standard = Spec(
             work,
             recipe,
             surrogate=preset.surrogate,
-            width=width,
+            width=self.width(work.network),
             output=preset.output,
             channels_last=preset.channels_last,
             backend=options.backend,
@@ -87,6 +87,10 @@ class Lab(Recorder):
         spec = dataclasses.replace(standard, **changes)
         images = len(data.train_images[: spec.train_images])
         return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
+
+    def width(self, network: str) -> float:
+        """The factor on a network's channels that was asked for, or else the form's."""
+        return self.options.width or (self.form.width if network == "small" else 1.0)
 
     def build(self, spec: Spec) -> nn.Module:
         """The untrained network; its first weights depend on the seed alone, not on the neurons."""

@@ -198,8 +198,10 @@ def resnet18(
     _check(width, output)
     model = import_torchvision("ResNet-18 is built").models.resnet18(num_classes=classes)
     model.conv1 = nn.Conv2d(image_shape[0], model.conv1.out_channels, kernel_size=3, padding=1, bias=False)
-    for convolution in _scale(model, width) or [model.conv1]:
-        _draw(convolution)
+    _scale(model, width)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            _draw(module)
     model.maxpool = nn.Identity()
     if output == "spiking":
         model.fc = nn.Sequential(model.fc, nn.ReLU())
@@ -213,10 +215,10 @@ def _check(width: float, output: str) -> None:
         raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
 
 
-def _scale(model: nn.Module, width: float) -> list[nn.Module]:
-    """Gives every layer of ``model`` this width, but for the images and the scores; returns the new convolutions."""
+def _scale(model: nn.Module, width: float) -> None:
+    """Gives every layer of ``model`` this width, but for the images and the scores."""
     if width == 1:
-        return []
+        return
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
     new = {}
     for layer in layers:
@@ -233,7 +235,6 @@ def _scale(model: nn.Module, width: float) -> list[nn.Module]:
         for name, layer in parent.named_children():
             if layer in new:
                 setattr(parent, name, new[layer])
-    return [layer for layer in new.values() if isinstance(layer, nn.Conv2d)]
 
 
 def _draw(convolution: nn.Conv2d) -> None:

@@ -52,24 +52,27 @@ def run(function, static, sizes, outputs, x=None, **inputs):
             try:
                 graph = _graphs.get(kind) or _compile(function, static, serial, steps, len(sizes), outputs, inputs)
             except (AssertionError, ImportError) as error:
-                raise _in_words(error) from error
+                known = _in_words(error)
+                if known is None:
+                    raise
+                raise RuntimeError(known) from error
             _graphs[kind] = graph
     graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
 
 
-def _in_words(error):
+def _in_words(error) -> str | None:
     """What a user can do about an error of the compiler, if that is known."""
     if isinstance(error, ImportError):
-        return RuntimeError(
+        return (
             f"code that torch.compile keeps on disk cannot be loaded ({error}), as when a process was killed while it "
             "wrote: delete the file, or the folder that the environment variable TORCHINDUCTOR_CACHE_DIR names"
         )
-    if "convert all Tensors to FakeTensors first" not in str(error):
-        return error
-    return RuntimeError(
-        'a surrogate of your own reads a tensor from outside, which backend="compiled" cannot compile: write numbers '
-        'into the function, or choose backend="reference"'
-    )
+    if "convert all Tensors to FakeTensors first" in str(error):
+        return (
+            'a surrogate of your own reads a tensor from outside, which backend="compiled" cannot compile: write '
+            'numbers into the function, or choose backend="reference"'
+        )
+    return None
 
 
 def _compile(function, static, serial, steps, dimensions, outputs, inputs):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fastlif import functional, reference
+from fastlif import reference
 from fastlif.layout import batch_outermost
 from fastlif.modules import NoisyLIF
 from fastlif.neuron import Neuron
+from fastlif.noise import fresh_seed
 from fastlif.passes import Membranes
 
 __all__ = ["generator_state", "membranes"]
@@ -98,4 +99,4 @@ def _drawn_seed(device: torch.device, state: Tensor) -> Tensor:
     """The seed that was drawn first from torch's generator in this state."""
     generator = torch.Generator(device)
     generator.set_state(state)
-    return functional.fresh_seed(device, generator)
+    return fresh_seed(device, generator)

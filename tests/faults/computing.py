@@ -369,7 +369,7 @@ COMMON = [
         "a backward trusts whatever a watched forward has kept",
         "arguments if new is None or torch.is_grad_enabled() else arguments[:new]",
         "arguments[: new or 2]",
-        "pytorch/test_eager.py::test_what_was_not_plain_in_the_forward_is_none_in_the_backward[triton]",
+        "pytorch/test_eager.py::test_a_backward_looks_again_at_what_was_not_plain[triton]",
     ),
     (
         "an example takes the first one's arguments",

@@ -81,6 +81,18 @@ MODULES = [
         "library/test_conversion.py::test_calibration_travels_in_the_state_dict",
     ),
     (
+        "statistics that were assigned are read where they do not lie",
+        "self._buffers[name].float().contiguous()",
+        "self._buffers[name].float()",
+        "library/test_modules.py::test_statistics_that_lie_apart_are_gathered",
+    ),
+    (
+        "statistics that were set are read where they do not lie",
+        "value.contiguous(), persistent=True)",
+        "value, persistent=True)",
+        "library/test_modules.py::test_statistics_that_lie_apart_are_gathered",
+    ),
+    (
         "the last steps of the calibrated",
         "mean[call, first:end], deviation[call, first:end]",
         "mean[call, T - timesteps :], deviation[call, T - timesteps :]",

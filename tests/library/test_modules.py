@@ -173,3 +173,17 @@ def test_a_pickle_s_parameter_is_not_hidden_by_a_default():
     neuron.threshold = torch.nn.Parameter(torch.tensor(0.7))
     loaded = pickle.loads(pickle.dumps(neuron))
     assert isinstance(loaded.threshold, torch.nn.Parameter) and not hasattr(loaded, "residual")
+
+
+def test_statistics_that_lie_apart_are_gathered():
+    """The fast backends read them from their address on."""
+    apart, spikes, x = torch.rand(2, 1, 8).add_(0.1)[:, :, ::2], [], torch.randn(8, 30)
+    for mean, deviation in (apart, apart.contiguous()):
+        neuron = NoisyLIF(4)
+        neuron.convert()
+        neuron.load_state_dict({"calibrated_mean": mean, "calibrated_deviation": deviation}, assign=True)
+        torch.manual_seed(0)
+        spikes.append(neuron(x))
+    assert torch.equal(*spikes)
+    neuron.set_calibration(*torch.rand(2, 4, 3).transpose(1, 2))  # of several calls each has a row
+    assert neuron.calibrated_mean.is_contiguous() and neuron.calibrated_deviation.is_contiguous()

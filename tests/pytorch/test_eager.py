@@ -124,8 +124,8 @@ def test_the_graph_holds_the_neuron_alone(name):
     assert [type(node).__name__ for node in following] == ["AccumulateGrad"]
 
 
-def test_what_was_not_plain_in_the_forward_is_none_in_the_backward(backend):
-    """x is plain, and the initial membrane a negated view, which is looked at again."""
+def test_a_backward_looks_again_at_what_was_not_plain(backend):
+    """x is plain, and the initial membrane a negated view."""
     x, weights = torch.randn(3, 4, 50, device=DEVICE), torch.randn(3, 4, 50, device=DEVICE)
     state = torch._neg_view(torch.randn(4, 50, device=DEVICE))
     results = []
