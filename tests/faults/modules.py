@@ -112,8 +112,8 @@ MODULES = [
     ),
     (
         "calibrated values are not in the state_dict",
-        "self.register_buffer(name, value, persistent=True)",
-        "self.register_buffer(name, value, persistent=False)",
+        "self.register_buffer(name, value.contiguous(), persistent=True)",
+        "self.register_buffer(name, value.contiguous(), persistent=False)",
         "library/test_conversion.py::test_calibration_travels_in_the_state_dict",
     ),
     (
