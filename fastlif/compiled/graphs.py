@@ -42,22 +42,24 @@ def run(function, static, sizes, outputs, x=None, **inputs):
         outputs.pop()
     steps, stride = (1, 0) if x is None else (x.shape[0], x.stride(0))
     serial = steps * math.prod(sizes) <= SERIAL
-    inputs = {"x": x, **inputs}
-    dtypes = tuple([tensor is not None and tensor.dtype for tensor in inputs.values()])
+    tensors = [x, *inputs.values()]
+    dtypes = [tensor is not None and tensor.dtype for tensor in tensors]
     output = outputs[0]
-    kind = function, static, serial, steps, len(sizes), len(outputs), output.dtype, output.device, dtypes
+    kind = function, static, serial, steps, len(sizes), len(outputs), output.dtype, output.device, *dtypes
     graph = _graphs.get(kind)
     if graph is None:
         with _compiling:  # another thread may have been first
             try:
-                graph = _graphs.get(kind) or _compile(function, static, serial, steps, len(sizes), outputs, inputs)
+                graph = _graphs.get(kind) or _compile(
+                    function, static, serial, steps, len(sizes), outputs, {"x": x, **inputs}
+                )
             except (AssertionError, ImportError) as error:
                 known = _in_words(error)
                 if known is None:
                     raise
                 raise RuntimeError(known) from error
             _graphs[kind] = graph
-    graph([*sizes, stride, *[tensor for tensor in inputs.values() if tensor is not None], *outputs])
+    graph([*sizes, stride, *[tensor for tensor in tensors if tensor is not None], *outputs])
 
 
 def _in_words(error) -> str | None:

@@ -48,10 +48,10 @@ def _parts(sizes, *tensors):
 def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
     graphs.in_huge_pages(spikes)
     norm = _factors(norm)
-    sizes, rows = _sizes(x, norm, mean, parameters), spikes.view_as(x).unbind()
-    v = _first_membrane(x, initial_state, o)
-    for chunk in _chunks(x, o):
-        after = _last_membrane(x, final_state, o) if chunk.stop == len(rows) else _membrane(x)
+    sizes, rows, chunks = _sizes(x, norm, mean, parameters), _rows(x, spikes), _chunks(x, o)
+    v, last = _ends(x, o, chunks, [initial_state], final_state)
+    for chunk in chunks:
+        after = last if chunk.stop == len(rows) else _membrane(x)
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
         graphs.run(arithmetic.scan, (_variant(o, parameters), True), sizes, [*rows[chunk], after], v=v, **inputs)
         v = after
@@ -61,7 +61,7 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
     graphs.in_huge_pages(spikes)
     sizes, T = _sizes(x, None, mean), x.shape[0]
     v, noise = _membrane(x).zero_() if initial_state is None else initial_state, None
-    steps = zip(x.split(1), spikes.view_as(x).unbind(), mean.unbind(), deviation.unbind())
+    steps = zip(x.split(1), _rows(x, spikes), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
         after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
         outputs, scalars = [spikes_t, after, *statistics], _scalars(o, x.device)
@@ -74,22 +74,22 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
                  parameters, wanted, o):  # fmt: skip
     graphs.in_huge_pages(grad_x)
     norm, variant = _factors(norm), _variant(o, parameters)
-    sizes, rows, chunks = _sizes(x, norm, mean, parameters), grad_x.view_as(x).unbind(), _chunks(x, o)
-    grad_spikes = grad_spikes.view_as(x)
-    starts = [_first_membrane(x, initial_state, o)]
+    sizes, rows, chunks = _sizes(x, norm, mean, parameters), _rows(x, grad_x), _chunks(x, o)
+    grad_rows = [grad_spikes] if len(chunks) == 1 else [grad_spikes.view_as(x)[chunk] for chunk in chunks]
+    first, grad_v, last = _ends(x, o, chunks, [initial_state, grad_state], grad_initial_state)
+    starts = [first]
     for chunk in chunks[:-1]:
         starts.append(_membrane(x))
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
         graphs.run(arithmetic.scan, (variant, False), sizes, starts[-1:], v=starts[-2], **inputs)
     static = variant, o.surrogate, o.surrogate_at, o.detach_reset, wanted
-    grad_v = _first_membrane(x, grad_state, o)
     totals = [0 if want else None for want in wanted]
     for chunk, v in zip(reversed(chunks), reversed(starts)):
-        before = _membrane(x) if chunk.start else _last_membrane(x, grad_initial_state, o)
+        before = _membrane(x) if chunk.start else last
         inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
         shares = [_membrane(x) for want in wanted if want]
         graphs.run(arithmetic.reverse_scan, static, sizes, [*rows[chunk], *shares, before],
-                   grad_spikes=grad_spikes[chunk], v=v, grad_v=grad_v, **inputs)  # fmt: skip
+                   grad_spikes=grad_rows.pop(), v=v, grad_v=grad_v, **inputs)  # fmt: skip
         for i, want in enumerate(wanted):
             if want:
                 totals[i] = totals[i] + _of_channels(shares.pop(0), sizes)
@@ -103,11 +103,18 @@ def _of_channels(share, sizes):
     return share.view(outer, channels, *inner or (1,)).sum((0, 2))
 
 
+def _rows(x, output):
+    """The steps of an output of x ``[T, N, *]``, which has that shape or is ``[T*N, *]``."""
+    return [output] if x.shape[0] == 1 else output.unsafe_chunk(x.shape[0])  # quicker than chunk
+
+
 def _chunks(x, o):
     """Cuts T into chunks: a graph computes one each. In large work with noise a chunk is one step, or the two steps
     that share a draw, so that their noise is read again before it leaves the cache."""
     T = x.shape[0]
     length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1 if o.over_time == "independent" else 2
+    if T <= length:
+        return [slice(0, T)]
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
 
 
@@ -117,10 +124,9 @@ def _inputs(chunk, x, mean, deviation, seed, norm, parameters, o):
         mean, deviation = (None if tensor is None else tensor.view(x.shape[0], -1)[chunk]
                            for tensor in (mean, deviation))  # fmt: skip
         x = x[chunk]
-    inputs = {"x": x, "noise": _noise(x, seed, o, chunk.start), "mean": mean, "deviation": deviation, "norm": norm}
-    for name in ("gain", "decay", "threshold"):
-        inputs[name] = None if parameters is None else getattr(parameters, name)
-    return {**inputs, "scalars": _scalars(o, x.device)}
+    gain, decay, threshold, *_ = parameters or (None,) * 3
+    return {"x": x, "noise": _noise(x, seed, o, chunk.start), "mean": mean, "deviation": deviation, "norm": norm,
+            "gain": gain, "decay": decay, "threshold": threshold, "scalars": _scalars(o, x.device)}  # fmt: skip
 
 
 def _noise(x, seed, o, t=0, start=0, before=None):
@@ -151,19 +157,17 @@ def _factors(norm):
     return torch.stack((mean, weight.float() * invstd, bias.float()))
 
 
-def _first_membrane(x, given, o):
-    """The membrane before the first step: zeros, if none is given. Large work without noise has None in their place,
-    and a graph of its own that reads no zeros: there this saves time."""
-    if given is not None or o.noise == "none" and x.numel() > graphs.SERIAL:
-        return given
-    return _membrane(x).zero_()
+def _ends(x, o, chunks, given, wanted):
+    """What a scan reads before its first step, zeros where it is None, and where it writes what is left after its last.
 
-
-def _last_membrane(x, wanted, o):
-    """Where the membrane after the last step goes, if it is not wanted. None: see :func:`_first_membrane`."""
-    if wanted is not None or o.noise == "none" and x.numel() > graphs.SERIAL:
-        return wanted
-    return _membrane(x)
+    A graph of its own that reads no zeros, and writes nothing that is not wanted, is quicker. Large work without noise
+    has one for each case. Other work has one for the case that there is nothing of all this, and else one for all.
+    """
+    nothing = wanted is None and all([membrane is None for membrane in given])
+    if nothing and len(chunks) == 1 or o.noise == "none" and x.numel() > graphs.SERIAL:
+        return *given, wanted
+    given = [_membrane(x).zero_() if membrane is None else membrane for membrane in given]
+    return *given, _membrane(x) if wanted is None else wanted
 
 
 def _membrane(x):

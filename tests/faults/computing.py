@@ -599,15 +599,21 @@ LAUNCHERS = [
     ),
     (
         "the last membrane's gradient is ignored",
-        "_first_membrane(x, grad_state, o)",
-        "_first_membrane(x, None, o)",
+        "[initial_state, grad_state]",
+        "[initial_state, None]",
         _GRADIENTS("-0.25-False-atan-torch.float32"),
     ),
     (
         "the initial state is ignored",
-        "starts = [_first_membrane(x, initial_state, o)]",
-        "starts = [_first_membrane(x, None, o)]",
+        "[initial_state, grad_state]",
+        "[None, grad_state]",
         _GRADIENTS("-0.25-False-atan-torch.float32"),
+    ),
+    (
+        "a graph for each of the membranes that are given or wanted",
+        "nothing = wanted is None and all([membrane is None for membrane in given])",
+        "nothing = True",
+        "pytorch/test_compiled.py::test_one_compilation_serves_all_sizes_and_values",
     ),
     (
         "parts draw the noise of the first",
