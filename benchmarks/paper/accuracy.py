@@ -1,4 +1,4 @@
-"""Fig. 2: the single-step network, and the same weights over T steps, from several trainings."""
+"""Fig. 2: the single-step network, the same weights over T steps, and the network with ReLU, from several trainings."""
 
 import fastlif
 from benchmarks.report.rows import Row, by_work, select
@@ -8,9 +8,10 @@ from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
 
 TITLE = "Fig. 2: accuracy of the single-step network and of its conversions"
-DESCRIPTION = "accuracy of the single-step network and of its conversions to T = 1, 2, 4, 5, 8, 10 (Fig. 2)"
+DESCRIPTION = "accuracy of the single-step network, of its conversions to T = 1 to 10, and of a ReLU network (Fig. 2)"
 SINGLE = "single step"
-SUMMARY = ({"metric": "accuracy", "T": (SINGLE, 1, 4, T)},)
+RELU = "ReLU"
+SUMMARY = ({"metric": "accuracy", "T": (SINGLE, 1, 4, T, RELU)},)
 STEPS = (1, 2, 4, 5, 8, T)
 MARKS = {  # data set -> T -> the paper's accuracy in %
     "mnist": {5: 99.61, 10: 99.64},
@@ -21,6 +22,8 @@ PAPER = tuple(
     Published(f"{name}, T = 5 / 10", " / ".join(f"{mark:.2f}" for mark in marks.values()) + " %")
     for name, marks in MARKS.items()
 )
+OVER_RELU = f"T = {T} over the ReLU network"
+EQUAL = 0.5  # point
 GAINS = {start: f"T = {T} over {words}" for start, words in ((SINGLE, "the single step"), (1, "T = 1"))}
 
 
@@ -32,9 +35,12 @@ def measure(lab: Lab) -> None:
             single = lab.train(spec, f"single step, seed {seed}").model
             trials.test(spec, single, T=SINGLE)
             trials.test_steps(spec, fastlif.MultiStep(single, timesteps=T), STEPS)
+            relu = lab.spec(work, seed=seed, neuron="relu")
+            trials.test(relu, lab.train(relu, f"ReLU, seed {seed}").model, T=RELU)
         trials.record_accuracies()
         for start, name in GAINS.items():
             trials.record_lead(name, trials.right(T=T) - trials.right(T=start))
+        trials.record_lead(OVER_RELU, trials.right(T=T) - trials.right(T=RELU))
         for steps, mark in MARKS.get(work.dataset, {}).items():
             trials.record_lead(_over_the_paper(steps), trials.right(T=steps) - mark / 100)
 
@@ -61,6 +67,9 @@ def draw(rows: list[Row], figure) -> None:
         spreads = [[row.median - row.p20 for row in curve], [row.p80 - row.median for row in curve]]
         axes.errorbar(STEPS, [row.median for row in curve], spreads, fmt="o-", capsize=4, color="C0")
         axes.annotate("converted", (T, curve[-1].p80), (0, 8), textcoords="offset points", ha="right", color="C0")
+        for row in select(own, T=RELU):
+            axes.axhline(row.median, color="black", linestyle="--")
+            axes.annotate("ReLU", (T, row.median), (0, 4), textcoords="offset points", ha="right")
         for steps, mark in _marks(own).items():
             axes.plot(steps, mark, "kx")
             axes.annotate("the paper", (steps, mark), (0, 5), textcoords="offset points", ha="center")
@@ -84,6 +93,16 @@ def findings(rows: list[Row]) -> list[Finding]:
                 short=f"{median[SINGLE]:.2f} to {median[str(T)]:.2f} %",
             )
         )
+        for row in select(own, T=RELU):  # older rows have none
+            over = lead(own, OVER_RELU)
+            found.append(
+                Finding(
+                    f"Ours: T = {T} is within {EQUAL:g} points of the same network with ReLU",
+                    over.within(EQUAL),
+                    f"{name}, {own[0].training}: ReLU {row.median:.2f} %, {OVER_RELU}: {over}",
+                    short=over.points,
+                )
+            )
         for steps, mark in _marks(own).items():
             over = lead(own, _over_the_paper(steps))
             found.append(

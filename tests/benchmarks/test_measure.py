@@ -429,8 +429,10 @@ def test_a_network_learns_from_the_training_images_and_is_tested_on_others(neuro
 
 
 def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
-    """Of four images the network of seed s gets s right in a single step, and over t steps as many as t over alpha."""
-    trained = lab.Trained(a_lab.build(a_lab.spec(Work("digits", "small"))), [])
+    """Of four images the network of seed s gets s right in a single step, and over t steps as many as t over alpha.
+    The ReLU network gets all of them."""
+    specs = [a_lab.spec(Work("digits", "small"), neuron=neuron) for neuron in ("noisy", "relu")]
+    built = {spec.neuron: lab.Trained(a_lab.build(spec), []) for spec in specs}
 
     def first(count):
         return torch.arange(4) < count
@@ -438,13 +440,16 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     def per_step(model, images, labels, dtype, seed):
         return torch.stack([first(t / neurons(model)[0].alpha) for t in range(1, model.timesteps + 1)])
 
-    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: trained)
-    monkeypatch.setattr(trials, "correct", lambda model, images, labels, dtype, seed: first(seed))
+    def right(model, images, labels, dtype, seed):
+        return first(seed if neurons(model) else 4)
+
+    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: built[spec.neuron])
+    monkeypatch.setattr(trials, "correct", right)
     monkeypatch.setattr(trials, "correct_per_step", per_step)
     accuracy.measure(a_lab)
     alpha.measure(a_lab)
     found = {row.setting["T"]: row.median for row in select(a_lab.rows, experiment="accuracy", metric="accuracy")}
-    assert found == {"single step": 50, "1": 25, "2": 25, "4": 25, "5": 50, "8": 50, "10": 75}
+    assert found == {"single step": 50, "1": 25, "2": 25, "4": 25, "5": 50, "8": 50, "10": 75, "ReLU": 100}
     (single,) = select(a_lab.rows, experiment="accuracy", metric="accuracy", T="single step")
     assert (single.p20, single.p80, single.samples, single.over) == (35, 65, 3, "trainings")
     for a, (one, ten) in {"2": (25, 100), "4": (25, 75), "8": (25, 50), "inf": (0, 0)}.items():
@@ -454,6 +459,7 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     own = select(a_lab.rows, experiment="accuracy")
     gain = verdicts.lead(own, accuracy.GAINS["single step"])  # 50, 25 and 0 points
     assert (gain.mean, gain.trainings) == (25, 3) and verdicts.lead(own, accuracy.GAINS[1]).mean == 50
+    assert verdicts.lead(own, accuracy.OVER_RELU).mean == -25
     own = select(a_lab.rows, experiment="alpha")
     assert verdicts.lead(own, alpha.GAIN).mean == 75 and verdicts.lead(own, alpha._more(8.0)).mean == 25 - 75
     assert verdicts.lead(own, alpha._apart(4.0, 8.0)).mean == 75 - 50

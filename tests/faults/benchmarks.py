@@ -249,6 +249,12 @@ NOISE_TYPE = [
         _LEADS("the_noise"),
     ),
 ]
+ACCURACY = [
+    ("the spiking network in the place of the ReLU network", ', neuron="relu")', ")", _A_ROW),
+    ("how far ReLU is ahead, for how far it is behind", "right(T=T) - trials.right(T=RELU)",
+     "right(T=RELU) - trials.right(T=T)", _A_ROW),
+]  # fmt: skip
+
 ANY_T = [
     (
         "calibrated behind the layer",
@@ -365,6 +371,7 @@ TRAINING_SPEED = [
 BY_FILE = {
     "benchmarks/paper/training_speed.py": TRAINING_SPEED,
     "benchmarks/paper/noise_type.py": NOISE_TYPE,
+    "benchmarks/paper/accuracy.py": ACCURACY,
     "benchmarks/paper/any_t.py": ANY_T,
     "benchmarks/paper/ablation.py": ABLATION,
     "benchmarks/paper/methods.py": METHODS,
