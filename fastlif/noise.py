@@ -32,7 +32,7 @@ _PHILOX_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 
 def fresh_seed(device: torch.device, generator: torch.Generator | None = None) -> torch.Tensor:
     """A seed, ``[1]`` int64, from torch's generator of that device, or from another one."""
-    return torch.randint(-(2**63), 2**63 - 1, (1,), dtype=torch.int64, device=device, generator=generator)
+    return torch.randint(-(2**63), 2**63 - 1, (1,), device=device, generator=generator)
 
 
 def philox(counter: tuple, key: tuple, rounds: int = PHILOX_ROUNDS) -> tuple:

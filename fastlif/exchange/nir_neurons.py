@@ -47,11 +47,13 @@ def _values(neuron, shape, where):
     if not isinstance(neuron, LIF):
         raise ValueError(f"model: NIR has no node for {where}")
     _check_reset(neuron, where)
-    if neuron.inclusive:
-        raise ValueError(f"model: NIR spikes above the threshold and not at it, as {where} does: set inclusive=False")
     tensors = neuron.tensors(torch.Size((1, *shape)))
     decay, threshold, gain = (tensors.get(name, getattr(neuron, name)) for name in ("decay", "threshold", "gain"))
-    return decay, threshold - neuron.rest, gain, neuron.reset_to - neuron.rest
+    threshold = threshold - neuron.rest
+    if neuron.inclusive:  # NIR spikes above the threshold alone: above the float32 number before ours
+        threshold = torch.as_tensor(threshold, dtype=torch.float32)
+        threshold = torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
+    return decay, threshold, gain, neuron.reset_to - neuron.rest
 
 
 def _check_reset(neuron, where) -> None:

@@ -2,6 +2,12 @@
 
 NIR_NEURONS = [
     (
+        "a spike at the threshold itself is lost",
+        "if neuron.inclusive:",
+        "if False:",
+        "library/test_nir.py::test_spikes_at_the_threshold",
+    ),
+    (
         "thresholds keep their scale where r is 1",
         "threshold * factor, reset * factor",
         "threshold, reset * factor",

@@ -676,8 +676,6 @@ NIR = [
     (ValueError, "NIR has no soft reset, as LIF (lif) has with reset=None", lambda m: fastlif.to_nir(LIF(reset=None), (2,))),
     (ValueError, "NIR has no soft reset, as IF (1) has",
      lambda m: fastlif.to_nir(nn.Sequential(LIF(), fastlif.IF(reset=None, reset_delay=True)), (2,))),
-    (ValueError, "NIR spikes above the threshold and not at it, as LIF (lif) does: set inclusive=False",
-     lambda m: fastlif.to_nir(LIF(inclusive=True), (2,))),
     (ValueError, "NIR has no noise, which NoisyLIF (noisylif) draws", lambda m: fastlif.to_nir(NoisyLIF(), (2,))),
     (ValueError, "NIR has no noise", lambda m: fastlif.to_nir(m.noisy, (2,))),
     (ValueError, "NIR has no statistics taken as it runs, as NoisyLIF (noisylif)",

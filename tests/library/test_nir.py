@@ -96,6 +96,18 @@ def test_there_and_back(name, scale, discretisation, tmp_path):
     assert torch.equal(pickle.loads(pickle.dumps(back))(x), expected)
 
 
+@pytest.mark.parametrize("threshold", [1.0, nn.Parameter(torch.tensor([1.0, 0.5, 2.0]))], ids=["number", "tensor"])
+@pytest.mark.parametrize(("scale", "discretisation"), ROUND_TRIPS)
+def test_spikes_at_the_threshold(scale, discretisation, threshold):
+    """Of inputs that often reach the threshold exactly."""
+    model = neuron(decay=0.5, threshold=threshold, inclusive=True)
+    x = torch.randint(3, (T, N, 3), generator=torch.Generator().manual_seed(2)) / 2
+    expected = spikes(model, x)
+    graph = fastlif.to_nir(model, (3,), scale=scale, discretisation=discretisation)
+    assert torch.equal(fastlif.from_nir(graph, dt=1e-4, **REFERENCE)(x), expected)
+    assert not torch.equal(spikes(neuron(decay=0.5, threshold=threshold), x), expected)
+
+
 @pytest.mark.parametrize("name", ["linear", "images", "integrate"])
 def test_the_package_s_own_reader_accepts_the_types(name, tmp_path):
     model, shape = networks()[name]
