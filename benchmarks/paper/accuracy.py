@@ -1,4 +1,4 @@
-"""Fig. 2: the single-step network, the same weights over T steps, and the network with ReLU, from several trainings."""
+"""Fig. 2: the single-step network, the same weights over T steps, and its twin with ReLU, from several trainings."""
 
 import fastlif
 from benchmarks.report.rows import Row, by_work, select

@@ -113,7 +113,7 @@ def _chunks(x, o):
     that share a draw, so that their noise is read again before it leaves the cache."""
     T = x.shape[0]
     length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1 if o.over_time == "independent" else 2
-    if T <= length:
+    if T <= length:  # nearly always, so this is the quick way
         return [slice(0, T)]
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
 
@@ -158,10 +158,11 @@ def _factors(norm):
 
 
 def _ends(x, o, chunks, given, wanted):
-    """What a scan reads before its first step, zeros where it is None, and where it writes what is left after its last.
+    """The membranes that a scan reads before its first step, and the one that it writes after its last.
 
-    A graph of its own that reads no zeros, and writes nothing that is not wanted, is quicker. Large work without noise
-    has one for each case. Other work has one for the case that there is nothing of all this, and else one for all.
+    Where one is None, the graph has no such membrane. That is quicker, but each graph takes seconds to compile. Large
+    work without noise gains enough for a graph of each case. Other work has two: without membranes, and with all of
+    them. There zeros stand for those that are not given, and memory that nobody reads for one that is not wanted.
     """
     nothing = wanted is None and all([membrane is None for membrane in given])
     if nothing and len(chunks) == 1 or o.noise == "none" and x.numel() > graphs.SERIAL:

@@ -44,8 +44,8 @@ def to_nir(
     ``tau v' = v_leak - v + r I``. A forward Euler step of dt makes ``d v + (1 - d) r I`` of it, with
     tau = dt / (1 - d) and v_leak = 0. So r = 1 gives our membrane times (1 - d) / g. A decay of 1 becomes ``nir.IF``
     with r = 1/dt. A :class:`fastlif.LI` becomes ``nir.LI`` or ``nir.I``, and its membrane keeps its scale. A batch
-    normalisation is folded into the layer before it, with its running statistics. NIR spikes above the threshold; with
-    ``inclusive=True`` what is written is the float32 number before the threshold.
+    normalisation is folded into the layer before it, with its running statistics. NIR spikes above its threshold
+    and not at it. So a neuron with ``inclusive=True`` is written with the float32 number just below its threshold.
 
     Args:
         model: layers and :class:`fastlif.LIF`, ``IF``, ``ParametricLIF`` and ``LI`` neurons that torch.fx can trace,
@@ -67,8 +67,8 @@ def to_nir(
 
     Raises:
         ImportError: without the package nir: ``pip install 'fastlif[nir]'``.
-        TypeError, ValueError: for wrong arguments, and for what NIR cannot say: a soft reset, noise,
-            statistics taken as it runs, calibrated ones that vary, or a layer or function without a node, by its name.
+        TypeError, ValueError: for wrong arguments, and for what NIR cannot say: a soft reset, noise, statistics
+            taken as it runs, calibrated ones that vary, or a layer or function without a node, by its name.
     """
     _package()
     validation.check_module("model", model)

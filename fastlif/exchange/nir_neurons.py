@@ -50,7 +50,7 @@ def _values(neuron, shape, where):
     tensors = neuron.tensors(torch.Size((1, *shape)))
     decay, threshold, gain = (tensors.get(name, getattr(neuron, name)) for name in ("decay", "threshold", "gain"))
     threshold = threshold - neuron.rest
-    if neuron.inclusive:  # NIR spikes above the threshold alone: above the float32 number before ours
+    if neuron.inclusive:  # NIR spikes above its threshold and not at it, so it gets the float32 number just below ours
         threshold = torch.as_tensor(threshold, dtype=torch.float32)
         threshold = torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
     return decay, threshold, gain, neuron.reset_to - neuron.rest
