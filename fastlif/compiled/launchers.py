@@ -161,8 +161,9 @@ def _ends(x, o, chunks, given, wanted):
     """The membranes that a scan reads before its first step, and the one that it writes after its last.
 
     Where one is None, the graph has no such membrane. That is quicker, but each graph takes seconds to compile. Large
-    work without noise gains enough for a graph of each case. Other work has two: without membranes, and with all of
-    them. There zeros stand for those that are not given, and memory that nobody reads for one that is not wanted.
+    work without noise gains enough for a graph of each case. Other work has two: without membranes, where one chunk
+    is all, and with all of them. There zeros stand for those that are not given, and memory that nobody reads for one
+    that is not wanted.
     """
     nothing = wanted is None and all([membrane is None for membrane in given])
     if nothing and len(chunks) == 1 or o.noise == "none" and x.numel() > graphs.SERIAL:

@@ -45,7 +45,8 @@ def to_nir(
     tau = dt / (1 - d) and v_leak = 0. So r = 1 gives our membrane times (1 - d) / g. A decay of 1 becomes ``nir.IF``
     with r = 1/dt. A :class:`fastlif.LI` becomes ``nir.LI`` or ``nir.I``, and its membrane keeps its scale. A batch
     normalisation is folded into the layer before it, with its running statistics. NIR spikes above its threshold
-    and not at it. So a neuron with ``inclusive=True`` is written with the float32 number just below its threshold.
+    and not at it. So with ``inclusive=True`` the threshold is lowered in the last digit of
+    float32. A reader whose membrane differs from ours in that digit may still differ at the threshold itself.
 
     Args:
         model: layers and :class:`fastlif.LIF`, ``IF``, ``ParametricLIF`` and ``LI`` neurons that torch.fx can trace,

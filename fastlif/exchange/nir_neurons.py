@@ -31,10 +31,17 @@ def to_node(neuron, shape, where: str, dt: float, scale: str, discretisation: st
     if scale == "weights" and not (gain > 0).all():
         raise ValueError(f'model: the gain of {where} must be greater than 0, unless scale="membrane"')
     factor = lead / gain if scale == "weights" else np.ones(shape)  # NIR's membrane in units of ours
+    if getattr(neuron, "inclusive", False):  # NIR spikes above its threshold and not at it
+        threshold = np.minimum(_before(threshold), _before(threshold * factor) / factor)
     r, threshold, reset = factor * gain / lead, threshold * factor, reset * factor
     if integrates:
         return nir.IF(r / dt, threshold, reset)
     return nir.LIF(dt / lead, r, np.zeros(shape), threshold, reset)
+
+
+def _before(values: np.ndarray) -> np.ndarray:
+    """The float32 numbers just below, as readers hold the membrane in float32."""
+    return np.nextafter(values.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
 
 
 def _values(neuron, shape, where):
@@ -49,11 +56,7 @@ def _values(neuron, shape, where):
     _check_reset(neuron, where)
     tensors = neuron.tensors(torch.Size((1, *shape)))
     decay, threshold, gain = (tensors.get(name, getattr(neuron, name)) for name in ("decay", "threshold", "gain"))
-    threshold = threshold - neuron.rest
-    if neuron.inclusive:  # NIR spikes above its threshold and not at it, so it gets the float32 number just below ours
-        threshold = torch.as_tensor(threshold, dtype=torch.float32)
-        threshold = torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
-    return decay, threshold, gain, neuron.reset_to - neuron.rest
+    return decay, threshold - neuron.rest, gain, neuron.reset_to - neuron.rest
 
 
 def _check_reset(neuron, where) -> None:

@@ -3,9 +3,21 @@
 NIR_NEURONS = [
     (
         "a spike at the threshold itself is lost",
-        "if neuron.inclusive:",
+        'if getattr(neuron, "inclusive", False):',
         "if False:",
         "library/test_nir.py::test_spikes_at_the_threshold",
+    ),
+    (
+        "a threshold is lowered before it is scaled alone",
+        "np.minimum(_before(threshold), _before(threshold * factor) / factor)",
+        "_before(threshold)",
+        "library/test_nir.py::test_a_reader_in_float32_spikes_at_the_threshold",
+    ),
+    (
+        "a threshold is lowered after it is scaled alone",
+        "np.minimum(_before(threshold), _before(threshold * factor) / factor)",
+        "_before(threshold * factor) / factor",
+        "library/test_nir.py::test_our_reader_spikes_at_the_threshold_at_every_decay",
     ),
     (
         "thresholds keep their scale where r is 1",

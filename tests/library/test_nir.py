@@ -108,6 +108,26 @@ def test_spikes_at_the_threshold(scale, discretisation, threshold):
     assert not torch.equal(spikes(neuron(decay=0.5, threshold=threshold), x), expected)
 
 
+@pytest.mark.parametrize("threshold", [1.05, 1.3, 0.3])
+def test_our_reader_spikes_at_the_threshold_at_every_decay(threshold):
+    for decay in torch.linspace(0.01, 0.99, 99).tolist():
+        graph = fastlif.to_nir(LIF(1, decay=decay, threshold=threshold, inclusive=True), (1,))
+        assert fastlif.from_nir(graph, dt=1e-4, **REFERENCE)(torch.full((1, 1, 1), threshold)).all(), decay
+
+
+@pytest.mark.parametrize("threshold", [2.0, 1.0, 0.5, 0.0])  # which a reader multiplies without rounding
+@pytest.mark.parametrize("scale", ["weights", "membrane"])
+def test_a_reader_in_float32_spikes_at_the_threshold(scale, threshold):
+    """At every decay; an input a little lower gives no spike."""
+    for decay in torch.linspace(0.01, 0.99, 99).tolist():
+        model = LIF(1, decay=decay, threshold=threshold, inclusive=True)
+        nodes = fastlif.to_nir(model, (1,), scale=scale).nodes.values()
+        (node,) = (node for node in nodes if isinstance(node, nir.LIF))
+        step = np.float32(1e-4 / node.tau * node.r)  # an Euler step from 0
+        for input, spikes in ((threshold, True), (threshold - 1e-5, False)):
+            assert (step * np.float32(input) > node.v_threshold.astype(np.float32)).all() == spikes, decay
+
+
 @pytest.mark.parametrize("name", ["linear", "images", "integrate"])
 def test_the_package_s_own_reader_accepts_the_types(name, tmp_path):
     model, shape = networks()[name]

@@ -138,7 +138,7 @@ def test_one_compilation_serves_all_sizes_and_values():
     for size in (3000, 50_000):  # for one thread, and for all
         noisy_spike(sample(3, size), seed=1, backend="compiled")
     lif(sample(3, 4, 50), backend="compiled")
-    lif(sample(3, 4, 50), return_state=True, backend="compiled")  # one more, for membranes from before or for after
+    lif(sample(3, 4, 50), return_state=True, backend="compiled")  # a second graph, which takes and gives membranes
     noisy_lif(sample(3, 4, 50), seed=1, backend="compiled")
     before = set(graphs._graphs)
     with torch.inference_mode():
