@@ -1,6 +1,7 @@
 """Small faults of the library, its kernels and its benchmarks, each with a quick test that must catch it: mutants.py.
 
-An entry follows the code: its old text stands exactly once in its file. What it changes is told in a few words.
+A file's faults stand under the test that must catch them: told in a few words, the old text, the new text.
+An entry follows the code: its old text stands exactly once in its file.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ class Fault:
 
 
 FAULTS = [
-    Fault(file, *fault)
+    Fault(file, *fault, test)
     for part in (computing, kernels, arguments, modules, conversion, looking, libraries, benchmarks)
-    for file, faults in part.BY_FILE.items()
+    for file, tests in part.FAULTS.items()
+    for test, faults in tests.items()
     for fault in faults
 ]

@@ -1,509 +1,277 @@
 """Faults of conversion, of running a network over time, and of what saves memory."""
 
-CONVERSION = [
-    (
-        "all neurons learn one parameter",
-        "copy.deepcopy(value) if isinstance(value, nn.Parameter) else value",
-        "value",
-        "library/test_conversion.py::test_each_neuron_learns_a_parameter_of_its_own",
-    ),
-    (
-        "convert changes the model",
-        "model = copy_of(model)\n    left",
-        "left",
-        "library/test_conversion.py::test_torchvision_models[resnet18-9]",
-    ),
-    (
-        "a neuron for each use of a shared ReLU",
-        "if (child, pattern) not in swapped:",
-        "if True:",
-        "library/test_conversion.py::test_a_shared_relu_becomes_a_shared_neuron",
-    ),
-    (
-        "all neurons are in training mode",
-        "made.train(child.training)",
-        "made",
-        "library/test_conversion.py::test_neuron_and_keywords",
-    ),
-    (
-        "an activation's hooks are lost",
-        "_with_hooks_of(child, made.train(child.training))",
-        "made.train(child.training)",
-        "library/test_conversion.py::test_the_hooks_of_an_activation_move_to_its_neuron",
-    ),
-    (
-        "every backward hook becomes a full one",
-        "made.register_full_backward_hook if child._is_full_backward_hook else made.register_backward_hook",
-        "made.register_full_backward_hook",
-        "library/test_conversion.py::test_backward_hooks_of_the_other_kind_stay_of_that_kind",
-    ),
-    (
-        "an activation's hooks run after successes alone",
-        "with_kwargs=with_kwargs, always_call=always_call",
-        "with_kwargs=with_kwargs",
-        "library/test_conversion.py::test_an_error_in_a_neuron_still_calls_the_hooks_that_are_always_called",
-    ),
-    (
-        "an activation's forward hooks see no keywords",
-        "with_kwargs=with_kwargs, always_call=always_call",
-        "always_call=always_call",
-        "library/test_conversion.py::test_the_hooks_of_an_activation_move_to_its_neuron",
-    ),
-    (
-        "an activation's hooks take the place of the neuron's own",
-        "        made.register_forward_hook(hook, with_kwargs=with_kwargs, always_call=always_call)",
-        "        made._forward_hooks[key] = hook",
-        "library/test_conversion.py::test_hooks_of_another_process_stand_beside_the_own",
-    ),
-    (
-        "what torch prunes with moves to the neuron",
-        'not in ("torch", "fastlif")\n    ]',
-        'not in ("fastlif",)\n    ]',
-        "library/test_conversion.py::test_hooks_of_torch_and_fastlif_stay_with_their_module",
-    ),
-    (
-        "what begins a pass moves to the neuron",
-        'not in ("torch", "fastlif")\n    ]',
-        'not in ("torch",)\n    ]',
-        "library/test_conversion.py::test_hooks_of_torch_and_fastlif_stay_with_their_module",
-    ),
-    (
-        "nobody is told of functional activations",
-        "    if left:\n        warnings.warn(",
-        "    if False:\n        warnings.warn(",
-        "library/test_conversion.py::test_what_could_not_be_swapped_is_said",
-    ),
-    (
-        "the last pattern decides",
-        "(pattern for pattern in makers if",
-        "(pattern for pattern in reversed(makers) if",
-        "library/test_conversion.py::test_another_neuron_by_name",
-    ),
-    (
-        "a shared part has one name",
-        "for path in parent_paths]",
-        "for path in parent_paths[:1]]",
-        "library/test_conversion.py::test_a_shared_relu_in_the_places_of_two_patterns",
-    ),
-    (
-        "what a pattern leaves is warned of",
-        "if pattern is not None and makers[pattern] is not None:\n            found",
-        "if True:\n            found",
-        "library/test_conversion.py::test_what_the_patterns_leave_is_not_warned_of",
-    ),
-    (
-        "the code of what a pattern leaves is warned of",
-        'path, inside=".")',
-        "path)",
-        "library/test_conversion.py::test_what_the_patterns_leave_is_not_warned_of",
-    ),
-    (
-        "passes are not marked",
-        "    mark_passes(holder.model)\n",
-        "",
-        "library/test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]",
-    ),
-    (
-        "an empty tuple in the code",
-        "if isinstance(loaded, tuple) and loaded:",
-        "if isinstance(loaded, tuple):",
-        "library/test_conversion.py::test_functional_activations_in_a_notebook",
-    ),
-    (
-        "what a script module holds is not said",
-        'note(f"{kind} in a ScriptModule", path)',
-        "pass",
-        "library/test_conversion.py::test_what_a_script_module_holds_is_said",
-    ),
-    (
-        "a clamp in another file is an activation",
-        "if function.__globals__ is value.__globals__:",
-        "if True:",
-        "library/test_conversion.py::test_functional_activations_in_a_notebook",
-    ),
-    (
-        "functions of other files are not read",
-        "and _is_of_a_user(loaded) and",
-        "and loaded.__globals__ is function.__globals__ and",
-        "library/test_conversion.py::test_functional_activations_in_a_notebook",
-    ),
-]
-
-SCALING = [
-    (
-        "every device's generator is seeded",
-        "        generator.manual_seed(0)",
-        "        torch.manual_seed(0)",
-        "library/test_scaling.py::test_generators_of_other_devices_stay",
-    ),
-    (
-        "spikes are not scaled",
-        "return self.neuron(input / self.scale) * self.scale",
-        "return self.neuron(input / self.scale)",
-        "library/test_scaling.py::test_a_scale_is_the_best_single_level",
-    ),
-    (
-        "the scale of one step for many",
-        "unflatten(0, (T, 1)).mean(dim=0)[0]",
-        "unflatten(0, (T, 1))[0, 0]",
-        "library/test_scaling.py::test_over_more_steps_the_scale_is_larger",
-    ),
-    (
-        "its hooks stay",
-        "            hook.remove()",
-        "            pass",
-        "library/test_scaling.py::test_nothing_else_changes",
-    ),
-]
-
-_MEAN = "library/test_passes.py::test_calibration_is_the_mean_over_batches_of_each_step_and_call"
-MULTISTEP = [
-    (
-        "classes are averaged",
-        'if how == "mean" and not (',
-        "if False and not (",
-        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
-    ),
-    (
-        "MultiStep's over_time is ignored",
-        '"over_time": over_time,',
-        "",
-        "library/test_conversion.py::test_antithetic_noise_of_a_converted_network",
-    ),
-    (
-        "MultiStep runs the model itself",
-        "self.model = copy_of(model)",
-        "self.model = model",
-        "library/test_conversion.py::test_the_residual_noise_of_a_converted_network",
-    ),
-    (
-        "MultiStep's alpha is ignored",
-        '= {"alpha": alpha, "beta": beta,',
-        '= {"beta": beta,',
-        "library/test_conversion.py::test_alpha_and_beta_of_a_multistep_model_are_those_of_its_neurons",
-    ),
-    (
-        "the neurons' T is not set",
-        "neuron.timesteps = self._timesteps",
-        "pass",
-        "library/test_conversion.py::test_timesteps_can_be_changed",
-    ),
-    (
-        "the static input is repeated sample by sample",
-        "input.expand(T, *input.shape).flatten(0, 1)",
-        "input.repeat_interleave(T, 0)",
-        "library/test_conversion.py::test_multistep_is_the_folded_model",
-    ),
-    (
-        "the output is averaged over samples",
-        "steps = output.unflatten(0, (timesteps, batch))",
-        "steps = output.unflatten(0, (batch, timesteps)).transpose(0, 1)",
-        "library/test_conversion.py::test_multistep_is_the_folded_model",
-    ),
-    (
-        "a failed pass goes on",
-        "        finally:\n            thread.current = around",
-        "        finally:\n            pass",
-        "library/test_passes.py::test_a_failed_pass_of_a_multistep_model_is_over",
-    ),
-    ("calibration by the last batch", "torch.stack(passes).mean(dim=0)", "passes[-1]", _MEAN),
-    ("calibration by the first batch", "torch.stack(passes).mean(dim=0)", "passes[0]", _MEAN),
-    ("calibration by the largest batch", "torch.stack(passes).mean(dim=0)", "torch.stack(passes).amax(dim=0)", _MEAN),
-    (
-        "calibration of a membrane carried from batch to batch",
-        "for neuron in carried:\n",
-        "for neuron in ():\n",
-        "library/test_conversion.py::test_calibration_leaves_the_carried_membrane_alone",
-    ),
-    (
-        "calibration goes on recording",
-        "                    thread.recording = None\n",
-        "                    pass\n",
-        "library/test_conversion.py::test_calibration_freezes_what_the_neurons_saw",
-    ),
-    (
-        "images go in as a sequence",
-        "input, static = input.flatten(0, 1), False",
-        "input, static = input.transpose(0, 1).flatten(0, 1), False",
-        "library/test_multistep.py::test_a_sequence_goes_in_step_by_step[3]",
-    ),
-    (
-        "a sequence of too many steps begins",
-        'self.check_calibrated("the input\'s T", T)',
-        "pass",
-        "library/test_multistep.py::test_too_long_a_sequence_is_refused_before_anything_runs",
-    ),
-    (
-        "what no neuron reached has no steps",
-        'output.expand(timesteps, *output.shape) if how == "steps" else output',
-        "output",
-        "library/test_multistep.py::test_every_step_of_outputs_of_any_structure",
-    ),
-    (
-        "NaN is calibrated",
-        "if not all(bool(statistics.isfinite().all()) for statistics in frozen.values()):",
-        "if False:",
-        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
-    ),
-    (
-        "an output of the input's batch passes for one that no neuron reached",
-        "if current.reached and _only_of_batch(batch, output, T):",
-        "if False:",
-        "library/test_conversion.py::test_a_model_that_shapes_by_its_input_s_batch_is_noticed",
-    ),
-    (
-        "every error is said to be one of the batch",
-        'if current.reached and T > 1 and re.search("shape|size|dimension", str(error)):',
-        "if current.reached:",
-        "library/test_conversion.py::test_an_error_behind_the_first_neuron_comes_with_what_to_do",
-    ),
-    (
-        "options that nobody takes are dropped",
-        "if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):",
-        "if False:",
-        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
-    ),
-    (
-        "a dict of another class comes back as a plain one",
-        "if type(output) is dict:",
-        "if True:",
-        "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Ordered]",
-    ),
-    (
-        "an output of no time steps at all is refused",
-        "return batch in sizes and timesteps * batch not in sizes",
-        "return batch in sizes",
-        "library/test_conversion.py::test_outputs_of_any_structure",
-    ),
-    (
-        "a dataclass is handed on as it is",
-        "if dataclasses.is_dataclass(type(output)):",
-        "if False:",
-        "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Scores]",
-    ),
-]
-
-_SAMPLES = "library/test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps"
-EARLY_EXIT = [
-    ("each step is the first", "first=done, states", "first=0, states", f"{_SAMPLES}[calibrated-6]"),
-    ("each step begins without a membrane", "first=done, states=states", "first=done, states={}", f"{_SAMPLES}[LIF-6]"),
-    (
-        "the membranes of those who stopped go on",
-        "{call: state[rest] for",
-        "{call: state[: len(left)] for",
-        f"{_SAMPLES}[sample-6]",
-    ),
-    ("sure by the last step alone", "mean.softmax(dim=1)", "added.softmax(dim=1)", f"{_SAMPLES}[sample-6]"),
-    (
-        "antithetic steps one by one",
-        'over_time == "antithetic" for',
-        'over_time == "pairs" for',
-        "library/test_early_exit.py::test_antithetic_steps_stay_in_pairs",
-    ),
-    (
-        "the first layers at every step",
-        "count = next(i for",
-        "count = 0 * next(i for",
-        "library/test_early_exit.py::test_the_layers_before_the_first_neuron_run_once",
-    ),
-]
-
-TIMESTEPS = [
-    (
-        "the accuracy of each step alone",
-        "steps.cumsum(dim=0, dtype",
-        "steps.to(dtype",
-        "library/test_timesteps.py::test_one_pass_is_a_run_for_every_T[sample]",
-    ),
-    (
-        "the loss in samples",
-        "<= loss * count for",
-        "<= 100 * loss for",
-        "library/test_timesteps.py::test_the_loss_decides",
-    ),
-    (
-        "a membrane goes on to the next batch",
-        "                neuron.reset()\n",
-        "                pass\n",
-        "library/test_timesteps.py::test_the_model_is_left_as_it_is",
-    ),
-]
-
-_FINDS = "library/test_time_axis.py::test_the_check_finds"
-TIME_AXIS = [
-    (
-        "no gradients where none are wanted",
-        "with torch.inference_mode(False):",
-        "if True:",
-        "library/test_time_axis.py::test_the_check_takes_gradients_where_none_are_wanted",
-    ),
-    (
-        "samples that depend on others are not found",
-        'if len(found) > 1:\n            raise ValueError(\n                f"row',
-        'if False:\n            raise ValueError(\n                f"row',
-        _FINDS,
-    ),
-    (
-        "later steps that reach earlier ones are not found",
-        "if stepped and found and found[-1] > step:",
-        "if False:",
-        _FINDS,
-    ),
-    ("neurons may disagree on T", "        _check_timesteps(model)\n        for", "        for", _FINDS),
-    (
-        "the model itself is run",
-        "model = copy_of(model).eval()",
-        "model = model.eval()",
-        "library/test_time_axis.py::test_the_check_leaves_the_model_alone",
-    ),
-    (
-        "a model without a memory passes",
-        "if stepped and forgetful:",
-        "if False:",
-        "library/test_time_axis.py::test_the_check_finds",
-    ),
-    (
-        "a stateful neuron's graph is cut",
-        "neuron.detach_state = False",
-        "pass",
-        "library/test_time_axis.py::test_the_check_finds",
-    ),
-    (
-        "a MultiStep is given one input for all steps",
-        "if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:",
-        "if False:",
-        "library/test_time_axis.py::test_the_check_finds",
-    ),
-]
-
-_NOT_FUSED = "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[{}]".format
-FUSION = [
-    (
-        "momentum is hard-coded",
-        "batch_norm.running_var, batch_norm.momentum, eps",
-        "batch_norm.running_var, 0.1, eps",
-        "library/test_fusion.py::test_every_option_counts[noisy]",
-    ),
-    (
-        "eps is hard-coded in evaluation",
-        "torch.rsqrt(batch_norm.running_var + eps)",
-        "torch.rsqrt(batch_norm.running_var + 1e-5)",
-        "library/test_fusion.py::test_every_option_counts[noisy]",
-    ),
-    (
-        "the neuron's options are a new neuron's",
-        "options = neuron.options(",
-        "options = type(neuron)(neuron.timesteps).options(",
-        "library/test_fusion.py::test_every_option_counts[noisy]",
-    ),
-    (
-        "batches are not counted",
-        "batch_norm.num_batches_tracked.add_(1)",
-        "pass",
-        "library/test_fusion.py::test_every_option_counts[noisy]",
-    ),
-    (
-        "hooks of all modules are ignored",
-        "if _has_any_global_hook():",
-        "if False:",
-        "library/test_fusion.py::test_a_hook_of_all_modules_sees_both",
-    ),
-    (
-        "hooks are ignored",
-        "any(module._forward_hooks or",
-        "any(",
-        "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[a hook]",
-    ),
-    (
-        "a converted neuron is fused",
-        "(neuron.converted or neuron.timesteps > 1)",
-        "(neuron.timesteps > 1)",
-        "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[converted]",
-    ),
-    (
-        "evaluation is fused where gradients are wanted",
-        "elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):",
-        "elif False:",
-        _NOT_FUSED("in evaluation, with gradients"),
-    ),
-    (
-        "a stateful neuron forgets its membrane",
-        "if neuron.stateful or neuron.timesteps is None:",
-        "if neuron.timesteps is None:",
-        "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[stateful]",
-    ),
-    (
-        "the neuron is called twice",
-        "i += 2 if i in pairs else 1",
-        "i += 1",
-        "library/test_fusion.py::test_a_fused_network_trains_and_runs_as_before[single step]",
-    ),
-    (
-        "a learned threshold is fused as a number",
-        "if isinstance(neuron, LIF) and neuron.has_tensors():",
-        "if False:",
-        "library/test_fusion.py::test_a_threshold_that_is_set_to_an_integer_is_fused",
-    ),
-]
-
-PACKING = [
-    (
-        "what was changed in place is packed",
-        "if (version, dtype) != (tensor._version, tensor.dtype) or",
-        "if dtype != tensor.dtype or",
-        "library/test_packing.py::test_nothing_but_spikes_is_packed",
-    ),
-    (
-        "what does not fill its memory is packed",
-        "return backend if torch.ops.aten.is_non_overlapping_and_dense(tensor) else None",
-        "return backend",
-        "library/test_packing.py::test_nothing_but_spikes_is_packed",
-    ),
-    (
-        "an incomplete byte is packed",
-        "or tensor.numel() % 8 or",
-        "or",
-        "library/test_packing.py::test_nothing_but_spikes_is_packed",
-    ),
-    (
-        "a change in place goes unnoticed",
-        "if kept.tensor._version != kept.version:",
-        "if False:",
-        "library/test_packing.py::test_a_change_in_place_is_still_an_error",
-    ),
-    (
-        "another part's bits are taken",
-        "if place < 0 or place + tensor.numel() > numel or place % step or tensor.numel() % step:",
-        "if place < 0:",
-        "library/test_packing.py::test_two_layers_that_read_the_same_spikes_pack_them_once",
-    ),
-    (
-        "the first steps' bits are taken for others",
-        "return bits[place // step : (place + tensor.numel()) // step]",
-        "return bits[: tensor.numel() // step]",
-        "library/test_packing.py::test_layers_that_read_some_steps_take_their_bits",
-    ),
-    (
-        "small steps, whose bytes would be idle, get bits of their own",
-        "if 8 * module.bytes_of(numel) > 1.125 * numel:",
-        "if False:",
-        "library/test_packing.py::test_otherwise_they_are_packed_later[shape0-keywords0]",
-    ),
-    (
-        "another layout is restored",
-        "torch.empty_strided(shape, strides, dtype",
-        "torch.empty(shape, dtype",
-        "library/test_packing.py::test_restored_exactly[reference-pooling-True-dtype5]",
-    ),
-]
-
-BY_FILE = {
-    "fastlif/conversion.py": CONVERSION,
-    "fastlif/scaling.py": SCALING,
-    "fastlif/multistep.py": MULTISTEP,
-    "fastlif/early_exit.py": EARLY_EXIT,
-    "fastlif/timesteps.py": TIMESTEPS,
-    "fastlif/time_axis.py": TIME_AXIS,
-    "fastlif/fusion.py": FUSION,
-    "fastlif/packing.py": PACKING,
+# fmt: off
+FAULTS = {
+    "fastlif/conversion.py": {
+        "library/test_conversion.py::test_each_neuron_learns_a_parameter_of_its_own": [
+            ("all neurons learn one parameter",
+             "copy.deepcopy(value) if isinstance(value, nn.Parameter) else value", "value"),
+        ],
+        "library/test_conversion.py::test_torchvision_models[resnet18-9]": [
+            ("convert changes the model", "model = copy_of(model)\n    left", "left"),
+        ],
+        "library/test_conversion.py::test_a_shared_relu_becomes_a_shared_neuron": [
+            ("a neuron for each use of a shared ReLU", "if (child, pattern) not in swapped:", "if True:"),
+        ],
+        "library/test_conversion.py::test_neuron_and_keywords": [
+            ("all neurons are in training mode", "made.train(child.training)", "made"),
+        ],
+        "library/test_conversion.py::test_the_hooks_of_an_activation_move_to_its_neuron": [
+            ("an activation's hooks are lost",
+             "_with_hooks_of(child, made.train(child.training))", "made.train(child.training)"),
+            ("an activation's forward hooks see no keywords",
+             "with_kwargs=with_kwargs, always_call=always_call", "always_call=always_call"),
+        ],
+        "library/test_conversion.py::test_backward_hooks_of_the_other_kind_stay_of_that_kind": [
+            ("every backward hook becomes a full one",
+             "made.register_full_backward_hook if child._is_full_backward_hook else made.register_backward_hook",
+             "made.register_full_backward_hook"),
+        ],
+        "library/test_conversion.py::test_an_error_in_a_neuron_still_calls_the_hooks_that_are_always_called": [
+            ("an activation's hooks run after successes alone",
+             "with_kwargs=with_kwargs, always_call=always_call", "with_kwargs=with_kwargs"),
+        ],
+        "library/test_conversion.py::test_hooks_of_another_process_stand_beside_the_own": [
+            ("an activation's hooks take the place of the neuron's own",
+             "        made.register_forward_hook(hook, with_kwargs=with_kwargs, always_call=always_call)",
+             "        made._forward_hooks[key] = hook"),
+        ],
+        "library/test_conversion.py::test_hooks_of_torch_and_fastlif_stay_with_their_module": [
+            ("what torch prunes with moves to the neuron",
+             'not in ("torch", "fastlif")\n    ]', 'not in ("fastlif",)\n    ]'),
+            ("what begins a pass moves to the neuron",
+             'not in ("torch", "fastlif")\n    ]', 'not in ("torch",)\n    ]'),
+        ],
+        "library/test_conversion.py::test_what_could_not_be_swapped_is_said": [
+            ("nobody is told of functional activations",
+             "    if left:\n        warnings.warn(", "    if False:\n        warnings.warn("),
+        ],
+        "library/test_conversion.py::test_another_neuron_by_name": [
+            ("the last pattern decides",
+             "(pattern for pattern in makers if", "(pattern for pattern in reversed(makers) if"),
+        ],
+        "library/test_conversion.py::test_a_shared_relu_in_the_places_of_two_patterns": [
+            ("a shared part has one name", "for path in parent_paths]", "for path in parent_paths[:1]]"),
+        ],
+        "library/test_conversion.py::test_what_the_patterns_leave_is_not_warned_of": [
+            ("what a pattern leaves is warned of",
+             "if pattern is not None and makers[pattern] is not None:\n            found",
+             "if True:\n            found"),
+            ("the code of what a pattern leaves is warned of", 'path, inside=".")', "path)"),
+        ],
+        "library/test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]": [
+            ("passes are not marked", "    mark_passes(holder.model)\n", ""),
+        ],
+        "library/test_conversion.py::test_functional_activations_in_a_notebook": [
+            ("an empty tuple in the code", "if isinstance(loaded, tuple) and loaded:", "if isinstance(loaded, tuple):"),
+            ("a clamp in another file is an activation", "if function.__globals__ is value.__globals__:", "if True:"),
+            ("functions of other files are not read",
+             "and _is_of_a_user(loaded) and", "and loaded.__globals__ is function.__globals__ and"),
+        ],
+        "library/test_conversion.py::test_what_a_script_module_holds_is_said": [
+            ("what a script module holds is not said", 'note(f"{kind} in a ScriptModule", path)', "pass"),
+        ],
+    },
+    "fastlif/scaling.py": {
+        "library/test_scaling.py::test_generators_of_other_devices_stay": [
+            ("every device's generator is seeded", "        generator.manual_seed(0)", "        torch.manual_seed(0)"),
+        ],
+        "library/test_scaling.py::test_a_scale_is_the_best_single_level": [
+            ("spikes are not scaled",
+             "return self.neuron(input / self.scale) * self.scale", "return self.neuron(input / self.scale)"),
+        ],
+        "library/test_scaling.py::test_over_more_steps_the_scale_is_larger": [
+            ("the scale of one step for many", "unflatten(0, (T, 1)).mean(dim=0)[0]", "unflatten(0, (T, 1))[0, 0]"),
+        ],
+        "library/test_scaling.py::test_nothing_else_changes": [
+            ("its hooks stay", "            hook.remove()", "            pass"),
+        ],
+    },
+    "fastlif/multistep.py": {
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
+            ("classes are averaged", 'if how == "mean" and not (', "if False and not ("),
+            ("NaN is calibrated",
+             "if not all(bool(statistics.isfinite().all()) for statistics in frozen.values()):", "if False:"),
+            ("options that nobody takes are dropped",
+             "if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):", "if False:"),
+        ],
+        "library/test_conversion.py::test_antithetic_noise_of_a_converted_network": [
+            ("MultiStep's over_time is ignored", '"over_time": over_time,', ""),
+        ],
+        "library/test_conversion.py::test_the_residual_noise_of_a_converted_network": [
+            ("MultiStep runs the model itself", "self.model = copy_of(model)", "self.model = model"),
+        ],
+        "library/test_conversion.py::test_alpha_and_beta_of_a_multistep_model_are_those_of_its_neurons": [
+            ("MultiStep's alpha is ignored", '= {"alpha": alpha, "beta": beta,', '= {"beta": beta,'),
+        ],
+        "library/test_conversion.py::test_timesteps_can_be_changed": [
+            ("the neurons' T is not set", "neuron.timesteps = self._timesteps", "pass"),
+        ],
+        "library/test_conversion.py::test_multistep_is_the_folded_model": [
+            ("the static input is repeated sample by sample",
+             "input.expand(T, *input.shape).flatten(0, 1)", "input.repeat_interleave(T, 0)"),
+            ("the output is averaged over samples",
+             "steps = output.unflatten(0, (timesteps, batch))",
+             "steps = output.unflatten(0, (batch, timesteps)).transpose(0, 1)"),
+        ],
+        "library/test_passes.py::test_a_failed_pass_of_a_multistep_model_is_over": [
+            ("a failed pass goes on",
+             "        finally:\n            thread.current = around", "        finally:\n            pass"),
+        ],
+        "library/test_passes.py::test_calibration_is_the_mean_over_batches_of_each_step_and_call": [
+            ("calibration by the last batch", "torch.stack(passes).mean(dim=0)", "passes[-1]"),
+            ("calibration by the first batch", "torch.stack(passes).mean(dim=0)", "passes[0]"),
+            ("calibration by the largest batch", "torch.stack(passes).mean(dim=0)", "torch.stack(passes).amax(dim=0)"),
+        ],
+        "library/test_conversion.py::test_calibration_leaves_the_carried_membrane_alone": [
+            ("calibration of a membrane carried from batch to batch",
+             "for neuron in carried:\n", "for neuron in ():\n"),
+        ],
+        "library/test_conversion.py::test_calibration_freezes_what_the_neurons_saw": [
+            ("calibration goes on recording",
+             "                    thread.recording = None\n", "                    pass\n"),
+        ],
+        "library/test_multistep.py::test_a_sequence_goes_in_step_by_step[3]": [
+            ("images go in as a sequence",
+             "input, static = input.flatten(0, 1), False",
+             "input, static = input.transpose(0, 1).flatten(0, 1), False"),
+        ],
+        "library/test_multistep.py::test_too_long_a_sequence_is_refused_before_anything_runs": [
+            ("a sequence of too many steps begins", "self.check_calibrated(\"the input's T\", T)", "pass"),
+        ],
+        "library/test_multistep.py::test_every_step_of_outputs_of_any_structure": [
+            ("what no neuron reached has no steps",
+             'output.expand(timesteps, *output.shape) if how == "steps" else output', "output"),
+        ],
+        "library/test_conversion.py::test_a_model_that_shapes_by_its_input_s_batch_is_noticed": [
+            ("an output of the input's batch passes for one that no neuron reached",
+             "if current.reached and _only_of_batch(batch, output, T):", "if False:"),
+        ],
+        "library/test_conversion.py::test_an_error_behind_the_first_neuron_comes_with_what_to_do": [
+            ("every error is said to be one of the batch",
+             'if current.reached and T > 1 and re.search("shape|size|dimension", str(error)):', "if current.reached:"),
+        ],
+        "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Ordered]": [
+            ("a dict of another class comes back as a plain one", "if type(output) is dict:", "if True:"),
+        ],
+        "library/test_conversion.py::test_outputs_of_any_structure": [
+            ("an output of no time steps at all is refused",
+             "return batch in sizes and timesteps * batch not in sizes", "return batch in sizes"),
+        ],
+        "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Scores]": [
+            ("a dataclass is handed on as it is", "if dataclasses.is_dataclass(type(output)):", "if False:"),
+        ],
+    },
+    "fastlif/early_exit.py": {
+        "library/test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps[calibrated-6]": [
+            ("each step is the first", "first=done, states", "first=0, states"),
+        ],
+        "library/test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps[LIF-6]": [
+            ("each step begins without a membrane", "first=done, states=states", "first=done, states={}"),
+        ],
+        "library/test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps[sample-6]": [
+            ("the membranes of those who stopped go on", "{call: state[rest] for", "{call: state[: len(left)] for"),
+            ("sure by the last step alone", "mean.softmax(dim=1)", "added.softmax(dim=1)"),
+        ],
+        "library/test_early_exit.py::test_antithetic_steps_stay_in_pairs": [
+            ("antithetic steps one by one", 'over_time == "antithetic" for', 'over_time == "pairs" for'),
+        ],
+        "library/test_early_exit.py::test_the_layers_before_the_first_neuron_run_once": [
+            ("the first layers at every step", "count = next(i for", "count = 0 * next(i for"),
+        ],
+    },
+    "fastlif/timesteps.py": {
+        "library/test_timesteps.py::test_one_pass_is_a_run_for_every_T[sample]": [
+            ("the accuracy of each step alone", "steps.cumsum(dim=0, dtype", "steps.to(dtype"),
+        ],
+        "library/test_timesteps.py::test_the_loss_decides": [
+            ("the loss in samples", "<= loss * count for", "<= 100 * loss for"),
+        ],
+        "library/test_timesteps.py::test_the_model_is_left_as_it_is": [
+            ("a membrane goes on to the next batch", "                neuron.reset()\n", "                pass\n"),
+        ],
+    },
+    "fastlif/time_axis.py": {
+        "library/test_time_axis.py::test_the_check_takes_gradients_where_none_are_wanted": [
+            ("no gradients where none are wanted", "with torch.inference_mode(False):", "if True:"),
+        ],
+        "library/test_time_axis.py::test_the_check_finds": [
+            ("samples that depend on others are not found",
+             'if len(found) > 1:\n            raise ValueError(\n                f"row',
+             'if False:\n            raise ValueError(\n                f"row'),
+            ("later steps that reach earlier ones are not found",
+             "if stepped and found and found[-1] > step:", "if False:"),
+            ("neurons may disagree on T", "        _check_timesteps(model)\n        for", "        for"),
+            ("a model without a memory passes", "if stepped and forgetful:", "if False:"),
+            ("a stateful neuron's graph is cut", "neuron.detach_state = False", "pass"),
+            ("a MultiStep is given one input for all steps",
+             "if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:", "if False:"),
+        ],
+        "library/test_time_axis.py::test_the_check_leaves_the_model_alone": [
+            ("the model itself is run", "model = copy_of(model).eval()", "model = model.eval()"),
+        ],
+    },
+    "fastlif/fusion.py": {
+        "library/test_fusion.py::test_every_option_counts[noisy]": [
+            ("momentum is hard-coded",
+             "batch_norm.running_var, batch_norm.momentum, eps", "batch_norm.running_var, 0.1, eps"),
+            ("eps is hard-coded in evaluation",
+             "torch.rsqrt(batch_norm.running_var + eps)", "torch.rsqrt(batch_norm.running_var + 1e-5)"),
+            ("the neuron's options are a new neuron's",
+             "options = neuron.options(", "options = type(neuron)(neuron.timesteps).options("),
+            ("batches are not counted", "batch_norm.num_batches_tracked.add_(1)", "pass"),
+        ],
+        "library/test_fusion.py::test_a_hook_of_all_modules_sees_both": [
+            ("hooks of all modules are ignored", "if _has_any_global_hook():", "if False:"),
+        ],
+        "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[a hook]": [
+            ("hooks are ignored", "any(module._forward_hooks or", "any("),
+        ],
+        "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[converted]": [
+            ("a converted neuron is fused", "(neuron.converted or neuron.timesteps > 1)", "(neuron.timesteps > 1)"),
+        ],
+        "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[in evaluation, with gradients]": [
+            ("evaluation is fused where gradients are wanted",
+             "elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):", "elif False:"),
+        ],
+        "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[stateful]": [
+            ("a stateful neuron forgets its membrane",
+             "if neuron.stateful or neuron.timesteps is None:", "if neuron.timesteps is None:"),
+        ],
+        "library/test_fusion.py::test_a_fused_network_trains_and_runs_as_before[single step]": [
+            ("the neuron is called twice", "i += 2 if i in pairs else 1", "i += 1"),
+        ],
+        "library/test_fusion.py::test_a_threshold_that_is_set_to_an_integer_is_fused": [
+            ("a learned threshold is fused as a number",
+             "if isinstance(neuron, LIF) and neuron.has_tensors():", "if False:"),
+        ],
+    },
+    "fastlif/packing.py": {
+        "library/test_packing.py::test_nothing_but_spikes_is_packed": [
+            ("what was changed in place is packed",
+             "if (version, dtype) != (tensor._version, tensor.dtype) or", "if dtype != tensor.dtype or"),
+            ("what does not fill its memory is packed",
+             "return backend if torch.ops.aten.is_non_overlapping_and_dense(tensor) else None", "return backend"),
+            ("an incomplete byte is packed", "or tensor.numel() % 8 or", "or"),
+        ],
+        "library/test_packing.py::test_a_change_in_place_is_still_an_error": [
+            ("a change in place goes unnoticed", "if kept.tensor._version != kept.version:", "if False:"),
+        ],
+        "library/test_packing.py::test_two_layers_that_read_the_same_spikes_pack_them_once": [
+            ("another part's bits are taken",
+             "if place < 0 or place + tensor.numel() > numel or place % step or tensor.numel() % step:",
+             "if place < 0:"),
+        ],
+        "library/test_packing.py::test_layers_that_read_some_steps_take_their_bits": [
+            ("the first steps' bits are taken for others",
+             "return bits[place // step : (place + tensor.numel()) // step]", "return bits[: tensor.numel() // step]"),
+        ],
+        "library/test_packing.py::test_otherwise_they_are_packed_later[shape0-keywords0]": [
+            ("small steps, whose bytes would be idle, get bits of their own",
+             "if 8 * module.bytes_of(numel) > 1.125 * numel:", "if False:"),
+        ],
+        "library/test_packing.py::test_restored_exactly[reference-pooling-True-dtype5]": [
+            ("another layout is restored", "torch.empty_strided(shape, strides, dtype", "torch.empty(shape, dtype"),
+        ],
+    },
 }

@@ -1,174 +1,99 @@
 """Faults of what speaks with other libraries: the exchange format NIR, SpikingJelly, snnTorch, Norse."""
 
-NIR_NEURONS = [
-    (
-        "a spike at the threshold itself is lost",
-        'if getattr(neuron, "inclusive", False):',
-        "if False:",
-        "library/test_nir.py::test_spikes_at_the_threshold",
-    ),
-    (
-        "a threshold is lowered before it is scaled alone",
-        "np.minimum(_before(threshold), _before(threshold * factor) / factor)",
-        "_before(threshold)",
-        "library/test_nir.py::test_a_reader_in_float32_spikes_at_the_threshold",
-    ),
-    (
-        "a threshold is lowered after it is scaled alone",
-        "np.minimum(_before(threshold), _before(threshold * factor) / factor)",
-        "_before(threshold * factor) / factor",
-        "library/test_nir.py::test_our_reader_spikes_at_the_threshold_at_every_decay",
-    ),
-    (
-        "thresholds keep their scale where r is 1",
-        "threshold * factor, reset * factor",
-        "threshold, reset * factor",
-        "library/test_nir.py::test_what_a_node_says",
-    ),
-    (
-        "the reset keeps its scale where r is 1",
-        "threshold * factor, reset * factor",
-        "threshold * factor, reset",
-        "library/test_nir.py::test_what_a_node_says",
-    ),
-    (
-        "an exponential step in the place of Euler's",
-        "lead = 1 - decay",
-        "lead = -np.log(decay)",
-        "library/test_nir.py::test_what_a_node_says",
-    ),
-    (
-        "Euler's step in the place of an exponential one",
-        "else np.exp(-dt / tau)",
-        "else 1 - dt / tau",
-        "library/test_nir.py::test_the_paper_s_neuron",
-    ),
-    (
-        "v_leak is forgotten",
-        "np.float64) - leak for value",
-        "np.float64) for value",
-        "library/test_nir.py::test_a_neuron_that_leaks_elsewhere_and_is_reset_there",
-    ),
-    (
-        "the input's gain is forgotten",
-        "unit = gain  #",
-        "unit = np.ones_like(gain)  #",
-        "library/test_nir.py::test_the_paper_s_neuron",
-    ),
-]
-
-NIR_LAYERS = [
-    (
-        "batch normalisation without eps",
-        "running_var.double() + batch_norm.eps",
-        "running_var.double()",
-        "library/test_nir.py::test_batch_normalisation_is_folded",
-    ),
-    (
-        "batch normalisation forgets the layer's bias",
-        "((0 if bias is None else bias) - batch",
-        "(0 - batch",
-        "library/test_nir.py::test_batch_normalisation_is_folded",
-    ),
-    ("a sum is a mean", "divisor = 1 if", "divisor = None if", "library/test_nir.py::test_the_sum_of_a_window"),
-]
-
-NIR_GRAPH = [
-    (
-        "of a sum only the first branch",
-        "Value(one.sources + other.sources, one.shape)",
-        "Value(one.sources, one.shape)",
-        "library/test_nir.py::test_there_and_back[branches-weights-euler]",
-    ),
-]
-
-ACCELERATION = [
-    (
-        "accelerate changes the model",
-        "    model = copy_of(model)\n    for module in model.modules():\n        if type(module) in nodes",
-        "    for module in model.modules():\n        if type(module) in nodes",
-        "peers/test_peers_spikingjelly.py::test_the_copy_and_what_it_leaves",
-    ),
-    (
-        "strict accelerates what it can",
-        "if left and strict:",
-        "if False:",
-        "peers/test_peers_spikingjelly.py::test_strict_changes_nothing",
-    ),
-]
-
-NODES = [
-    (
-        "a node spikes above the threshold alone",
-        "inclusive=True",
-        "inclusive=False",
-        "peers/test_peers_spikingjelly_rows.py::test_ties_spike",
-    ),
-    (
-        "the input is not divided by tau",
-        '"gain": 1 / self.tau if self.decay_input else 1.0',
-        '"gain": 1.0',
-        "peers/test_peers_spikingjelly.py::test_gradients_through_single_steps",
-    ),
-    (
-        "the membrane leaks to 0 whatever v_reset is",
-        "0.0 if self.v_reset is None else self.v_reset",
-        "0.0",
-        "peers/test_peers_spikingjelly_rows.py::test_parametric_lif_node[True-0.25]",
-    ),
-]
-
-OTHER_LIBRARIES = [
-    (
-        "a dt that is too long is told of as a decay",
-        'if "decay" not in keywords and bool((torch.as_tensor(gain) > 1).any()):',
-        "if False:",
-        "peers/test_peers_norse.py::test_what_has_no_counterpart",
-    ),
-    (
-        "snnTorch's hidden state is dropped",
-        "if leaky.init_hidden and timesteps == 1:",
-        "if False:",
-        "peers/test_peers_snntorch.py::test_a_hidden_state_is_kept_from_call_to_call",
-    ),
-    (
-        "snnTorch's delayed reset has a gradient",
-        '"detach_reset": leaky.reset_delay',
-        '"detach_reset": False',
-        "peers/test_peers_snntorch.py::test_subtract_with_delay[0.9-1.0]",
-    ),
-    (
-        "Norse's input has no gain",
-        '"gain": gain,',
-        '"gain": 1.0,',
-        "peers/test_peers_norse.py::test_keywords_dt_and_mode",
-    ),
-]
-
-_TAKEN_OVER = "library/test_conversion.py::test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over"
-NAMES = [
-    ("all that begins alike is a neuron", '(place + ".", place + "_")', "place",
-     "library/test_conversion.py::test_no_layer_of_another_library_is_taken_for_a_neuron"),
-    ("a class of theirs is ours", "for cls in type(module).__mro__:", "for cls in [type(module)]:", _TAKEN_OVER),
-]  # fmt: skip
-NIR_MODELS = [
-    (
-        "a model that has neurons of ours too is sent elsewhere",
-        "if library and neurons(model):",
-        "if False:",
-        "library/test_nir.py::test_a_model_with_neurons_of_ours_too_is_told_what_is_in_the_way",
-    ),
-    ("neurons of SpikingJelly are written", 'if library == "SpikingJelly":', "if False:", _TAKEN_OVER),
-    ("neurons of other libraries are written", "    if library:\n", "    if False:\n", _TAKEN_OVER),
-]
-
-BY_FILE = {
-    "fastlif/libraries/names.py": NAMES,
-    "fastlif/exchange/nir_models.py": NIR_MODELS,
-    "fastlif/exchange/nir_neurons.py": NIR_NEURONS,
-    "fastlif/exchange/nir_layers.py": NIR_LAYERS,
-    "fastlif/exchange/nir_graph.py": NIR_GRAPH,
-    "fastlif/libraries/spikingjelly.py": ACCELERATION,
-    "fastlif/libraries/spikingjelly_nodes.py": NODES,
-    "fastlif/libraries/snntorch_norse.py": OTHER_LIBRARIES,
+# fmt: off
+FAULTS = {
+    "fastlif/libraries/names.py": {
+        "library/test_conversion.py::test_no_layer_of_another_library_is_taken_for_a_neuron": [
+            ("all that begins alike is a neuron", '(place + ".", place + "_")', "place"),
+        ],
+        "library/test_conversion.py::test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over": [
+            ("a class of theirs is ours", "for cls in type(module).__mro__:", "for cls in [type(module)]:"),
+        ],
+    },
+    "fastlif/exchange/nir_models.py": {
+        "library/test_nir.py::test_a_model_with_neurons_of_ours_too_is_told_what_is_in_the_way": [
+            ("a model that has neurons of ours too is sent elsewhere", "if library and neurons(model):", "if False:"),
+        ],
+        "library/test_conversion.py::test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over": [
+            ("neurons of SpikingJelly are written", 'if library == "SpikingJelly":', "if False:"),
+            ("neurons of other libraries are written", "    if library:\n", "    if False:\n"),
+        ],
+    },
+    "fastlif/exchange/nir_neurons.py": {
+        "library/test_nir.py::test_spikes_at_the_threshold": [
+            ("a spike at the threshold itself is lost", 'if getattr(neuron, "inclusive", False):', "if False:"),
+        ],
+        "library/test_nir.py::test_a_reader_in_float32_spikes_at_the_threshold": [
+            ("a threshold is lowered before it is scaled alone",
+             "np.minimum(_before(threshold), _before(threshold * factor) / factor)", "_before(threshold)"),
+        ],
+        "library/test_nir.py::test_our_reader_spikes_at_the_threshold_at_every_decay": [
+            ("a threshold is lowered after it is scaled alone",
+             "np.minimum(_before(threshold), _before(threshold * factor) / factor)",
+             "_before(threshold * factor) / factor"),
+        ],
+        "library/test_nir.py::test_what_a_node_says": [
+            ("thresholds keep their scale where r is 1",
+             "threshold * factor, reset * factor", "threshold, reset * factor"),
+            ("the reset keeps its scale where r is 1",
+             "threshold * factor, reset * factor", "threshold * factor, reset"),
+            ("an exponential step in the place of Euler's", "lead = 1 - decay", "lead = -np.log(decay)"),
+        ],
+        "library/test_nir.py::test_the_paper_s_neuron": [
+            ("Euler's step in the place of an exponential one", "else np.exp(-dt / tau)", "else 1 - dt / tau"),
+            ("the input's gain is forgotten", "unit = gain  #", "unit = np.ones_like(gain)  #"),
+        ],
+        "library/test_nir.py::test_a_neuron_that_leaks_elsewhere_and_is_reset_there": [
+            ("v_leak is forgotten", "np.float64) - leak for value", "np.float64) for value"),
+        ],
+    },
+    "fastlif/exchange/nir_layers.py": {
+        "library/test_nir.py::test_batch_normalisation_is_folded": [
+            ("batch normalisation without eps", "running_var.double() + batch_norm.eps", "running_var.double()"),
+            ("batch normalisation forgets the layer's bias", "((0 if bias is None else bias) - batch", "(0 - batch"),
+        ],
+        "library/test_nir.py::test_the_sum_of_a_window": [("a sum is a mean", "divisor = 1 if", "divisor = None if")],
+    },
+    "fastlif/exchange/nir_graph.py": {
+        "library/test_nir.py::test_there_and_back[branches-weights-euler]": [
+            ("of a sum only the first branch",
+             "Value(one.sources + other.sources, one.shape)", "Value(one.sources, one.shape)"),
+        ],
+    },
+    "fastlif/libraries/spikingjelly.py": {
+        "peers/test_peers_spikingjelly.py::test_the_copy_and_what_it_leaves": [
+            ("accelerate changes the model",
+             "    model = copy_of(model)\n    for module in model.modules():\n        if type(module) in nodes",
+             "    for module in model.modules():\n        if type(module) in nodes"),
+        ],
+        "peers/test_peers_spikingjelly.py::test_strict_changes_nothing": [
+            ("strict accelerates what it can", "if left and strict:", "if False:"),
+        ],
+    },
+    "fastlif/libraries/spikingjelly_nodes.py": {
+        "peers/test_peers_spikingjelly_rows.py::test_ties_spike": [
+            ("a node spikes above the threshold alone", "inclusive=True", "inclusive=False"),
+        ],
+        "peers/test_peers_spikingjelly.py::test_gradients_through_single_steps": [
+            ("the input is not divided by tau", '"gain": 1 / self.tau if self.decay_input else 1.0', '"gain": 1.0'),
+        ],
+        "peers/test_peers_spikingjelly_rows.py::test_parametric_lif_node[True-0.25]": [
+            ("the membrane leaks to 0 whatever v_reset is", "0.0 if self.v_reset is None else self.v_reset", "0.0"),
+        ],
+    },
+    "fastlif/libraries/snntorch_norse.py": {
+        "peers/test_peers_norse.py::test_what_has_no_counterpart": [
+            ("a dt that is too long is told of as a decay",
+             'if "decay" not in keywords and bool((torch.as_tensor(gain) > 1).any()):', "if False:"),
+        ],
+        "peers/test_peers_snntorch.py::test_a_hidden_state_is_kept_from_call_to_call": [
+            ("snnTorch's hidden state is dropped", "if leaky.init_hidden and timesteps == 1:", "if False:"),
+        ],
+        "peers/test_peers_snntorch.py::test_subtract_with_delay[0.9-1.0]": [
+            ("snnTorch's delayed reset has a gradient", '"detach_reset": leaky.reset_delay', '"detach_reset": False'),
+        ],
+        "peers/test_peers_norse.py::test_keywords_dt_and_mode": [
+            ("Norse's input has no gain", '"gain": gain,', '"gain": 1.0,'),
+        ],
+    },
 }

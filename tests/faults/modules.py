@@ -1,317 +1,193 @@
 """Faults of the neurons as modules, and of the passes that their calls belong to."""
 
-_ROWS = "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps"
-MODULES = [
-    (
-        "any statistics can be set later",
-        "    _checks = Neuron._checks | {",
-        "    _others = {",
-        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
-    ),
-    (
-        "statistics of 16 bits are taken over",
-        "self._buffers[name].float()",
-        "self._buffers[name]",
-        "library/test_conversion.py::test_calibration_travels_in_the_state_dict",
-    ),
-    (
-        "parametrizations are left out",
-        "self._buffers or self._modules or self._is_replica",
-        "self._buffers or self._is_replica",
-        "library/test_parameters.py::test_a_parametrization_of_a_parametric_lif_counts",
-    ),
-    (
-        "what a replica learned is left out",
-        "self._modules or self._is_replica",
-        "self._modules",
-        "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn",
-    ),
-    (
-        "a learned decay may leave [0, 1]",
-        'tensors["decay"] = tensors["decay"].clamp(0, 1)',
-        "pass",
-        "library/test_parameters.py::test_a_learned_decay_is_clamped[-0.25-0.0]",
-    ),
-    (
-        "the graph is never kept",
-        "**tensors)\n        if states is not None:\n            states[call] = state.detach() if self.detach_state",
-        "**tensors)\n        if states is not None:\n            states[call] = state.detach() if True",
-        "library/test_parameters.py::test_the_graph_is_kept_from_call_to_call[LIF]",
-    ),
-    (
-        "LIF's membrane keeps its graph",
-        "**tensors)\n        if states is not None:\n            states[call] = state.detach() if self.detach_state",
-        "**tensors)\n        if states is not None:\n            states[call] = state.detach() if False",
-        "library/test_modules.py::test_the_membrane_is_carried_detached[LIF]",
-    ),
-    (
-        "NoisyLIF's membrane keeps its graph",
-        "deviation[:, 0]))\n        if states is not None:\n            states[call] = state.detach()",
-        "deviation[:, 0]))\n        if states is not None:\n            states[call] = state",
-        "library/test_modules.py::test_the_membrane_is_carried_detached[NoisyLIF]",
-    ),
-    (
-        "an old pickle computes another residual noise",
-        '_earlier = {"residual": "range"}',
-        "_earlier = {}",
-        "library/test_modules.py::test_a_pickle_of_an_older_version[residual]",
-    ),
-    (
-        "a converted neuron of one step is a single step",
-        "if not self.converted and self._single(input):",
-        "if self._single(input):",
-        "library/test_modules.py::test_noisy_lif_is_single_step_until_converted",
-    ),
-    (
-        "a stateful neuron of one step is a single step",
-        "return input.shape[0] == 1 and not self.stateful",
-        "return input.shape[0] == 1",
-        "library/test_time_axis.py::test_a_stateful_time_first_neuron_carries_its_membrane_over_single_steps",
-    ),
-    (
-        "NoisyLIF's residual is the default's",
-        "self.noise, self.residual,",
-        'self.noise, "matched",',
-        "library/test_conversion.py::test_the_residual_noise_of_a_converted_network",
-    ),
-    (
-        "more steps than were calibrated",
-        "if end > T:",
-        "if False:",
-        "library/test_conversion.py::test_calibration_travels_in_the_state_dict",
-    ),
-    (
-        "statistics that were assigned are read where they do not lie",
-        "self._buffers[name].float().contiguous()",
-        "self._buffers[name].float()",
-        "library/test_modules.py::test_statistics_that_lie_apart_are_gathered",
-    ),
-    (
-        "statistics that were set are read where they do not lie",
-        "value.contiguous(), persistent=True)",
-        "value, persistent=True)",
-        "library/test_modules.py::test_statistics_that_lie_apart_are_gathered",
-    ),
-    (
-        "the last steps of the calibrated",
-        "mean[call, first:end], deviation[call, first:end]",
-        "mean[call, T - timesteps :], deviation[call, T - timesteps :]",
-        _ROWS,
-    ),
-    (
-        "the calibrated row of the call before",
-        "mean[call, first:end], deviation[call, first:end]",
-        "mean[max(call - 1, 0), first:end], deviation[max(call - 1, 0), first:end]",
-        _ROWS,
-    ),
-    (
-        "calibration uses what was calibrated before",
-        'if thread.recording is not None:\n            return "layer"',
-        "if False:\n            pass",
-        "library/test_conversion.py::test_calibrating_again_forgets_the_first_calibration",
-    ),
-    (
-        "calibrated values are not in the state_dict",
-        "self.register_buffer(name, value.contiguous(), persistent=True)",
-        "self.register_buffer(name, value.contiguous(), persistent=False)",
-        "library/test_conversion.py::test_calibration_travels_in_the_state_dict",
-    ),
-    (
-        "wrong calibrated values are loaded",
-        "        if wrong:  # neither",
-        "        if False:  # neither",
-        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
-    ),
-]
-
-_AGAIN = "library/test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass"
-NEURON = [
-    (
-        "any flag can be set later",
-        "if check is not None:",
-        "if False:",
-        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
-    ),
-    (
-        "calibration in training mode",
-        "    model.eval()\n",
-        "",
-        "library/test_conversion.py::test_calibration_leaves_running_statistics_alone",
-    ),
-    (
-        "all modules train after calibration",
-        "module.training = mode",
-        "module.training = True",
-        "library/test_conversion.py::test_frozen_layers_stay_frozen",
-    ),
-    (
-        "calibration forgets the carried membrane",
-        "            neuron.states = state\n",
-        "            pass\n",
-        "library/test_conversion.py::test_calibration_leaves_the_carried_membrane_alone",
-    ),
-    (
-        "a model stays in evaluation",
-        "            module.training = mode",
-        "            pass",
-        "library/test_energy.py::test_energy_leaves_the_model_as_it_was",
-    ),
-    (
-        "a trained network stays in evaluation",
-        "module.training = mode",
-        "module.training = False",
-        "library/test_scaling.py::test_nothing_else_changes",
-    ),
-    (
-        "a tensor that is set later is no buffer",
-        "self.register_buffer(name, value)",
-        "vars(self)[name] = value",
-        "library/test_parameters.py::test_a_parameter_may_be_set_later",
-    ),
-    (
-        "reset forgets nothing",
-        "    def _forget(self) -> None:\n        self.states = {}",
-        "    def _forget(self) -> None:\n        pass",
-        "library/test_modules.py::test_stateful_carries_the_membrane",
-    ),
-    (
-        "a pass in which T is another is the present one",
-        "            T = current.timesteps\n        if T",
-        "        if T",
-        f"{_AGAIN}[lif-another T-True]",
-    ),
-    (
-        "neurons may disagree with their model on T",
-        "if current.of_neurons not in (None, T):",
-        "if False:",
-        "library/test_time_axis.py::test_neurons_of_a_multistep_model_agree_on_its_timesteps",
-    ),
-    (
-        "a membrane of another shape is dropped",
-        "if state.shape != step:\n            raise",
-        "if state.shape != step:\n            return None\n            raise",
-        "library/test_modules.py::test_stateful_carries_the_membrane",
-    ),
-    (
-        "the membrane in half precision",
-        "return result if result.dtype == tensor.dtype else tensor.to(result.device)",
-        "return result",
-        "library/test_modules.py::test_half_keeps_the_membrane_in_float32",
-    ),
-    (
-        "a repr without what is not an equation's number",
-        'for name in (*self._shown, "surrogate", "detach_reset", "stateful", "detach_state", "backend"):',
-        "for name in self._shown:",
-        "library/test_modules.py::test_repr_tells_the_whole_neuron",
-    ),
-    (
-        "a default hides a parameter",
-        "if name not in held}",
-        "if name not in state}",
-        "library/test_modules.py::test_a_pickle_s_parameter_is_not_hidden_by_a_default",
-    ),
-    (
-        "a neuron made stateful late is taken",
-        "if self.stateful and self.unmarked:",
-        "if False:",
-        "library/test_passes.py::test_a_shared_relu_made_stateful_after_the_conversion",
-    ),
-    (
-        "a changed attribute is not noticed",
-        '        vars(self)["_kept"] = {}',
-        "        pass",
-        "pytorch/test_eager.py::test_a_changed_attribute_counts",
-    ),
-    (
-        "a replica's learned numbers are refused",
-        "is_buffer and not self._is_replica",
-        "is_buffer",
-        "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn",
-    ),
-    (
-        "a parameter stays where a number was set",
-        "            if not isinstance(value, nn.Parameter):\n                self._parameters.pop(name, None)\n",
-        "",
-        "library/test_parameters.py::test_a_number_takes_the_place_of_a_parameter",
-    ),
-    (
-        "a batch in the second dimension of an input that is repeated",
-        "if current is not None and T > 1 and current.batch and x.shape[0] % (T * current.batch):",
-        "if False:",
-        "library/test_conversion.py::test_a_batch_in_the_second_dimension_is_noticed",
-    ),
-    (
-        "SpikingJelly's nodes are not reset",
-        "for neuron in [*neurons(model), *of_spikingjelly(model)]:",
-        "for neuron in neurons(model):",
-        "peers/test_peers_spikingjelly.py::test_our_reset_and_detach_reach_their_neurons",
-    ),
-]
-
-PASSES = [
-    (
-        "all calls in a pass are the first",
-        "return len(calls) - 1",
-        "return 0",
-        "library/test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]",
-    ),
-    (
-        "a call that is computed again is the last",
-        "return self.again[neuron] % len(calls)",
-        "return len(calls) - 1",
-        "library/test_passes.py::test_a_shared_calibrated_neuron_that_is_computed_again_uses_the_row_of_its_call",
-    ),
-    (
-        "calls of one backward count in the next",
-        "if self.backward != torch._C._current_graph_task_id():",
-        "if self.backward == -1:",
-        "library/test_passes.py::test_a_backward_that_failed_halfway_does_not_count",
-    ),
-    (
-        "calls of several checkpoints are numbered",
-        "if any(checkpoint != calls[0] for checkpoint in calls):",
-        "if False:",
-        "library/test_passes.py::test_a_call_that_cannot_be_told_is_an_error",
-    ),
-    ("a pass is not left with its graph", "metadata(node)[PASS] = self", "pass", f"{_AGAIN}[lif-another batch-True]"),
-    (
-        "a pass never ends",
-        "if thread.current is not None and thread.current.root is model:",
-        "if False:",
-        "library/test_passes.py::test_a_failed_pass_is_over",
-    ),
-]
-
-VARIANTS = [
-    (
-        "the integrator's decay may become NaN",
-        '        neuron_values.check_parameter_values("decay", decay)  # it may have become NaN\n',
-        "",
-        "library/test_parameters.py::test_leaky_integrator_whose_decay_has_become_nan",
-    ),
-    (
-        "the integrator's membrane is a part of its output",
-        "v.detach() if self.detach_state else v ",
-        "membranes[-1].detach() if self.detach_state else membranes[-1] ",
-        "library/test_parameters.py::test_leaky_integrator_keeps_its_membrane_when_its_output_is_changed",
-    ),
-    (
-        "any decay can be set later",
-        "else neuron_values.check_decay(value, None)",
-        "else value",
-        "library/test_bad_inputs.py::test_a_bad_call_is_refused",
-    ),
-    (
-        "a public argument without a type",
-        "init_tau: float = 2.0",
-        "init_tau=2.0",
-        "packaging/test_annotations.py::test_every_public_signature_is_annotated",
-    ),
-]
-
-BY_FILE = {
-    "fastlif/modules.py": MODULES,
-    "fastlif/neuron.py": NEURON,
-    "fastlif/passes.py": PASSES,
-    "fastlif/variants.py": VARIANTS,
+# fmt: off
+FAULTS = {
+    "fastlif/modules.py": {
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
+            ("any statistics can be set later", "    _checks = Neuron._checks | {", "    _others = {"),
+            ("wrong calibrated values are loaded", "        if wrong:  # neither", "        if False:  # neither"),
+        ],
+        "library/test_conversion.py::test_calibration_travels_in_the_state_dict": [
+            ("statistics of 16 bits are taken over", "self._buffers[name].float()", "self._buffers[name]"),
+            ("more steps than were calibrated", "if end > T:", "if False:"),
+            ("calibrated values are not in the state_dict",
+             "self.register_buffer(name, value.contiguous(), persistent=True)",
+             "self.register_buffer(name, value.contiguous(), persistent=False)"),
+        ],
+        "library/test_parameters.py::test_a_parametrization_of_a_parametric_lif_counts": [
+            ("parametrizations are left out",
+             "self._buffers or self._modules or self._is_replica", "self._buffers or self._is_replica"),
+        ],
+        "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn": [
+            ("what a replica learned is left out", "self._modules or self._is_replica", "self._modules"),
+        ],
+        "library/test_parameters.py::test_a_learned_decay_is_clamped[-0.25-0.0]": [
+            ("a learned decay may leave [0, 1]", 'tensors["decay"] = tensors["decay"].clamp(0, 1)', "pass"),
+        ],
+        "library/test_parameters.py::test_the_graph_is_kept_from_call_to_call[LIF]": [
+            ("the graph is never kept",
+             "**tensors)\n"
+             "        if states is not None:\n"
+             "            states[call] = state.detach() if self.detach_state",
+             "**tensors)\n        if states is not None:\n            states[call] = state.detach() if True"),
+        ],
+        "library/test_modules.py::test_the_membrane_is_carried_detached[LIF]": [
+            ("LIF's membrane keeps its graph",
+             "**tensors)\n"
+             "        if states is not None:\n"
+             "            states[call] = state.detach() if self.detach_state",
+             "**tensors)\n        if states is not None:\n            states[call] = state.detach() if False"),
+        ],
+        "library/test_modules.py::test_the_membrane_is_carried_detached[NoisyLIF]": [
+            ("NoisyLIF's membrane keeps its graph",
+             "deviation[:, 0]))\n        if states is not None:\n            states[call] = state.detach()",
+             "deviation[:, 0]))\n        if states is not None:\n            states[call] = state"),
+        ],
+        "library/test_modules.py::test_a_pickle_of_an_older_version[residual]": [
+            ("an old pickle computes another residual noise", '_earlier = {"residual": "range"}', "_earlier = {}"),
+        ],
+        "library/test_modules.py::test_noisy_lif_is_single_step_until_converted": [
+            ("a converted neuron of one step is a single step",
+             "if not self.converted and self._single(input):", "if self._single(input):"),
+        ],
+        "library/test_time_axis.py::test_a_stateful_time_first_neuron_carries_its_membrane_over_single_steps": [
+            ("a stateful neuron of one step is a single step",
+             "return input.shape[0] == 1 and not self.stateful", "return input.shape[0] == 1"),
+        ],
+        "library/test_conversion.py::test_the_residual_noise_of_a_converted_network": [
+            ("NoisyLIF's residual is the default's", "self.noise, self.residual,", 'self.noise, "matched",'),
+        ],
+        "library/test_modules.py::test_statistics_that_lie_apart_are_gathered": [
+            ("statistics that were assigned are read where they do not lie",
+             "self._buffers[name].float().contiguous()", "self._buffers[name].float()"),
+            ("statistics that were set are read where they do not lie",
+             "value.contiguous(), persistent=True)", "value, persistent=True)"),
+        ],
+        "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps": [
+            ("the last steps of the calibrated",
+             "mean[call, first:end], deviation[call, first:end]",
+             "mean[call, T - timesteps :], deviation[call, T - timesteps :]"),
+            ("the calibrated row of the call before",
+             "mean[call, first:end], deviation[call, first:end]",
+             "mean[max(call - 1, 0), first:end], deviation[max(call - 1, 0), first:end]"),
+        ],
+        "library/test_conversion.py::test_calibrating_again_forgets_the_first_calibration": [
+            ("calibration uses what was calibrated before",
+             'if thread.recording is not None:\n            return "layer"', "if False:\n            pass"),
+        ],
+    },
+    "fastlif/neuron.py": {
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
+            ("any flag can be set later", "if check is not None:", "if False:"),
+        ],
+        "library/test_conversion.py::test_calibration_leaves_running_statistics_alone": [
+            ("calibration in training mode", "    model.eval()\n", ""),
+        ],
+        "library/test_conversion.py::test_frozen_layers_stay_frozen": [
+            ("all modules train after calibration", "module.training = mode", "module.training = True"),
+        ],
+        "library/test_conversion.py::test_calibration_leaves_the_carried_membrane_alone": [
+            ("calibration forgets the carried membrane", "            neuron.states = state\n", "            pass\n"),
+        ],
+        "library/test_energy.py::test_energy_leaves_the_model_as_it_was": [
+            ("a model stays in evaluation", "            module.training = mode", "            pass"),
+        ],
+        "library/test_scaling.py::test_nothing_else_changes": [
+            ("a trained network stays in evaluation", "module.training = mode", "module.training = False"),
+        ],
+        "library/test_parameters.py::test_a_parameter_may_be_set_later": [
+            ("a tensor that is set later is no buffer",
+             "self.register_buffer(name, value)", "vars(self)[name] = value"),
+        ],
+        "library/test_modules.py::test_stateful_carries_the_membrane": [
+            ("reset forgets nothing",
+             "    def _forget(self) -> None:\n        self.states = {}",
+             "    def _forget(self) -> None:\n        pass"),
+            ("a membrane of another shape is dropped",
+             "if state.shape != step:\n            raise",
+             "if state.shape != step:\n            return None\n            raise"),
+        ],
+        "library/test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass[lif-another T-True]": [
+            ("a pass in which T is another is the present one",
+             "            T = current.timesteps\n        if T", "        if T"),
+        ],
+        "library/test_time_axis.py::test_neurons_of_a_multistep_model_agree_on_its_timesteps": [
+            ("neurons may disagree with their model on T", "if current.of_neurons not in (None, T):", "if False:"),
+        ],
+        "library/test_modules.py::test_half_keeps_the_membrane_in_float32": [
+            ("the membrane in half precision",
+             "return result if result.dtype == tensor.dtype else tensor.to(result.device)", "return result"),
+        ],
+        "library/test_modules.py::test_repr_tells_the_whole_neuron": [
+            ("a repr without what is not an equation's number",
+             'for name in (*self._shown, "surrogate", "detach_reset", "stateful", "detach_state", "backend"):',
+             "for name in self._shown:"),
+        ],
+        "library/test_modules.py::test_a_pickle_s_parameter_is_not_hidden_by_a_default": [
+            ("a default hides a parameter", "if name not in held}", "if name not in state}"),
+        ],
+        "library/test_passes.py::test_a_shared_relu_made_stateful_after_the_conversion": [
+            ("a neuron made stateful late is taken", "if self.stateful and self.unmarked:", "if False:"),
+        ],
+        "pytorch/test_eager.py::test_a_changed_attribute_counts": [
+            ("a changed attribute is not noticed", '        vars(self)["_kept"] = {}', "        pass"),
+        ],
+        "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn": [
+            ("a replica's learned numbers are refused", "is_buffer and not self._is_replica", "is_buffer"),
+        ],
+        "library/test_parameters.py::test_a_number_takes_the_place_of_a_parameter": [
+            ("a parameter stays where a number was set",
+             "            if not isinstance(value, nn.Parameter):\n"
+             "                self._parameters.pop(name, None)\n",
+             ""),
+        ],
+        "library/test_conversion.py::test_a_batch_in_the_second_dimension_is_noticed": [
+            ("a batch in the second dimension of an input that is repeated",
+             "if current is not None and T > 1 and current.batch and x.shape[0] % (T * current.batch):", "if False:"),
+        ],
+        "peers/test_peers_spikingjelly.py::test_our_reset_and_detach_reach_their_neurons": [
+            ("SpikingJelly's nodes are not reset",
+             "for neuron in [*neurons(model), *of_spikingjelly(model)]:", "for neuron in neurons(model):"),
+        ],
+    },
+    "fastlif/passes.py": {
+        "library/test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]": [
+            ("all calls in a pass are the first", "return len(calls) - 1", "return 0"),
+        ],
+        "library/test_passes.py::test_a_shared_calibrated_neuron_that_is_computed_again_uses_the_row_of_its_call": [
+            ("a call that is computed again is the last",
+             "return self.again[neuron] % len(calls)", "return len(calls) - 1"),
+        ],
+        "library/test_passes.py::test_a_backward_that_failed_halfway_does_not_count": [
+            ("calls of one backward count in the next",
+             "if self.backward != torch._C._current_graph_task_id():", "if self.backward == -1:"),
+        ],
+        "library/test_passes.py::test_a_call_that_cannot_be_told_is_an_error": [
+            ("calls of several checkpoints are numbered",
+             "if any(checkpoint != calls[0] for checkpoint in calls):", "if False:"),
+        ],
+        "library/test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass[lif-another batch-True]": [
+            ("a pass is not left with its graph", "metadata(node)[PASS] = self", "pass"),
+        ],
+        "library/test_passes.py::test_a_failed_pass_is_over": [
+            ("a pass never ends", "if thread.current is not None and thread.current.root is model:", "if False:"),
+        ],
+    },
+    "fastlif/variants.py": {
+        "library/test_parameters.py::test_leaky_integrator_whose_decay_has_become_nan": [
+            ("the integrator's decay may become NaN",
+             '        neuron_values.check_parameter_values("decay", decay)  # it may have become NaN\n', ""),
+        ],
+        "library/test_parameters.py::test_leaky_integrator_keeps_its_membrane_when_its_output_is_changed": [
+            ("the integrator's membrane is a part of its output",
+             "v.detach() if self.detach_state else v ",
+             "membranes[-1].detach() if self.detach_state else membranes[-1] "),
+        ],
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
+            ("any decay can be set later", "else neuron_values.check_decay(value, None)", "else value"),
+        ],
+        "packaging/test_annotations.py::test_every_public_signature_is_annotated": [
+            ("a public argument without a type", "init_tau: float = 2.0", "init_tau=2.0"),
+        ],
+    },
 }
