@@ -28,7 +28,7 @@ def number_or_given(value):
     return Given.TENSOR if isinstance(value, torch.Tensor) else value
 
 
-def check_decay(decay, tau) -> float:
+def check_decay(decay, tau=None) -> float:
     """The decay, from whichever of decay and tau was given; 0.5 if neither was, and 0 in the place of a tensor."""
     if decay is Given.TENSOR and tau is None:
         return 0.0

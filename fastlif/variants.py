@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -100,6 +101,19 @@ class ParametricLIF(LIF):
         return tensors | ({"threshold": self.threshold} if isinstance(self.threshold, torch.Tensor) else {})
 
 
+def _checked(number: Callable) -> Callable[[str, Any], Any]:
+    """A check of a parameter that is set: a tensor by its values, anything else by ``number``."""
+
+    def check(name, value):
+        if not isinstance(value, torch.Tensor):
+            return number(value)
+        validation.check_floating(name, value)
+        neuron_values.check_parameter_values(name, value)
+        return value
+
+    return check
+
+
 class LI(Neuron):
     """A leaky integrator, to read out a network: the membrane that never spikes, ``v_t = gain x_t + decay v_{t-1}``.
 
@@ -107,53 +121,50 @@ class LI(Neuron):
 
     Args:
         timesteps: as in :class:`fastlif.LIF`.
-        decay: in [0, 1], a number, or a tensor of one element: an ``nn.Parameter`` is learned, and clamped. 0.5 by
-            default.
+        decay: in [0, 1], a number or a tensor that broadcasts against one time step ``[N, *]``, such as ``[C, 1, 1]``
+            for images. An ``nn.Parameter`` is learned, and clamped; any other tensor becomes a buffer. 0.5 by default.
         tau: the time constant in steps, instead of decay: decay = 1 - 1/tau.
-        gain: a factor of the input; 1 by default.
+        gain: a factor of the input, a number or a tensor as for decay; 1 by default.
         stateful, detach_state: as in LIF.
 
     Raises:
-        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide, and on a CPU
-            for a decay that has become NaN.
+        TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide, for a tensor
+            that does not broadcast, and on a CPU for one that has become NaN.
     """
 
     def __init__(
         self,
         timesteps: int | None = 1,
         *,
-        decay: float | nn.Parameter | None = None,
+        decay: float | torch.Tensor | None = None,
         tau: float | None = None,
-        gain: float = 1.0,
+        gain: float | torch.Tensor = 1.0,
         stateful: bool = False,
         detach_state: bool = True,
     ):
         number = neuron_values.number_or_given(decay)
         super().__init__(timesteps, number, tau, math.inf, 0.0, "atan", False, stateful, "reference",
                          detach_state=detach_state)  # fmt: skip
-        self.gain = validation.check_number("gain", gain, finite=True)
+        self.gain = gain
         if isinstance(decay, torch.Tensor):
-            if decay.numel() != 1:
-                raise ValueError(f"decay must be a number or have one element, got shape {tuple(decay.shape)}")
-            neuron_values.check_parameter_values("decay", decay)
             self.decay = decay
 
     def used_decay(self) -> float | torch.Tensor:
-        """The decay, clamped to [0, 1] if it is a tensor."""
-        if not isinstance(self.decay, torch.Tensor):
-            return self.decay
-        decay = self.decay.clamp(0, 1).reshape(())
-        neuron_values.check_parameter_values("decay", decay)  # it may have become NaN
-        return decay
+        """The decay, clamped to [0, 1] if it is learned."""
+        learned = isinstance(self.decay, torch.Tensor) and "decay" not in self._buffers
+        return self.decay.clamp(0, 1) if learned else self.decay
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, T, call, states = self._call(input)
         v = None if states is None else self._initial_state(x, T, states.get(call))
         x = unfolded(x, T)
         v = torch.zeros_like(x[0], dtype=membrane_dtype(x)) if v is None else v
-        decay, steps = self.used_decay(), []
+        gain, decay, steps = self.gain, self.used_decay(), []
+        for name, value in (("gain", gain), ("decay", decay)):
+            if isinstance(value, torch.Tensor):
+                neuron_values.check_parameter(name, value, x.shape[1:], x.device)
         for x_t in x.unbind():
-            v = self.gain * x_t.to(v.dtype) + decay * v
+            v = gain * x_t.to(v.dtype) + decay * v
             steps.append(v)
         membranes = torch.stack(steps)
         if states is not None:
@@ -164,12 +175,10 @@ class LI(Neuron):
     def _default(self) -> Neuron:
         return LI()
 
-    _checks = Neuron._checks | {
-        "decay": lambda _, value: value if isinstance(value, torch.Tensor) else neuron_values.check_decay(value, None)
-    }
+    _checks = Neuron._checks | {"decay": _checked(neuron_values.check_decay), "gain": _checked(neuron_values.check_gain)}
 
     def extra_repr(self) -> str:
-        return f"timesteps={self.timesteps}, decay={in_words(self.decay)}, gain={self.gain}"
+        return f"timesteps={self.timesteps}, decay={in_words(self.decay)}, gain={in_words(self.gain)}"
 
 
 def _refuse(keywords, names, sentence) -> None:

@@ -113,10 +113,10 @@ def from_node(node, name: str, dt: float, discretisation: str, keywords: dict) -
     else:
         decay, gain, leak = np.ones(()), r * dt, np.zeros(())
     if isinstance(node, (nir.LI, nir.I)):
-        decay, gain = _value(decay), _value(gain)
-        if isinstance(decay, torch.Tensor) or isinstance(gain, torch.Tensor) or leak.any():
-            raise ValueError(f"graph: tau and r of {name!r} must be the same for all neurons, and v_leak must be 0")
-        return LI(None, decay=decay, gain=gain, **{key: keywords[key] for key in LI_KEYWORDS if key in keywords})
+        if leak.any():
+            raise ValueError(f"graph: v_leak of {name!r}, which never spikes, must be 0")
+        keywords = {key: keywords[key] for key in LI_KEYWORDS if key in keywords}
+        return LI(None, decay=_value(decay), gain=_value(gain), **keywords)
     if not (gain > 0).all():
         raise ValueError(f"graph: the resistance r of {name!r} must be greater than 0, got {r.min():g}")
     threshold, reset = (np.asarray(value, np.float64) - leak for value in (node.v_threshold, node.v_reset))

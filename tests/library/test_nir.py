@@ -203,12 +203,18 @@ def test_a_reset_of_neurons_whose_inputs_differ_keeps_their_gain():
 
 
 @pytest.mark.parametrize(("scale", "discretisation"), ROUND_TRIPS)
-@pytest.mark.parametrize("decay", [0.8, 1.0])
-def test_a_read_out_keeps_its_scale(decay, scale, discretisation):
-    model = nn.Sequential(nn.Linear(6, 4), fastlif.LI(T, decay=decay, gain=0.5))
+@pytest.mark.parametrize(
+    ("decay", "gain"),
+    [(0.8, 0.5), (1.0, 0.5), (torch.tensor([0.0, 0.5, 0.8, 0.9]), 1.0), (1.0, torch.tensor([0.5, -1.0, 2.0, 3.0]))],
+    ids=["LI", "I", "LI for each neuron", "I for each neuron"],
+)
+def test_a_read_out_keeps_its_scale(decay, gain, scale, discretisation):
+    if isinstance(decay, torch.Tensor) and discretisation == "exponential":
+        decay = decay.clamp(min=0.1)  # no time constant decays to 0
+    model = nn.Sequential(nn.Linear(6, 4), fastlif.LI(T, decay=decay, gain=gain))
     graph = fastlif.to_nir(model, (6,), 1e-3, scale, discretisation)
     back = fastlif.from_nir(graph, stateful=True, surrogate="sigmoid")
-    assert isinstance(graph.nodes["1"], nir.I if decay == 1 else nir.LI) and back[1].stateful
+    assert isinstance(graph.nodes["1"], nir.LI if isinstance(decay, torch.Tensor) or decay < 1 else nir.I) and back[1].stateful
     torch.testing.assert_close(back(inputs((6,))), spikes(model, inputs((6,))))
 
 

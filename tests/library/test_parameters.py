@@ -418,16 +418,27 @@ def test_leaky_integrator_under_autocast_and_beside_infinity():
     assert neuron(x)[:4].isfinite().all()
 
 
-def test_leaky_integrator_learns_its_decay():
+@pytest.mark.parametrize("kind", ["one", "channels", "neurons"])
+def test_leaky_integrator_learns_its_decay_and_gain(kind):
+    """For the layer, each channel or each neuron; a learned decay is clamped, without gradient outside of [0, 1]."""
     x, *_ = drawn(5, ())
-    neuron = fastlif.LI(None, decay=nn.Parameter(torch.tensor(0.6))).to(DEVICE)
-    (mine,) = weighted_gradients([neuron(x)], [neuron.decay])
-    v, expected, decay = torch.zeros(STEP, device=DEVICE), [], torch.tensor(0.6, device=DEVICE, requires_grad=True)
+    decay, gain = (torch.rand(SHAPES[kind], generator=torch.Generator().manual_seed(i)).to(DEVICE) for i in range(2))
+    neuron = fastlif.LI(None, decay=nn.Parameter(decay.clone()), gain=nn.Parameter(gain.clone()))
+    neuron.decay.data += 0.3  # some are more than 1 now, as an optimizer may leave them
+    mine = weighted_gradients([neuron(x)], [neuron.decay, neuron.gain])
+    v, expected, leaves = torch.zeros(STEP, device=DEVICE), [], [(decay + 0.3).requires_grad_(), gain.requires_grad_()]
     for x_t in x:
-        v = x_t + decay * v
+        v = leaves[1] * x_t + leaves[0].clamp(0, 1) * v
         expected.append(v)
-    (theirs,) = weighted_gradients([torch.stack(expected)], [decay])
-    torch.testing.assert_close(mine, theirs)
+    torch.testing.assert_close(mine, weighted_gradients([torch.stack(expected)], leaves))
+
+
+def test_leaky_integrator_keeps_a_plain_tensor_as_a_buffer():
+    neuron = fastlif.LI(2, decay=torch.tensor([0.5, 0.9]), gain=nn.Parameter(torch.ones(2)))
+    assert list(neuron.state_dict()) == ["gain", "decay"] and [*dict(neuron.named_parameters())] == ["gain"]
+    assert "decay=tensor [2], gain=learned [2]" in repr(neuron)
+    neuron.decay = 0.25
+    assert list(neuron.state_dict()) == ["gain"] and neuron.decay == 0.25
 
 
 # --- Truncated backpropagation ------------------------------------------------------------------------------------
