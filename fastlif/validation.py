@@ -71,8 +71,8 @@ def check_watchable(model, neurons) -> None:
     if not neurons:
         if whose_neurons(model) == "SpikingJelly":
             raise ValueError(
-                f"{type(model).__name__} has no fastlif neuron; SpikingJelly's nodes, accelerated or not, are watched "
-                "by SpikingJelly's own monitors"
+                f"{type(model).__name__} has no fastlif neuron; its neurons are SpikingJelly's, which can be watched "
+                "after model = fastlif.accelerate(model)"
             )
         raise ValueError(no_neuron(model))
     for name, module in model.named_modules():

@@ -151,8 +151,8 @@ class LI(Neuron):
 
     def used_decay(self) -> float | torch.Tensor:
         """The decay, clamped to [0, 1] if it is learned."""
-        learned = isinstance(self.decay, torch.Tensor) and "decay" not in self._buffers
-        return self.decay.clamp(0, 1) if learned else self.decay
+        decay = self.decay
+        return decay.clamp(0, 1) if isinstance(decay, torch.Tensor) and "decay" not in self._buffers else decay
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, T, call, states = self._call(input)
@@ -175,7 +175,10 @@ class LI(Neuron):
     def _default(self) -> Neuron:
         return LI()
 
-    _checks = Neuron._checks | {"decay": _checked(neuron_values.check_decay), "gain": _checked(neuron_values.check_gain)}
+    _checks = Neuron._checks | {
+        "decay": _checked(neuron_values.check_decay),
+        "gain": _checked(neuron_values.check_gain),
+    }
 
     def extra_repr(self) -> str:
         return f"timesteps={self.timesteps}, decay={in_words(self.decay)}, gain={in_words(self.gain)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import graphlib
 import keyword
 import operator
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import nir
 import numpy as np
@@ -16,6 +16,7 @@ from torch import nn
 from fastlif.exchange import nir_layers, nir_neurons
 from fastlif.exchange.nir_models import PerStep
 from fastlif.neuron import Neuron
+from fastlif.scaling import Scaled
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add")
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -26,15 +27,17 @@ class Tracer(torch.fx.Tracer):
     """Looks into all modules but neurons and torch's own."""
 
     def is_leaf_module(self, module, name):
-        return isinstance(module, (Neuron, PerStep)) or super().is_leaf_module(module, name)
+        return isinstance(module, (Neuron, PerStep, Scaled)) or super().is_leaf_module(module, name)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Value:
-    """What flows in the traced model: the sum of what some NIR nodes give, and its shape without time and batch."""
+    """What flows in the traced model: the sum of what some NIR nodes give, times a factor that is still to be folded
+    into what takes it, and its shape without time and batch."""
 
     sources: tuple[str, ...]
     shape: tuple[int, ...]
+    factor: float = 1.0
 
 
 class Exporter:
@@ -69,8 +72,8 @@ class Exporter:
         (result,) = last.args
         if not isinstance(result, torch.fx.Node) or result not in self.values:
             raise ValueError("model must return one tensor, which its layers and neurons gave, to be written as NIR")
-        sources, shape = self.values[result].sources, self.values[result].shape
-        self._add("output", nir.Output(np.array(shape)), sources, shape, shape)
+        value = self._plain(self.values[result], "what it returns")
+        self._add("output", nir.Output(np.array(value.shape)), value.sources, value.shape, value.shape)
         metadata = {"dt": self.dt, "discretisation": self.discretisation}
         return nir.NIRGraph(self.nodes, self.edges, metadata=metadata, type_check=False)
 
@@ -88,6 +91,14 @@ class Exporter:
             raise ValueError(f"model: {where} takes what no layer or neuron gave ({argument}), which NIR cannot say")
         return self.values[argument]
 
+    def _plain(self, value, where) -> Value:
+        """The value without its factor, which becomes a layer of its own: one weight for each neuron or channel."""
+        if value.factor == 1:
+            return value
+        layer = nir_layers.identity(value.shape, where)
+        made = nir_layers.to_node(layer, None, value.factor, value.shape, value.shape, where, self.leading)
+        return self._add(f"{value.sources[0]}_scale", made, value.sources, value.shape, value.shape)
+
     def _function(self, node):
         where = f"the call of {getattr(node.target, '__name__', node.target)}"
         if node.target in ADDITIONS and len(node.args) == 2 and not node.kwargs:
@@ -96,7 +107,9 @@ class Exporter:
                 raise ValueError(
                     f"model: {where} must sum different tensors of one shape, got {one.shape} and {other.shape}"
                 )
-            self.values[node] = Value(one.sources + other.sources, one.shape)
+            if one.factor != other.factor:
+                one, other = self._plain(one, where), self._plain(other, where)
+            self.values[node] = Value(one.sources + other.sources, one.shape, one.factor)
         elif node.target in FLATTENINGS:
             dims = dict(zip(("start_dim", "end_dim"), node.args[1:])) | node.kwargs
             self._layer(node, nn.Flatten(**{"start_dim": 0, **dims}), node.name, where, self.leading)
@@ -111,10 +124,14 @@ class Exporter:
         where = f"{type(module).__name__} ({path})"
         if len(node.args) != 1 or node.kwargs:
             raise ValueError(f"model: {where} must be called with one tensor, to be written as NIR")
-        if isinstance(module, Neuron):
+        if isinstance(module, (Neuron, Scaled)):
             value = self._value(node.args[0], where)
-            made = nir_neurons.to_node(module, value.shape, where, self.dt, self.scale, self.discretisation)
-            self.values[node] = self._add(path, made, value.sources, value.shape, value.shape)
+            neuron, height = (module.neuron, module.scale.item()) if isinstance(module, Scaled) else (module, 1.0)
+            made = nir_neurons.to_node(
+                neuron, value.shape, where, value.factor / height, self.dt, self.scale, self.discretisation
+            )
+            added = self._add(path, made, value.sources, value.shape, value.shape)
+            self.values[node] = dataclasses.replace(added, factor=height)
         elif isinstance(module, DROPOUTS) and module.training:
             raise ValueError(f"model: {where} must be in evaluation to be written as NIR: call model.eval() first")
         elif isinstance(module, (nn.Identity, *DROPOUTS)):
@@ -129,8 +146,10 @@ class Exporter:
             after = self.root.get_submodule(users[0].target)
             batch_norm = after if isinstance(after, nir_layers.BATCH_NORMS) else None
         shape = self._shape(module, value, where, leading)
-        made = nir_layers.to_node(module, batch_norm, value.shape, shape, where, leading)
-        self.values[node] = value if made is None else self._add(path, made, value.sources, value.shape, shape)
+        made = nir_layers.to_node(module, batch_norm, value.factor, value.shape, shape, where, leading)
+        added = value if made is None else self._add(path, made, value.sources, value.shape, shape)
+        factor = 1.0 if isinstance(module, nir_layers.WEIGHTED) else value.factor
+        self.values[node] = dataclasses.replace(added, factor=factor)
         if batch_norm is not None:
             self.values[users[0]] = self.values[node]
 

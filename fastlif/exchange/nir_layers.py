@@ -8,6 +8,7 @@ import nir
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import skip_init
 
 from fastlif.exchange.nir_models import PerStep
 
@@ -28,12 +29,15 @@ def check_layer(layer: nn.Module, where: str) -> None:
         raise ValueError(f"model: NIR has no node for {where}{instead}")
 
 
-def to_node(layer: nn.Module, batch_norm: nn.Module | None, input_shape, output_shape, where: str, leading: int):
+def to_node(
+    layer: nn.Module, batch_norm: nn.Module | None, factor: float, input_shape, output_shape, where: str, leading: int
+):
     """The node of a layer; None for one that flattens what is flat.
 
     Args:
         layer: from ``input_shape`` to ``output_shape``, without time and batch.
         batch_norm: what to fold into it.
+        factor: of its input, to fold into its weights, if it has any.
         leading: how many dimensions time and batch are.
     """
     if isinstance(layer, nn.Flatten):
@@ -43,7 +47,7 @@ def to_node(layer: nn.Module, batch_norm: nn.Module | None, input_shape, output_
         raise ValueError(f"model: {where} must get {dimensions} dimensions a sample for NIR, got {input_shape}")
     if isinstance(layer, POOLS):
         return _pool(layer, input_shape, output_shape, where)
-    weight, bias = _folded(layer, batch_norm, where)
+    weight, bias = _folded(layer, batch_norm, factor, where)
     if isinstance(layer, nn.Linear):
         return nir.Linear(weight) if bias is None else nir.Affine(weight, bias)
     if layer.padding_mode != "zeros":
@@ -53,6 +57,21 @@ def to_node(layer: nn.Module, batch_norm: nn.Module | None, input_shape, output_
     if isinstance(layer, nn.Conv1d):
         return nir.Conv1d(input_shape[1], weight, *(size for (size,) in sizes), layer.groups, bias)
     return nir.Conv2d(input_shape[1:], weight, *sizes, layer.groups, bias)
+
+
+def identity(shape, where: str) -> nn.Module:
+    """A layer of weights that gives its input of this shape, without time and batch."""
+    if len(shape) not in (1, 2, 3):
+        raise ValueError(f"model: {where} takes scaled spikes, whose samples must have 1 to 3 dimensions, got {shape}")
+    count = shape[0]
+    if len(shape) == 1:
+        layer = skip_init(nn.Linear, count, count, bias=False)
+        nn.init.eye_(layer.weight)
+    else:
+        kind = nn.Conv1d if len(shape) == 2 else nn.Conv2d
+        layer = skip_init(kind, count, count, 1, groups=count, bias=False)
+        nn.init.ones_(layer.weight)
+    return layer
 
 
 def _flatten(layer, input_shape, where, leading):
@@ -90,9 +109,9 @@ def _pool(layer, input_shape, output_shape, where):
     return kind(*(np.array(size) for size in (kernel, stride, padding)))
 
 
-def _folded(layer, batch_norm, where):
-    """Weight and bias of a layer and the batch normalisation after it, if there is one."""
-    weight, bias = layer.weight.detach().double(), None if layer.bias is None else layer.bias.detach().double()
+def _folded(layer, batch_norm, factor, where):
+    """Weight and bias of a layer whose input has a factor, and of the batch normalisation after it, if there is one."""
+    weight, bias = layer.weight.detach().double() * factor, None if layer.bias is None else layer.bias.detach().double()
     if batch_norm is not None:
         name = type(batch_norm).__name__
         if batch_norm.running_mean is None:

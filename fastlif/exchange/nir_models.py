@@ -13,7 +13,6 @@ from fastlif import validation
 from fastlif.libraries.names import take_over, whose_neurons
 from fastlif.multistep import MultiStep
 from fastlif.neuron import neurons
-from fastlif.scaling import Scaled
 
 __all__ = ["from_nir", "to_nir"]
 
@@ -47,6 +46,8 @@ def to_nir(
     normalisation is folded into the layer before it, with its running statistics. NIR spikes above its threshold
     and not at it. So with ``inclusive=True`` the threshold is lowered in the last digit of
     float32. A reader whose membrane differs from ours in that digit may still differ at the threshold itself.
+    The scales of :func:`fastlif.scale_thresholds` go into the thresholds and into the weights of the next layers. A sum
+    of spikes of different heights gets layers of one weight for each channel.
 
     Args:
         model: layers and :class:`fastlif.LIF`, ``IF``, ``ParametricLIF`` and ``LI`` neurons that torch.fx can trace,
@@ -78,12 +79,6 @@ def to_nir(
     validation.check_choice("scale", scale, SCALES)
     validation.check_choice("discretisation", discretisation, DISCRETISATIONS)
     model = model.model if isinstance(model, MultiStep) else model
-    for name, module in model.named_modules():
-        if isinstance(module, Scaled):
-            raise ValueError(
-                f"model: NIR has no spikes of another height than 1, as {name or 'the model'} has from "
-                "fastlif.scale_thresholds: fold its scale into the layers around it, and give them its neuron"
-            )
     library = whose_neurons(model)
     if library and neurons(model):
         raise ValueError(f"model must have no neurons but fastlif's, and it has some of {library}")

@@ -12,9 +12,10 @@ from fastlif.variants import LI
 LI_KEYWORDS = ("stateful", "detach_state")  # what LI has of from_nir's keywords
 
 
-def to_node(neuron, shape, where: str, dt: float, scale: str, discretisation: str):
-    """The node of a fastlif neuron that has ``shape``. See :func:`fastlif.to_nir`."""
+def to_node(neuron, shape, where: str, factor: float, dt: float, scale: str, discretisation: str):
+    """The node of a fastlif neuron that has ``shape``, and whose input has a factor. See :func:`fastlif.to_nir`."""
     decay, threshold, gain, reset = (_array(value, shape, where) for value in _values(neuron, shape, where))
+    gain = gain * factor
     integrates = (decay == 1).all()
     if (decay == 1).any() and not integrates:
         raise ValueError(f"model: the decay of {where} must be 1 for all neurons (NIR's IF) or for none (its LIF)")
@@ -30,10 +31,10 @@ def to_node(neuron, shape, where: str, dt: float, scale: str, discretisation: st
         return nir.I(gain / dt) if integrates else nir.LI(dt / lead, gain / lead, np.zeros(shape))
     if scale == "weights" and not (gain > 0).all():
         raise ValueError(f'model: the gain of {where} must be greater than 0, unless scale="membrane"')
-    factor = lead / gain if scale == "weights" else np.ones(shape)  # NIR's membrane in units of ours
+    unit = lead / gain if scale == "weights" else np.ones(shape)  # of ours, NIR's membrane counted in it
     if getattr(neuron, "inclusive", False):  # NIR spikes above its threshold and not at it
-        threshold = np.minimum(_before(threshold), _before(threshold * factor) / factor)
-    r, threshold, reset = factor * gain / lead, threshold * factor, reset * factor
+        threshold = np.minimum(_before(threshold), _before(threshold * unit) / unit)
+    r, threshold, reset = unit * gain / lead, threshold * unit, reset * unit
     if integrates:
         return nir.IF(r / dt, threshold, reset)
     return nir.LIF(dt / lead, r, np.zeros(shape), threshold, reset)

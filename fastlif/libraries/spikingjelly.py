@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -11,7 +14,38 @@ from fastlif import validation
 from fastlif.libraries.names import take_over
 from fastlif.neuron import copy_of
 
-__all__ = ["accelerate", "restore"]
+__all__ = ["Accelerated", "accelerate", "restore"]
+
+
+class Accelerated:
+    """What the accelerated nodes have in common with our neurons, for whoever looks inside: a base of their classes."""
+
+    step_mode: str
+    v_threshold: float
+    v: Any  # the membrane, or the number that it begins with
+    reset: Callable[[], None]
+
+    @property
+    def timesteps(self) -> int | None:
+        """As of our neurons: None for ``[T, N, *]``, 1 for a single step."""
+        return None if self.step_mode == "m" else 1
+
+    @property
+    def threshold(self) -> float:
+        return self.v_threshold
+
+
+@contextlib.contextmanager
+def at_rest(model: nn.Module):
+    """The accelerated nodes of ``model`` without their membranes, which they have again at the end."""
+    carried = {node: node.v for node in model.modules() if isinstance(node, Accelerated)}
+    for node in carried:
+        node.reset()
+    try:
+        yield
+    finally:
+        for node, v in carried.items():
+            node.v = v
 
 
 def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:

@@ -16,6 +16,7 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from fastlif.functional import lif
+from fastlif.libraries.spikingjelly import Accelerated
 from fastlif.options import once
 from fastlif.types import Surrogate
 
@@ -37,7 +38,7 @@ def _surrogate(kind: type, alpha: float) -> Surrogate:
     return SURROGATES[kind](float(alpha))
 
 
-class _Fast:
+class _Fast(Accelerated):
     """What the nodes share; the second base of each is the node of SpikingJelly."""
 
     v_reset: float | None

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from fastlif import validation
+from fastlif.libraries.spikingjelly import Accelerated, at_rest
 from fastlif.modules import NoisyLIF
-from fastlif.neuron import Neuron, evaluating, neurons
+from fastlif.neuron import Neuron, evaluating
 from fastlif.passes import thread
 from fastlif.recording.tables import lines_of
 
@@ -25,6 +26,7 @@ __all__ = ["Energy", "energy", "weights_met"]
 
 CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}  # with the number of their dimensions in space
 COUNTED = (nn.Linear, *CONVOLUTIONS)
+NEURONS = (Neuron, Accelerated)  # what can be watched: ours, and SpikingJelly's where we compute them
 
 
 def weights_met(layer: nn.Module, events: Tensor) -> int:
@@ -118,7 +120,12 @@ def watch(model: nn.Module, kinds, note: Callable) -> list:
     ]
 
 
-def unfold(neuron: Neuron, output: Tensor) -> Tensor:
+def neurons(model: nn.Module) -> list[Neuron | Accelerated]:
+    """Every neuron in ``model`` that can be watched, each once."""
+    return [module for module in model.modules() if isinstance(module, NEURONS)]
+
+
+def unfold(neuron: Neuron | Accelerated, output: Tensor) -> Tensor:
     """What a neuron just gave, ``[T, N, *]`` without a copy: T is that of the pass, if it is a MultiStep's."""
     timesteps = neuron.timesteps
     if thread.current is not None and thread.current.timesteps is not None:
@@ -224,8 +231,8 @@ def energy(
     A forward that loops over time by itself calls each layer T times, and its twin is counted as often.
 
     Args:
-        model: a network with fastlif neurons, or a :class:`fastlif.MultiStep`. It runs once, in evaluation mode; its
-            modes and membranes are as before afterwards.
+        model: a network with fastlif neurons, a :class:`fastlif.MultiStep`, or what :func:`fastlif.accelerate` made. It
+            runs once, in evaluation mode; its modes and membranes are as before afterwards.
         input: what the model takes. A sample is one of the batch N that the first neuron sees.
         add_pj: energy of an addition in pJ; by default 0.9, a 32-bit float one in 45 nm.
         keywords: given to the model beside the input, such as ``sequence=True`` to a MultiStep.
@@ -259,9 +266,9 @@ def energy(
         reached = True
         calls.append(_NeuronCall(name, neuron, unfold(neuron, output).shape))
 
-    handles = watch(model, COUNTED, note_layer) + watch(model, Neuron, note_neuron)
+    handles = watch(model, COUNTED, note_layer) + watch(model, NEURONS, note_neuron)
     try:
-        with evaluating(model) as carried:
+        with evaluating(model) as carried, at_rest(model):
             for neuron in carried:
                 neuron.reset()
             model(input, **keywords)
@@ -294,15 +301,17 @@ def energy(
 @dataclass
 class _NeuronCall:
     name: str
-    neuron: Neuron
+    neuron: Neuron | Accelerated
     shape: torch.Size  # [T, N, *]
 
     def operations(self) -> tuple[int, int]:
         """Additions and multiplications of this call."""
-        steps, noisy = self.shape.numel(), isinstance(self.neuron, NoisyLIF)
-        if noisy and self.shape[0] == 1 and not self.neuron.converted:
+        steps, neuron = self.shape.numel(), self.neuron
+        if not isinstance(neuron, NoisyLIF):
+            return 2 * steps, steps  # input and threshold; the decay
+        if self.shape[0] == 1 and not neuron.converted:
             return 2 * steps, 0  # the noise; the threshold
-        return (4 if noisy else 2) * steps, steps  # input and threshold; shift and noise; the decay
+        return 4 * steps, steps  # also shift and noise
 
 
 def _one_sample(call: LayerCall, first: _NeuronCall) -> tuple[int, ...]:
@@ -324,7 +333,7 @@ def _uncounted(model: nn.Module) -> list[str]:
     found = {
         type(module).__name__: None
         for module in model.modules()
-        if not isinstance(module, (*COUNTED, Neuron))
+        if not isinstance(module, (*COUNTED, *NEURONS))
         and any(parameter.ndim > 1 for parameter in module.parameters(recurse=False))
     }
     return list(found)

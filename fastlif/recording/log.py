@@ -13,20 +13,21 @@ from torch import Tensor, nn
 
 from fastlif import validation
 from fastlif.layout import membrane_dtype
+from fastlif.libraries.spikingjelly import Accelerated
 from fastlif.modules import LIF, NoisyLIF
-from fastlif.neuron import Neuron, neurons
+from fastlif.neuron import Neuron
 from fastlif.passes import Membranes, in_backward, thread
-from fastlif.recording.energy import COUNTED, LayerCall, unfold, watch
+from fastlif.recording.energy import COUNTED, LayerCall, neurons, unfold, watch
 from fastlif.recording.membranes import generator_state, membranes
 from fastlif.recording.tables import Row, Table
 
 __all__ = ["Log", "record"]
 
 MEMBRANES = (None, "before", "after")
-SPIKING = (LIF, NoisyLIF)
+SPIKING = (LIF, NoisyLIF, Accelerated)
 READ_OUT = "(read-out)"  # the row of layers of weights that no neuron follows
 
-_recorded: weakref.WeakSet[Neuron] = weakref.WeakSet()  # the neurons that a log is recording now
+_recorded: weakref.WeakSet[Neuron | Accelerated] = weakref.WeakSet()  # the neurons that a log is recording now
 
 
 def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None) -> Log:
@@ -45,13 +46,15 @@ def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None
     model, and what ``torch.compile`` made before.
 
     Args:
-        model: a module with fastlif neurons, such as a :class:`fastlif.MultiStep`.
+        model: a module with fastlif neurons, such as a :class:`fastlif.MultiStep`, or what :func:`fastlif.accelerate`
+            made of a SpikingJelly model.
         spikes: keep all spikes. With False, ``rates`` and the rest of the ``table`` remain: one sum over each call's
             spikes is made, and nothing else is kept.
         membrane: ``"before"`` keeps the membrane before the spike, h_t of Eq. (1), (5) and (6), with its noise;
             ``"after"`` keeps it after the spike and the reset, v_t of Eq. (3). Neither is kept by default. The fast
             kernels do not give them, so they are computed again, step by step, from the neuron's input, the noise that
-            was drawn and the spikes that were fired: this takes several times as long as the neuron.
+            was drawn and the spikes that were fired: this takes several times as long as the neuron. SpikingJelly's
+            nodes keep theirs themselves, with their ``store_v_seq``.
 
     Returns:
         A :class:`Log`, to be read during and after the ``with``.
@@ -66,6 +69,8 @@ def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None
     if membrane not in MEMBRANES:
         raise ValueError(f"membrane must be None, 'before' or 'after', got {membrane!r}")
     validation.check_watchable(model, neurons(model))
+    if membrane is not None and any(isinstance(neuron, Accelerated) for neuron in neurons(model)):
+        raise ValueError("membrane must be None for SpikingJelly's nodes, which keep it themselves: store_v_seq = True")
     return Log(model, spikes, membrane)
 
 
@@ -73,7 +78,7 @@ def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None
 class Entry:
     """What one neuron did in one of its calls, over all forwards."""
 
-    neuron: Neuron
+    neuron: Neuron | Accelerated
     calls: int = 0
     total: Tensor | float = 0.0  # spikes
     chances: int = 0  # neurons times samples times steps, where there may be one
@@ -119,7 +124,7 @@ class Log:
     def __init__(self, model: nn.Module, spikes: bool, membrane: str | None):
         self._model, self.keeps_spikes, self.which = model, spikes, membrane
         self._entries: dict[str, Entry] = {}
-        self._neurons: list[Neuron] = []
+        self._neurons: list[Neuron | Accelerated] = []
         self._handles: list | None = None
         self._counts: dict[str, int] = {}  # of the calls of each neuron, in this forward
         self._before: dict[Neuron, tuple[Membranes, Tensor | None]] = {}  # of a call: what its membranes depend on
@@ -144,6 +149,7 @@ class Log:
             self._handles += [
                 neuron.register_forward_pre_hook(_hook_before(neuron, self._before), with_kwargs=True)
                 for neuron in self._neurons
+                if isinstance(neuron, Neuron)
             ]
         if self.keeps_spikes:
             self._handles += watch(self._model, COUNTED, self._note_layer)

@@ -202,6 +202,19 @@ def test_a_reset_of_neurons_whose_inputs_differ_keeps_their_gain():
             assert torch.equal(back(inputs((2,))), spikes(model, inputs((2,))))
 
 
+@pytest.mark.parametrize("name", ["linear", "images", "sequences", "branches"])
+def test_scaled_thresholds_are_folded(name):
+    """Into the next weights; where spikes of different heights are added, or returned, a layer is added."""
+    model, shape = networks()[name]
+    model = fastlif.scale_thresholds(model)
+    scaled = [module for module in model.modules() if hasattr(module, "scale")]
+    for module, scale in zip(scaled, (0.5, 2.0, 0.25)):  # powers of two, so that nothing is rounded
+        module.scale.fill_(scale)
+    back = fastlif.from_nir(fastlif.to_nir(model.eval(), shape), **REFERENCE)
+    expected = spikes(model, inputs(shape))
+    assert torch.equal(back(inputs(shape)), expected) and expected.unique().tolist() == [0, scaled[-1].scale.item()]
+
+
 @pytest.mark.parametrize(("scale", "discretisation"), ROUND_TRIPS)
 @pytest.mark.parametrize(
     ("decay", "gain"),
@@ -214,7 +227,8 @@ def test_a_read_out_keeps_its_scale(decay, gain, scale, discretisation):
     model = nn.Sequential(nn.Linear(6, 4), fastlif.LI(T, decay=decay, gain=gain))
     graph = fastlif.to_nir(model, (6,), 1e-3, scale, discretisation)
     back = fastlif.from_nir(graph, stateful=True, surrogate="sigmoid")
-    assert isinstance(graph.nodes["1"], nir.LI if isinstance(decay, torch.Tensor) or decay < 1 else nir.I) and back[1].stateful
+    leaks = isinstance(decay, torch.Tensor) or decay < 1
+    assert isinstance(graph.nodes["1"], nir.LI if leaks else nir.I) and back[1].stateful
     torch.testing.assert_close(back(inputs((6,))), spikes(model, inputs((6,))))
 
 

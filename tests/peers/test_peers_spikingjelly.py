@@ -389,3 +389,43 @@ def test_the_example_runs():
                          capture_output=True, text=True, timeout=500)  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert "0 of 160 outputs differ" in run.stdout and "times as fast" in run.stdout
+
+
+# --- Looking inside ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["m", "s"])
+def test_accelerated_nodes_are_recorded_and_counted_as_our_neurons(sj, mode):
+    """Spikes, rates, the table and the energy are those of the same network with our modules."""
+    theirs = network(sj)[:4]
+    theirs[1] = sj.neuron.IFNode()
+    sj.functional.set_step_mode(theirs, mode)
+    timesteps = None if mode == "m" else 1
+    ours = nn.Sequential(*(
+        fastlif.IF(timesteps, inclusive=True, stateful=True, backend="reference") if i % 2 else layer
+        for i, layer in enumerate(theirs)
+    ))  # fmt: skip
+    nodes, x, logs = fastlif.accelerate(theirs), 3 * torch.rand(4, 3, 6), []
+    assert fastlif.energy(nodes, x if mode == "m" else x[0]).picojoules > 0  # leaves no membrane
+    for model in (ours, nodes):
+        with fastlif.record(model) as log:
+            for step in [x] if mode == "m" else x:
+                model(step)
+        logs.append(log)
+    assert logs[0].rates() == logs[1].rates() and all(logs[0].rates().values())
+    assert logs[0].table().rows == logs[1].table().rows and logs[1].thresholds == {"1": 1.0, "3": 1.0}
+    for name, spikes in logs[0].spikes.items():
+        assert torch.equal(logs[1].spikes[name], spikes) and spikes.shape[:2] == (4, 3)
+    kept = nodes[1].v.clone()
+    energies = [fastlif.energy(model, x if mode == "m" else x[0]) for model in (ours, nodes)]
+    for mine, other in zip(*(energy.rows for energy in energies)):
+        assert mine._replace(kind=other.kind) == other
+    assert energies[0].timesteps == energies[1].timesteps and torch.equal(nodes[1].v, kept)
+
+
+def test_what_cannot_be_looked_into_says_what_can(sj):
+    theirs, ours = both(sj)
+    with pytest.raises(ValueError, match=r"be watched after model = fastlif.accelerate\(model\)"):
+        fastlif.record(theirs)
+    with pytest.raises(ValueError, match="membrane must be None for SpikingJelly's nodes.* store_v_seq = True"):
+        fastlif.record(ours, membrane="after")
