@@ -12,8 +12,10 @@ import triton
 from triton import knobs
 from triton.backends.compiler import GPUTarget
 
-from emulator.machine import POISON, Machine, Report, Statistics
-from emulator.translate import Approximate, Unsupported, translate
+from emulator.arithmetic import Approximate, Unsupported
+from emulator.machine import Machine, Report, Statistics
+from emulator.memory import POISON
+from emulator.translate import translate
 
 reports: list[Report] = []  # of all launches so far
 statistics: list[Statistics] = []  # one for each launch so far

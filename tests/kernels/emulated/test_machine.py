@@ -11,7 +11,8 @@ import triton
 import triton.language as tl
 
 from emulator import driver, machine
-from emulator.translate import Approximate, Unsupported, bit_field, divide, fma32, to_bf16, translate
+from emulator.arithmetic import Approximate, Unsupported, bit_field, divide, fma32, to_bf16
+from emulator.translate import translate
 
 
 @pytest.fixture
