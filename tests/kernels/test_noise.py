@@ -13,9 +13,9 @@ from statistics import NormalDist
 import pytest
 import torch
 from counts import COUNTS
-from helpers import DEVICE, SQRT2
+from helpers import DEVICE
 
-from fastlif import Noise, NoisyLIF, Surrogate, functional
+from fastlif import Noise, Surrogate, functional
 from fastlif import noise as noise_format
 from fastlif.functional import noisy_lif, noisy_lif_options, noisy_spike
 
@@ -30,6 +30,7 @@ SAMPLES = 10_000_000
 FALSE_ALARM = 1e-4
 DEVIATIONS = NormalDist().inv_cdf(1 - FALSE_ALARM / 2)
 MASK = 0xFFFFFFFF
+SQRT2 = math.sqrt(2)
 LATTICE = (2 * torch.arange(65536, dtype=torch.float64) + 1) / 65536 - 1
 
 
@@ -150,23 +151,6 @@ def test_noise_of_a_part_beyond_32_bits():
     for low, high in ((2**31 - 256, 0), (5 * 256, 3)):
         u = noise_format.uniform_lattice(torch.tensor([7]), 5000, 2, torch.tensor([low, high], dtype=torch.int32))
         assert [float(u[i]) for i in ELEMENTS] == [lattice_in_python(7, low * 8 + i, 2, high) for i in ELEMENTS]
-
-
-def test_no_counter_is_used_twice(monkeypatch):
-    """Distinct (seed, step, column) give distinct (counter, key), so nothing is drawn twice."""
-    used = []
-
-    def spy(counter, key, philox=noise_format.philox):
-        used.append(torch.stack(torch.broadcast_tensors(*counter, *key)).reshape(6, -1))
-        return philox(counter, key)
-
-    monkeypatch.setattr(noise_format, "philox", spy)
-    seeds, steps = (0, 1, -1, 2**31, 2**32, 2**62), (0, 1, 255, 256, 2048, 2**31 - 1)
-    for seed, step in itertools.product(seeds, steps):
-        lattice(seed, 5000, step)
-    used = torch.cat(used, dim=1)
-    assert used.shape[1] >= len(seeds) * len(steps) * 3 * 256  # 5,000 elements are 3 blocks of 256 columns
-    assert torch.unique(used, dim=1).shape == used.shape
 
 
 def test_no_run_of_numbers_occurs_twice():
@@ -384,118 +368,37 @@ def test_seeds_from_the_generator():
         check_proportion(seeds >> bit & 1, 0.5, f"bit {bit} of the seeds")
 
 
-def test_layers_draw_different_noise(monkeypatch):
-    """Two neurons, two calls of one of them, and the time steps of another, on one input."""
-    seeds = []
-
-    def spy(device, fresh_seed=functional.fresh_seed):
-        seeds.append(fresh_seed(device))
-        return seeds[-1]
-
-    monkeypatch.setattr(functional, "fresh_seed", spy)
-    torch.manual_seed(25)
-    x = torch.full((2, 100_000), 0.5, device=DEVICE)
-    first, second = (NoisyLIF(backend="reference") for _ in range(2))
-    steps = NoisyLIF(timesteps=4, alpha=math.inf, backend="reference")
-    streams = [first(x), second(x), first(x), *steps(x.repeat(4, 1)).view(4, 2, -1)]
-    assert len(set(map(int, seeds))) == len(seeds) == 4
-    for a, b in itertools.combinations(streams, 2):
-        correlation = float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
-        check(correlation * math.sqrt(x.numel()), -DEVIATIONS, DEVIATIONS, "spikes of two layers")
-
-
 # --- Every backend draws the same ---------------------------------------------------------------------------------
 
 NEURONS = ["single step", "layer", "sample", "calibrated"]
 ROUNDING = 2.0**-17  # of noise on [-1, 1], in float32
 
 
-def only_noise(x, neuron, seed, backend, over_time="independent", **keywords):
+def only_noise(x, neuron, backend, **keywords):
     """A neuron over T steps whose membrane is x + noise: the single step, or the converted one without its membrane."""
-    keywords |= {"seed": seed, "backend": backend}
     if neuron == "single step":
-        return noisy_spike(x[0], **keywords)[None]
+        return noisy_spike(x[0], backend=backend, **keywords)[None]
     ones = torch.ones(len(x), device=x.device)
     statistics = (ones, ones) if neuron == "calibrated" else neuron
-    keywords |= {"over_time": over_time, "beta": keywords["noise"].mean}
-    return noisy_lif(x, alpha=math.inf, statistics=statistics, **keywords)
-
-
-def assert_noise_is(expected, noise, width, neuron, seed, backend, over_time="independent"):
-    """Forward and backward draw ``expected`` ``[T, N, *]``, to less than half of ``width``.
-
-    The input takes the expected noise away, so that the membrane is 0. Only there has this surrogate a gradient.
-    """
-    expected = expected[:1] if neuron == "single step" else expected
-    keywords = {"noise": noise, "surrogate": Surrogate("rectangular", width), "neuron": neuron, "seed": seed}
-    keywords["over_time"] = over_time
-    for shift, spike in ((-width / 2, 0), (0, None), (width / 2, 1)):
-        x = (shift - expected).requires_grad_()
-        spikes = only_noise(x, threshold=0.0, backend=backend, **keywords)
-        assert spike is None or bool((spikes == spike).all())
-    (grad,) = torch.autograd.grad(only_noise(x, threshold=width / 2, backend=backend, **keywords).sum(), x)
-    assert bool((grad == 1 / width).all())
-
-
-def assert_noise_is_the_references(neuron, seed, backend, shape=(14, 2, 1025)):
-    """Uniform noise bit for bit; Gaussian noise to ROUNDING. 14 steps have the backward keep checkpoints."""
-    for kind, width in (("uniform", 2.0**-16), ("gaussian", ROUNDING)):
-        noise = Noise(kind, -1, 1)
-        expected = torch.stack([draw(noise, math.prod(shape[1:]), seed, t).view(shape[1:]) for t in range(shape[0])])
-        assert_noise_is(expected, noise, width, neuron, seed, backend)
+    return noisy_lif(x, alpha=math.inf, beta=0.0, statistics=statistics, backend=backend, **keywords)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_backends_draw_the_same_noise(neuron, backend):
-    assert_noise_is_the_references(neuron, -(2**40) + 5, backend)
+    """Forward and backward: uniform noise bit for bit, Gaussian noise to ROUNDING.
 
-
-ANTITHETIC = [
-    ("layer", "reference"),
-    *(pytest.param(neuron, "compiled", marks=NEEDS_CPU) for neuron in ("layer", "calibrated")),
-    *(pytest.param(neuron, "triton", marks=NEEDS_TRITON) for neuron in NEURONS[1:]),
-]
-
-
-@pytest.mark.parametrize("neuron, backend", ANTITHETIC)
-def test_backends_draw_the_same_antithetic_noise(neuron, backend):
-    """Uniform noise whose mean is not 0: step 2 j has the noise that independent noise has at step j."""
-    noise, shape, seed = Noise("uniform", -1, 3), (5, 2, 1025), 2**40 + 5
-    drawn = [draw(noise, math.prod(shape[1:]), seed, t).view(shape[1:]) for t in range(3)]
-    expected = torch.stack([drawn[0], 2 - drawn[0], drawn[1], 2 - drawn[1], drawn[2]])
-    assert_noise_is(expected, noise, 2.0**-15, neuron, seed, backend, "antithetic")
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("neuron", NEURONS)
-def test_noise_is_that_of_the_element_alone(neuron, backend):
-    """Run to run, and for any number of samples behind it: bit for bit."""
-    x = torch.randn(3, 5, 1000, generator=torch.Generator().manual_seed(0)).to(DEVICE)
-    keywords = {"neuron": neuron, "seed": 7, "backend": backend, "noise": Noise()}
-    whole = only_noise(x, **keywords)
-    assert torch.equal(only_noise(x, **keywords), whole)
-    for samples in (1, 2, 4):
-        assert torch.equal(only_noise(x[:, :samples].contiguous(), **keywords), whole[:, :samples])
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_spike_probabilities(backend):
-    """P(x + n > V_th) = 1 - F(V_th - x)."""
-    numel = 20_000 if backend == "triton" and DEVICE == "cpu" else 200_000
-    noises = (Noise(), Noise(width=1.5, low=-1, high=2), Noise("uniform"), Noise("uniform", -0.3, 1.1))
-    for seed, (noise, x) in enumerate(itertools.product(noises, (0.1, 0.3, 0.5, 0.62, 0.9))):
-        spikes = noisy_spike(torch.full((numel,), x, device=DEVICE), noise=noise, seed=seed, backend=backend)
-        probability = 1 - float(distribution(noise, torch.tensor(1 - x)))
-        check_proportion(spikes, probability, f"{noise} at {x}")
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_two_calls_in_a_compiled_graph_draw_twice(backend, fresh_compiler):
-    neuron = NoisyLIF(backend=backend)
-    twice = torch.compile(lambda x: (neuron(x), neuron(x)), fullgraph=True)
-    x = torch.full((2, 1000), 0.5, device=DEVICE)
-    outputs = [*twice(x), *twice(x)]
-    for a, b in itertools.combinations(outputs, 2):
-        assert not torch.equal(a, b)
+    The input takes the expected noise away, so that the membrane is 0. Only there has this surrogate a gradient.
+    14 steps have the backward keep checkpoints.
+    """
+    seed, shape, T = -(2**40) + 5, (2, 1025), 1 if neuron == "single step" else 14
+    for noise, width in ((Noise("uniform", -1, 1), 2.0**-16), (Noise("gaussian", -1, 1), ROUNDING)):
+        expected = torch.stack([draw(noise, math.prod(shape), seed, t).view(shape) for t in range(T)])
+        keywords = {"noise": noise, "surrogate": Surrogate("rectangular", width), "seed": seed}
+        for shift, spike in ((-width / 2, 0), (0, None), (width / 2, 1)):
+            x = (shift - expected).requires_grad_()
+            spikes = only_noise(x, neuron, backend, threshold=0.0, **keywords)
+            assert spike is None or bool((spikes == spike).all())
+        spikes = only_noise(x, neuron, backend, threshold=width / 2, **keywords)
+        (grad,) = torch.autograd.grad(spikes.sum(), x)
+        assert bool((grad == 1 / width).all())

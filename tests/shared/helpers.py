@@ -1,10 +1,9 @@
 """What the numerical tests share: the literal equations in float64, and what it means for two results to agree."""
 
-import math
-
 import torch
 
 from fastlif import Noise, Surrogate, reference
+from fastlif.functional import lif, noisy_lif, noisy_spike
 from fastlif.noise import noise_like, residual_noise
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -12,6 +11,10 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # |h - threshold| below which the two sides of a comparison may round to different spikes. float32 rounding of h is
 # about 1e-7; the statistics of a layer and the hardware's square root add a few units of it.
 TIE = 2e-6
+# Relative RMS. Gradients of 16 bits are rounded to the dtype at the end; in float32 a steep surrogate (fast_sigmoid,
+# 25) magnifies the last bit of h.
+GRADIENT_ERROR = {torch.float32: 5e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+DTYPES = list(GRADIENT_ERROR)
 
 
 def literal_membranes(
@@ -87,15 +90,62 @@ def relative_error(actual, expected):
     return float((actual.double() - expected.double()).norm() / expected.double().norm().clamp(min=1e-30))
 
 
-def weighted_gradients(outputs, inputs, seed=0):
-    """Gradients of the outputs' sum, weighted at random, with respect to ``inputs``."""
+def weighted_gradients(outputs, inputs, seed=0, lay=lambda weights: weights):
+    """Gradients of the outputs' sum, weighted at random, with respect to ``inputs``; ``lay`` lays the weights."""
     generator = torch.Generator().manual_seed(seed)
-    total = sum(
-        (output.double() * torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output.device)).sum()
-        for output in outputs
-    )
-    return torch.autograd.grad(total, inputs)
+    drawn = [torch.randn(output.shape, generator=generator, dtype=torch.float64) for output in outputs]
+    return torch.autograd.grad(outputs, inputs, [lay(weights.to(output)) for weights, output in zip(drawn, outputs)])
+
+
+def outputs_and_gradients(function, backend, x, initial_state=None, lay=lambda weights: weights, **keywords):
+    """Spikes, with the last membrane but for noisy_spike; and the gradients of x and of the initial membrane."""
+    leaves = [tensor.detach().requires_grad_() for tensor in (x, initial_state) if tensor is not None]
+    if function is not noisy_spike:
+        keywords |= {"initial_state": None if initial_state is None else leaves[1], "return_state": True}
+    outputs = function(leaves[0], backend=backend, **keywords)
+    outputs = [outputs] if function is noisy_spike else outputs
+    return [output.detach() for output in outputs], weighted_gradients(outputs, leaves, lay=lay)
+
+
+def check_against_reference(function, backend, x, initial_state=None, *, drawn_for=None, lay=lambda g: g, **keywords):
+    """A neuron's spikes, last membrane and every gradient agree with the reference's, of the same noise.
+
+    ``drawn_for`` is x in the memory layout that its noise follows, if that is another one; ``lay`` lays the gradient.
+    """
+    results = [outputs_and_gradients(function, name, x, initial_state, lay, **keywords)
+               for name in (backend, "reference")]  # fmt: skip
+    ((spikes, *v), gradients), ((expected, *expected_v), expected_gradients) = results
+    assert spikes.numel() < 3 or 0.02 < float(spikes.float().mean()) < 0.9
+    literal = {name: value for name, value in keywords.items() if name not in ("surrogate", "detach_reset")}
+    if function is not lif:
+        literal = {"noise": Noise(), "alpha": 4.0 if function is noisy_lif else None} | literal
+    x = x if drawn_for is None else drawn_for
+    if function is noisy_spike:
+        assert spikes.stride() == torch.empty_like(x).stride()
+        x, spikes, expected = x[None], spikes[None], expected[None]
+    membranes = literal_membranes(x, initial_state=initial_state, **literal)
+    assert_spikes_agree(spikes, expected, membranes, keywords.get("threshold", 1.0))
+    same = (spikes == expected).all(dim=0)  # a neuron that parted ways at a tie has another trajectory
+    for mine, theirs in zip(v, expected_v):
+        assert mine.dtype == torch.float32
+        torch.testing.assert_close(mine[same], theirs[same], rtol=1e-5, atol=2e-6)
+    for mine, theirs in zip(gradients, expected_gradients):
+        assert mine.shape == theirs.shape and mine.dtype == theirs.dtype
+        mask = same.expand_as(mine)
+        assert relative_error(mine[mask], theirs[mask]) < GRADIENT_ERROR[mine.dtype]
+
+
+def sample(shape, dtype=torch.float32, seed=0):
+    """An input that makes neurons spike now and then."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(shape, generator=generator) * 0.6 + 0.4).to(DEVICE, dtype)
+
+
+def statistics_of(name, T):
+    """The argument ``statistics``: for "calibrated", numbers for T steps."""
+    if name != "calibrated":
+        return name
+    return torch.linspace(0.1, 0.3, T, device=DEVICE), torch.linspace(0.5, 0.9, T, device=DEVICE)
 
 
 ALL_SURROGATES = [Surrogate(name) for name in reference.SURROGATES]
-SQRT2 = math.sqrt(2)

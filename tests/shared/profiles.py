@@ -34,11 +34,7 @@ SLOW_CASES = {
     |test_operators.py::test_opcheck\[(?!noisy_spike|lif-|lif,[ ]given|noisy_lif-)
     |test_kernels.py::test_(noisy_lif_long\[sample|lif_state\[20|lif_steps\[(37|17)|antithetic_noise\[(sample-5|.*-18))
     |test_kernels.py::test_noisy_lif_several_programs\[.*-9001
-    |test_kernels.py::test_not_a_number_stays_where_it_is\[(-inf|inf-1|nan-0-0)
     |test_noise.py::test_backends_draw_the_same_noise\[(single[ ]step-compiled|layer-[ct]|calibrated-[ct])
-    |test_noise.py::test_backends_draw_the_same_antithetic_noise\[(sample|.*-compiled)
-    |test_noise.py::test_(spike_probabilities\[compiled|noise_is_that_of_the_element_alone\[.*-compiled)
-    |test_poison.py::test_noisy_lif\[layer-9001
     |test_fusion.py::test_fused_as_one_after_the_other\[compiled
     |test_fusion.py::test_in_evaluation\[compiled-images-noisy
     |test_fusion.py::test_fused_as_one_after_the_other\[triton-(images[ ]of[ ]7[ ]x[ ]7-LIF|channels_last-LIF|many)
