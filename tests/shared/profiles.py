@@ -24,7 +24,7 @@ SLOW_CASES = {
     |test_transforms.py::test_per_example_gradients\[triton
     |test_pytorch.py::test_(compile_whole_for_every_batch_size|distributed_data_parallel)\[paper
     |test_pytorch.py::test_(autocast_and_gradscaler|a_model_of_16_bits)\[resnet18
-    |test_pytorch.py::test_checkpointing_parts_of_a_multistep_model\[3
+    |test_pytorch.py::test_compile_by_inductor\[(single|multi)
     |test_pytorch.py::test_copies_and_state_dicts\[(paper-calibrated|paper-multi-after|resnet18)
     |test_pytorch.py::test_checkpointing_draws_the_same_noise_again\[(paper|resnet18)-(calibrated|multi)
     |test_pytorch.py::test_export_and_reload\[(resnet18|paper-calibrated)
