@@ -185,7 +185,7 @@ def test_surrogate_at_the_mean(surrogate, reset, detach_reset, noise):
     keywords = {"noise": NOISES[noise], "surrogate": Surrogate(surrogate, at="mean")}
     check(noisy_spike, sample((2, 700)), threshold=0.7, **keywords)
     for T, statistics in ((1, "layer"), (5, "calibrated"), (14, "calibrated")):
-        check(noisy_lif, sample((T, 2, 200)), sample((2, 200), seed=2) * 0.5, reset=reset,
+        check(noisy_lif, sample((T, 2, 200)), sample((2, 200), seed=2) * 0.5, reset=reset, beta=0.1,
               detach_reset=detach_reset, statistics=statistics_of(statistics, T), **keywords)  # fmt: skip
 
 

@@ -26,7 +26,6 @@ BACKENDS = [
     pytest.param("compiled", marks=NEEDS_CPU),
     pytest.param("triton", marks=NEEDS_TRITON),
 ]
-SAMPLES = 10_000_000
 FALSE_ALARM = 1e-4
 DEVIATIONS = NormalDist().inv_cdf(1 - FALSE_ALARM / 2)
 MASK = 0xFFFFFFFF
@@ -61,6 +60,10 @@ def distribution(noise, z):
     return (torch.erf(position * (noise.width / SQRT2)) / math.erf(noise.width / SQRT2) + 1) / 2
 
 
+def name(noise):
+    return f"{noise.kind}-{noise.low:g}-{noise.high:g}-{noise.width:g}"
+
+
 # --- Statistical checks -------------------------------------------------------------------------------------------
 
 
@@ -75,14 +78,6 @@ def check_chi_squared(counts, what):
     spread = 2 / (9 * freedom)
     low, high = (freedom * (1 - spread + side * DEVIATIONS * math.sqrt(spread)) ** 3 for side in (-1, 1))
     check(float((counts.double() - expected).square().sum()) / expected, low, high, f"{what}, chi-squared")
-
-
-def check_kolmogorov_smirnov(F, counts, what):
-    """``F`` is the distribution function at each value, in increasing order, ``counts`` how often it was drawn."""
-    n = int(counts.sum())
-    above = counts.cumsum(0).double() / n
-    distance = torch.maximum((above - F).abs(), (above - counts / n - F).abs()).max()
-    check(math.sqrt(n) * float(distance), 0, math.sqrt(math.log(2 / FALSE_ALARM) / 2), f"{what}, Kolmogorov-Smirnov")
 
 
 def check_proportion(spikes, probability, what):
@@ -194,6 +189,24 @@ def test_gaussian_quantile(width, dtype, monkeypatch):
     assert torch.equal((F * 65536).floor(), torch.arange(65536, dtype=torch.float64))
 
 
+NOISES = [
+    Noise("uniform"), Noise("uniform", -0.5, 0.25), Noise("uniform", -3, -1.3), Noise("uniform", 100, 101),
+    Noise(width=0.5), Noise(width=1, low=-0.5, high=0.25), Noise(width=2, low=-1, high=3), Noise(width=3, high=1e-6),
+    Noise(width=4, low=100, high=101), Noise(width=4.5, low=-2, high=-1), Noise(width=6, low=-1e6, high=1e6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=name)
+def test_noise_distribution(noise, monkeypatch):
+    """Each random number's value is the quantile of its probability; in float32 it is that, rounded."""
+    some, their_bits = draw(noise, 100_000, 1000), bits(lattice(1000, 100_000))
+    z = all_values(noise.kind, noise.scalars(), torch.float64, monkeypatch)
+    assert float((distribution(noise, z) - (LATTICE + 1) / 2).abs().max()) < 6e-6
+    rounded = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
+    torch.testing.assert_close(rounded.double(), z, rtol=2**-22, atol=6e-4 * noise.half_range / noise.width)
+    assert torch.equal(some, rounded.to(DEVICE)[their_bits])
+
+
 @pytest.mark.parametrize("alpha", [2.25, 2.5, 3, 4, 8, math.inf])
 @pytest.mark.parametrize("noise", [Noise(width=w) for w in (0.5, 2, 3, 4, 20)] + [Noise("uniform")], ids=str)
 def test_residual_noise(noise, alpha, monkeypatch):
@@ -221,44 +234,6 @@ def test_residual_noise_without_a_range_is_a_constant():
     for residual in ("matched", "range"):
         kind, scalars = noise_format.residual_noise(Noise(), 2.0, 0.25, residual)
         assert kind == "gaussian" and scalars[0] == 0.25 and not any(scalars[2:])
-
-
-DISTRIBUTIONS = {  # and how many bins
-    Noise("uniform"): (64, 256, 65536),
-    Noise("uniform", -0.5, 0.25): (64, 256, 65536),
-    Noise("uniform", -3, -1.3): (64, 256, 65536),
-    Noise("uniform", 100, 101): (64, 256, 65536),
-    Noise(width=0.5): (64, 256, 65536),
-    Noise(width=1, low=-0.5, high=0.25): (64, 256, 65536),
-    Noise(width=2, low=-1, high=3): (64, 256, 65536),
-    Noise(width=3, high=1e-6): (64, 256, 65536),
-    Noise(width=4): (64, 256, 65536),
-    Noise(width=4, low=100, high=101): (64,),  # more of them see the steps of float32 at 100, which are 2**-17
-    Noise(width=4.5, low=-2, high=-1): (64, 256, 65536),
-    Noise(width=6, low=-1e6, high=1e6): (64, 256, 65536),
-}
-
-
-def name(noise):
-    return f"{noise.kind}-{noise.low:g}-{noise.high:g}-{noise.width:g}"
-
-
-@pytest.mark.parametrize("noise", DISTRIBUTIONS, ids=name)
-def test_noise_distribution(noise, monkeypatch):
-    """Kolmogorov-Smirnov and chi-squared against the closed form, 10 million samples over 10 steps.
-
-    The noise is a function of the random number alone: each number's value is computed once, and counted.
-    """
-    seed = 1000 + list(DISTRIBUTIONS).index(noise)
-    counts = sum(torch.bincount(bits(lattice(seed, SAMPLES // 10, t)), minlength=65536) for t in range(10))
-    some, their_bits = draw(noise, 100_000, seed), bits(lattice(seed, 100_000))
-    values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch).to(DEVICE)
-    assert torch.equal(some, values[their_bits])
-    F = distribution(noise, values)
-    check_kolmogorov_smirnov(F, counts, noise)
-    for bins in DISTRIBUTIONS[noise]:
-        bin = (F * bins).long().clamp(max=bins - 1)
-        check_chi_squared(torch.bincount(bin, counts.double(), bins), f"{noise}, {bins} bins")
 
 
 @pytest.mark.parametrize("noise", [Noise(), Noise("uniform"), Noise(low=-0.5, high=0.25, width=1)], ids=name)
@@ -315,6 +290,13 @@ def test_neighbours_are_independent(lag):
     check_independent(u[:-lag], u[lag:], f"{lag} apart")
 
 
+def test_every_number_is_equally_probable():
+    """10 million numbers of 10 steps."""
+    counts = sum(torch.bincount(bits(lattice(1000, 1_000_000, t)), minlength=65536) for t in range(10))
+    for bins in (64, 256, 65536):
+        check_chi_squared(counts.view(bins, -1).sum(dim=1), f"{bins} bins")
+
+
 def test_lanes_are_independent():
     """Each lane's own distribution, and all 28 pairs of the numbers that one call makes."""
     lanes = lattice(22, 2**22).view(-1, 8, 256).transpose(0, 1).reshape(8, -1)
@@ -327,13 +309,19 @@ def test_lanes_are_independent():
 STREAM = 2**16
 
 
-def test_steps_are_independent():
-    """Steps that differ in any one bit, and consecutive ones."""
-    base = lattice(23, STREAM, 5)
-    for step in [5 ^ 1 << bit for bit in range(31)]:
-        check_independent(base, lattice(23, STREAM, step), f"steps 5 and {step}")
-    for step in range(100, 108):
-        check_independent(lattice(23, STREAM, step), lattice(23, STREAM, step + 1), f"steps {step} and the next")
+SEED = 0x0123456789ABCDEF
+STREAMS = {  # pairs of (seed, step) that differ in any one bit, and consecutive ones
+    "steps": [((23, 5), (23, 5 ^ 1 << bit)) for bit in range(31)] + [((23, t), (23, t + 1)) for t in range(100, 108)],
+    "seeds": [((SEED, 0), (SEED ^ 1 << bit, 0)) for bit in range(63)] + [((SEED, 0), (SEED - 2**63, 0))]
+    + [((seed, 0), (seed + 1, 0)) for seed in range(8)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("differ", STREAMS)
+def test_streams_are_independent(differ):
+    for (seed, step), (other, later) in STREAMS[differ]:
+        streams = lattice(seed, STREAM, step), lattice(other, STREAM, later)
+        check_independent(*streams, f"seed and step {seed, step} and {other, later}")
 
 
 def test_pairs_of_antithetic_steps_are_independent():
@@ -346,17 +334,6 @@ def test_pairs_of_antithetic_steps_are_independent():
         assert torch.equal(first, -second)
     for a, b in itertools.combinations(steps[::2], 2):
         check_independent(a, b, "two pairs of antithetic steps")
-
-
-def test_seeds_are_independent():
-    """Seeds that differ in any one bit, and consecutive ones."""
-    seed = 0x0123456789ABCDEF
-    base = lattice(seed, STREAM)
-    for bit in range(64):
-        other = seed ^ 1 << bit
-        check_independent(base, lattice(other - (other >> 63 << 64), STREAM), f"seeds that differ in bit {bit}")
-    for seed in range(8):
-        check_independent(lattice(seed, STREAM), lattice(seed + 1, STREAM), f"seeds {seed} and the next")
 
 
 def test_seeds_from_the_generator():

@@ -49,6 +49,14 @@ def literal_membranes(
     return torch.stack(membranes)
 
 
+def membranes_of(function, x, initial_state=None, **keywords):
+    """h_t of a call of a neuron, by the literal equations, ``[T, N, *]``."""
+    keywords = {name: value for name, value in keywords.items() if name not in ("surrogate", "detach_reset")}
+    if function is not lif:
+        keywords = {"noise": Noise(), "alpha": 4.0 if function is noisy_lif else None} | keywords
+    return literal_membranes(x[None] if function is noisy_spike else x, initial_state=initial_state, **keywords)
+
+
 def step_noise(step, seed, t, kind, scalars, over_time):
     """n_t, as its format is published."""
     if over_time == "independent":
@@ -116,14 +124,10 @@ def check_against_reference(function, backend, x, initial_state=None, *, drawn_f
                for name in (backend, "reference")]  # fmt: skip
     ((spikes, *v), gradients), ((expected, *expected_v), expected_gradients) = results
     assert spikes.numel() < 3 or 0.02 < float(spikes.float().mean()) < 0.9
-    literal = {name: value for name, value in keywords.items() if name not in ("surrogate", "detach_reset")}
-    if function is not lif:
-        literal = {"noise": Noise(), "alpha": 4.0 if function is noisy_lif else None} | literal
-    x = x if drawn_for is None else drawn_for
+    membranes = membranes_of(function, x if drawn_for is None else drawn_for, initial_state, **keywords)
     if function is noisy_spike:
         assert spikes.stride() == torch.empty_like(x).stride()
-        x, spikes, expected = x[None], spikes[None], expected[None]
-    membranes = literal_membranes(x, initial_state=initial_state, **literal)
+        spikes, expected = spikes[None], expected[None]
     assert_spikes_agree(spikes, expected, membranes, keywords.get("threshold", 1.0))
     same = (spikes == expected).all(dim=0)  # a neuron that parted ways at a tie has another trajectory
     for mine, theirs in zip(v, expected_v):

@@ -28,7 +28,7 @@ SLOW_CASES = {
     |test_pytorch.py::test_copies_and_state_dicts\[(paper-calibrated|paper-multi-after|resnet18)
     |test_pytorch.py::test_checkpointing_draws_the_same_noise_again\[(paper|resnet18)-(calibrated|multi)
     |test_pytorch.py::test_export_and_reload\[(resnet18|paper-calibrated)
-    |test_pytorch.py::test_(the_generator_governs_the_noise|hooks_and_graphs_that_are_kept)\[paper-calibrated
+    |test_pytorch.py::test_hooks_and_graphs_that_are_kept\[paper-calibrated
     |test_transforms.py::test_batches_of_any_size_share_a_compilation\[(reference|compiled-1)
     |test_pytorch.py::test_modes_change_nothing\[(multi|calibrated)
     |test_operators.py::test_opcheck\[(?!noisy_spike|lif-|lif,[ ]given|noisy_lif-)
