@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from helpers import ALL_SURROGATES, DEVICE, DTYPES, check_against_reference, sample, statistics_of
+from helpers import ALL_SURROGATES, DEVICE, DTYPES, SEQUENCE_LAYOUTS, check_against_reference, sample, statistics_of
 
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
@@ -198,16 +198,6 @@ def test_noisy_lif_alpha(alpha):
 def test_noisy_lif_of_a_narrow_membrane():
     """Its smallest value is nobody else's: what a program reads behind its group is far below."""
     check(noisy_lif, 0.05 * sample((3, 2, 40)) + 0.8, statistics="sample", noise=NOISES["none"], beta=0.1)
-
-
-SEQUENCE_LAYOUTS = {
-    "static": lambda x: x[:1].expand_as(x),
-    "batch-first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
-    "channels_last": lambda x: x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3),
-    "batch-inside": lambda x: x.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3),
-    "every-other": lambda x: torch.cat([x, x], dim=4)[..., ::2],
-    "steps-apart": lambda x: torch.stack([x, x], dim=1)[:, 0],
-}
 
 
 @pytest.mark.parametrize("layout", SEQUENCE_LAYOUTS)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import DEVICE
+from helpers import DEVICE, SEQUENCE_LAYOUTS
 
 import fastlif
 from fastlif import functional
@@ -72,11 +72,8 @@ def arguments(layout):
     }  # fmt: skip
 
 
-LAYOUTS = {
-    "contiguous": lambda x: x,
-    "channels_last": lambda x: x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3),
-    "static": lambda x: x[:1].expand_as(x),
-    "sliced": lambda x: torch.cat([x, x], dim=2)[:, :, ::2],
+LAYOUTS = {"contiguous": torch.Tensor.contiguous} | {
+    name: SEQUENCE_LAYOUTS[name] for name in ("channels_last", "static", "every-other")
 }
 
 
@@ -84,7 +81,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("name", list(arguments(LAYOUTS["contiguous"])))
 def test_opcheck(name, layout):
     operator, values = arguments(LAYOUTS[layout])[name]
-    if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "sliced":
+    if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "every-other":
         values = tuple(v.contiguous() if isinstance(v, torch.Tensor) else v for v in values)
     torch.library.opcheck(operator.default, values)
 
@@ -110,14 +107,3 @@ def test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise(nor
     mine = single_step.noisy_spike_backward(grad, x, torch.tensor([3]), norm, chosen)
     assert torch.equal(mine, single_step.noisy_spike_backward(grad, x, None, norm, still))
     assert launched == [(None, still), (None, still)]
-
-
-def test_without_noise_the_new_choices_are_none():
-    """So that a record, and what is compiled for it, is the same whatever they are."""
-    still = fastlif.Noise("none")
-    chosen = [(name, fastlif.Surrogate(at=at)) for name in ("independent", "antithetic") for at in ("membrane", "mean")]
-    assert len({functional.noisy_spike_options(still, 1.0, surrogate, "auto") for _, surrogate in chosen}) == 1
-    assert len({functional.lif_options(0.5, None, 1.0, 0.0, 1.0, 0.0, False, False, surrogate, False, "auto")
-                for _, surrogate in chosen}) == 1  # fmt: skip
-    neuron = 0.5, None, 1.0, 0.0, 4.0, 0.5, still, "matched"
-    assert len({functional.noisy_lif_options(*neuron, *choices, False, "auto") for choices in chosen}) == 1

@@ -152,4 +152,12 @@ def statistics_of(name, T):
     return torch.linspace(0.1, 0.3, T, device=DEVICE), torch.linspace(0.5, 0.9, T, device=DEVICE)
 
 
+SEQUENCE_LAYOUTS = {  # of [T, N, C, H, W]
+    "static": lambda x: x[:1].expand_as(x),
+    "batch-first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
+    "channels_last": lambda x: x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3),
+    "batch-inside": lambda x: x.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3),
+    "every-other": lambda x: torch.cat([x, x], dim=4)[..., ::2],
+    "steps-apart": lambda x: torch.stack([x, x], dim=1)[:, 0],
+}
 ALL_SURROGATES = [Surrogate(name) for name in reference.SURROGATES]
