@@ -4,12 +4,12 @@ On a GPU on the kernels. On a CPU the compilers, layouts and threads meet the co
 no compiling: the kernels in their interpreter for the small network, the reference for ResNet-18.
 """
 
+import concurrent.futures
 import copy
 import functools
 import importlib.util
 import io
 import pickle
-import threading
 
 import pytest
 import torch
@@ -240,21 +240,8 @@ def replica(model):
 
 
 def in_threads(calls):
-    results, errors = [None] * len(calls), []
-
-    def work(index):
-        try:
-            results[index] = calls[index]()
-        except Exception as error:  # noqa: BLE001
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors, errors[0]
-    return results
+    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+        return [running.result() for running in [pool.submit(call) for call in calls]]
 
 
 @pytest.mark.parametrize("neuron", [
@@ -276,9 +263,8 @@ def test_replicas_of_neurons_that_learn(neuron):
 @pytest.mark.parametrize("shared", [True, False], ids=["one model", "replicas"])
 def test_threads(case, shared):
     """As a server runs one model in several threads, and nn.DataParallel one replica in each."""
-    network, state = case
     model = build(*case, noise=Noise("none"), backend="auto")
-    inputs = [images(network, count) for count in (2, 3, 5, 7)]
+    inputs = [images(case[0], count) for count in (2, 3, 5, 7)]
     expected = [model(x) for x in inputs]
     models = [model if shared else replica(model) for _ in inputs]
     calls = [lambda m=m, x=x: [m(x) for _ in range(3)] for m, x in zip(models, inputs)]
@@ -293,9 +279,9 @@ def test_threads(case, shared):
         torch.testing.assert_close(parameter.grad, 2 * gradient)
 
 
-def ddp_worker(rank, network, state, port, folder):
+def ddp_worker(rank, network, state, folder):
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://localhost:{port}", rank=rank, world_size=2)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     model = build(network, state, noise=Noise("none"), statistics="sample", backend="reference").cpu()
     parallel = nn.parallel.DistributedDataParallel(model)
     parallel(images(network, 4).cpu()[2 * rank : 2 * rank + 2]).square().mean().backward()
@@ -308,14 +294,9 @@ def ddp_worker(rank, network, state, port, folder):
 @pytest.mark.parametrize("state", ["single", "multi"])
 def test_distributed_data_parallel(network, state, tmp_path):
     """Two processes, half of the batch each, get the gradients of the whole batch."""
-    import socket
-
     model = build(network, state, noise=Noise("none"), statistics="sample", backend="reference").cpu()
     expected = gradients(model, model(images(network, 4).cpu()).square().mean())
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(ddp_worker, (network, state, port, tmp_path), nprocs=2)
+    torch.multiprocessing.spawn(ddp_worker, (network, state, tmp_path), nprocs=2)
     for actual, wanted in zip(torch.load(tmp_path / "gradients"), expected):
         torch.testing.assert_close(actual, wanted, rtol=1e-3, atol=1e-5)
 
@@ -325,7 +306,6 @@ def test_distributed_data_parallel(network, state, tmp_path):
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 def test_no_layout_is_ever_copied(case, memory_format, monkeypatch):
-    network, _ = case
     model = build(*case, backend="auto").to(memory_format=memory_format)
     copied, seen = [], []
 
@@ -347,7 +327,7 @@ def test_no_layout_is_ever_copied(case, memory_format, monkeypatch):
                 else None
             )
         )
-    x = images(network).to(memory_format=memory_format)
+    x = images(case[0]).to(memory_format=memory_format)
     model(x).square().sum().backward()
     assert not copied and len(seen) >= 3 * len(neurons(model))
 
@@ -465,12 +445,11 @@ def test_hooks_and_graphs_that_are_kept(case):
 
 
 def test_compile_whole_for_every_batch_size(case, fresh_compiler):
-    network, _ = case
     model = build(*case, backend="auto")
     counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(model, fullgraph=True, backend=counter)
     for batch in (16, 17, 18, 20):  # below 16 the CPU's convolutions are compiled for by size
-        x = images(network, batch)
+        x = images(case[0], batch)
         expected, actual = seeded(model, x), seeded(compiled, x)
         torch.testing.assert_close(actual, expected)
         if batch < 18:
@@ -497,15 +476,14 @@ def test_compile_by_inductor(name, fresh_compiler):
 
 
 def test_export_and_reload(case):
-    network, _ = case
     model = build(*case, backend="auto")
-    program = torch.export.export(model, (images(network),), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
+    program = torch.export.export(model, (images(case[0]),), dynamic_shapes=({0: torch.export.Dim("batch", min=2)},))
     file = io.BytesIO()
     torch.export.save(program, file)
     file.seek(0)
     reloaded = torch.export.load(file).module()
     for batch in (2, 3, 7):
-        x = images(network, batch)
+        x = images(case[0], batch)
         torch.testing.assert_close(seeded(reloaded, x), seeded(model, x))
     assert not torch.equal(reloaded(x), reloaded(x))
 
