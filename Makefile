@@ -60,7 +60,7 @@ test-fast: $(STAMP)  ## run the tests of the library alone, 75 seconds on a fast
 
 test-long: $(STAMP)  ## many more examples, a soak, the ends of what is supported, and the peers
 	FASTLIF_TEST_PROFILE=long $(RUN) -m pytest $(PARALLEL) --durations=15 $(ARGS)
-	$(RUN) tests/soak.py --minutes 2
+	$(RUN) tests/by_hand/soak.py --minutes 2
 	FASTLIF_TEST_PROFILE=quick $(MAKE) test-oldest test-cpu
 	$(MAKE) test-peers
 
@@ -80,7 +80,7 @@ gpu: $(STAMP)  ## on a GPU, nine minutes: tests, kernels, networks, Fig. 3: make
 	$(RUN) -m benchmarks gpu --out $(OUT) $(ARGS)
 
 gpu-check: $(STAMP)  ## on a GPU: tests, compute-sanitizer, a soak: make gpu-check [ARGS=--help] [RUN=python3]
-	$(RUN) tests/gpu_check.py $(ARGS)
+	$(RUN) tests/by_hand/gpu_check.py $(ARGS)
 
 clean:  ## remove the environments and everything that was made
 	rm -rf $(VENV) $(VENV)-* out site build dist *.egg-info .pytest_cache .mypy_cache .hypothesis

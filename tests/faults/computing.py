@@ -232,7 +232,7 @@ FAULTS = {
         "library/test_parameters.py::test_neurons[compiled-soft]": [
             ("the threshold's gradient misses the soft reset", "(spikes * grad_v if variant.soft_reset else 0)", "0"),
         ],
-        "pytorch/test_compiled.py::test_antithetic_noise_and_gradients_at_the_mean": [
+        "pytorch/test_compiled.py::test_noisy_lif[antithetic, at the mean]": [
             ("the compiled scan's surrogate stays at the membrane",
              'h if at == "membrane" else still + scalars[NOISE]', "h"),
         ],
@@ -259,14 +259,14 @@ FAULTS = {
             ("a tie spikes",
              "variant.inclusive else membrane > threshold", "variant.inclusive else membrane >= threshold"),
         ],
-        "pytorch/test_compiled.py::test_noisy_spike_gradients[torch.float32]": [
+        "pytorch/test_compiled.py::test_noisy_spike[float32]": [
             ("the surrogate's width for its threshold",
              "reference.SURROGATES[surrogate](u, scalars[2])", "reference.SURROGATES[surrogate](u, scalars[0])"),
         ],
-        "pytorch/test_compiled.py::test_noisy_lif_gradients[none-given-None-True-dtype2]": [
+        "pytorch/test_compiled.py::test_noisy_lif[no noise]": [
             ("the mean stays in", "norm, a * v + b, gain", "norm, a * v + 0 * b, gain"),
         ],
-        "pytorch/test_compiled.py::test_noisy_lif_gradients[gaussian-sample-None-False-dtype3]": [
+        "pytorch/test_compiled.py::test_noisy_lif[sample, soft reset]": [
             ("the smallest value of the layer is the largest",
              "decay * v.amin(dim=-1), decay * v.amax(dim=-1)", "decay * v.amax(dim=-1), decay * v.amax(dim=-1)"),
         ],
@@ -282,7 +282,7 @@ FAULTS = {
             ("the last membrane's gradient is ignored", "[initial_state, grad_state]", "[initial_state, None]"),
             ("the initial state is ignored", "[initial_state, grad_state]", "[None, grad_state]"),
         ],
-        "pytorch/test_compiled.py::test_gradients_of_several_chunks": [
+        "pytorch/test_compiled.py::test_lif_of_several_chunks": [
             ("all chunks end with the first membrane", "reversed(starts)):", "reversed(starts[:1] * len(starts))):"),
         ],
         "pytorch/test_compiled.py::test_noise_of_several_chunks": [

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import DEVICE
+from helpers import DEVICE, sample, statistics_of
 
 pytest.importorskip("triton")
 if DEVICE == "cuda":
@@ -13,7 +13,7 @@ import triton.language as tl
 from fastlif.kernels.bits import _bytes, _tile_of_step
 from fastlif.kernels.noise import draw_noise
 from fastlif.kernels.tile import tile
-from test_kernels import check_scan, check_spike, sample, statistics_of
+from test_kernels import check
 from test_noise import lattice_in_python
 from triton.runtime.interpreter import GridExecutor, InterpreterBuilder
 
@@ -117,11 +117,10 @@ def guarded(monkeypatch):
 
 @pytest.mark.parametrize("size", [1, 2049])
 def test_no_access_beside_a_tensor(size, guarded):
-    check_spike(sample((1, size)))
-    check_scan(lif, sample((3, 2, size)) + 0.3, sample((2, size), seed=2))
+    check(noisy_spike, sample((1, size)))
+    check(lif, sample((3, 2, size)) + 0.3, sample((2, size), seed=2))
     for statistics in ("layer", "sample", "calibrated"):
-        x = sample((3, 2, size))
-        check_scan(noisy_lif, x, sample((2, size), seed=2), seed=5, statistics=statistics_of(statistics, 3))
+        check(noisy_lif, sample((3, 2, size)), sample((2, size), seed=2), statistics=statistics_of(statistics, 3))
 
 
 def test_no_access_beside_bits_and_channels(guarded):
@@ -136,9 +135,3 @@ def test_no_access_beside_bits_and_channels(guarded):
             assert hasattr(spikes.untyped_storage(), packing._BITS)
     x, norm = sample((3, 7, 5, 5)).requires_grad_(), torch.nn.BatchNorm2d(7)
     batch_norm_neuron(norm, NoisyLIF(backend="triton"), x).sum().backward()
-
-
-def test_the_guard_sees_an_access_beside(guarded):
-    short = torch.rand(10)
-    with pytest.raises(Exception, match="beside its tensors"):
-        kernels.unpack_bits(torch.empty(1, 256, dtype=torch.uint8), short.expand(1027, 10)[:, :1])

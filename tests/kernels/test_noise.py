@@ -13,9 +13,9 @@ from statistics import NormalDist
 import pytest
 import torch
 from counts import COUNTS
-from helpers import DEVICE, SQRT2
+from helpers import DEVICE
 
-from fastlif import Noise, NoisyLIF, Surrogate, functional
+from fastlif import Noise, Surrogate, functional
 from fastlif import noise as noise_format
 from fastlif.functional import noisy_lif, noisy_lif_options, noisy_spike
 
@@ -26,10 +26,10 @@ BACKENDS = [
     pytest.param("compiled", marks=NEEDS_CPU),
     pytest.param("triton", marks=NEEDS_TRITON),
 ]
-SAMPLES = 10_000_000
 FALSE_ALARM = 1e-4
 DEVIATIONS = NormalDist().inv_cdf(1 - FALSE_ALARM / 2)
 MASK = 0xFFFFFFFF
+SQRT2 = math.sqrt(2)
 LATTICE = (2 * torch.arange(65536, dtype=torch.float64) + 1) / 65536 - 1
 
 
@@ -60,6 +60,10 @@ def distribution(noise, z):
     return (torch.erf(position * (noise.width / SQRT2)) / math.erf(noise.width / SQRT2) + 1) / 2
 
 
+def name(noise):
+    return f"{noise.kind}-{noise.low:g}-{noise.high:g}-{noise.width:g}"
+
+
 # --- Statistical checks -------------------------------------------------------------------------------------------
 
 
@@ -74,20 +78,6 @@ def check_chi_squared(counts, what):
     spread = 2 / (9 * freedom)
     low, high = (freedom * (1 - spread + side * DEVIATIONS * math.sqrt(spread)) ** 3 for side in (-1, 1))
     check(float((counts.double() - expected).square().sum()) / expected, low, high, f"{what}, chi-squared")
-
-
-def check_kolmogorov_smirnov(F, counts, what):
-    """``F`` is the distribution function at each value, in increasing order, ``counts`` how often it was drawn."""
-    n = int(counts.sum())
-    above = counts.cumsum(0).double() / n
-    distance = torch.maximum((above - F).abs(), (above - counts / n - F).abs()).max()
-    check(math.sqrt(n) * float(distance), 0, math.sqrt(math.log(2 / FALSE_ALARM) / 2), f"{what}, Kolmogorov-Smirnov")
-
-
-def check_proportion(spikes, probability, what):
-    n = spikes.numel()
-    error = math.sqrt(probability * (1 - probability) / n)
-    check(float(spikes.double().mean()) - probability, -4 * error, 4 * error, what)
 
 
 def check_independent(a, b, what):
@@ -152,23 +142,6 @@ def test_noise_of_a_part_beyond_32_bits():
         assert [float(u[i]) for i in ELEMENTS] == [lattice_in_python(7, low * 8 + i, 2, high) for i in ELEMENTS]
 
 
-def test_no_counter_is_used_twice(monkeypatch):
-    """Distinct (seed, step, column) give distinct (counter, key), so nothing is drawn twice."""
-    used = []
-
-    def spy(counter, key, philox=noise_format.philox):
-        used.append(torch.stack(torch.broadcast_tensors(*counter, *key)).reshape(6, -1))
-        return philox(counter, key)
-
-    monkeypatch.setattr(noise_format, "philox", spy)
-    seeds, steps = (0, 1, -1, 2**31, 2**32, 2**62), (0, 1, 255, 256, 2048, 2**31 - 1)
-    for seed, step in itertools.product(seeds, steps):
-        lattice(seed, 5000, step)
-    used = torch.cat(used, dim=1)
-    assert used.shape[1] >= len(seeds) * len(steps) * 3 * 256  # 5,000 elements are 3 blocks of 256 columns
-    assert torch.unique(used, dim=1).shape == used.shape
-
-
 def test_no_run_of_numbers_occurs_twice():
     """Any 4 neighbours, in any lane, step and seed, anywhere: a copied stretch of noise would repeat them.
 
@@ -210,6 +183,24 @@ def test_gaussian_quantile(width, dtype, monkeypatch):
     assert torch.equal((F * 65536).floor(), torch.arange(65536, dtype=torch.float64))
 
 
+NOISES = [
+    Noise("uniform"), Noise("uniform", -0.5, 0.25), Noise("uniform", -3, -1.3), Noise("uniform", 100, 101),
+    Noise(width=0.5), Noise(width=1, low=-0.5, high=0.25), Noise(width=2, low=-1, high=3), Noise(width=3, high=1e-6),
+    Noise(width=4, low=100, high=101), Noise(width=4.5, low=-2, high=-1), Noise(width=6, low=-1e6, high=1e6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=name)
+def test_noise_distribution(noise, monkeypatch):
+    """Each random number's value is the quantile of its probability; in float32 it is that, rounded."""
+    some, their_bits = draw(noise, 100_000, 1000), bits(lattice(1000, 100_000))
+    z = all_values(noise.kind, noise.scalars(), torch.float64, monkeypatch)
+    assert float((distribution(noise, z) - (LATTICE + 1) / 2).abs().max()) < 6e-6
+    rounded = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
+    torch.testing.assert_close(rounded.double(), z, rtol=2**-22, atol=6e-4 * noise.half_range / noise.width)
+    assert torch.equal(some, rounded.to(DEVICE)[their_bits])
+
+
 @pytest.mark.parametrize("alpha", [2.25, 2.5, 3, 4, 8, math.inf])
 @pytest.mark.parametrize("noise", [Noise(width=w) for w in (0.5, 2, 3, 4, 20)] + [Noise("uniform")], ids=str)
 def test_residual_noise(noise, alpha, monkeypatch):
@@ -237,44 +228,6 @@ def test_residual_noise_without_a_range_is_a_constant():
     for residual in ("matched", "range"):
         kind, scalars = noise_format.residual_noise(Noise(), 2.0, 0.25, residual)
         assert kind == "gaussian" and scalars[0] == 0.25 and not any(scalars[2:])
-
-
-DISTRIBUTIONS = {  # and how many bins
-    Noise("uniform"): (64, 256, 65536),
-    Noise("uniform", -0.5, 0.25): (64, 256, 65536),
-    Noise("uniform", -3, -1.3): (64, 256, 65536),
-    Noise("uniform", 100, 101): (64, 256, 65536),
-    Noise(width=0.5): (64, 256, 65536),
-    Noise(width=1, low=-0.5, high=0.25): (64, 256, 65536),
-    Noise(width=2, low=-1, high=3): (64, 256, 65536),
-    Noise(width=3, high=1e-6): (64, 256, 65536),
-    Noise(width=4): (64, 256, 65536),
-    Noise(width=4, low=100, high=101): (64,),  # more of them see the steps of float32 at 100, which are 2**-17
-    Noise(width=4.5, low=-2, high=-1): (64, 256, 65536),
-    Noise(width=6, low=-1e6, high=1e6): (64, 256, 65536),
-}
-
-
-def name(noise):
-    return f"{noise.kind}-{noise.low:g}-{noise.high:g}-{noise.width:g}"
-
-
-@pytest.mark.parametrize("noise", DISTRIBUTIONS, ids=name)
-def test_noise_distribution(noise, monkeypatch):
-    """Kolmogorov-Smirnov and chi-squared against the closed form, 10 million samples over 10 steps.
-
-    The noise is a function of the random number alone: each number's value is computed once, and counted.
-    """
-    seed = 1000 + list(DISTRIBUTIONS).index(noise)
-    counts = sum(torch.bincount(bits(lattice(seed, SAMPLES // 10, t)), minlength=65536) for t in range(10))
-    some, their_bits = draw(noise, 100_000, seed), bits(lattice(seed, 100_000))
-    values = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch).to(DEVICE)
-    assert torch.equal(some, values[their_bits])
-    F = distribution(noise, values)
-    check_kolmogorov_smirnov(F, counts, noise)
-    for bins in DISTRIBUTIONS[noise]:
-        bin = (F * bins).long().clamp(max=bins - 1)
-        check_chi_squared(torch.bincount(bin, counts.double(), bins), f"{noise}, {bins} bins")
 
 
 @pytest.mark.parametrize("noise", [Noise(), Noise("uniform"), Noise(low=-0.5, high=0.25, width=1)], ids=name)
@@ -331,6 +284,13 @@ def test_neighbours_are_independent(lag):
     check_independent(u[:-lag], u[lag:], f"{lag} apart")
 
 
+def test_every_number_is_equally_probable():
+    """10 million numbers of 10 steps."""
+    counts = sum(torch.bincount(bits(lattice(1000, 1_000_000, t)), minlength=65536) for t in range(10))
+    for bins in (64, 256, 65536):
+        check_chi_squared(counts.view(bins, -1).sum(dim=1), f"{bins} bins")
+
+
 def test_lanes_are_independent():
     """Each lane's own distribution, and all 28 pairs of the numbers that one call makes."""
     lanes = lattice(22, 2**22).view(-1, 8, 256).transpose(0, 1).reshape(8, -1)
@@ -343,13 +303,19 @@ def test_lanes_are_independent():
 STREAM = 2**16
 
 
-def test_steps_are_independent():
-    """Steps that differ in any one bit, and consecutive ones."""
-    base = lattice(23, STREAM, 5)
-    for step in [5 ^ 1 << bit for bit in range(31)]:
-        check_independent(base, lattice(23, STREAM, step), f"steps 5 and {step}")
-    for step in range(100, 108):
-        check_independent(lattice(23, STREAM, step), lattice(23, STREAM, step + 1), f"steps {step} and the next")
+SEED = 0x0123456789ABCDEF
+STREAMS = {  # pairs of (seed, step) that differ in any one bit, and consecutive ones
+    "steps": [((23, 5), (23, 5 ^ 1 << bit)) for bit in range(31)] + [((23, t), (23, t + 1)) for t in range(100, 108)],
+    "seeds": [((SEED, 0), (SEED ^ 1 << bit, 0)) for bit in range(63)] + [((SEED, 0), (SEED - 2**63, 0))]
+    + [((seed, 0), (seed + 1, 0)) for seed in range(8)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("differ", STREAMS)
+def test_streams_are_independent(differ):
+    for (seed, step), (other, later) in STREAMS[differ]:
+        streams = lattice(seed, STREAM, step), lattice(other, STREAM, later)
+        check_independent(*streams, f"seed and step {seed, step} and {other, later}")
 
 
 def test_pairs_of_antithetic_steps_are_independent():
@@ -364,44 +330,14 @@ def test_pairs_of_antithetic_steps_are_independent():
         check_independent(a, b, "two pairs of antithetic steps")
 
 
-def test_seeds_are_independent():
-    """Seeds that differ in any one bit, and consecutive ones."""
-    seed = 0x0123456789ABCDEF
-    base = lattice(seed, STREAM)
-    for bit in range(64):
-        other = seed ^ 1 << bit
-        check_independent(base, lattice(other - (other >> 63 << 64), STREAM), f"seeds that differ in bit {bit}")
-    for seed in range(8):
-        check_independent(lattice(seed, STREAM), lattice(seed + 1, STREAM), f"seeds {seed} and the next")
-
-
 def test_seeds_from_the_generator():
     """Every one of their 64 bits is even, and none comes twice."""
     torch.manual_seed(24)
     seeds = torch.cat([functional.fresh_seed(torch.device(DEVICE)) for _ in range(4000)])
     assert len(torch.unique(seeds)) == len(seeds)
     for bit in range(64):
-        check_proportion(seeds >> bit & 1, 0.5, f"bit {bit} of the seeds")
-
-
-def test_layers_draw_different_noise(monkeypatch):
-    """Two neurons, two calls of one of them, and the time steps of another, on one input."""
-    seeds = []
-
-    def spy(device, fresh_seed=functional.fresh_seed):
-        seeds.append(fresh_seed(device))
-        return seeds[-1]
-
-    monkeypatch.setattr(functional, "fresh_seed", spy)
-    torch.manual_seed(25)
-    x = torch.full((2, 100_000), 0.5, device=DEVICE)
-    first, second = (NoisyLIF(backend="reference") for _ in range(2))
-    steps = NoisyLIF(timesteps=4, alpha=math.inf, backend="reference")
-    streams = [first(x), second(x), first(x), *steps(x.repeat(4, 1)).view(4, 2, -1)]
-    assert len(set(map(int, seeds))) == len(seeds) == 4
-    for a, b in itertools.combinations(streams, 2):
-        correlation = float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
-        check(correlation * math.sqrt(x.numel()), -DEVIATIONS, DEVIATIONS, "spikes of two layers")
+        deviations = (float((seeds >> bit & 1).double().mean()) - 0.5) * 2 * math.sqrt(len(seeds))
+        check(deviations, -4, 4, f"bit {bit} of the seeds")
 
 
 # --- Every backend draws the same ---------------------------------------------------------------------------------
@@ -410,92 +346,31 @@ NEURONS = ["single step", "layer", "sample", "calibrated"]
 ROUNDING = 2.0**-17  # of noise on [-1, 1], in float32
 
 
-def only_noise(x, neuron, seed, backend, over_time="independent", **keywords):
+def only_noise(x, neuron, backend, **keywords):
     """A neuron over T steps whose membrane is x + noise: the single step, or the converted one without its membrane."""
-    keywords |= {"seed": seed, "backend": backend}
     if neuron == "single step":
-        return noisy_spike(x[0], **keywords)[None]
+        return noisy_spike(x[0], backend=backend, **keywords)[None]
     ones = torch.ones(len(x), device=x.device)
     statistics = (ones, ones) if neuron == "calibrated" else neuron
-    keywords |= {"over_time": over_time, "beta": keywords["noise"].mean}
-    return noisy_lif(x, alpha=math.inf, statistics=statistics, **keywords)
-
-
-def assert_noise_is(expected, noise, width, neuron, seed, backend, over_time="independent"):
-    """Forward and backward draw ``expected`` ``[T, N, *]``, to less than half of ``width``.
-
-    The input takes the expected noise away, so that the membrane is 0. Only there has this surrogate a gradient.
-    """
-    expected = expected[:1] if neuron == "single step" else expected
-    keywords = {"noise": noise, "surrogate": Surrogate("rectangular", width), "neuron": neuron, "seed": seed}
-    keywords["over_time"] = over_time
-    for shift, spike in ((-width / 2, 0), (0, None), (width / 2, 1)):
-        x = (shift - expected).requires_grad_()
-        spikes = only_noise(x, threshold=0.0, backend=backend, **keywords)
-        assert spike is None or bool((spikes == spike).all())
-    (grad,) = torch.autograd.grad(only_noise(x, threshold=width / 2, backend=backend, **keywords).sum(), x)
-    assert bool((grad == 1 / width).all())
-
-
-def assert_noise_is_the_references(neuron, seed, backend, shape=(14, 2, 1025)):
-    """Uniform noise bit for bit; Gaussian noise to ROUNDING. 14 steps have the backward keep checkpoints."""
-    for kind, width in (("uniform", 2.0**-16), ("gaussian", ROUNDING)):
-        noise = Noise(kind, -1, 1)
-        expected = torch.stack([draw(noise, math.prod(shape[1:]), seed, t).view(shape[1:]) for t in range(shape[0])])
-        assert_noise_is(expected, noise, width, neuron, seed, backend)
+    return noisy_lif(x, alpha=math.inf, beta=0.0, statistics=statistics, backend=backend, **keywords)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_backends_draw_the_same_noise(neuron, backend):
-    assert_noise_is_the_references(neuron, -(2**40) + 5, backend)
+    """Forward and backward: uniform noise bit for bit, Gaussian noise to ROUNDING.
 
-
-ANTITHETIC = [
-    ("layer", "reference"),
-    *(pytest.param(neuron, "compiled", marks=NEEDS_CPU) for neuron in ("layer", "calibrated")),
-    *(pytest.param(neuron, "triton", marks=NEEDS_TRITON) for neuron in NEURONS[1:]),
-]
-
-
-@pytest.mark.parametrize("neuron, backend", ANTITHETIC)
-def test_backends_draw_the_same_antithetic_noise(neuron, backend):
-    """Uniform noise whose mean is not 0: step 2 j has the noise that independent noise has at step j."""
-    noise, shape, seed = Noise("uniform", -1, 3), (5, 2, 1025), 2**40 + 5
-    drawn = [draw(noise, math.prod(shape[1:]), seed, t).view(shape[1:]) for t in range(3)]
-    expected = torch.stack([drawn[0], 2 - drawn[0], drawn[1], 2 - drawn[1], drawn[2]])
-    assert_noise_is(expected, noise, 2.0**-15, neuron, seed, backend, "antithetic")
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("neuron", NEURONS)
-def test_noise_is_that_of_the_element_alone(neuron, backend):
-    """Run to run, and for any number of samples behind it: bit for bit."""
-    x = torch.randn(3, 5, 1000, generator=torch.Generator().manual_seed(0)).to(DEVICE)
-    keywords = {"neuron": neuron, "seed": 7, "backend": backend, "noise": Noise()}
-    whole = only_noise(x, **keywords)
-    assert torch.equal(only_noise(x, **keywords), whole)
-    for samples in (1, 2, 4):
-        assert torch.equal(only_noise(x[:, :samples].contiguous(), **keywords), whole[:, :samples])
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_spike_probabilities(backend):
-    """P(x + n > V_th) = 1 - F(V_th - x)."""
-    numel = 20_000 if backend == "triton" and DEVICE == "cpu" else 200_000
-    noises = (Noise(), Noise(width=1.5, low=-1, high=2), Noise("uniform"), Noise("uniform", -0.3, 1.1))
-    for seed, (noise, x) in enumerate(itertools.product(noises, (0.1, 0.3, 0.5, 0.62, 0.9))):
-        spikes = noisy_spike(torch.full((numel,), x, device=DEVICE), noise=noise, seed=seed, backend=backend)
-        probability = 1 - float(distribution(noise, torch.tensor(1 - x)))
-        check_proportion(spikes, probability, f"{noise} at {x}")
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_two_calls_in_a_compiled_graph_draw_twice(backend, fresh_compiler):
-    neuron = NoisyLIF(backend=backend)
-    twice = torch.compile(lambda x: (neuron(x), neuron(x)), fullgraph=True)
-    x = torch.full((2, 1000), 0.5, device=DEVICE)
-    outputs = [*twice(x), *twice(x)]
-    for a, b in itertools.combinations(outputs, 2):
-        assert not torch.equal(a, b)
+    The input takes the expected noise away, so that the membrane is 0. Only there has this surrogate a gradient.
+    14 steps have the backward keep checkpoints.
+    """
+    seed, shape, T = -(2**40) + 5, (2, 1025), 1 if neuron == "single step" else 14
+    for noise, width in ((Noise("uniform", -1, 1), 2.0**-16), (Noise("gaussian", -1, 1), ROUNDING)):
+        expected = torch.stack([draw(noise, math.prod(shape), seed, t).view(shape) for t in range(T)])
+        keywords = {"noise": noise, "surrogate": Surrogate("rectangular", width), "seed": seed}
+        for shift, spike in ((-width / 2, 0), (0, None), (width / 2, 1)):
+            x = (shift - expected).requires_grad_()
+            spikes = only_noise(x, neuron, backend, threshold=0.0, **keywords)
+            assert spike is None or bool((spikes == spike).all())
+        spikes = only_noise(x, neuron, backend, threshold=width / 2, **keywords)
+        (grad,) = torch.autograd.grad(spikes.sum(), x)
+        assert bool((grad == 1 / width).all())

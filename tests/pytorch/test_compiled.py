@@ -5,7 +5,7 @@ import itertools
 import pytest
 import sympy
 import torch
-from helpers import assert_spikes_agree, literal_membranes, relative_error, weighted_gradients
+from helpers import DTYPES, check_against_reference, sample
 from profiles import PROFILE
 from torch._inductor.utils import run_and_get_cpp_code
 from torch.fx.experimental import symbolic_shapes
@@ -16,56 +16,33 @@ from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels are the path")
 
-DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-GRADIENT_ERROR = {torch.float32: 5e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}  # relative RMS, as of the kernels
+GIVEN = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
 
 
-def both(function, x, initial_state=None, **keywords):
-    """Spikes, last membrane and every gradient on the compiled path and on the reference."""
-    results = []
-    for backend in ("compiled", "reference"):
-        leaves = [tensor.detach().requires_grad_() for tensor in (x, initial_state) if tensor is not None]
-        if function is noisy_spike:
-            outputs = [function(*leaves, backend=backend, **keywords)]
-        else:
-            state = leaves[1] if initial_state is not None else None
-            outputs = function(leaves[0], initial_state=state, return_state=True, backend=backend, **keywords)
-        results.append(([output.detach() for output in outputs], weighted_gradients(outputs, leaves)))
-    (actual, grads), (expected, expected_grads) = results
-    literal = {key: value for key, value in keywords.items() if key not in ("surrogate", "detach_reset")}
-    if function is not lif:
-        literal = {"noise": Noise(), "alpha": 4.0 if function is noisy_lif else None} | literal
-    if function is noisy_spike:
-        x, actual, expected = x[None], [actual[0][None]], [expected[0][None]]
-    membranes = literal_membranes(x, initial_state=initial_state, **literal)
-    assert_spikes_agree(actual[0], expected[0], membranes, literal.get("threshold", 1.0))
-    assert 0.02 < float(actual[0].float().mean()) < 0.9
-    same = (actual[0] == expected[0]).all(dim=0)  # a neuron that parted ways at a tie has another trajectory
-    for state, expected_state in zip(actual[1:], expected[1:]):
-        torch.testing.assert_close(state[same], expected_state[same], rtol=1e-5, atol=2e-6)
-    for grad, expected_grad in zip(grads, expected_grads):
-        assert grad.shape == expected_grad.shape and grad.dtype == expected_grad.dtype
-        mask = same.expand_as(grad)
-        assert relative_error(grad[mask], expected_grad[mask]) < GRADIENT_ERROR[grad.dtype]
+def check(function, x, *initial_state, **keywords):
+    keywords |= {} if function is lif else {"seed": 5}
+    check_against_reference(function, "compiled", x, *initial_state, **keywords)
 
 
-def sample(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.6 + 0.4
+SPIKE = {
+    "float32": {"noise": Noise(width=3.0), "surrogate": Surrogate("triangular", 0.7)},
+    "float16": {"noise": Noise("uniform", low=-0.5), "surrogate": Surrogate("gaussian", 0.7)},
+    "bfloat16": {"noise": Noise("none"), "surrogate": Surrogate("rectangular", 0.7)},
+}
 
 
-def test_noisy_spike():
-    both(noisy_spike, sample(3, 5, 1001), seed=5)
-    both(noisy_spike, sample(3, 4, 9, 31).to(memory_format=torch.channels_last), seed=6)
+@pytest.mark.parametrize("dtype", SPIKE)
+def test_noisy_spike(dtype):
+    check(noisy_spike, sample((3, 700), getattr(torch, dtype)), threshold=0.8, **SPIKE[dtype])
+
+
+def test_noisy_spike_channels_last():
+    check(noisy_spike, sample((3, 4, 9, 31)).to(memory_format=torch.channels_last))
 
 
 def test_lif():
-    both(lif, sample(19, 3, 201))
-    both(lif, sample(5, 3, 201).bfloat16())
-
-
-@pytest.mark.parametrize("statistics", ["layer", "sample"])
-def test_noisy_lif(statistics):
-    both(noisy_lif, sample(3, 3, 1001), seed=5, statistics=statistics)
+    check(lif, sample((19, 3, 201)))
+    check(lif, sample((5, 3, 201), torch.bfloat16))
 
 
 # Every surrogate with every reset, and every pair of dtype, reset and detach_reset; with FASTLIF_TEST_PROFILE=long all.
@@ -80,76 +57,60 @@ SOME = [
 @pytest.mark.parametrize("reset, detach_reset, surrogate, dtype", EVERY if PROFILE == "long" else SOME, ids=str)
 def test_lif_gradients(reset, detach_reset, surrogate, dtype):
     keywords = {"reset": reset, "detach_reset": detach_reset, "surrogate": Surrogate(surrogate, 1.7)}
-    for state in (None, sample(3, 700, seed=2) * 0.5):
-        both(lif, sample(3, 3, 700).to(dtype), state, decay=0.7, threshold=0.8, **keywords)
+    for state in (None, sample((3, 700), seed=2) * 0.5):
+        check(lif, sample((3, 3, 700), dtype), state, decay=0.7, threshold=0.8, **keywords)
 
 
-@pytest.mark.parametrize(
-    "noise, statistics, reset, detach_reset, dtype",
-    [
-        (Noise(width=3.0), "given", None, False, torch.float32),
-        (Noise("uniform", low=-0.5), "given", -0.25, False, torch.bfloat16),
-        (Noise("none"), "given", None, True, torch.float16),
-        (Noise(), "sample", None, False, torch.bfloat16),
-    ],
-    ids=lambda value: getattr(value, "kind", None),
-)
-def test_noisy_lif_gradients(noise, statistics, reset, detach_reset, dtype):
-    if statistics == "given":
-        statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
-    keywords = {"noise": noise, "statistics": statistics, "reset": reset, "detach_reset": detach_reset}
-    x, state = sample(3, 3, 700).to(dtype), sample(3, 700, seed=2) * 0.5
-    both(noisy_lif, x, state, seed=5, surrogate="sigmoid", decay=0.7, threshold=0.8, **keywords)
+def test_lif_of_several_chunks():
+    check(lif, sample((2 * launchers.MAX_UNROLL + 1, 2, 40)), sample((2, 40), seed=2), decay=0.9)
 
 
-def test_antithetic_noise_and_gradients_at_the_mean():
-    """Three steps: two that share a draw and one of its own."""
-    statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
-    both(noisy_lif, sample(3, 3, 700), sample(3, 700, seed=2) * 0.5, seed=5, surrogate=Surrogate("sigmoid", at="mean"),
-         noise=Noise("uniform", low=-0.5), beta=0.5, statistics=statistics, over_time="antithetic")  # fmt: skip
+OTHERS = {"surrogate": "sigmoid", "decay": 0.7, "threshold": 0.8}
+NOISY_LIF = {  # of three steps: two that share an antithetic draw and one of its own
+    "layer": {"statistics": "layer"},
+    "sample": {"statistics": "sample"},
+    "sample, soft reset": OTHERS | {"statistics": "sample", "reset": None, "dtype": torch.bfloat16},
+    "Gaussian, soft reset": OTHERS | {"noise": Noise(width=3.0), "reset": None},
+    "uniform, reset": OTHERS | {"noise": Noise("uniform", low=-0.5), "reset": -0.25, "dtype": torch.bfloat16},
+    "no noise": OTHERS | {"noise": Noise("none"), "reset": None, "detach_reset": True, "dtype": torch.float16},
+    "antithetic, at the mean": {"noise": Noise("uniform", low=-0.5), "over_time": "antithetic",
+                                "surrogate": Surrogate("sigmoid", at="mean")},
+}  # fmt: skip
 
 
-def test_gradients_of_several_chunks():
-    both(lif, sample(2 * launchers.MAX_UNROLL + 1, 2, 40), sample(2, 40, seed=2), decay=0.9)
+@pytest.mark.parametrize("case", NOISY_LIF)
+def test_noisy_lif(case):
+    keywords = {"statistics": GIVEN, "dtype": torch.float32} | NOISY_LIF[case]
+    x = sample((3, 3, 700), keywords.pop("dtype"))
+    check(noisy_lif, x, None if case in ("layer", "sample") else sample((3, 700), seed=2) * 0.5, **keywords)
 
 
 def test_noise_of_several_chunks(monkeypatch):
     """Each chunk draws the noise of its own steps, forward and backward."""
     monkeypatch.setattr(launchers, "MAX_UNROLL", 2)
-    statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
-    both(noisy_lif, sample(3, 3, 700), sample(3, 700, seed=2) * 0.5, seed=5, statistics=statistics)
+    check(noisy_lif, sample((3, 3, 700)), sample((3, 700), seed=2) * 0.5, statistics=GIVEN)
 
 
 def test_a_tie_is_no_spike():
     assert not lif(torch.ones(3, 2, 700), decay=0.0, backend="compiled").any()
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_noisy_spike_gradients(dtype):
-    noise, surrogate = {
-        torch.float32: (Noise(width=3.0), Surrogate("triangular", 0.7)),
-        torch.float16: (Noise("uniform", low=-0.5), Surrogate("gaussian", 0.7)),
-        torch.bfloat16: (Noise("none"), Surrogate("rectangular", 0.7)),
-    }[dtype]
-    both(noisy_spike, sample(3, 700).to(dtype), seed=5, noise=noise, surrogate=surrogate, threshold=0.8)
-
-
 def test_one_compilation_serves_all_sizes_and_values():
     for size in (3000, 50_000):  # for one thread, and for all
-        noisy_spike(sample(3, size), seed=1, backend="compiled")
-    lif(sample(3, 4, 50), backend="compiled")
-    lif(sample(3, 4, 50), return_state=True, backend="compiled")  # a second graph, which takes and gives membranes
-    noisy_lif(sample(3, 4, 50), seed=1, backend="compiled")
+        noisy_spike(sample((3, size)), seed=1, backend="compiled")
+    lif(sample((3, 4, 50)), backend="compiled")
+    lif(sample((3, 4, 50)), return_state=True, backend="compiled")  # a second graph, which takes and gives membranes
+    noisy_lif(sample((3, 4, 50)), seed=1, backend="compiled")
     before = set(graphs._graphs)
     with torch.inference_mode():
-        lif(sample(4, 5, 70)[::2][:1].expand(3, 5, 70), backend="compiled")
-        lif(sample(3, 1), backend="compiled")
+        lif(sample((4, 5, 70))[::2][:1].expand(3, 5, 70), backend="compiled")
+        lif(sample((3, 1)), backend="compiled")
     with torch.autocast("cpu", torch.bfloat16):
-        lif(sample(3, 6, 80), initial_state=sample(6, 80), threshold=0.7, decay=0.1, backend="compiled")
+        lif(sample((3, 6, 80)), initial_state=sample((6, 80)), threshold=0.7, decay=0.1, backend="compiled")
     for size, threshold in ((1, 1.0), (2, 1.0), (3001, 1.0), (4096, 0.5), (77_777, 2.0)):
         noise = Noise(high=1 + size / 9e4)
-        noisy_spike(sample(2, size), seed=1, threshold=threshold, noise=noise, backend="compiled")
-        noisy_lif(sample(3, 1, size)[:, :, :1000], seed=1, threshold=threshold, noise=noise, backend="compiled")
+        noisy_spike(sample((2, size)), seed=1, threshold=threshold, noise=noise, backend="compiled")
+        noisy_lif(sample((3, 1, size))[:, :, :1000], seed=1, threshold=threshold, noise=noise, backend="compiled")
     assert set(graphs._graphs) == before
 
 
@@ -255,19 +216,18 @@ def test_a_graph_supposes_nothing_of_its_sizes_that_matters(monkeypatch, fresh_c
     monkeypatch.setattr(symbolic_shapes, "ShapeEnv", Recorded)
     monkeypatch.setattr(graphs, "_compile", recorded)
     monkeypatch.setattr(graphs, "_graphs", {})
-    x, images = sample(3, 2, 40).requires_grad_(), sample(6, 4, 3).requires_grad_()
-    statistics = torch.tensor([0.0, 0.15, 0.1]), torch.tensor([0.0, 0.6, 0.8])
+    x, images = sample((3, 2, 40)).requires_grad_(), sample((6, 4, 3)).requires_grad_()
     with torch._inductor.config.patch(force_disable_caches=True):
         noisy_spike(x, seed=1, backend="compiled").sum().backward()
         lif(x, reset=None, backend="compiled").sum().backward()
-        for given in ("layer", "sample", statistics):
+        for given in ("layer", "sample", GIVEN):
             noisy_lif(x, seed=1, statistics=given, backend="compiled").sum().backward()
         for neuron in (NoisyLIF(), LIF(3)):
             batch_norm_neuron(torch.nn.BatchNorm1d(4), neuron, images).sum().backward()
-        noisy_lif(sample(1, 1, graphs.SERIAL + 1), seed=1, backend="compiled")
+        noisy_lif(sample((1, 1, graphs.SERIAL + 1)), seed=1, backend="compiled")
         bits = torch.empty(1, 40, dtype=torch.uint8)
-        launchers.pack_bits(sample(1, 320), bits)
-        launchers.unpack_bits(bits, sample(1, 320))
+        launchers.pack_bits(sample((1, 320)), bits)
+        launchers.unpack_bits(bits, sample((1, 320)))
     compiled_functions = {"draw", "spike", "spike_backward", "scan", "scan_with_statistics", "reverse_scan",
                           "pack_bits", "unpack_bits"}  # fmt: skip
     assert kinds == compiled_functions

@@ -1,5 +1,6 @@
 """A call where nobody but autograd looks on goes straight to the launch; whoever does look on sees an operator."""
 
+import contextlib
 import copy
 import functools
 import gc
@@ -50,22 +51,24 @@ def backend(request):
     return request.param
 
 
+def spikes_and_gradient(call, around=contextlib.nullcontext):
+    """Of ``call(x)``, the gradient weighted at random; the forward runs in ``around``."""
+    torch.manual_seed(0)
+    x, weights = torch.randn(2, 3, 4, 50, device=DEVICE)
+    leaf = x.clone().requires_grad_()
+    with around():
+        spikes = call(leaf)
+    return spikes.detach(), *torch.autograd.grad(spikes, leaf, weights)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_who_looks_on_sees_operators_and_the_same_bits(name, backend):
-    torch.manual_seed(0)
-    x, weights = torch.randn(3, 4, 50, device=DEVICE), torch.randn(3, 4, 50, device=DEVICE)
-    results = []
-    for watching in (None, Watching()):
-        leaf = x.clone().requires_grad_()
-        if watching is None:
-            spikes = CALLS[name](leaf, backend)
-            (gradient,) = torch.autograd.grad(spikes, leaf, weights)
-        else:
-            with watching:
-                spikes = CALLS[name](leaf, backend)
-                (gradient,) = torch.autograd.grad(spikes, leaf, weights)
-        results.append((spikes.detach(), gradient))
-    assert all(torch.equal(*pair) for pair in zip(*results))
+    def run():
+        return spikes_and_gradient(lambda x: CALLS[name](x, backend))
+
+    with Watching() as watching:
+        seen = run()
+    assert all(map(torch.equal, seen, run()))
     operator = name.split(",")[0] if "given" not in name else "lif"
     backward = "noisy_spike_backward" if operator == "noisy_spike" else "lif_backward"
     assert watching.seen == [operator, backward]
@@ -97,14 +100,11 @@ def test_traced_by_torchscript(backend):
     assert "fastlif::lif" in str(traced.inlined_graph) and torch.equal(traced(x), neuron(x))
 
 
-NEURONS = {"NoisyLIF": lambda: fastlif.NoisyLIF(), "LIF": lambda: fastlif.LIF(2)}
-
-
 @pytest.mark.parametrize("gradient", [False, True])
-@pytest.mark.parametrize("name", NEURONS)
-def test_calls_of_python_in_a_forward(name, gradient):
+@pytest.mark.parametrize("neuron", [fastlif.NoisyLIF(), fastlif.LIF(2)], ids=["NoisyLIF", "LIF"])
+def test_calls_of_python_in_a_forward(neuron, gradient):
     """Counted exactly, with what launches in place of the kernels: one call."""
-    neuron, x = NEURONS[name](), torch.randn(4, 50, device=DEVICE, requires_grad=gradient)
+    x = torch.randn(4, 50, device=DEVICE, requires_grad=gradient)
     with host.without_launches():
         neuron(x)
         calls = host.calls_of_python(functools.partial(neuron, x))
@@ -126,78 +126,77 @@ def test_the_graph_holds_the_neuron_alone(name):
 
 def test_a_backward_looks_again_at_what_was_not_plain(backend):
     """x is plain, and the initial membrane a negated view."""
-    x, weights = torch.randn(3, 4, 50, device=DEVICE), torch.randn(3, 4, 50, device=DEVICE)
     state = torch._neg_view(torch.randn(4, 50, device=DEVICE))
-    results = []
-    for initial in (state, state.resolve_neg()):
-        leaf = x.clone().requires_grad_()
-        spikes = functional.lif(leaf, initial_state=initial, backend=backend)
-        results.append((spikes.detach(), *torch.autograd.grad(spikes, leaf, weights)))
+    results = [spikes_and_gradient(lambda x, v=v: functional.lif(x, initial_state=v, backend=backend))
+               for v in (state, state.resolve_neg())]  # fmt: skip
     assert all(map(torch.equal, *results))
 
 
 def test_hooks_on_saved_tensors_may_give_back_anything(backend):
     """Here negated views, which the backward must not read as they lie."""
-    x, weights = torch.randn(3, 4, 50, device=DEVICE), torch.randn(3, 4, 50, device=DEVICE)
-    results = []
-    for unpack in (lambda kept: kept, lambda kept: torch._neg_view(kept.neg())):
-        leaf = x.clone().requires_grad_()
-        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, unpack):
-            spikes = functional.lif(leaf, backend=backend)
-        results.append(torch.autograd.grad(spikes, leaf, weights)[0])
-    assert torch.equal(*results)
+
+    def negated():
+        return torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: torch._neg_view(kept.neg()))
+
+    results = [spikes_and_gradient(lambda x: functional.lif(x, backend=backend), around=around)
+               for around in (contextlib.nullcontext, negated)]  # fmt: skip
+    assert all(map(torch.equal, *results))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
 def test_a_compiled_caller_gets_the_neuron_inlined(fresh_compiler):
-    """With the same bits, and few steps only; an exported program keeps the operator, with the device left open."""
+    """With the same bits, few steps and small work only; an exported program keeps the operator, for any device."""
     graphs = []
 
     def backend(graph, inputs):
         graphs.append(str(graph.code))
         return graph
 
-    x = torch.randn(4, 30)
-    for neuron, inlined in ((fastlif.LIF(2), True), (fastlif.NoisyLIF(), True), (fastlif.NoisyLIF(2), False)):
+    few = torch.randn(4, 30)
+    for neuron, x, inlined in (
+        (fastlif.LIF(2), few, True), (fastlif.NoisyLIF(), few, True), (fastlif.NoisyLIF(2), few, False),
+        (fastlif.LIF(17), torch.randn(34, 5), False), (fastlif.LIF(2, backend="compiled"), torch.rand(2, 2**14), False),
+    ):  # fmt: skip
         torch.manual_seed(3)
         expected = neuron(x)
         torch.manual_seed(3)
         assert torch.equal(torch.compile(neuron, backend=backend, fullgraph=True)(x), expected)
         assert ("fastlif" not in graphs[-1]) == inlined
-    torch.compile(fastlif.LIF(17), backend=backend, fullgraph=True)(torch.randn(34, 5))
-    assert "fastlif" in graphs[-1]
     for strict in (False, True):  # with the compiler's own tracing, too
-        nodes = torch.export.export(fastlif.LIF(2), (x,), strict=strict).graph.nodes
+        nodes = torch.export.export(fastlif.LIF(2), (few,), strict=strict).graph.nodes
         (operator,) = [node for node in nodes if "fastlif" in str(node.target)]
         assert '"backend": "auto"' in operator.args[-1]
 
 
-@pytest.mark.parametrize("change", ["threshold", "surrogate", "noise", "reset_to"])
+CHANGES = {"threshold": 0.7, "surrogate": "sigmoid", "noise": fastlif.Noise("uniform"), "reset_to": None}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_attribute_counts(change):
-    new = {"threshold": 0.7, "surrogate": "sigmoid", "noise": fastlif.Noise("uniform"), "reset_to": None}[change]
-    names = {"reset_to": "reset"}
     x, gradients = torch.randn(3, 60, device=DEVICE).requires_grad_(), []
-    changed, made = fastlif.NoisyLIF(3), fastlif.NoisyLIF(3, **{names.get(change, change): new})
+    changed, made = fastlif.NoisyLIF(3), fastlif.NoisyLIF(3, **{change.removesuffix("_to"): CHANGES[change]})
     changed(x)
-    setattr(changed, change, new)
+    setattr(changed, change, CHANGES[change])
     for neuron in (changed, made):
         torch.manual_seed(2)
         gradients.append(torch.autograd.grad(neuron(x).sum(), x)[0])
     assert torch.equal(*gradients)
 
 
+def record(threshold=1.0, gain=1.0):
+    return functional.lif_options(0.5, None, threshold, None, gain, 0.0, False, False, "atan", False, "auto")
+
+
 def test_equal_records_are_one():
-    others = 1.0, 0.0, False, False, "atan", False, "auto"
-    first, second, other = (functional.lif_options(0.5, None, threshold, None, *others) for threshold in (1.0, 1, 2.0))
+    """And records that differ in numbers are one kind of launch, but that a gain of 1 is not multiplied by."""
+    first, second, other = record(1.0), record(1), record(2.0)
     assert first is second and other is not first
+    assert first.choices == other.choices != record(gain=2.0).choices == record(gain=3.0).choices
     assert copy.deepcopy(first) is first and pickle.loads(pickle.dumps(first)) is first
-    assert options_of_text(first.text) is first
+    assert options_of_text(type(first).text.func(first)) is first
 
 
 def test_a_record_that_is_held_stays_the_only_one_and_others_are_forgotten():
-    def record(threshold):
-        return functional.lif_options(0.5, None, threshold, None, 1.0, 0.0, False, False, "atan", False, "auto")
-
     before = len(options_module._alive)
     first = record(3.0)
     texts = [record(4.0 + i / 1024).text for i in range(2 * options_module.KEPT)]
@@ -220,12 +219,12 @@ def test_what_the_compiled_path_keeps_for_a_record_ends_with_it():
 def test_equal_keys_are_not_equal_arguments():
     x = torch.randn(2, 3, device=DEVICE)
     functional.lif(x, threshold=1.0, detach_reset=False)
-    with pytest.raises(TypeError, match="threshold must be a number, got bool"):
-        functional.lif(x, threshold=True)
-    with pytest.raises(TypeError, match="detach_reset must be True or False, got int"):
-        functional.lif(x, detach_reset=0)
-    with pytest.raises(TypeError, match="threshold must be a number, got list"):
-        functional.lif(x, threshold=[1.0])
+    for name, value, message in (
+        ("threshold", True, "must be a number, got bool"), ("threshold", [1.0], "must be a number, got list"),
+        ("detach_reset", 0, "must be True or False, got int"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"{name} {message}"):
+            functional.lif(x, **{name: value})
 
 
 def test_a_subclass_sees_operators(backend):
@@ -290,9 +289,9 @@ def test_batched_gradients(name, backend):
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's own: it falls back to a loop
-@pytest.mark.parametrize("layer", ["NoisyLIF", "LIF"])
+@pytest.mark.parametrize("layer", [fastlif.NoisyLIF, fastlif.LIF], ids=lambda layer: layer.__name__)
 def test_batched_gradients_of_a_fused_layer(layer, backend):
-    neuron = {"NoisyLIF": fastlif.NoisyLIF(backend=backend), "LIF": fastlif.LIF(2, backend=backend)}[layer]
+    neuron = layer(2 if layer is fastlif.LIF else 1, backend=backend)
     norm, x = torch.nn.BatchNorm1d(5).to(DEVICE), torch.randn(8, 5, device=DEVICE, requires_grad=True)
     spikes, weights = fastlif.batch_norm_neuron(norm, neuron, x), torch.randn(3, 8, 5, device=DEVICE)
     leaves = x, norm.weight, norm.bias
@@ -311,25 +310,3 @@ def test_a_second_derivative_of_a_fused_layer_is_an_error(neuron, wants):
     (gradient,) = torch.autograd.grad(spikes.sum(), norm.weight, create_graph=True)
     with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
         gradient.square().sum().backward()
-
-
-def test_a_record_s_text_holds_its_fields_alone():
-    record = functional.lif_options(0.5, None, 1.0, 0.0, 1.0, 0.0, False, False, "atan", False, "auto")
-    assert record.text == type(record).text.func(record)
-
-
-def test_large_work_of_a_compiled_caller_stays_the_operator_s(fresh_compiler):
-    graphs = []
-
-    def backend(graph, inputs):
-        graphs.append(str(graph.code))
-        return graph
-
-    torch.compile(fastlif.LIF(2, backend="compiled"), backend=backend, fullgraph=True)(torch.zeros(2, 2**14))
-    assert "fastlif" in graphs[-1]
-
-
-def test_a_gain_of_one_is_another_kind_of_launch():
-    one, two, three = (functional.lif_options(0.5, None, 1.0, 0.0, gain, 0.0, False, False, "atan", False, "auto")
-                       for gain in (1.0, 2.0, 3.0))  # fmt: skip
-    assert one.choices != two.choices == three.choices

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import DEVICE
+from helpers import DEVICE, SEQUENCE_LAYOUTS
 
 import fastlif
 from fastlif import functional
@@ -11,20 +11,16 @@ from fastlif.options import options
 
 pytest.importorskip("triton")
 
-SCALARS = noise_scalars("gaussian", 0.5, 0.5, 4.0)
-SPIKE = options(threshold=1.0, noise="gaussian", noise_scalars=SCALARS, backend="triton").text
-PLAIN = options(threshold=1.0, decay=0.5, backend="triton").text
-DELAYED = options(threshold=1.0, decay=0.5, reset=None, reset_delay=True, inclusive=True, backend="triton").text
-NOISY = options(
-    threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.5, reset=None, noise="gaussian", noise_scalars=SCALARS,
-    detach_reset=True, backend="triton",
-).text  # fmt: skip
 
-ANTITHETIC = options(
-    threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.25, noise="gaussian", noise_scalars=SCALARS, backend="triton",
-    over_time="antithetic", surrogate_at="mean",
-).text  # fmt: skip
-AT_MEAN = options(threshold=1.0, noise="gaussian", noise_scalars=SCALARS, surrogate_at="mean", backend="triton").text
+def text(**values):
+    return options(threshold=1.0, backend="triton", **values).text
+
+
+NOISE = {"noise": "gaussian", "noise_scalars": noise_scalars("gaussian", 0.5, 0.5, 4.0)}
+SPIKE, AT_MEAN = text(**NOISE), text(**NOISE, surrogate_at="mean")
+PLAIN, DELAYED = text(decay=0.5), text(decay=0.5, reset=None, reset_delay=True, inclusive=True)
+NOISY = text(decay=0.5, inv_alpha=0.25, beta=0.5, reset=None, detach_reset=True, **NOISE)
+ANTITHETIC = text(decay=0.5, inv_alpha=0.25, beta=0.25, over_time="antithetic", surrogate_at="mean", **NOISE)
 
 
 def arguments(layout):
@@ -76,11 +72,8 @@ def arguments(layout):
     }  # fmt: skip
 
 
-LAYOUTS = {
-    "contiguous": lambda x: x,
-    "channels_last": lambda x: x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3),
-    "static": lambda x: x[:1].expand_as(x),
-    "sliced": lambda x: torch.cat([x, x], dim=2)[:, :, ::2],
+LAYOUTS = {"contiguous": torch.Tensor.contiguous} | {
+    name: SEQUENCE_LAYOUTS[name] for name in ("channels_last", "static", "every-other")
 }
 
 
@@ -88,7 +81,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("name", list(arguments(LAYOUTS["contiguous"])))
 def test_opcheck(name, layout):
     operator, values = arguments(LAYOUTS[layout])[name]
-    if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "sliced":
+    if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "every-other":
         values = tuple(v.contiguous() if isinstance(v, torch.Tensor) else v for v in values)
     torch.library.opcheck(operator.default, values)
 
@@ -114,35 +107,3 @@ def test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise(nor
     mine = single_step.noisy_spike_backward(grad, x, torch.tensor([3]), norm, chosen)
     assert torch.equal(mine, single_step.noisy_spike_backward(grad, x, None, norm, still))
     assert launched == [(None, still), (None, still)]
-
-
-def test_without_noise_the_new_choices_are_none():
-    """So that a record, and what is compiled for it, is the same whatever they are."""
-    still = fastlif.Noise("none")
-    chosen = [(name, fastlif.Surrogate(at=at)) for name in ("independent", "antithetic") for at in ("membrane", "mean")]
-    assert len({functional.noisy_spike_options(still, 1.0, surrogate, "auto") for _, surrogate in chosen}) == 1
-    assert len({functional.lif_options(0.5, None, 1.0, 0.0, 1.0, 0.0, False, False, surrogate, False, "auto")
-                for _, surrogate in chosen}) == 1  # fmt: skip
-    neuron = 0.5, None, 1.0, 0.0, 4.0, 0.5, still, "matched"
-    assert len({functional.noisy_lif_options(*neuron, *choices, False, "auto") for choices in chosen}) == 1
-
-
-def test_a_compiled_neuron_is_not_compiled_again_at_every_call(fresh_compiler):
-    neuron = torch.compile(fastlif.NoisyLIF(timesteps=2, backend="triton"), fullgraph=True, backend="aot_eager")
-    x = torch.randn(4, 50, device=DEVICE)
-    for _ in range(12):  # PyTorch gives up after 8 recompilations
-        neuron(x)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's code generator")
-def test_inductor_gives_eagers_result(fresh_compiler):
-    """The whole stack on a CPU: generated code around the compiled neurons, seeds drawn as eager draws them."""
-    torch.manual_seed(0)
-    layers = torch.nn.Linear(64, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
-    model = fastlif.MultiStep(fastlif.convert(torch.nn.Sequential(*layers), backend="compiled"), 3)
-    x = torch.randn(32, 64)
-    results = []
-    for run in (torch.compile(model, fullgraph=True, options={"fallback_random": True}), model):
-        torch.manual_seed(5)
-        results.append(run(x))
-    torch.testing.assert_close(*results)

@@ -103,8 +103,7 @@ def assert_close(actual, expected):
 @pytest.mark.parametrize("kind", ["gaussian", "none"])
 @pytest.mark.parametrize("norm", ["", "contiguous", "channels_last"])
 def test_noisy_spike(norm, kind, numel, monkeypatch):
-    noise = Noise(kind)
-    scalars = noise.scalars() if kind != "none" else ()
+    scalars = Noise(kind).scalars() if kind != "none" else ()
     x, spikes, grad, grad_x = (sparse(numel) for _ in range(4))
     parts = windows(numel)
     fill(x, parts, *((5, 5) if norm else ()))  # normalisation makes them small
@@ -131,14 +130,27 @@ def test_noisy_spike(norm, kind, numel, monkeypatch):
         assert_close(grad_x[part], grad[part].double() * reference.SURROGATES["atan"](h - 1, 2.0))
 
 
-def membranes_of(x, v, a, b, part, kind, scalars):
-    """h_t of a window's x ``[T, size]`` with hard reset, and the last v, float64."""
+def converted(kind, mean, deviation):
+    """A calibrated neuron: the noise's kind and numbers, a_t and b_t of Eq. (9)."""
+    kind, scalars = residual_noise(Noise(kind), 4.0, 0.5, "matched")
+    share = 0.25 / deviation.double()[:, 0]
+    return kind, scalars, 0.5 * share, 0.5 - mean.double()[:, 0] * share
+
+
+def check_steps(part, x, v, a, b, kind, scalars, spikes, bits, last):
+    """Spikes, their bits and the last membrane in a window, with hard reset; gives h_t, and where no tie decides."""
     membranes = []
     for t in range(len(x)):
-        h = x[t].double() + a[t] * v + b[t] + noise_of(part, t, kind, scalars)
+        h = x[t, 0, part].double() + a[t] * v + b[t] + noise_of(part, t, kind, scalars)
         membranes.append(h)
         v = torch.where(h > 1, 0.0, h)
-    return torch.stack(membranes), v
+    h = torch.stack(membranes)
+    assert_spikes_agree(spikes[:, 0, part], h)
+    for t in range(len(x) if bits is not None else 0):
+        assert_bits_agree(bits[t], spikes[t, 0], part)
+    sure = ((h - 1).abs() > 1e-4).all(dim=0)
+    torch.testing.assert_close(last[0, part].double()[sure], v[sure], rtol=1e-5, atol=1e-5)
+    return h, sure
 
 
 @pytest.mark.parametrize("numel", [2**30 + 4112, 2**30 + 4099, 2**31 + 4112, 2**31 + 4099], ids=power)
@@ -161,11 +173,8 @@ def test_scan(T, kind, static, numel):
     x = x.expand(T, 1, numel)
     a, b, scalars, seed, mean, deviation = torch.full((T,), 0.5), torch.zeros(T), (), None, None, None
     if kind != "none":
-        noise, seed = Noise(kind), SEED
-        kind, scalars = residual_noise(noise, 4.0, 0.5, "matched")
         mean, deviation = (torch.linspace(low, low + 0.2, T)[:, None].contiguous() for low in (0.1, 0.5))
-        share = 0.25 / deviation.double()[:, 0]
-        a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
+        seed, (kind, scalars, a, b) = SEED, converted(kind, mean, deviation)
     chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
     last, grad_initial = (sparse(1, numel, dtype=torch.float32) for _ in range(2))
     bits = sparse(T, kernels.bytes_of(numel), dtype=torch.uint8) if T in (5, 13) else None  # other tiles
@@ -175,12 +184,7 @@ def test_scan(T, kind, static, numel):
             grad, grad_state, x, state, grad_x, grad_initial, mean, deviation, seed, None, None, (False,) * 3, chosen
         )  # fmt: skip
     for part in parts:
-        h, v = membranes_of(x[:, 0, part], state[0, part].double(), a, b, part, kind, scalars)
-        assert_spikes_agree(spikes[:, 0, part], h)
-        for t in range(T if bits is not None else 0):
-            assert_bits_agree(bits[t], spikes[t, 0], part)
-        sure = ((h - 1).abs() > 1e-4).all(dim=0)
-        torch.testing.assert_close(last[0, part].double()[sure], v[sure], rtol=1e-5, atol=1e-5)
+        h, sure = check_steps(part, x, state[0, part].double(), a, b, kind, scalars, spikes, bits, last)
         grad_v, expected = grad_state[0, part].double(), torch.empty(h.shape, dtype=torch.float64)
         for t in reversed(range(T)):
             derivative = reference.SURROGATES["atan"](h[t] - 1, 2.0)
@@ -210,23 +214,15 @@ def test_noisy_lif(numel, monkeypatch):
     fill(x, parts)
     fill(state, parts, 0.3, 0)
     initial = [state[0, part].double() for part in parts]
-    noise = Noise(kind)
-    kind, scalars = residual_noise(noise, 4.0, 0.5, "matched")
+    kind, scalars = residual_noise(Noise(kind), 4.0, 0.5, "matched")
     mean, deviation = torch.empty(T, 1), torch.empty(T, 1)
     chosen = options(decay=0.5, inv_alpha=0.25, beta=0.5, threshold=1.0, noise=kind, noise_scalars=scalars)
     bits = sparse(T, kernels.bytes_of(numel), dtype=torch.uint8)
     with driver.only(lambda grid: own):
         kernels.noisy_lif_forward(x, spikes, state, state, mean, deviation, SEED, chosen, bits)
-    last = state
-    share = 0.25 / deviation.double()[:, 0]
-    a, b = 0.5 * share, 0.5 - mean.double()[:, 0] * share
+    _, _, a, b = converted(kind, mean, deviation)  # of the statistics that the launch wrote
     for part, v in zip(parts, initial):
-        h, v = membranes_of(x[:, 0, part], v, a, b, part, kind, scalars)
-        assert_spikes_agree(spikes[:, 0, part], h)
-        for t in range(T):
-            assert_bits_agree(bits[t], spikes[t, 0], part)
-        sure = ((h - 1).abs() > 1e-4).all(dim=0)
-        torch.testing.assert_close(last[0, part].double()[sure], v[sure], rtol=1e-5, atol=1e-5)
+        check_steps(part, x, v, a, b, kind, scalars, spikes, bits, state)
 
 
 @pytest.mark.parametrize("numel", [2**32 + 16, 2**35 + 5], ids=power)

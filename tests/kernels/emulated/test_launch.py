@@ -16,6 +16,7 @@ from fastlif.options import options
 
 SEED = torch.zeros(1, dtype=torch.int64)
 NOISE = {"noise": "gaussian", "noise_scalars": (0.5,) * 9}
+CONVERTED = {"decay": 0.5, "inv_alpha": 0.25, "beta": 0.5, **NOISE}
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def asked(monkeypatch):
 
 def launch_everything(rows=4, threshold=1.0):
     """Every launcher once, on ``rows * 4096`` elements a step. The size of a group is in no kind."""
-    o = options(threshold=threshold, decay=0.5, inv_alpha=0.25, beta=0.5, **NOISE)
+    o = options(threshold=threshold, **CONVERTED)
     x, spikes, grad = (torch.empty(3, rows, 4096) for _ in range(3))
     mean, deviation, state = torch.zeros(3, 1), torch.ones(3, 1), torch.empty(rows, 4096)
     kernels.noisy_spike_forward(x, spikes, SEED, None, o)
@@ -58,20 +59,19 @@ def test_the_jit_is_asked_once(nothing_runs, asked):
     launch_everything(threshold=1.25)
     assert len(asked) == len(set(asked)) == 7
     first = list(nothing_runs)
-    launch_everything(threshold=1.25)
-    assert len(asked) == 7 and len(nothing_runs) == 2 * len(first)
-    for (grid, _, arguments), (again, _, others) in zip(first, nothing_runs[len(first) :]):
-        assert grid == again and len(arguments) == len(others)
-        for one, other in zip(arguments, others):
-            assert one.shape == other.shape if isinstance(one, torch.Tensor) else one == other
     launch_everything(rows=64, threshold=1.25)
     assert len(asked) == 7, "another batch size is no other kind"
-    del nothing_runs[:]
-    launch_everything(threshold=1.5)
-    assert len(asked) == 7, "another threshold is no other kind"
-    for (*_, arguments), (*_, others) in zip(first, nothing_runs, strict=True):
-        expected = [1.5 if one == 1.25 else one for one in arguments if not isinstance(one, torch.Tensor)]
-        assert expected == [one for one in others if not isinstance(one, torch.Tensor)]
+    for threshold in (1.25, 1.5):
+        del nothing_runs[:]
+        launch_everything(threshold=threshold)
+        assert len(asked) == 7, "another threshold is no other kind"
+        for (grid, _, arguments), (again, _, others) in zip(first, nothing_runs, strict=True):
+            assert grid == again
+            for one, other in zip(arguments, others, strict=True):
+                if isinstance(one, torch.Tensor):
+                    assert one.shape == other.shape
+                else:
+                    assert other == (threshold if one == 1.25 else one)
 
 
 def test_the_numbers_of_a_record_are_not_compiled_in():
@@ -95,20 +95,12 @@ def test_the_numbers_of_a_record_are_not_compiled_in():
     assert len(keys) == 1
 
 
-def test_numbers_that_change_leave_nothing_behind(nothing_runs):
-    """A threshold that is new at every training step."""
-    launch_everything()
-    before = len(launch._known)
-    launch_everything(threshold=1.25)
-    assert len(launch._known) == before
-
-
 def test_a_layer_of_any_size_is_two_kinds(nothing_runs, asked):
     """One program for the whole layer, or several of them."""
     for numel in (2048, 4096, 1 << 14, 1 << 16, 3 << 16, 1 << 20, 1 << 25):
         x = torch.empty(1, dtype=torch.float16).expand(3, 1, numel)  # nothing is read
         state, statistics = torch.empty(1).expand(1, numel), torch.empty(3, 1)
-        o = options(threshold=0.75, decay=0.5, inv_alpha=0.25, beta=0.5, **NOISE)
+        o = options(threshold=0.75, **CONVERTED)
         kernels.noisy_lif_forward(x, x, None, state, statistics, statistics, SEED, o)
     assert len(asked) == 2
 
@@ -118,8 +110,7 @@ def test_steps_share_a_key(nothing_runs, monkeypatch):
     varying = launch.varying
     monkeypatch.setattr(launch, "varying", lambda *a: computed.append(1) or varying(*a))
     x, state, statistics = torch.empty(10, 1, 1 << 14), torch.empty(1, 1 << 14), torch.empty(10, 1)
-    o = options(threshold=1.0, decay=0.5, inv_alpha=0.25, beta=0.5, **NOISE)
-    kernels.noisy_lif_forward(x, x, None, state, statistics, statistics, SEED, o)
+    kernels.noisy_lif_forward(x, x, None, state, statistics, statistics, SEED, options(threshold=1.0, **CONVERTED))
     assert len(computed) == 1 and [arguments[:2] for *_, arguments in nothing_runs] == [(t, t) for t in range(10)]
 
 

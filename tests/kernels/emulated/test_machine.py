@@ -39,31 +39,6 @@ def scale_kernel(x_ptr, y_ptr, numel, EXTRA: tl.constexpr, MASKED: tl.constexpr,
     tl.store(y_ptr + offsets, tl.load(x_ptr + offsets, mask=mask).to(tl.float32) * 0.7, mask=mask)
 
 
-@pytest.mark.parametrize("numel", [1000, 1024, 1, 1008])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_no_fault(found, numel, dtype):
-    x, y = torch.randn(numel).to(dtype), torch.empty(numel, dtype=dtype)
-    assert found(lambda: scale_kernel[(triton.cdiv(numel, 256),)](x, y, numel, 0, True, 256)) == set()
-    assert torch.equal(y, (x.float() * 0.7).to(dtype))
-
-
-def test_out_of_bounds_by_one(found):
-    x, y = torch.randn(1000), torch.empty(1000)
-    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 1, True, 256)) == {"out of bounds"}
-
-
-def test_out_of_bounds_within_the_storage(found):
-    """Inside the storage, but not inside the tensor."""
-    x, y = torch.randn(2000)[:1000], torch.empty(1000)
-    assert found(lambda: scale_kernel[(4,)](x, torch.empty(2000), 1000, 1, True, 256)) == {"out of bounds"}
-    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, True, 256)) == set()
-
-
-def test_missing_mask(found):
-    x, y = torch.randn(1000), torch.empty(1000)
-    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, False, 256)) == {"out of bounds"}
-
-
 @triton.jit
 def exchange_kernel(x_ptr, scratch_ptr, y_ptr, BARRIER: tl.constexpr, BLOCK: tl.constexpr):
     offsets = tl.arange(0, BLOCK)
@@ -73,25 +48,14 @@ def exchange_kernel(x_ptr, scratch_ptr, y_ptr, BARRIER: tl.constexpr, BLOCK: tl.
     tl.store(y_ptr + offsets, tl.load(scratch_ptr + BLOCK - 1 - offsets))
 
 
-@pytest.mark.parametrize("barrier, expected", [(True, set()), (False, {"race"})])
-def test_missing_barrier(found, barrier, expected):
-    x, scratch, y = torch.randn(512), torch.zeros(512), torch.zeros(512)
-    assert found(lambda: exchange_kernel[(1,)](x, scratch, y, barrier, 512)) == expected
-
-
 @triton.jit
-def overwrite_kernel(x_ptr, scratch_ptr, BARRIER: tl.constexpr, BLOCK: tl.constexpr):
+def overwrite_kernel(scratch_ptr, BARRIER: tl.constexpr, BLOCK: tl.constexpr):
     """Reads what another thread then writes."""
     offsets = tl.arange(0, BLOCK)
     value = tl.load(scratch_ptr + BLOCK - 1 - offsets)
     if BARRIER:
         tl.debug_barrier()
     tl.store(scratch_ptr + offsets, value + 1)
-
-
-@pytest.mark.parametrize("barrier, expected", [(True, set()), (False, {"race"})])
-def test_write_after_read(found, barrier, expected):
-    assert found(lambda: overwrite_kernel[(1,)](torch.zeros(1), torch.zeros(512), barrier, 512)) == expected
 
 
 @triton.jit
@@ -108,27 +72,9 @@ def halo_kernel(x_ptr, y_ptr, BLOCK: tl.constexpr):
     tl.store(y_ptr + offsets, tl.load(x_ptr + offsets + 1) + 1)
 
 
-def test_race_between_ctas(found):
-    x = torch.zeros(8 * 256 + 1)
-    assert found(lambda: neighbours_kernel[(8,)](x, 256, 256)) == set()
-    assert found(lambda: neighbours_kernel[(8,)](x, 255, 256)) == {"race between CTAs"}
-    assert found(lambda: halo_kernel[(8,)](x, torch.empty(8 * 256), 256)) == set()
-    assert "race between CTAs" in found(lambda: halo_kernel[(8,)](x, x, 256))
-
-
-def test_race_between_ctas_that_do_not_run_together(found, monkeypatch):
-    monkeypatch.setattr(machine, "LANES", 128)
-    assert found(lambda: neighbours_kernel[(8,)](torch.zeros(2049), 255, 256)) == {"race between CTAs"}
-
-
 @triton.jit
 def one_place_kernel(x_ptr, value, SAME: tl.constexpr):
     tl.store(x_ptr, value if SAME else value + tl.program_id(0))
-
-
-def test_one_place(found):
-    assert found(lambda: one_place_kernel[(4,)](torch.zeros(1), 3.0, False)) == {"race between CTAs"}
-    assert found(lambda: one_place_kernel[(4,)](torch.zeros(1), 3.0, True)) == {"same value"}
 
 
 @triton.jit
@@ -137,17 +83,57 @@ def hinted_kernel(x_ptr, y_ptr, first, BLOCK: tl.constexpr):
     tl.store(y_ptr + tl.arange(0, BLOCK), tl.load(x_ptr + offsets))
 
 
-def test_misaligned(found):
-    x, y = torch.randn(600), torch.empty(512)
-    assert found(lambda: hinted_kernel[(1,)](x, y, 4, 512)) == set()
-    assert found(lambda: hinted_kernel[(1,)](x, y, 3, 512)) == {"misaligned"}
+def scale(x, y, extra=0, masked=True):
+    scale_kernel[(triton.cdiv(1000, 256),)](x, y, 1000, extra, masked, 256)
 
 
-def test_uninitialised(found):
-    x, y = torch.empty(1000), torch.empty(1000)
-    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, True, 256)) == {"uninitialised"}
-    x.zero_()
-    assert found(lambda: scale_kernel[(4,)](x, y, 1000, 0, True, 256)) == set()
+def numbers(size):
+    return torch.randn(size)
+
+
+FAULTS = {  # a launch, and what is found in it
+    "one element too many": (lambda: scale(numbers(1000), torch.empty(1000), extra=1), {"out of bounds"}),
+    "beyond a view": (lambda: scale(numbers(2000)[:1000], torch.empty(2000), extra=1), {"out of bounds"}),
+    "a view": (lambda: scale(numbers(2000)[:1000], torch.empty(1000)), set()),
+    "no mask": (lambda: scale(numbers(1000), torch.empty(1000), masked=False), {"out of bounds"}),
+    "uninitialised": (lambda: scale(torch.empty(1000), torch.empty(1000)), {"uninitialised"}),
+    "set to zero": (lambda: scale(torch.empty(1000).zero_(), torch.empty(1000)), set()),
+    "read after write": (lambda: exchange_kernel[(1,)](numbers(512), *torch.zeros(2, 512), False, 512), {"race"}),
+    "with a barrier": (lambda: exchange_kernel[(1,)](numbers(512), *torch.zeros(2, 512), True, 512), set()),
+    "write after read": (lambda: overwrite_kernel[(1,)](torch.zeros(512), False, 512), {"race"}),
+    "behind a barrier": (lambda: overwrite_kernel[(1,)](torch.zeros(512), True, 512), set()),
+    "CTAs side by side": (lambda: neighbours_kernel[(8,)](torch.zeros(2048), 256, 256), set()),
+    "CTAs that overlap": (lambda: neighbours_kernel[(8,)](torch.zeros(2048), 255, 256), {"race between CTAs"}),
+    "CTAs read a neighbour's": (lambda: halo_kernel[(8,)](torch.zeros(2049), torch.empty(2048), 256), set()),
+    "CTAs write one place": (lambda: one_place_kernel[(4,)](torch.zeros(1), 3.0, False), {"race between CTAs"}),
+    "the same value": (lambda: one_place_kernel[(4,)](torch.zeros(1), 3.0, True), {"same value"}),
+    "aligned": (lambda: hinted_kernel[(1,)](numbers(600), torch.empty(512), 4, 512), set()),
+    "misaligned": (lambda: hinted_kernel[(1,)](numbers(600), torch.empty(512), 3, 512), {"misaligned"}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults(found, fault):
+    launch, kinds = FAULTS[fault]
+    assert found(launch) == kinds
+
+
+@pytest.mark.parametrize("numel", [1000, 1024, 1, 1008])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_no_fault(found, numel, dtype):
+    x, y = torch.randn(numel).to(dtype), torch.empty(numel, dtype=dtype)
+    assert found(lambda: scale_kernel[(triton.cdiv(numel, 256),)](x, y, numel, 0, True, 256)) == set()
+    assert torch.equal(y, (x.float() * 0.7).to(dtype))
+
+
+def test_race_between_ctas_that_read_and_write(found):
+    x = torch.zeros(8 * 256 + 1)
+    assert "race between CTAs" in found(lambda: halo_kernel[(8,)](x, x, 256))
+
+
+def test_race_between_ctas_that_do_not_run_together(found, monkeypatch):
+    monkeypatch.setattr(machine, "LANES", 128)
+    assert found(lambda: neighbours_kernel[(8,)](torch.zeros(2049), 255, 256)) == {"race between CTAs"}
 
 
 # --- Seeded faults, in PTX ----------------------------------------------------------------------------------------
@@ -193,13 +179,12 @@ HEAD = """
 	mul.wide.u32 %rd2, %r1, 4;
 	add.s64 %rd3, %rd1, %rd2;
 """
-
-
-def test_divergence():
-    """Each thread goes round a loop as often as its number says; even and odd ones go different ways inside."""
-    ptx = (
-        HEAD
-        + """
+TAIL = """
+	ret;
+}
+"""
+# Each thread goes round a loop as often as its number says; even and odd ones go different ways inside.
+DIVERGENCE = """
 	mov.b32 %r2, 0;
 	mov.b32 %r3, 0;
 $L1:
@@ -217,68 +202,64 @@ $L3:
 	bra.uni $L1;
 $L4:
 	st.global.b32 [ %rd3 + 0 ], { %r3 };
-	ret;
-}
 """
-    )
+# Triton 3.7 puts one before loads of which some bytes are not used.
+HINT_FOR_PTXAS = """
+	.pragma "used_bytes_mask 0xf0f";
+	.pragma "used_bytes_mask 0xf0f"; st.global.b32 [ %rd3 + 0 ], { %r1 };
+"""
+
+
+@pytest.mark.parametrize(
+    "body, expected", [(DIVERGENCE, lambda i: i * (3 if i % 2 else 5)), (HINT_FOR_PTXAS, lambda i: i)],
+    ids=["divergence", "a hint for ptxas"],
+)  # fmt: skip
+def test_what_the_threads_store(body, expected):
     x = torch.zeros(64, dtype=torch.int32)
-    assert run(ptx, x) == set()
-    assert x.tolist() == [i * (3 if i % 2 else 5) for i in range(64)]
+    assert run(HEAD + body + TAIL, x) == set()
+    assert x.tolist() == [expected(i) for i in range(64)]
 
 
-@pytest.mark.parametrize("limit, kinds", [(16, {"divergent"}), (32, {"divergent"}), (64, set())])
-def test_divergent_barriers(limit, kinds):
-    """Some threads wait at a barrier that the others do not come to: they wait at another one."""
-    ptx = (
-        HEAD
-        + f"""
-	setp.ge.u32 %p1, %r1, {limit};
+# Threads from a number on wait at another barrier than the others.
+BARRIERS = """
+	setp.ge.u32 %p1, %r1, LIMIT;
 	@%p1 bra $L1;
 	bar.sync 0;
 	bra.uni $L2;
 $L1:
 	bar.sync 0;
 $L2:
-	ret;
-}}
 """
-    )
-    assert run(ptx, torch.zeros(64)) == kinds
-
-
-def test_divergent_shuffle():
-    ptx = (
-        HEAD
-        + """
+SHUFFLE = """
 	setp.ge.u32 %p1, %r1, 16;
 	@%p1 bra $L1;
 	shfl.sync.bfly.b32 %r2, %r1, 1, 31, -1;
 $L1:
-	ret;
-}
 """
-    )
-    assert run(ptx, torch.zeros(64)) == {"divergent"}
-
-
-@pytest.mark.parametrize("stored, kinds", [("", {"uninitialised"}), ("st.shared.b32 [ %r4 + 0 ], { %r1 };", set())])
-def test_uninitialised_shared_memory(stored, kinds):
-    """Each thread reads two words of which it has written one, or both."""
-    ptx = (
-        HEAD
-        + f"""
+# Each thread reads two words of which it has written one, or both.
+SHARED = """
 	mov.b32 %r2, global_smem;
 	shl.b32 %r3, %r1, 3;
 	add.s32 %r3, %r2, %r3;
 	add.s32 %r4, %r3, 4;
-	st.shared.b32 [ %r3 + 0 ], {{ %r1 }};
-	{stored}
-	ld.shared.v2.b32 {{ %r5, %r6 }}, [ %r3 + 0 ];
-	ret;
-}}
+	st.shared.b32 [ %r3 + 0 ], { %r1 };
+	SECOND
+	ld.shared.v2.b32 { %r5, %r6 }, [ %r3 + 0 ];
 """
-    )
-    assert run(ptx, torch.zeros(64)) == kinds
+PTX_FAULTS = {
+    "barriers within a warp": (BARRIERS.replace("LIMIT", "16"), {"divergent"}),
+    "barriers of two warps": (BARRIERS.replace("LIMIT", "32"), {"divergent"}),
+    "one barrier": (BARRIERS.replace("LIMIT", "64"), set()),
+    "half a warp shuffles": (SHUFFLE, {"divergent"}),
+    "a word that nobody wrote": (SHARED.replace("SECOND", ""), {"uninitialised"}),
+    "both words": (SHARED.replace("SECOND", "st.shared.b32 [ %r4 + 0 ], { %r1 };"), set()),
+}
+
+
+@pytest.mark.parametrize("fault", PTX_FAULTS)
+def test_faults_in_ptx(fault):
+    body, kinds = PTX_FAULTS[fault]
+    assert run(HEAD + body + TAIL, torch.zeros(64)) == kinds
 
 
 @pytest.mark.parametrize("instruction", [
@@ -295,22 +276,7 @@ def test_uninitialised_shared_memory(stored, kinds):
 ])  # fmt: skip
 def test_unknown_instructions_raise(instruction):
     with pytest.raises(Unsupported):
-        translate(HEAD + f"\t{instruction};\n\tret;\n}}\n")
-
-
-def test_a_hint_for_ptxas_changes_nothing():
-    """Triton 3.7 puts one before loads of which some bytes are not used."""
-    numbers = torch.zeros(64, dtype=torch.int32)
-    ptx = (
-        HEAD
-        + """
-\t.pragma "used_bytes_mask 0xf0f";
-\t.pragma "used_bytes_mask 0xf0f"; st.global.b32 [ %rd3 + 0 ], { %r1 };
-\tret;
-}
-"""
-    )
-    assert run(ptx, numbers) == set() and torch.equal(numbers, torch.arange(64, dtype=torch.int32))
+        translate(HEAD + f"\t{instruction};" + TAIL)
 
 
 # --- Arithmetic ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What only a machine with a GPU can check: ``make gpu-check``, or ``python tests/gpu_check.py STEP ...``.
+"""What only a machine with a GPU can check: ``make gpu-check``, or ``python tests/by_hand/gpu_check.py STEP ...``.
 
 suite       the whole test-suite, its kernels compiled
 memcheck    compute-sanitizer over the kernels' tests: accesses out of bounds
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KERNEL_TESTS = ("-m", "pytest", "-q", "tests/kernels/test_kernels.py", "tests/library/test_packing.py")
 STEPS = ("suite", "memcheck", "racecheck", "initcheck", "poison", "soak")
 
@@ -33,18 +33,18 @@ def sanitizer():
 
 def command(step, minutes, pytest_arguments):
     """The command of a step, and the variables that it needs."""
-    if step == "suite":
-        return [sys.executable, "-m", "pytest", *pytest_arguments], {}
-    if step == "poison":
-        return [sys.executable, *KERNEL_TESTS, *pytest_arguments], {"FASTLIF_POISON": "1"}
+    python = sys.executable
     if step == "soak":
-        return [sys.executable, "tests/soak.py", "--minutes", str(minutes)], {}
-    # Errors of the CUDA API reach Python as exceptions; PyTorch also probes with calls that are meant to fail.
-    options = ["--tool", step, "--error-exitcode", "9", "--report-api-errors", "no"]
-    options += ["--target-processes", "application-only"]  # not Triton's assembler
-    # Every tensor gets an allocation of its own, so that no access lands unseen in a neighbour.
-    variables = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    return [sanitizer(), *options, sys.executable, *KERNEL_TESTS, *pytest_arguments], variables
+        return [python, "tests/by_hand/soak.py", "--minutes", str(minutes)], {}
+    if step == "suite":
+        return [python, "-m", "pytest", *pytest_arguments], {}
+    kernels = [python, *KERNEL_TESTS, *pytest_arguments]
+    if step == "poison":
+        return kernels, {"FASTLIF_POISON": "1"}
+    # Errors of the CUDA API reach Python as exceptions; PyTorch also probes with calls that are meant to fail. Triton's
+    # assembler is left alone. Every tensor gets an allocation of its own: no access lands unseen in a neighbour.
+    options = "--error-exitcode 9 --report-api-errors no --target-processes application-only".split()
+    return [sanitizer(), "--tool", step, *options, *kernels], {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
 
 def main():

@@ -1,7 +1,7 @@
 """Random neurons on random inputs for minutes, forward and backward, each against the reference; memory stays flat.
 
-``python tests/soak.py --minutes 10`` on a GPU. On a CPU ``--backend triton`` (the default) is Triton's interpreter;
-there is ``--backend compiled`` too.
+``python tests/by_hand/soak.py --minutes 10`` on a GPU. On a CPU ``--backend triton`` (the default) is Triton's
+interpreter; there is ``--backend compiled`` too.
 """
 
 import argparse
@@ -11,13 +11,15 @@ import random
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from helpers import ALL_SURROGATES, DEVICE, TIE, literal_membranes, relative_error, weighted_gradients
+sys.path.append(str(Path(__file__).parents[1] / "shared"))
+from helpers import ALL_SURROGATES, DEVICE, DTYPES, TIE, membranes_of, outputs_and_gradients, relative_error
 
 from fastlif import Noise
 from fastlif.functional import lif, noisy_lif, noisy_spike
@@ -55,7 +57,7 @@ def draw_kind(rng):
         keywords["noise"] = rng.choice(NOISES)
     if function is noisy_lif:
         keywords["statistics"] = rng.choice(("layer", "sample", "calibrated"))
-    dtype = rng.choice(list(GRADIENT_ERROR))
+    dtype = rng.choice(DTYPES)
     T = 1 if function is noisy_spike else rng.choice((1, 2, 3, 4, 5, 8, 10, 16, 17, 33))
     return Kind(function, dtype, T, rng.choice(list(LAYOUTS)), rng.random() < 0.4, keywords)
 
@@ -84,30 +86,14 @@ def draw_trial(kind, rng):
     return x.to(kind.dtype), state, keywords
 
 
-def compute(function, backend, x, state, keywords):
-    """Spikes, the last membrane and the gradients; for noisy_spike, spikes and the gradient."""
-    leaves = [value.detach().requires_grad_() for value in (x, state) if value is not None]
-    if function is noisy_spike:
-        outputs = (function(leaves[0], backend=backend, **keywords),)
-    else:
-        initial = None if state is None else leaves[1]
-        outputs = function(leaves[0], initial_state=initial, return_state=True, backend=backend, **keywords)
-    return [output.detach() for output in outputs], weighted_gradients(outputs, leaves)
-
-
 def trial(kind, backend, rng):
     """Compares one trial; returns the gradients' largest error as a share of what is allowed, and ties met."""
     x, state, keywords = draw_trial(kind, rng)
-    (spikes, *v), gradients = compute(kind.function, backend, x, state, keywords)
-    (expected, *expected_v), expected_gradients = compute(kind.function, "reference", x, state, keywords)
-    if kind.function is noisy_spike:
-        x, spikes, expected = x[None], spikes[None], expected[None]
-    differ = spikes != expected
+    results = [outputs_and_gradients(kind.function, name, x, state, **keywords) for name in (backend, "reference")]
+    ((spikes, *v), gradients), ((expected, *expected_v), expected_gradients) = results
+    differ = (spikes != expected)[None] if kind.function is noisy_spike else spikes != expected
     if ties := int(differ.any(dim=0).sum()):
-        literal = {name: value for name, value in keywords.items() if name not in ("surrogate", "detach_reset")}
-        if kind.function is noisy_spike:
-            literal["decay"] = 0.0
-        distance = (literal_membranes(x, initial_state=state, **literal) - keywords["threshold"]).abs()
+        distance = (membranes_of(kind.function, x, state, **keywords) - keywords["threshold"]).abs()
         # A neuron that parted ways at a tie goes another way, and takes along those it shares statistics with.
         shared = isinstance(keywords.get("statistics"), str)
         steps = differ.flatten(1).any(dim=1, keepdim=True) if shared else differ.flatten(1)
