@@ -10,7 +10,6 @@ from test_results import ROW
 from benchmarks import experiments
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
-from benchmarks.report.rows import ResultsError
 from benchmarks.report.verdicts import Finding, Published
 
 pytest.importorskip("matplotlib")
@@ -205,9 +204,3 @@ def test_no_results(tmp_path):
     with pytest.raises(RuntimeError, match="run `python -m benchmarks run all --quick` first"):
         report.write(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_rows_of_an_unknown_experiment_are_not_passed_over(tmp_path):
-    results.update(tmp_path / "a.csv", [replace(ROW, experiment="alhpa")])
-    with pytest.raises(ResultsError, match="a.csv has rows of 'alhpa'"):
-        report.page(tmp_path)

@@ -1,6 +1,5 @@
 """The files of measured rows."""
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -112,23 +111,6 @@ def test_a_damaged_line_is_refused_with_its_number(tmp_path, old, new):
     path.write_text(text.replace(old, new))
     with pytest.raises(ResultsError, match="damaged.csv, line 2"):
         results.read(path)
-
-
-@pytest.mark.parametrize("function", ["replace", "fsync"])
-def test_what_stops_a_write_leaves_the_old_file(tmp_path, monkeypatch, function):
-    path = tmp_path / "a.csv"
-    results.update(path, [ROW])
-    before = path.read_bytes()
-
-    def fail(*arguments):
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, function, fail)
-        with pytest.raises(OSError, match="No space"):
-            results.update(path, [replace(ROW, median=1.0)])
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_path_for(tmp_path):
