@@ -42,7 +42,7 @@ FAULTS = {
              "trials.right(method=OURS, T=steps) - trials.right(method=other, T=steps)",
              "trials.right(method=OURS, T=steps) - trials.right(method=OURS, T=steps)"),
         ],
-        "benchmarks/test_suite.py::test_each_way_to_a_spiking_network_is_judged_by_its_own_comparisons": [
+        "benchmarks/test_suite.py::test_each_claim_is_judged_by_its_own_comparisons[methods]": [
             ("a direct network's accuracy over T steps taken for QCFS's",
              "leads[other, one].beyond() for one in FEW", "leads[DIRECT, one].beyond() for one in FEW"),
         ],
