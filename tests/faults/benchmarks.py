@@ -158,7 +158,7 @@ FAULTS = {
         ],
     },
     "benchmarks/speed/end_to_end.py": {
-        "benchmarks/test_measure.py::test_each_network_s_time_is_its_own": [
+        "benchmarks/test_measure.py::test_each_network_s_time_is_its_own_and_what_fails_is_said_in_a_line": [
             ("ReLU and the contender swapped", "measuring.by_turns(relu, call,", "measuring.by_turns(call, relu,"),
             ("ReLU's memory for everyone",
              "_record(lab, task, way, direction, (neurons, T), times, memory)",
