@@ -1,5 +1,6 @@
 """What the benchmarks say of times, accuracies and other libraries, with a clock that these tests turn by hand."""
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -478,9 +479,10 @@ def _trained(lab, spec):
 
 
 @pytest.fixture
-def noted(monkeypatch):
-    """Instead of tests of networks: each setting is worth what this says of it, in every training."""
-    worth = {}
+def worth(monkeypatch):
+    """Instead of tests of networks: what each setting is worth, in every training: another number for each."""
+    numbers = itertools.count()
+    worth = collections.defaultdict(lambda: next(numbers) ** 2 / 1e4)
 
     def note(own, spec, model, **setting):
         own._note(spec, setting, torch.full((4,), worth[tuple(setting.values())]))
@@ -499,52 +501,41 @@ def noted(monkeypatch):
     return worth
 
 
-def leads_of(a_lab):
-    return {row.setting["lead"]: pytest.approx(row.median, abs=1e-3) for row in select(a_lab.rows, metric="lead")}
+def assert_leads(a_lab, worth, wanted):
+    """``wanted``: of each lead the setting that is ahead by it, and the other one."""
+    found = {row.setting["lead"]: row.median for row in select(a_lab.rows, metric="lead")}
+    assert found == {name: pytest.approx(100 * (worth[first] - worth[second]), abs=1e-3)
+                     for name, (first, second) in wanted.items()}  # fmt: skip
 
 
-def test_leads_of_the_noise_are_those_of_their_names(noted, a_lab):
-    for kind, worth in {"gaussian": (0.5, 0.6, 0.9), "uniform": (0.3, 0.6, 0.8), "none": (0.2, 0.6, 0.25)}.items():
-        noted.update({(kind, T): value for T, value in zip(noise_type.STEPS, worth)})
+def test_leads_of_the_noise_are_those_of_their_names(worth, a_lab):
     noise_type.measure(a_lab)
-    single, last = noise_type.AHEAD.values()
-    assert leads_of(a_lab) == {single: 20, last: 10, noise_type.NOISE_GAINS: 40 - 5}
+    wanted = {name: (("gaussian", T), ("uniform", T)) for T, name in noise_type.AHEAD.items()}
+    gains = {kind: worth[kind, 10] - worth[kind, noise_type.SINGLE] for kind in ("gaussian", "none")}
+    worth |= gains
+    assert_leads(a_lab, worth, wanted | {noise_type.NOISE_GAINS: ("gaussian", "none")})
 
 
-def test_leads_of_any_t_are_those_of_their_names(noted, a_lab):
+def test_leads_of_any_t_are_those_of_their_names(worth, a_lab):
     a_lab.options = dataclasses.replace(a_lab.options, preset="modern")
-    for T in any_t.STEPS:
-        noted |= {(any_t.LAYER, T): 0.1, (any_t.CALIBRATED, T): 0.3, (any_t.ANTITHETIC, T): 0.3 + T / 100}
-    noted |= {("early exit", confidence): confidence / 2 for confidence in any_t.CONFIDENCES}
     any_t.measure(a_lab)
-    wanted = {any_t.FROZEN: 20} | {name: T for T, name in any_t.MIRRORED.items()}
-    wanted |= {any_t._exit(confidence): 50 * confidence - 30 for confidence in any_t.CONFIDENCES}
-    assert leads_of(a_lab) == wanted
+    wanted = {name: ((any_t.ANTITHETIC, T), (any_t.CALIBRATED, T)) for T, name in any_t.MIRRORED.items()}
+    wanted |= {any_t._exit(one): (("early exit", one), (any_t.CALIBRATED, 10)) for one in any_t.CONFIDENCES}
+    assert_leads(a_lab, worth, wanted | {any_t.FROZEN: ((any_t.CALIBRATED, 10), (any_t.LAYER, 10))})
     taken = select(a_lab.rows, metric="steps of an image")
     assert [(row.setting["confidence"], row.median) for row in taken] == [(f"{c:g}", 3) for c in any_t.CONFIDENCES]
 
 
-def test_a_spiking_output_has_no_early_exit(noted, a_lab, capsys):
-    noted |= {(name, T): 0.5 for name in (any_t.LAYER, any_t.CALIBRATED, any_t.ANTITHETIC) for T in any_t.STEPS}
+def test_a_spiking_output_has_no_early_exit(worth, a_lab, capsys):
     any_t.measure(a_lab)
     assert not select(a_lab.rows, variant="early exit") and "early exit is left out" in capsys.readouterr().out
 
 
-def test_leads_of_the_ablation_are_those_of_their_names(noted, a_lab):
-    worth = itertools.count()
-    variants = [("statistics", name) for name in ablation.STATISTICS]
-    variants += [("residual noise", name) for name in ("as trained", "matched", "range", "alpha = inf")]
-    variants += [("surrogate", name) for name in (*ablation.SURROGATES, "atan")]
-    variants += [("noise width", f"{width:g}") for width in ablation.NOISE_WIDTHS]
-    variants += [("batch normalisation", name) for name in ("on", "off")]
-    variants += [("fine-tuning", name) for name in ("none", "in a single step", "over T steps")]
-    variants += [("fine-tuning", "over T steps, detach_reset")]
-    for part, variant in variants:
-        noted |= {(part, variant, T): next(worth) ** 2 / 1e4 for T in (ablation.SINGLE, *ablation.RESIDUAL_STEPS)}
+def test_leads_of_the_ablation_are_those_of_their_names(worth, a_lab):
     ablation.measure(a_lab)
 
     def over(part, first, second, T=10):
-        return 100 * (noted[part, first, T] - noted[part, second, T])
+        return (part, first, T), (part, second, T)
 
     wanted = {name: over("residual noise", "matched", "range", T) for T, name in ablation.MATCHED.items()}
     wanted |= {name: over("statistics", *pair) for pair, name in ablation.PAIRS.items()}
@@ -552,18 +543,16 @@ def test_leads_of_the_ablation_are_those_of_their_names(noted, a_lab):
     wanted |= {name: over("noise width", variant, "4") for variant, name in ablation.WIDTHS.items()}
     wanted |= {ablation.NORM: over("batch normalisation", "on", "off")}
     wanted |= {ablation.TUNED: over("fine-tuning", "over T steps", "in a single step")}
-    assert leads_of(a_lab) == wanted
+    assert_leads(a_lab, worth, wanted)
     times = select(a_lab.rows, metric="time of the epoch")
     assert [(row.median, row.samples) for row in times] == 3 * [(2.0, 3)]
 
 
-def test_leads_of_the_methods_are_those_of_their_names(noted, a_lab, monkeypatch):
-    for number, method in enumerate(methods.WAYS, start=1):
-        noted |= {(method, T): 0.9 - number * T / 200 for T in methods.STEPS}
+def test_leads_of_the_methods_are_those_of_their_names(worth, a_lab, monkeypatch):
     monkeypatch.setattr(Lab, "seconds_per_image", lambda lab, model, work: spread([model.timesteps]))
     methods.measure(a_lab)
-    further = {method: number for number, method in enumerate(methods.WAYS)}  # than ours from 90 %
-    assert leads_of(a_lab) == {name: further[other] * T / 2 for (other, T), name in methods.LEADS.items()}
+    wanted = {name: ((methods.OURS, T), (other, T)) for (other, T), name in methods.LEADS.items()}
+    assert_leads(a_lab, worth, wanted)
     times = {row.setting["method"]: row.median for row in select(a_lab.rows, metric="time of an epoch")}
     assert times == {method: 4 if method == methods.DIRECT else 1 for method in methods.WAYS}
     latencies = [(row.setting["method"], row.median) for row in select(a_lab.rows, metric="latency")]
