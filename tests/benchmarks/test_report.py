@@ -25,11 +25,11 @@ def draw(rows, figure):
 
 def alpha_findings(rows):
     best = max(rows, key=lambda row: row.median)
+    words = f"best: {best.median:.2f} % at alpha = {best.setting['alpha']}"
     return [
-        Finding("A larger alpha is better.", False, f"best: {best.median:.2f} % at alpha = {best.setting['alpha']}",
-                short="4"),
+        Finding("A larger alpha is better.", False, words, short="4"),
         Finding("Ours: all of it | holds", True, f"{len(rows)} rows", short="yes"),
-    ]  # fmt: skip
+    ]
 
 
 FAKES = {

@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 import torch
+from test_results import ROW
 
 from benchmarks.__main__ import main
 from benchmarks.report import rows as results
@@ -100,10 +101,8 @@ def test_the_host_experiment(tmp_path, monkeypatch):
 def time(library, median, size="1000", spread=0.0):
     """A row of the LIF's forward over ten steps."""
     setting = {"neuron": "lif", "library": library, "pass": "forward", "T": "10", "size": size, "type": "float32"}
-    return results.Row(
-        "kernels", "quick", "paper", "none", "lif", "--quick", "", 0, setting, "time", "ms", median, median - spread,
-        median + spread, 5, "turns", 0, "float32", "a CPU, 2 threads", "", "",
-    )  # fmt: skip
+    values = {"median": median, "p20": median - spread, "p80": median + spread, "device": "a CPU, 2 threads"}
+    return dataclasses.replace(ROW, experiment="kernels", setting=setting, metric="time", **values)
 
 
 def test_findings_compare_the_largest_size():
@@ -337,11 +336,8 @@ def test_a_network_as_a_cuda_graph(tiny_form, direction, neurons, T, dtype, monk
 
 def whole_network(metric, median, neurons, T, direction="training", mode="eager"):
     setting = {"neurons": neurons, "pass": direction, "T": T, "type": "float32", "layout": "contiguous", "mode": mode}
-    return results.Row(
-        "end-to-end", "quick", "paper", "synthetic cifar-10", "VGG-16", "--quick", "", 0,
-        {name: str(value) for name, value in setting.items()}, metric, "", median, median, median, 5, "turns", 0,
-        "float32", "cpu", "", "",
-    )  # fmt: skip
+    setting, values = {name: str(one) for name, one in setting.items()}, dict.fromkeys(("median", "p20", "p80"), median)
+    return dataclasses.replace(ROW, experiment="end-to-end", setting=setting, metric=metric, **values)
 
 
 RATIO, SPEED, MEMORY = "time against ReLU", "throughput", "peak memory"

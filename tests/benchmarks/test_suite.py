@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from refusals import tree
+from test_results import ROW
 
 import fastlif
 from benchmarks import experiments, machine
@@ -26,7 +27,6 @@ from benchmarks.paper import (
 )
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
-from benchmarks.report.rows import Row
 from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_least, at_most, faster
 from benchmarks.speed import kernels
 from benchmarks.training import lab, presets
@@ -198,11 +198,8 @@ def test_operations_are_counted_over_just_so_many_steps(steps):
 
 
 def row(experiment, metric, median, **setting):
-    setting = {name: str(value) for name, value in setting.items()}
-    return Row(
-        experiment, "quick", "paper", "digits", "net", "--quick", "", 2000, setting, metric,
-        "%", median, median, median, 1, "", 0, "float32", "cpu", "", "",
-    )  # fmt: skip
+    setting, values = {name: str(one) for name, one in setting.items()}, dict.fromkeys(("median", "p20", "p80"), median)
+    return dataclasses.replace(ROW, experiment=experiment, dataset="digits", metric=metric, setting=setting, **values)
 
 
 def judged(module, rows):
