@@ -42,6 +42,7 @@ def small(seed: int) -> tuple[dict[str, torch.Tensor], dict[str, bytes]]:
 
 TENSORS, CONTENTS = small(seed=0)
 _, FOREIGN = small(seed=1)
+PACKED = gzip.compress(CONTENTS[TRAIN_IMAGES], mtime=0)
 OTHERS = {name: content for name, content in CONTENTS.items() if name != TRAIN_IMAGES}
 
 
@@ -265,8 +266,10 @@ def test_wrong_content(root, name, packed):
     (f"{TRAIN_IMAGES}.gz is damaged or another file", lambda folder: put(folder, FOREIGN, packed=True)),
     (f"{TRAIN_IMAGES}.gz is damaged or another file",
      lambda folder: put(folder, {f"{name}.gz": content for name, content in CONTENTS.items()})),
+    (f"{TRAIN_IMAGES}.gz is damaged or another file",
+     lambda folder: put(put(folder, OTHERS, packed=True), {f"{TRAIN_IMAGES}.gz": PACKED[:10] + b"\xff" + PACKED[11:]})),
 ], ids=["a file for a folder", "a file less", "a folder for a file", "a link to nothing", "a byte more",
-        "packed without .gz", "foreign", ".gz that is not packed"])  # fmt: skip
+        "packed without .gz", "foreign", ".gz that is not packed", "a bad block"])  # fmt: skip
 def test_files_that_are_not_the_data_set(root, phrase, damage):
     damage(root / "fashion-mnist")
     refuse(root, phrase)

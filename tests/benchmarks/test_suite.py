@@ -244,7 +244,7 @@ CLAIMS = {
          for method in methods.WAYS],
         [([methods.LEADS[methods.QCFS, T] for T in methods.FEW], 2.0, -2.0, 0.1),
          ([methods.LEADS[methods.CODED, T] for T in methods.FEW], 2.0, -2.0, 0.1),
-         ([methods.LEADS[methods.DIRECT, methods.DIRECT_STEPS]], -0.5, -2.0, -0.9)],
+         ([methods.LEADS[methods.DIRECT, methods.DIRECT_STEPS]], 3.0, -2.0, -0.9)],
     ),
     "ablation": (
         [row("ablation", "accuracy", 80, part="statistics", variant="layer", T=10)],
