@@ -1,5 +1,6 @@
 """What the benchmarks say of times, accuracies and other libraries, with a clock that these tests turn by hand."""
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -17,7 +18,7 @@ from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select, spread
 from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
 from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
-from benchmarks.training import evaluation, lab, loop, networks, trials
+from benchmarks.training import evaluation, loop, networks, trials
 from benchmarks.training.data import Data, Work
 from benchmarks.training.lab import Lab, Trained
 from benchmarks.training.presets import Options
@@ -49,6 +50,17 @@ def a_lab():
     return own
 
 
+@pytest.fixture
+def compare(monkeypatch, a_lab):
+    """Measures LIF neurons in ``a_lab``, where a copy moves 500 bytes a second."""
+    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
+
+    def compared(functions, dtype="float32"):
+        kernels._compare(a_lab, Spread(500.0, 400.0, 600.0), "lif", functions, 2, 1000, dtype)
+
+    return compared
+
+
 # Clocks and memory
 
 
@@ -70,8 +82,10 @@ def test_a_short_call_warms_up_and_is_timed_more_often(clock):
 
 @pytest.mark.parametrize(("budget", "turns"), [(1, 5), (60, 8), (1e9, 20)])
 def test_of_two_calls_in_turns_each_gets_the_time_of_its_own_calls(clock, budget, turns):
-    calls = functools.partial(clock, 1), functools.partial(clock, 3)
+    called = []
+    calls = [lambda seconds=seconds: called.append(seconds) or clock(seconds) for seconds in (1, 3)]
     assert measure.by_turns(*calls, CPU, budget=budget, calls=2) == (turns * [1.0], turns * [3.0])
+    assert called == turns * [1, 1, 3, 3]
 
 
 def test_several_calls_take_turns_and_each_is_timed_by_itself(clock):
@@ -169,15 +183,11 @@ def in_16_bits(x):
 
 
 def test_ours_must_keep_its_membrane_in_32_bits_and_others_need_not():
-    assert peers.disagreement(in_16_bits, CPU, torch.bfloat16) is None
+    for neuron in (in_16_bits, one_spike_more):
+        assert peers.disagreement(neuron, CPU, torch.bfloat16) is None
     assert "spikes differ" in peers.disagreement(in_16_bits, CPU, torch.bfloat16, exact=True)
     for dtype in (torch.float16, torch.bfloat16):
         assert peers.disagreement(peers.eager(CPU), CPU, dtype, exact=True) is None
-
-
-def test_rounding_is_no_disagreement():
-    assert peers.disagreement(peers.eager(CPU), CPU, torch.float32) is None
-    assert peers.disagreement(one_spike_more, CPU, torch.bfloat16) is None
 
 
 def test_plain_noise_is_ours():
@@ -198,15 +208,13 @@ def test_only_those_that_compute_what_ours_does_are_compared(monkeypatch, capsys
     assert "broken is left out, as it does not do what is compared: 'NoneType'" in capsys.readouterr().out
 
 
-def test_what_is_wrong_in_16_bits_alone_is_left_out_there(monkeypatch, capsys, a_lab):
-    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
-
+def test_what_is_wrong_in_16_bits_alone_is_left_out_there(compare, capsys, a_lab):
     def in_32_bits(x):
         return lif(x, backend="reference") if x.dtype == torch.float32 else wrong_gradients(x, factor=2)
 
     functions = {"fastlif": peers.eager(CPU), "other": in_32_bits, "snnTorch": lif, "Norse": lif}
     for dtype in ("float32", "bfloat16"):
-        kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", functions, 2, 1000, dtype)
+        compare(functions, dtype)
     measured = select(a_lab.rows, metric="time", **{"pass": "forward"})
     measured = [(row.setting["library"], row.setting["type"]) for row in measured]
     assert measured == [(library, "float32") for library in functions] + [("fastlif", "bfloat16")]
@@ -254,11 +262,10 @@ def timed(clock, forward, backward):
     return Timed.apply
 
 
-def test_each_pass_of_each_library_gets_its_own_time(clock, monkeypatch, a_lab):
-    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
+def test_each_pass_of_each_library_gets_its_own_time(clock, compare, monkeypatch, a_lab):
     monkeypatch.setattr(measure, "peak_memory", lambda call, device: 5_000_000)
     functions = {"fastlif": timed(clock, 1, 2), "other": timed(clock, 16, 32)}
-    kernels._compare(a_lab, Spread(500.0, 400.0, 600.0), "lif", functions, 2, 1000, "float32")
+    compare(functions)
     times = {(row.setting["library"], row.setting["pass"]): (row.median, row.unit)
              for row in select(a_lab.rows, metric="time")}  # fmt: skip
     wanted = {"fastlif": (1, 2, 3), "other": (16, 32, 48)}
@@ -273,10 +280,8 @@ def test_each_pass_of_each_library_gets_its_own_time(clock, monkeypatch, a_lab):
     assert memory == dict.fromkeys(functions, (5.0, "MB"))
 
 
-def test_what_fails_is_left_out_and_the_rest_is_measured(monkeypatch, capsys, a_lab):
+def test_what_fails_is_left_out_and_the_rest_is_measured(compare, capsys, a_lab):
     """At once, or in its forward alone: then nobody's forward has others beside it."""
-    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
-    compared = functools.partial(kernels._compare, a_lab, Spread(1.0, 1.0, 1.0), "lif")
 
     def alone(x):
         if not torch.is_grad_enabled():
@@ -286,16 +291,14 @@ def test_what_fails_is_left_out_and_the_rest_is_measured(monkeypatch, capsys, a_
     def never(x):
         raise RuntimeError("no memory at all")
 
-    compared({"fastlif": never}, 2, 1000, "float32")
-    assert not a_lab.rows and "fastlif's lif, float32, T = 2, 1,000 neuron-steps, is left out: no memory at all" in (
-        capsys.readouterr().out
-    )
-    compared({"fastlif": torch.clone, "other": alone}, 2, 1000, "float32")
+    compare({"fastlif": never})
+    compare({"fastlif": torch.clone, "other": alone})
     measured = [(row.setting["library"], row.setting["pass"]) for row in select(a_lab.rows, metric="time")]
     assert measured == [(library, one) for one in kernels.PASSES[1:] for library in ("fastlif", "other")]
-    assert "forward of lif, float32, 1,000 neuron-steps, is left out (fastlif, other): no memory\n" in (
-        capsys.readouterr().out
-    )
+    assert capsys.readouterr().out.splitlines() == [
+        "fastlif's lif, float32, T = 2, 1,000 neuron-steps, is left out: no memory at all",
+        "forward of lif, float32, 1,000 neuron-steps, is left out (fastlif, other): no memory",
+    ]
 
 
 def test_nobody_gets_huge_pages_where_libraries_are_compared(monkeypatch, a_lab):
@@ -307,15 +310,14 @@ def test_nobody_gets_huge_pages_where_libraries_are_compared(monkeypatch, a_lab)
     assert asked == ["afterwards"]
 
 
-def test_what_is_compiled_has_no_backward_alone(monkeypatch, a_lab):
-    monkeypatch.setattr(kernels, "BUDGET", {"quick": 0})
-    kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", {peers.COMPILED: torch.clone}, 2, 1000, "float32")
+def test_what_is_compiled_has_no_backward_alone(compare, a_lab):
+    compare({peers.COMPILED: torch.clone})
     assert [row.setting["pass"] for row in select(a_lab.rows, metric="time")] == ["forward", "forward and backward"]
 
 
-def test_a_spread_of_times_is_turned_round_for_the_bandwidth(monkeypatch, a_lab):
+def test_a_spread_of_times_is_turned_round_for_the_bandwidth(compare, monkeypatch, a_lab):
     monkeypatch.setattr(measure, "in_turns", lambda calls, device, budget: [Spread(2.0, 1.0, 4.0, 9)])
-    kernels._compare(a_lab, Spread(1.0, 1.0, 1.0), "lif", {"fastlif": torch.clone}, 1, 1000, "float32")
+    compare({"fastlif": torch.clone})
     row = select(a_lab.rows, metric="bandwidth")[0]
     assert [1e6 * value for value in (row.p20, row.median, row.p80)] == pytest.approx([2, 4, 8]) and row.samples == 9
 
@@ -353,15 +355,18 @@ def task(count=8):
     return contenders.Task("small", "synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
 
 
-WAY = Way("float32", "contiguous", "eager")
-
-
-def test_each_network_s_time_is_its_own(clock, monkeypatch, a_lab):
+def test_each_network_s_time_is_its_own_and_what_fails_is_said_in_a_line(clock, monkeypatch, capsys, a_lab):
     seconds = {RELU: 1, SINGLE: 2, LIF: 5}
+
+    def prepare(lab, task, way, direction, neurons, T):
+        if neurons == CONVERTED:
+            raise RuntimeError("out of this and that\nand a long trace")
+        return functools.partial(clock, seconds[neurons]), 7_000_000 * T
+
     monkeypatch.setattr(end_to_end, "BATCHES_A_TURN", {"cpu": 2})
-    monkeypatch.setattr(end_to_end, "prepare", lambda lab, task, way, direction, neurons, T:
-                        (functools.partial(clock, seconds[neurons]), 7_000_000 * T))  # fmt: skip
-    end_to_end._compare(a_lab, task(), WAY, "training", [(SINGLE, 1), (LIF, 10)], end=1e9)
+    monkeypatch.setattr(end_to_end, "prepare", prepare)
+    way = Way("float32", "contiguous", "eager")
+    end_to_end._compare(a_lab, task(), way, "training", [(SINGLE, 1), (CONVERTED, 5), (LIF, 10)], end=1e9)
 
     def found(metric):
         return {row.setting["neurons"]: row.median for row in select(a_lab.rows, metric=metric)}
@@ -369,6 +374,9 @@ def test_each_network_s_time_is_its_own(clock, monkeypatch, a_lab):
     assert found("throughput") == {RELU: 8, SINGLE: 4, LIF: 1.6}
     assert found("time against ReLU") == {SINGLE: 2, LIF: 5}
     assert found("peak memory") == {RELU: 7, SINGLE: 7, LIF: 70}
+    said = capsys.readouterr()
+    assert "converted, T = 5, is left out: RuntimeError: out of this and that\n" in said.out
+    assert "long trace" not in said.out + said.err
 
 
 @pytest.mark.parametrize("direction", ["training", "inference"])
@@ -390,16 +398,15 @@ def test_a_network_is_timed_in_the_mode_it_is_used_in(direction, monkeypatch, a_
 
 
 def test_networks_are_what_they_are_called(a_lab):
-    def kinds(neurons, T):
-        model = contenders.build(a_lab, task(), neurons, T)
+    def kinds(name, T):
+        model = contenders.build(a_lab, task(), name, T)
         names = {type(module).__name__ for module in model.modules()} & {"ReLU", "LIF", "NoisyLIF", "FusedSequential"}
         return names, getattr(model, "timesteps", None)
 
     assert kinds(RELU, 1) == ({"ReLU"}, None)
     assert kinds(SINGLE, 1) == ({"NoisyLIF"}, None)
     assert kinds(AT_MEAN, 1) == ({"NoisyLIF"}, None)
-    modules = contenders.build(a_lab, task(), AT_MEAN, 1).modules()
-    assert {module.surrogate.at for module in modules if hasattr(module, "surrogate")} == {"mean"}
+    assert {neuron.surrogate.at for neuron in neurons(contenders.build(a_lab, task(), AT_MEAN, 1))} == {"mean"}
     assert kinds(FUSED, 1) == ({"NoisyLIF", "FusedSequential"}, None)
     assert kinds(LIF, 10) == ({"LIF"}, 10)
     assert kinds(CONVERTED, 5) == kinds(CALIBRATED, 5) == ({"NoisyLIF"}, 5)
@@ -432,7 +439,7 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     """Of four images the network of seed s gets s right in a single step, and over t steps as many as t over alpha.
     The ReLU network gets all of them."""
     specs = [a_lab.spec(Work("digits", "small"), neuron=neuron) for neuron in ("noisy", "relu")]
-    built = {spec.neuron: lab.Trained(a_lab.build(spec), []) for spec in specs}
+    built = {spec.neuron: Trained(a_lab.build(spec), []) for spec in specs}
 
     def first(count):
         return torch.arange(4) < count
@@ -472,9 +479,10 @@ def _trained(lab, spec):
 
 
 @pytest.fixture
-def noted(monkeypatch):
-    """Instead of tests of networks: each setting is worth what this says of it, in every training."""
-    worth = {}
+def worth(monkeypatch):
+    """Instead of tests of networks: what each setting is worth, in every training: another number for each."""
+    numbers = itertools.count()
+    worth = collections.defaultdict(lambda: next(numbers) ** 2 / 1e4)
 
     def note(own, spec, model, **setting):
         own._note(spec, setting, torch.full((4,), worth[tuple(setting.values())]))
@@ -493,52 +501,41 @@ def noted(monkeypatch):
     return worth
 
 
-def leads_of(a_lab):
-    return {row.setting["lead"]: pytest.approx(row.median, abs=1e-3) for row in select(a_lab.rows, metric="lead")}
+def assert_leads(a_lab, worth, wanted):
+    """``wanted``: of each lead the setting that is ahead by it, and the other one."""
+    found = {row.setting["lead"]: row.median for row in select(a_lab.rows, metric="lead")}
+    assert found == {name: pytest.approx(100 * (worth[first] - worth[second]), abs=1e-3)
+                     for name, (first, second) in wanted.items()}  # fmt: skip
 
 
-def test_leads_of_the_noise_are_those_of_their_names(noted, a_lab):
-    for kind, worth in {"gaussian": (0.5, 0.6, 0.9), "uniform": (0.3, 0.6, 0.8), "none": (0.2, 0.6, 0.25)}.items():
-        noted.update({(kind, T): value for T, value in zip(noise_type.STEPS, worth)})
+def test_leads_of_the_noise_are_those_of_their_names(worth, a_lab):
     noise_type.measure(a_lab)
-    single, last = noise_type.AHEAD.values()
-    assert leads_of(a_lab) == {single: 20, last: 10, noise_type.NOISE_GAINS: 40 - 5}
+    wanted = {name: (("gaussian", T), ("uniform", T)) for T, name in noise_type.AHEAD.items()}
+    gains = {kind: worth[kind, 10] - worth[kind, noise_type.SINGLE] for kind in ("gaussian", "none")}
+    worth |= gains
+    assert_leads(a_lab, worth, wanted | {noise_type.NOISE_GAINS: ("gaussian", "none")})
 
 
-def test_leads_of_any_t_are_those_of_their_names(noted, a_lab):
+def test_leads_of_any_t_are_those_of_their_names(worth, a_lab):
     a_lab.options = dataclasses.replace(a_lab.options, preset="modern")
-    for T in any_t.STEPS:
-        noted |= {(any_t.LAYER, T): 0.1, (any_t.CALIBRATED, T): 0.3, (any_t.ANTITHETIC, T): 0.3 + T / 100}
-    noted |= {("early exit", confidence): confidence / 2 for confidence in any_t.CONFIDENCES}
     any_t.measure(a_lab)
-    wanted = {any_t.FROZEN: 20} | {name: T for T, name in any_t.MIRRORED.items()}
-    wanted |= {any_t._exit(confidence): 50 * confidence - 30 for confidence in any_t.CONFIDENCES}
-    assert leads_of(a_lab) == wanted
+    wanted = {name: ((any_t.ANTITHETIC, T), (any_t.CALIBRATED, T)) for T, name in any_t.MIRRORED.items()}
+    wanted |= {any_t._exit(one): (("early exit", one), (any_t.CALIBRATED, 10)) for one in any_t.CONFIDENCES}
+    assert_leads(a_lab, worth, wanted | {any_t.FROZEN: ((any_t.CALIBRATED, 10), (any_t.LAYER, 10))})
     taken = select(a_lab.rows, metric="steps of an image")
     assert [(row.setting["confidence"], row.median) for row in taken] == [(f"{c:g}", 3) for c in any_t.CONFIDENCES]
 
 
-def test_a_spiking_output_has_no_early_exit(noted, a_lab, capsys):
-    noted |= {(name, T): 0.5 for name in (any_t.LAYER, any_t.CALIBRATED, any_t.ANTITHETIC) for T in any_t.STEPS}
+def test_a_spiking_output_has_no_early_exit(worth, a_lab, capsys):
     any_t.measure(a_lab)
     assert not select(a_lab.rows, variant="early exit") and "early exit is left out" in capsys.readouterr().out
 
 
-def test_leads_of_the_ablation_are_those_of_their_names(noted, a_lab):
-    worth = itertools.count()
-    variants = [("statistics", name) for name in ablation.STATISTICS]
-    variants += [("residual noise", name) for name in ("as trained", "matched", "range", "alpha = inf")]
-    variants += [("surrogate", name) for name in (*ablation.SURROGATES, "atan")]
-    variants += [("noise width", f"{width:g}") for width in ablation.NOISE_WIDTHS]
-    variants += [("batch normalisation", name) for name in ("on", "off")]
-    variants += [("fine-tuning", name) for name in ("none", "in a single step", "over T steps")]
-    variants += [("fine-tuning", "over T steps, detach_reset")]
-    for part, variant in variants:
-        noted |= {(part, variant, T): next(worth) ** 2 / 1e4 for T in (ablation.SINGLE, *ablation.RESIDUAL_STEPS)}
+def test_leads_of_the_ablation_are_those_of_their_names(worth, a_lab):
     ablation.measure(a_lab)
 
     def over(part, first, second, T=10):
-        return 100 * (noted[part, first, T] - noted[part, second, T])
+        return (part, first, T), (part, second, T)
 
     wanted = {name: over("residual noise", "matched", "range", T) for T, name in ablation.MATCHED.items()}
     wanted |= {name: over("statistics", *pair) for pair, name in ablation.PAIRS.items()}
@@ -546,18 +543,16 @@ def test_leads_of_the_ablation_are_those_of_their_names(noted, a_lab):
     wanted |= {name: over("noise width", variant, "4") for variant, name in ablation.WIDTHS.items()}
     wanted |= {ablation.NORM: over("batch normalisation", "on", "off")}
     wanted |= {ablation.TUNED: over("fine-tuning", "over T steps", "in a single step")}
-    assert leads_of(a_lab) == wanted
+    assert_leads(a_lab, worth, wanted)
     times = select(a_lab.rows, metric="time of the epoch")
     assert [(row.median, row.samples) for row in times] == 3 * [(2.0, 3)]
 
 
-def test_leads_of_the_methods_are_those_of_their_names(noted, a_lab, monkeypatch):
-    for number, method in enumerate(methods.WAYS, start=1):
-        noted |= {(method, T): 0.9 - number * T / 200 for T in methods.STEPS}
+def test_leads_of_the_methods_are_those_of_their_names(worth, a_lab, monkeypatch):
     monkeypatch.setattr(Lab, "seconds_per_image", lambda lab, model, work: spread([model.timesteps]))
     methods.measure(a_lab)
-    further = {method: number for number, method in enumerate(methods.WAYS)}  # than ours from 90 %
-    assert leads_of(a_lab) == {name: further[other] * T / 2 for (other, T), name in methods.LEADS.items()}
+    wanted = {name: ((methods.OURS, T), (other, T)) for (other, T), name in methods.LEADS.items()}
+    assert_leads(a_lab, worth, wanted)
     times = {row.setting["method"]: row.median for row in select(a_lab.rows, metric="time of an epoch")}
     assert times == {method: 4 if method == methods.DIRECT else 1 for method in methods.WAYS}
     latencies = [(row.setting["method"], row.median) for row in select(a_lab.rows, metric="latency")]
@@ -587,10 +582,9 @@ def test_direct_training_gets_half_of_the_epochs(asked, expected, monkeypatch, a
 
 
 def test_a_training_s_throughput_is_its_images_over_the_epochs_time(monkeypatch, a_lab):
-    spec = a_lab.spec(Work("digits", "small"))
     epochs = [loop.Epoch(1.0, seconds, {"accuracy": 50.0 + seconds}) for seconds in (2.0, 4.0, 8.0)]
-    monkeypatch.setattr(training_speed, "curves", lambda lab, work, ways: {"way": (spec, lab_trained)})
-    lab_trained = lab.Trained(nn.Identity(), epochs)
+    curve = a_lab.spec(Work("digits", "small")), Trained(nn.Identity(), epochs)
+    monkeypatch.setattr(training_speed, "curves", lambda lab, work, ways: {"way": curve})
     training_speed.measure(a_lab)
     found = {metric: [row.median for row in select(a_lab.rows, metric=metric)]
              for metric in ("time so far", "accuracy", "time of an epoch", "training throughput")}  # fmt: skip

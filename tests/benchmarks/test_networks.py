@@ -1,7 +1,5 @@
 """The networks of benchmarks/training/networks.py: shapes, names of the weights, and what they refuse."""
 
-import builtins
-
 import pytest
 import torch
 from torch import nn
@@ -33,19 +31,14 @@ def layers(model: nn.Module, *types: type) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, types)]
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_networks_share_their_weights(name):
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in networks.NETWORKS),
+                                               ("small", {"batch_norm": False})])  # fmt: skip
+def test_networks_share_their_weights(name, options):
     """Whatever the activation: the same names and shapes, and after the same seed the same values."""
-    first, *others = (build(name, activation).state_dict() for activation in ACTIVATIONS)
+    first, *others = (build(name, activation, **options).state_dict() for activation in ACTIVATIONS)
     for other in others:
         assert list(other) == list(first)
         assert all(torch.equal(other[key], first[key]) for key in first)
-
-
-def test_the_small_network_without_batch_normalisation():
-    first, *others = (build("small", activation, batch_norm=False).state_dict() for activation in ACTIVATIONS)
-    assert not any("norm" in key for key in first) and any("norm" in key for key in build("small").state_dict())
-    assert all(torch.equal(other[key], first[key]) for other in others for key in first)
 
 
 @pytest.mark.parametrize("output", networks.OUTPUTS)
@@ -66,12 +59,11 @@ def test_scores(name, activation, output):
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet18"])
-def test_multi_step(name):
-    model = fastlif.MultiStep(build(name, output="spiking"), timesteps=T).eval()
-    scores = model(torch.rand(2, *SHAPE))
-    assert scores.shape == (2, CLASSES)
-    assert set((scores * T).unique().tolist()) <= set(range(T + 1))
+def test_layers_of_the_small_network():
+    model = build("small", image_shape=(1, 28, 28), width=1.0)
+    assert [layer.weight.shape[0] for layer in layers(model, nn.Conv2d, nn.Linear)] == [64, 128, 128, 512, CLASSES]
+    assert len(layers(model, nn.BatchNorm1d, nn.BatchNorm2d)) == 4
+    assert not layers(build("small", batch_norm=False), nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
@@ -114,13 +106,11 @@ def test_first_weights_are_distributed_as_torchvisions(name, width):
         assert first.ndim == 1 or not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_other_channels(name):
-    assert build(name, image_shape=(1, 32, 32))(torch.rand(2, 1, 32, 32)).shape == (2, CLASSES)
-
-
-def test_resnet18_takes_other_sizes():
-    assert build("resnet18", image_shape=(1, 28, 20))(torch.rand(2, 1, 28, 20)).shape == (2, CLASSES)
+@pytest.mark.parametrize(("name", "image_shape"), [
+    ("small", (1, 8, 8)), ("small", (3, 32, 24)), ("vgg16", (1, 32, 32)), ("resnet18", (1, 28, 20)),
+])  # fmt: skip
+def test_other_images(name, image_shape):
+    assert build(name, image_shape=image_shape)(torch.rand(2, *image_shape)).shape == (2, CLASSES)
 
 
 def test_a_spiking_output_changes_few_names():
@@ -140,15 +130,17 @@ def test_every_network_has_a_width(name):
     assert narrow(torch.rand(2, *SHAPE)).shape == (2, CLASSES)
 
 
-def test_a_width_is_part_of_the_title():
+def test_titles():
+    assert networks.title("small", 10) == networks.describe(10) == "64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC"
+    assert networks.title("small", 7, 0.5) == networks.describe(7, 0.5) == "32C3-AP2-64C3-AP2-64C3-AP2-256FC-7FC"
     assert networks.title("vgg16", 10) == "VGG-16" and networks.title("resnet18", 10, 0.25) == "ResNet-18 of width 0.25"
-    assert networks.title("small", 10, 0.25).startswith("16C3-")
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("vgg", {}, "unknown network 'vgg'; known are small, vgg16, resnet18"),
+        ("small", {"image_shape": (1, 7, 28)}, r"at least 8, got \(1, 7, 28\)"),
         ("vgg16", {"image_shape": (1, 28, 28)}, r"\(C, 32, 32\) for VGG-16, got \(1, 28, 28\)"),
         ("vgg16", {"image_shape": (3, 32, 64)}, r"\(C, 32, 32\) for VGG-16, got \(3, 32, 64\)"),
         *((name, {"width": -1.0}, "width must be a finite number.*, got -1") for name in networks.NETWORKS),
@@ -162,21 +154,8 @@ def test_wrong_arguments(name, options, message):
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet18"])
-def test_torchvision_that_does_not_import(name, monkeypatch):
-    original = builtins.__import__
-
-    def blocked(module, *args, **kwargs):
-        if module.partition(".")[0] == "torchvision":
-            raise RuntimeError("operator torchvision::nms does not exist")
-        return original(module, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", blocked)
+def test_torchvision_that_does_not_import(name, break_torchvision):
+    break_torchvision(RuntimeError("operator torchvision::nms does not exist"))
     message = f"{networks.title(name, CLASSES)} is built through torchvision.*torchvision::nms"
     with pytest.raises(ImportError, match=message):
         networks.build(name, SHAPE, CLASSES, activation=nn.ReLU)
-
-
-def test_title():
-    assert networks.title("small", 10) == networks.describe(10) == "64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC"
-    assert networks.title("small", 7, 0.5) == networks.describe(7, 0.5)
-    assert [networks.title(name, 10) for name in networks.NETWORKS[1:]] == ["VGG-16", "ResNet-18"]

@@ -10,7 +10,6 @@ from test_results import ROW
 from benchmarks import experiments
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
-from benchmarks.report.rows import ResultsError
 from benchmarks.report.verdicts import Finding, Published
 
 pytest.importorskip("matplotlib")
@@ -26,11 +25,11 @@ def draw(rows, figure):
 
 def alpha_findings(rows):
     best = max(rows, key=lambda row: row.median)
+    words = f"best: {best.median:.2f} % at alpha = {best.setting['alpha']}"
     return [
-        Finding("A larger alpha is better.", False, f"best: {best.median:.2f} % at alpha = {best.setting['alpha']}",
-                short="4"),
+        Finding("A larger alpha is better.", False, words, short="4"),
         Finding("Ours: all of it | holds", True, f"{len(rows)} rows", short="yes"),
-    ]  # fmt: skip
+    ]
 
 
 FAKES = {
@@ -85,32 +84,30 @@ def folder(tmp_path):
     return tmp_path
 
 
-def figures(folder):
-    return report.write(folder)[:-1]
+def test_figures_and_the_page_are_written_alike_whatever_matplotlib_s_settings(folder):
+    import matplotlib
 
-
-@pytest.mark.full
-def test_figures(folder):
-    paths = figures(folder)
+    paths = report.write(folder)
     assert [str(path.relative_to(folder)) for path in paths] == [
         "a-cpu/alpha-quick.png",
         "a-gpu/inference-full.png",
         "a-gpu/inference-quick.png",
         "a-gpu/inference-quick-preset-modern.png",
+        "report.md",
     ]
-    first = [path.read_bytes() for path in paths]
-    assert all(image.startswith(b"\x89PNG") for image in first) and len(set(first)) == 4
-    assert not any(word in image for image in first for word in (b"Software", b"tEXt", b"tIME"))
-    import matplotlib
-
-    with matplotlib.rc_context({"font.size": 20, "savefig.dpi": 30}):  # a user's own settings change nothing
-        assert [path.read_bytes() for path in figures(folder)] == first
+    *images, text = written = [path.read_bytes() for path in paths]
+    assert text.decode() == report.page(folder)
+    assert all(image.startswith(b"\x89PNG") for image in images) and len(set(images)) == 4
+    assert not any(word in image for image in images for word in (b"Software", b"tEXt", b"tIME"))
+    with matplotlib.rc_context({"font.size": 20, "savefig.dpi": 30}):
+        assert report.write(folder) == paths
+    assert [path.read_bytes() for path in paths] == written
 
 
 def test_all_rows_of_a_group_are_drawn_together(folder, monkeypatch):
     drawn = []
     monkeypatch.setattr(FAKES["inference"], "draw", lambda rows, figure: drawn.append(rows))
-    figures(folder)
+    report.write(folder)
     assert [len(rows) for rows in drawn] == [1, 2, 1]
     assert {row.dataset for row in drawn[1]} == {"fashion-mnist", "synthetic cifar-10"}
 
@@ -131,7 +128,7 @@ def test_page(folder):
     assert "synthetic cifar-10 (synthetic data of its shape: throughput only, accuracy is not claimed)" in text
     assert "Made by `python -m benchmarks run inference --quick --preset modern --synthetic`." in text
     pictures = [folder / path for path in re.findall(r"!\[.*\]\((.*)\)", text)]
-    assert pictures == figures(folder)
+    assert pictures == report.write(folder)[:-1]
 
 
 def test_the_page_begins_with_its_contents_and_the_verdicts(folder):
@@ -191,23 +188,3 @@ def test_ten_rows_stand_for_more(tmp_path):
     results.update(tmp_path / "a.csv", rows)
     text = report.page(tmp_path)
     assert "10 of 61 rows" in text and "| 10 | 10.25 |" in text and "| 11 |" not in text
-
-
-def test_write(folder):
-    paths = report.write(folder)
-    assert paths[4:] == [folder / "report.md"] and paths[4].read_text() == report.page(folder)
-    files = {path: path.read_bytes() for path in paths}
-    assert report.write(folder) == paths
-    assert {path: path.read_bytes() for path in paths} == files
-
-
-def test_no_results(tmp_path):
-    with pytest.raises(RuntimeError, match="run `python -m benchmarks run all --quick` first"):
-        report.write(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_rows_of_an_unknown_experiment_are_not_passed_over(tmp_path):
-    results.update(tmp_path / "a.csv", [replace(ROW, experiment="alhpa")])
-    with pytest.raises(ResultsError, match="a.csv has rows of 'alhpa'"):
-        report.page(tmp_path)

@@ -1,9 +1,10 @@
 """The files of measured rows."""
 
-import os
+import functools
 from dataclasses import replace
 
 import pytest
+from refusals import refused
 
 from benchmarks.report import rows as results
 from benchmarks.report.rows import ResultsError, Row
@@ -48,31 +49,21 @@ def test_round_trip(tmp_path, setting):
 def test_a_setting_that_would_read_back_as_another_is_refused(tmp_path, setting):
     path = tmp_path / "a.csv"
     results.update(path, [ROW])
-    with pytest.raises(ResultsError, match="setting"):
+    with refused(ResultsError, "a setting cannot have", tmp_path):
         results.update(path, [replace(ROW, setting=setting)])
-    assert results.read(path) == [ROW]
-
-
-def test_no_file_has_no_rows(tmp_path):
-    assert results.read(tmp_path / "none.csv") == []
 
 
 def test_a_new_run_replaces_its_own_rows_alone(tmp_path):
     path = tmp_path / "a.csv"
     old = [replace(ROW, setting={"alpha": alpha}) for alpha in "421"]
-    others = [
-        replace(ROW, **change)
-        for change in (
-            {"experiment": "inference"},
-            {"options": ""},
-            {"options": "--quick --seed 1"},
-            {"dataset": "cifar-10"},
-            {"network": "small"},
-            {"options": "--quick --dtype float16"},
-        )
-        for _ in range(2)
-    ]
-    others = [replace(row, setting={"T": str(10 - number)}) for number, row in enumerate(others)]
+    changes = (
+        {"experiment": "inference"},
+        {"options": ""},
+        {"options": "--quick --seed 1"},
+        {"dataset": "cifar-10"},
+        {"network": "small"},
+    )
+    others = [replace(ROW, **change, setting={"T": T}) for change in changes for T in ("2", "1")]
     results.update(path, others + old)
     before = results.read(path)
     new = [replace(ROW, setting={"alpha": alpha}, median=50.0, commit="def5678") for alpha in "39"]
@@ -85,19 +76,14 @@ def test_a_new_run_replaces_its_own_rows_alone(tmp_path):
     assert results.read(path) == after
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"name,value\n1,2\n", b"\x89PNG\r\n\x1a\n\x00\xff", b"PK\x03\x04\x00"],
-    ids=["empty", "other columns", "picture", "archive"],
-)
+@pytest.mark.parametrize("content", [b"", b"name,value\n1,2\n", b"\x89PNG\r\n\x1a\n\x00\xff"],
+                         ids=["empty", "other columns", "picture"])  # fmt: skip
 def test_a_foreign_file_is_refused_by_name_and_stays(tmp_path, content):
     path = tmp_path / "foreign.csv"
     path.write_bytes(content)
-    with pytest.raises(ResultsError, match="foreign.csv"):
-        results.read(path)
-    with pytest.raises(ResultsError, match="foreign.csv"):
-        results.update(path, [ROW])
-    assert path.read_bytes() == content
+    for function in (results.read, functools.partial(results.update, rows=[ROW])):
+        with refused(ResultsError, "foreign.csv", tmp_path):
+            function(path)
 
 
 @pytest.mark.parametrize(
@@ -112,23 +98,6 @@ def test_a_damaged_line_is_refused_with_its_number(tmp_path, old, new):
     path.write_text(text.replace(old, new))
     with pytest.raises(ResultsError, match="damaged.csv, line 2"):
         results.read(path)
-
-
-@pytest.mark.parametrize("function", ["replace", "fsync"])
-def test_what_stops_a_write_leaves_the_old_file(tmp_path, monkeypatch, function):
-    path = tmp_path / "a.csv"
-    results.update(path, [ROW])
-    before = path.read_bytes()
-
-    def fail(*arguments):
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, function, fail)
-        with pytest.raises(OSError, match="No space"):
-            results.update(path, [replace(ROW, median=1.0)])
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_path_for(tmp_path):

@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 import torch
+from test_results import ROW
 
 from benchmarks.__main__ import main
 from benchmarks.report import rows as results
@@ -13,8 +14,7 @@ from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, G
 from benchmarks.training import networks
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import Options
-from fastlif import LIF as LIFNeuron
-from fastlif.functional import lif
+from fastlif.neuron import neurons
 
 CPU = torch.device("cpu")
 
@@ -31,42 +31,27 @@ def test_peak_memory_counts_what_is_held_at_once():
     assert 2_000_000 <= measure.peak_memory(call, CPU) < 2_100_000
 
 
-def test_seconds_leave_out_the_first_calls():
-    calls = []
-    spread = measure.seconds(lambda: calls.append(len(calls)), CPU, budget=1e-9)
-    assert spread.samples == measure.CALLS[0] and len(calls) > spread.samples
-    assert 0 <= spread.p20 <= spread.median <= spread.p80
+INSTALLED = peers.EAGER, peers.COMPILED
+MARKS = {name: () if name in INSTALLED else pytest.mark.peers(name.lower()) for name in peers.PEERS}
 
 
-def test_calls_take_turns(monkeypatch):
-    monkeypatch.setattr(measure, "TURNS", (2, 2))
-    called = []
-    times = measure.by_turns(lambda: called.append(1), lambda: called.append(2), CPU, budget=0, calls=3)
-    assert called == 2 * [1, 1, 1, 2, 2, 2]
-    assert [len(own) for own in times] == [2, 2] and all(time >= 0 for own in times for time in own)
-
-
-LIBRARIES = ("SpikingJelly", "snnTorch", "Norse")
-
-
-@pytest.mark.parametrize("name", [*(pytest.param(name, marks=pytest.mark.peers(name.lower())) for name in LIBRARIES),
-                                  peers.EAGER, peers.COMPILED])  # fmt: skip
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in MARKS.items()])
 def test_a_peer_computes_what_ours_does(name, fresh_compiler):
     surrogate, T = peers.SURROGATES.get(name, "atan"), 3 if name == peers.COMPILED else 10  # it unrolls time
     assert peers.disagreement(peers.PEERS[name](CPU), CPU, torch.float32, T, surrogate) is None
 
 
-def test_every_peer_is_compared():
-    assert set(peers.PEERS) == {*LIBRARIES, peers.EAGER, peers.COMPILED}
+QUICK = "--quick --device cpu --out".split()
 
 
-def test_a_peer_that_computes_something_else_is_found():
-    other = peers.disagreement(lambda x: lif(x, decay=0.6, backend="reference"), CPU, torch.float32)
-    assert "spikes differ" in other
+def read(folder):
+    (path,) = folder.glob("*.csv")
+    return results.read(path)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
+    """What the experiment of the kernels leaves in a folder."""
     folder = tmp_path_factory.mktemp("kernels")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "SIZES", {"quick": (400, 800, 1600)})
@@ -78,24 +63,20 @@ def made(tmp_path_factory):
         wrong = {"wrong": lambda device: lambda x: 0 * x, "missing": None, peers.EAGER: peers.eager}
         patch.setattr(peers, "PEERS", wrong)
         patch.setattr(peers, "version", lambda name: None if name == "missing" else "1")
-        command = ["run", "kernels", "--quick", "--device", "cpu", "--backend", "reference", "--out", str(folder)]
-        assert main(command) == 0
+        assert main(["run", "kernels", "--backend", "reference", *QUICK, str(folder)]) == 0
     return folder
 
 
 @pytest.mark.full
-def test_the_kernels_experiment(made, capsys):
-    (path,) = made.glob("*.csv")
-    rows = results.read(path)
+def test_the_kernels_experiment(made):
+    rows = read(made)
     assert {row.setting.get("library") for row in rows} == {None, "fastlif", peers.EAGER}
     assert {row.setting.get("neuron") for row in rows} == {None, "lif", *kernels.NEURONS}
     assert {row.metric for row in rows} >= {"time", "bandwidth", "peak memory", "copy bandwidth"}
     assert all(row.median > 0 and row.p20 <= row.median <= row.p80 for row in rows)
-    (time,) = results.select(rows, metric="time", neuron="lif", library="fastlif", size=800, type="float32", T=10,
-                             **{"pass": "backward"})  # fmt: skip
-    (speed,) = results.select(rows, metric="bandwidth", neuron="lif", library="fastlif", size=800, type="float32",
-                              T=10, **{"pass": "backward"})  # fmt: skip
-    assert speed.median == pytest.approx(800 * 12 / (time.median * 1e6), rel=1e-3)
+    about = {"neuron": "lif", "library": "fastlif", "size": 800, "type": "float32", "T": 10, "pass": "backward"}
+    time, speed = (results.value(rows, metric=metric, **about) for metric in ("time", "bandwidth"))
+    assert speed == pytest.approx(800 * 12 / (time * 1e6), rel=1e-3)
     assert main(["report", "--out", str(made)]) == 0
     assert len(list(made.glob("*/*.png"))) == 1
 
@@ -106,9 +87,8 @@ def test_the_host_experiment(tmp_path, monkeypatch):
     monkeypatch.setattr(host, "CALLS", 2)
     monkeypatch.setattr(host, "SMALL", {(1, 1, 64): 2})
     monkeypatch.setattr(kernels, "checked_peers", lambda lab: {peers.EAGER: peers.eager(lab.device)})
-    assert main(["run", "host", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 0
-    (path,) = tmp_path.glob("*.csv")
-    rows = results.read(path)
+    assert main(["run", "host", *QUICK, str(tmp_path)]) == 0
+    rows = read(tmp_path)
     assert {row.setting.get("neuron") for row in rows} == {None, "NoisyLIF", "LIF", "NoisyLIF, calibrated", "ReLU"}
     claims = {finding.claim: finding for finding in host.findings(rows)}
     assert len(claims) == 4
@@ -121,10 +101,8 @@ def test_the_host_experiment(tmp_path, monkeypatch):
 def time(library, median, size="1000", spread=0.0):
     """A row of the LIF's forward over ten steps."""
     setting = {"neuron": "lif", "library": library, "pass": "forward", "T": "10", "size": size, "type": "float32"}
-    return results.Row(
-        "kernels", "quick", "paper", "none", "lif", "--quick", "", 0, setting, "time", "ms", median, median - spread,
-        median + spread, 5, "turns", 0, "float32", "a CPU, 2 threads", "", "",
-    )  # fmt: skip
+    values = {"median": median, "p20": median - spread, "p80": median + spread, "device": "a CPU, 2 threads"}
+    return dataclasses.replace(ROW, experiment="kernels", setting=setting, metric="time", **values)
 
 
 def test_findings_compare_the_largest_size():
@@ -151,15 +129,14 @@ def test_what_is_wrong_is_not_timed(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(kernels, "NEURONS", ("noisy_spike, uniform",))
     monkeypatch.setattr(kernels, "ours", lambda name, T, device, backend, seed=None: right(
         name, T, device, "reference", 1 if backend == "reference" else 2))  # fmt: skip
-    command = ["run", "kernels", "--quick", "--device", "cpu", "--backend", "compiled", "--out", str(tmp_path)]
-    assert main(command) == 2
+    assert main(["run", "kernels", "--backend", "compiled", *QUICK, str(tmp_path)]) == 2
     assert "noisy_spike, uniform in float32 is not what the reference computes" in capsys.readouterr().err
     kernels._wrong.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["kernels", "end-to-end"])
 def test_types_are_not_chosen(name, tmp_path, capsys):
-    assert main(["run", name, "--quick", "--device", "cpu", "--dtype", "bfloat16", "--out", str(tmp_path)]) == 2
+    assert main(["run", name, "--dtype", "bfloat16", *QUICK, str(tmp_path)]) == 2
     assert "--dtype bfloat16 cannot be had here" in capsys.readouterr().err
 
 
@@ -182,23 +159,14 @@ def test_what_the_time_is_not_enough_for_is_said(monkeypatch, capsys):
 # A training step
 
 
-@pytest.fixture(scope="module")
-def steps_made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("training-step")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "TURNS", (2, 2))
-        patch.setattr(training_step, "SECONDS", {"quick": 0})
-        patch.setattr(training_step, "STEPS", (1, 2))  # each step more takes longer to compile
-        patch.setattr(training_step, "PROFILED", 1)
-        command = "run training-step --quick --device cpu --width 0.125 --batch-size 8 --out".split()
-        assert main([*command, str(folder)]) == 0
-    return folder
-
-
 @pytest.mark.full
-def test_the_training_step_experiment(steps_made):
-    (path,) = steps_made.glob("*.csv")
-    rows = results.read(path)
+def test_the_training_step_experiment(monkeypatch, tmp_path):
+    monkeypatch.setattr(measure, "TURNS", (2, 2))
+    monkeypatch.setattr(training_step, "SECONDS", {"quick": 0})
+    monkeypatch.setattr(training_step, "STEPS", (1, 2))  # each step more takes longer to compile
+    monkeypatch.setattr(training_step, "PROFILED", 1)
+    assert main(["run", "training-step", "--width", "0.125", "--batch-size", "8", *QUICK, str(tmp_path)]) == 0
+    rows = read(tmp_path)
     assert {row.metric for row in rows} == {"time of a step", "time against plain", "peak memory", "share of the time",
                                             "kept for the backward"}  # fmt: skip
     assert all(row.median > 0 for row in rows if "operation" not in row.setting)
@@ -206,18 +174,15 @@ def test_the_training_step_experiment(steps_made):
         shares = results.select(rows, metric="share of the time", T=T, way="plain")
         assert sum(row.median for row in shares) == pytest.approx(100, abs=0.01)  # each rounded to six digits
         assert results.value(shares, operation="neuron") > 0
+    kept = results.select(rows, metric="kept for the backward", T=1)
     plain, fused = (
-        {
-            row.setting["operation"]: row.median
-            for row in results.select(rows, metric="kept for the backward", T=1, way=way)
-        }
-        for way in ("plain", "fused")
+        {row.setting["operation"]: row.median for row in results.select(kept, way=way)} for way in ("plain", "fused")
     )
     outputs = 4 * 8 * (8 * 28 * 28 + 16 * 14 * 14 + 16 * 7 * 7 + 64) / 1e6  # of the normalised layers
     assert plain["batch normalisation"] == pytest.approx(outputs, rel=0.02)
     assert plain["neuron"] == pytest.approx(outputs, rel=0.02)
     assert fused["neuron"] == pytest.approx(outputs, rel=0.02) and fused["batch normalisation"] == 0
-    assert main(["report", "--out", str(steps_made)]) == 0
+    assert main(["report", "--out", str(tmp_path)]) == 0
 
 
 def test_findings_of_a_training_step():
@@ -248,9 +213,8 @@ def test_gpu_runs_every_step_and_ends_with_a_table(made, monkeypatch, capsys):
         gpu.Step("wrong", ("no_such_module",), 60),
         gpu.Step("slow", ("timeit", "-n1", "-r1", "import time; time.sleep(60)"), 1),
     ]
-    (path,) = made.glob("*.csv")
     monkeypatch.setattr(gpu, "steps", lambda arguments: steps)
-    monkeypatch.setattr(gpu.machine, "describe", lambda device: results.read(path)[0].device)
+    monkeypatch.setattr(gpu.machine, "describe", lambda device: read(made)[0].device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert main(["gpu", "--out", str(made)]) == 1
     table = capsys.readouterr().out.split("\n\n")[-1]
@@ -274,14 +238,13 @@ def test_a_measurement_of_speed_that_ends_early_keeps_its_rows(error, status, mo
         raise error
 
     monkeypatch.setattr(kernels, "measure", interrupted)
-    command = ["run", "kernels", "--quick", "--device", "cpu", "--out", str(tmp_path)]
+    command = ["run", "kernels", *QUICK, str(tmp_path)]
     if status is None:
         with pytest.raises(error):
             main(command)
     else:
         assert main(command) == status
-    (path,) = tmp_path.glob("*.csv")
-    assert len(results.read(path)) == 1
+    assert len(read(tmp_path)) == 1
 
 
 # Whole networks
@@ -299,16 +262,11 @@ def tiny_form(monkeypatch):
     monkeypatch.setattr(peers, "version", lambda name: None)
 
 
-def run_end_to_end(folder):
-    options = "--quick --device cpu --backend reference --width 0.0625 --out".split()
-    assert main(["run", "end-to-end", *options, str(folder)]) == 0
-    (path,) = folder.glob("*.csv")
-    return results.read(path)
-
-
 @pytest.mark.full
 def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
-    rows = run_end_to_end(tmp_path)
+    command = ["run", "end-to-end", "--backend", "reference", "--width", "0.0625", *QUICK, str(tmp_path)]
+    assert main(command) == 0
+    rows = read(tmp_path)
     said = capsys.readouterr().out
     assert "SpikingJelly is left out of 4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC: it is not installed" in said
     assert "float32, contiguous, CUDA graph is left out: it takes a GPU" in said
@@ -325,47 +283,27 @@ def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
     assert "synthetic data of its shape: throughput only" in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.full
-def test_what_fails_is_said_in_a_line(tiny_form, tmp_path, capsys, monkeypatch):
-    prepare = end_to_end.prepare
-
-    def failing(lab, task, way, direction, neurons, T):
-        if neurons == CONVERTED:
-            raise RuntimeError("out of this and that\nand a long trace")
-        return prepare(lab, task, way, direction, neurons, T)
-
-    monkeypatch.setattr(end_to_end, "prepare", failing)
-    rows = run_end_to_end(tmp_path)
-    captured = capsys.readouterr()
-    assert "converted, T = 5, is left out: RuntimeError: out of this and that\n" in captured.out
-    assert "long trace" not in captured.out + captured.err
-    assert not results.select(rows, neurons=CONVERTED) and results.select(rows, neurons=CALIBRATED)
-
-
 def test_there_is_an_end_to_the_experiment(tiny_form, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(end_to_end, "BUDGET", {"quick": -1})
-    assert main(["run", "end-to-end", "--quick", "--device", "cpu", "--out", str(tmp_path)]) == 2
+    assert main(["run", "end-to-end", *QUICK, str(tmp_path)]) == 2
     assert "training, float32, channels_last, eager: it is left out: the -1 s" in capsys.readouterr().out
 
 
 @pytest.mark.peers("spikingjelly")
 @pytest.mark.parametrize("network", ["small", "resnet18"])
-def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, tiny_form, monkeypatch):
-    if network != "small":
-        pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, tiny_form, torchvision, monkeypatch):
     lab = Lab(Options(backend="reference", width=0.0625), CPU)
     task = contenders.make_task(lab, network)
     assert contenders._disagreement(lab, task) is None
     spikes = contenders._spikes
-    monkeypatch.setattr(contenders, "_spikes", lambda model, images: spikes(_another_decay(model), images))
+
+    def of_another_decay(model, images):
+        for neuron in neurons(model):
+            neuron.decay = 0.48
+        return spikes(model, images)
+
+    monkeypatch.setattr(contenders, "_spikes", of_another_decay)
     assert "spikes differ" in contenders._disagreement(lab, task)
-
-
-def _another_decay(model):
-    for module in model.modules():
-        if isinstance(module, LIFNeuron):
-            module.decay = 0.48
-    return model
 
 
 @pytest.mark.peers("spikingjelly")
@@ -398,11 +336,8 @@ def test_a_network_as_a_cuda_graph(tiny_form, direction, neurons, T, dtype, monk
 
 def whole_network(metric, median, neurons, T, direction="training", mode="eager"):
     setting = {"neurons": neurons, "pass": direction, "T": T, "type": "float32", "layout": "contiguous", "mode": mode}
-    return results.Row(
-        "end-to-end", "quick", "paper", "synthetic cifar-10", "VGG-16", "--quick", "", 0,
-        {name: str(value) for name, value in setting.items()}, metric, "", median, median, median, 5, "turns", 0,
-        "float32", "cpu", "", "",
-    )  # fmt: skip
+    setting, values = {name: str(one) for name, one in setting.items()}, dict.fromkeys(("median", "p20", "p80"), median)
+    return dataclasses.replace(ROW, experiment="end-to-end", setting=setting, metric=metric, **values)
 
 
 RATIO, SPEED, MEMORY = "time against ReLU", "throughput", "peak memory"

@@ -42,7 +42,7 @@ FAULTS = {
              "trials.right(method=OURS, T=steps) - trials.right(method=other, T=steps)",
              "trials.right(method=OURS, T=steps) - trials.right(method=OURS, T=steps)"),
         ],
-        "benchmarks/test_suite.py::test_each_way_to_a_spiking_network_is_judged_by_its_own_comparisons": [
+        "benchmarks/test_suite.py::test_each_claim_is_judged_by_its_own_comparisons[methods]": [
             ("a direct network's accuracy over T steps taken for QCFS's",
              "leads[other, one].beyond() for one in FEW", "leads[DIRECT, one].beyond() for one in FEW"),
         ],
@@ -158,7 +158,7 @@ FAULTS = {
         ],
     },
     "benchmarks/speed/end_to_end.py": {
-        "benchmarks/test_measure.py::test_each_network_s_time_is_its_own": [
+        "benchmarks/test_measure.py::test_each_network_s_time_is_its_own_and_what_fails_is_said_in_a_line": [
             ("ReLU and the contender swapped", "measuring.by_turns(relu, call,", "measuring.by_turns(call, relu,"),
             ("ReLU's memory for everyone",
              "_record(lab, task, way, direction, (neurons, T), times, memory)",
