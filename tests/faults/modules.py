@@ -54,7 +54,7 @@ FAULTS = {
             ("a stateful neuron of one step is a single step",
              "return input.shape[0] == 1 and not self.stateful", "return input.shape[0] == 1"),
         ],
-        "library/test_conversion.py::test_the_residual_noise_of_a_converted_network": [
+        "library/test_conversion.py::test_the_options_of_a_multistep_model[residual]": [
             ("NoisyLIF's residual is the default's", "self.noise, self.residual,", 'self.noise, "matched",'),
         ],
         "library/test_modules.py::test_statistics_that_lie_apart_are_gathered": [
@@ -80,13 +80,9 @@ FAULTS = {
         "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
             ("any flag can be set later", "if check is not None:", "if False:"),
         ],
-        "library/test_conversion.py::test_calibration_leaves_running_statistics_alone": [
+        "library/test_conversion.py::test_calibration_leaves_the_rest_of_a_model_alone": [
             ("calibration in training mode", "    model.eval()\n", ""),
-        ],
-        "library/test_conversion.py::test_frozen_layers_stay_frozen": [
             ("all modules train after calibration", "module.training = mode", "module.training = True"),
-        ],
-        "library/test_conversion.py::test_calibration_leaves_the_carried_membrane_alone": [
             ("calibration forgets the carried membrane", "            neuron.states = state\n", "            pass\n"),
         ],
         "library/test_energy.py::test_energy_leaves_the_model_as_it_was": [
