@@ -277,7 +277,7 @@ def test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over(plac
     model, advice = nn.Sequential(nn.Linear(2, 2), own()), f"are {library}'s, for which there is fastlif.{function}"
     with pytest.raises(ValueError, match=f"Sequential has no nn.ReLU to swap; its neurons {re.escape(advice)}"):
         fastlif.convert(model)
-    watched = "watched by SpikingJelly's own monitors" if library == "SpikingJelly" else advice
+    watched = "be watched after model = fastlif.accelerate(model)" if library == "SpikingJelly" else advice
     for look in (fastlif.record, lambda model: fastlif.energy(model, torch.zeros(1, 2))):
         with pytest.raises(ValueError, match=f"has no fastlif neuron; .*{re.escape(watched)}"):
             look(model)

@@ -1,7 +1,5 @@
 """Samples that stop when they are sure: what they get, when they stop, and what is refused for it."""
 
-import threading
-
 import pytest
 import torch
 from torch import nn
@@ -143,48 +141,6 @@ def test_half_precision_scores():
     assert scores.dtype == torch.bfloat16 and torch.equal(scores, multi(X.bfloat16()).detach())
 
 
-def test_a_failed_run_leaves_nothing_behind():
-    multi = MODELS["calibrated"]().eval()
-    expected, calls = multi.until_confident(X, LOW), []
-
-    def interrupt(*_):
-        calls.append("a step")
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-
-    hook = multi.model[4].register_forward_hook(interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        multi.until_confident(X, LOW)
-    hook.remove()
-    assert fastlif.passes.thread.current is None and not multi.running
-    assert all(map(torch.equal, multi.until_confident(X, LOW), expected))
-
-
-def test_beside_other_passes_in_other_threads():
-    barrier = threading.Barrier(1)
-
-    class Meeting(nn.Module):
-        def forward(self, x):
-            barrier.wait()
-            return x
-
-    made = layers()
-    multi = MultiStep(nn.Sequential(*made[:4], Meeting(), *made[4:]), 6, statistics="sample").eval()
-    calls = {
-        "images": lambda: multi(X),
-        "events": lambda: multi(X.view(4, 15, 6), sequence=True),
-        "confident": lambda: multi.until_confident(X, 0.9999, max_timesteps=1)[0],
-    }
-    wanted, results = {name: call() for name, call in calls.items()}, {}
-    barrier = threading.Barrier(3, timeout=20)
-    work = [threading.Thread(target=lambda name=name: results.update({name: calls[name]()})) for name in calls]
-    for thread in work:
-        thread.start()
-    for thread in work:
-        thread.join()
-    assert all(torch.equal(results[name], wanted[name]) for name in calls)
-
-
 @pytest.mark.full
 def test_fused_layers_carry_their_membranes():
     net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), LIF(backend="compiled"), nn.Linear(8, 3))
@@ -192,30 +148,6 @@ def test_fused_layers_carry_their_membranes():
     scores, _ = multi.until_confident(2 * X, 0.9999)
     torch.testing.assert_close(scores, multi(2 * X).detach())
     assert (multi(2 * X) != running_means(multi, 2 * X, 1)[0]).any()
-
-
-class Of(nn.Module):
-    """A neuron, and what is made of its spikes."""
-
-    def __init__(self, made):
-        super().__init__()
-        self.neuron, self.made = LIF(**REFERENCE), made
-
-    def forward(self, x):
-        return self.made(self.neuron(x))
-
-
-@pytest.mark.parametrize(
-    "made, error, words",
-    [
-        (lambda y: {"scores": y}, TypeError, r"returns scores \[N, classes\], got dict"),
-        (lambda y: y[:, None], TypeError, r"got shape \(60, 1, 6\)"),
-        (lambda y: y[:20], ValueError, "one row for each sample, got 20 rows of scores for 60"),
-    ],
-)
-def test_other_outputs_are_refused(made, error, words):
-    with pytest.raises(error, match=words):
-        MultiStep(Of(made), 2).eval().until_confident(X)
 
 
 def test_a_layer_that_changes_the_batch_is_refused():

@@ -326,6 +326,7 @@ def hooked(norm, neuron):
 UNFUSED = {
     "a hook": hooked,
     "stateful": lambda norm, neuron: setattr(neuron, "stateful", True),
+    "time first": lambda norm, neuron: setattr(neuron, "timesteps", None),
     "no running statistics": lambda norm, neuron: norm.__init__(6, track_running_stats=False),
     "no weights": lambda norm, neuron: norm.__init__(6, affine=False),
     "cumulative averages": lambda norm, neuron: setattr(norm, "momentum", None),
