@@ -1,5 +1,6 @@
 """What the numerical tests share: the literal equations in float64, and what it means for two results to agree."""
 
+import importlib.util
 import math
 
 import torch
@@ -8,6 +9,7 @@ from fastlif import Noise, Surrogate, reference
 from fastlif.noise import noise_like, residual_noise
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+FAST_BACKENDS = ["compiled", *["triton"] * bool(importlib.util.find_spec("triton"))]
 
 # |h - threshold| below which the two sides of a comparison may round to different spikes. float32 rounding of h is
 # about 1e-7; the statistics of a layer and the hardware's square root add a few units of it.

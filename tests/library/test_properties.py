@@ -23,7 +23,7 @@ pytest.importorskip("triton")
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from strategies import DTYPES, Case, cases, laid_out  # noqa: E402
+from strategies import DTYPES, Case, cases  # noqa: E402
 
 
 def examples(count):
@@ -714,14 +714,6 @@ def test_layer_statistics_of_any_size(numel, room):
         assert all(
             torch.equal(mine, theirs) for mine, theirs in zip(actual.split(CHUNK, -1), expected.split(CHUNK, -1))
         )
-
-
-@pytest.mark.parametrize("function", [lif, noisy_lif])
-@pytest.mark.parametrize("backend", ["triton", "reference"])
-def test_spikes_keep_any_memory_layout(function, backend):
-    x = laid_out(Case("lif", (2, 3, 5, 4), seed=1).input(), "permuted", torch.Generator().manual_seed(2))
-    assert not x[0].is_contiguous()
-    assert function(x, backend=backend)[0].stride() == torch.empty_like(x[0]).stride()
 
 
 def test_the_smallest_alpha_is_accepted_for_every_noise():
