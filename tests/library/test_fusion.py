@@ -45,18 +45,27 @@ def example(name):
     return x, norm
 
 
+def one_after_the_other(norm, neuron, x):
+    return neuron(norm(x))
+
+
+def results(function, norm, neuron, x, seed=4):
+    """Spikes and, in training, the gradients of x, weight and bias."""
+    leaf = x.clone().requires_grad_(norm.training)
+    torch.manual_seed(seed)
+    with torch.set_grad_enabled(norm.training):
+        spikes = function(norm, neuron, leaf)
+    if not norm.training:
+        return spikes, ()
+    weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(5)).to(spikes)
+    return spikes, torch.autograd.grad((spikes * weights).sum(), (leaf, norm.weight, norm.bias))
+
+
 def both(norm, neuron, x, training=True):
     """Spikes, gradients and running statistics, fused and one after the other, with the same noise."""
-    for function in (batch_norm_neuron, lambda norm, neuron, x: neuron(norm(x))):
-        own, leaf = copy.deepcopy(norm).train(training), x.clone().requires_grad_(training)
-        torch.manual_seed(4)
-        with torch.set_grad_enabled(training):
-            spikes = function(own, neuron, leaf)
-        grads = ()
-        if training:
-            weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(5)).to(spikes)
-            grads = torch.autograd.grad((spikes * weights).sum(), (leaf, own.weight, own.bias))
-        yield spikes, grads, list(own.buffers())
+    for function in (batch_norm_neuron, one_after_the_other):
+        own = copy.deepcopy(norm).train(training)
+        yield *results(function, own, neuron, x), list(own.buffers())
 
 
 FEW = ("images", "channels_last", "vectors", "one channel")  # of which others differ in the kernels alone
@@ -137,20 +146,8 @@ def against_float64(norm, neuron, batches, gradient_error):
     exact_norm, exact_neuron = copy.deepcopy(norm).double(), copy.deepcopy(neuron)
     exact_neuron.backend = "reference"
     for seed, x in enumerate(batches):
-        results = []
-        for function, norm_, neuron_, leaf in (
-            (batch_norm_neuron, norm, neuron, x.clone()),
-            (lambda norm, neuron, x: neuron(norm(x)), exact_norm, exact_neuron, x.double()),
-        ):
-            torch.manual_seed(seed)
-            with torch.set_grad_enabled(norm.training):
-                spikes = function(norm_, neuron_, leaf.requires_grad_(norm.training))
-            grads = ()
-            if norm.training:
-                weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(5)).to(spikes)
-                grads = torch.autograd.grad((spikes * weights).sum(), (leaf, norm_.weight, norm_.bias))
-            results.append((spikes, *grads))
-        (spikes, *grads), (expected, *wanted) = results
+        spikes, grads = results(batch_norm_neuron, norm, neuron, x, seed)
+        expected, wanted = results(one_after_the_other, exact_norm, exact_neuron, x.double(), seed)
         assert int((spikes != expected).sum()) <= 1 and 0.02 < float(expected.detach().mean()) < 0.98
         for grad, other in zip(grads, wanted):
             assert relative_error(grad, other) < gradient_error
