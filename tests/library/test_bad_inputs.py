@@ -14,6 +14,7 @@ import unittest.mock
 import numpy as np
 import pytest
 import torch
+from helpers import QUIET, REFERENCE
 from refusals import refused
 from torch import nn
 
@@ -21,7 +22,6 @@ import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, Surrogate, convert, energy, from_nir, plot, record, to_nir
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
-REFERENCE = {"backend": "reference"}
 NAN, INF = math.nan, math.inf
 STEPS = 3  # that the MultiStep model below is calibrated for
 
@@ -284,7 +284,6 @@ def carried():
 
 # --- Conversion: m.relu is a ReLU network, m.net its conversion, m.multi that over 3 steps, calibrated -------------
 
-QUIET = {"noise": Noise("none"), **REFERENCE}  # draws nothing, so that torch's generator must not move
 BATCH = torch.linspace(-1, 2, 24).view(4, 6)
 EVENTS, LABELLED = BATCH.expand(2, 4, 6), [(BATCH, int64(0, 1, 2, 0))]
 

@@ -11,24 +11,18 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import REFERENCE, seeded
 from torch import nn
 from torch.nn.utils import prune
 
 import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF
 
-REFERENCE = {"backend": "reference"}
-
 
 def small(**keywords):
     torch.manual_seed(0)
     layers = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(384, 32), nn.ReLU()
     return fastlif.convert(nn.Sequential(*layers, nn.Linear(32, 10)), **(REFERENCE | keywords)).eval()
-
-
-def seeded(function, *args, **keywords):
-    torch.manual_seed(3)
-    return function(*args, **keywords)
 
 
 def test_a_shared_relu_becomes_a_shared_neuron():

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
+from helpers import QUIET, REFERENCE
 from torch import nn
 
 import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF
 
-REFERENCE = {"backend": "reference"}
-QUIET = {"noise": Noise("none"), **REFERENCE}
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(0)).mul(8).round() / 8
 LOW = 0.45  # a confidence that some samples reach early, some late and some never
 

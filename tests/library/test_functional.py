@@ -4,13 +4,12 @@ import math
 
 import pytest
 import torch
-from helpers import ALL_SURROGATES, DEVICE
+from helpers import ALL_SURROGATES, DEVICE, REFERENCE, seeded
 
 import fastlif
 from fastlif import Noise
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
-REFERENCE = {"backend": "reference"}
 X = torch.zeros(2, 3, 4)
 
 
@@ -55,10 +54,8 @@ def test_empty_batch(backend):
 
 def test_seed_comes_from_torchs_generator():
     x = torch.randn(4, 1000)
-    torch.manual_seed(1)
-    first, second = noisy_spike(x, **REFERENCE), noisy_spike(x, **REFERENCE)
-    torch.manual_seed(1)
-    assert torch.equal(noisy_spike(x, **REFERENCE), first) and not torch.equal(first, second)
+    first, second = seeded(noisy_spike, x, **REFERENCE), noisy_spike(x, **REFERENCE)
+    assert torch.equal(seeded(noisy_spike, x, **REFERENCE), first) and not torch.equal(first, second)
     given = noisy_spike(x, seed=3, **REFERENCE)
     assert torch.equal(given, noisy_spike(x, seed=torch.tensor([3]), **REFERENCE))
     assert not torch.equal(given, noisy_spike(x, seed=4, **REFERENCE))

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from helpers import DEVICE, relative_error
+from helpers import DEVICE, relative_error, seeded
 from helpers import FAST_BACKENDS as BACKENDS
 from torch import nn
 from torch.nn.modules import module as torch_module
@@ -262,8 +262,7 @@ def test_a_fused_network_trains_and_runs_as_before(spiking):
     for mode in (True, False):
         outputs = []
         for run in (model.train(mode), fused.train(mode)):
-            torch.manual_seed(1)
-            output = run(x)
+            output = seeded(run, x)
             (output**2).sum().backward()
             outputs.append(output.detach())
         torch.testing.assert_close(*outputs)
@@ -279,10 +278,9 @@ def test_compiled(mode, fresh_compiler):
     x = torch.rand(16, 3, 10, 10, device=DEVICE)
     outputs = []
     for run in (torch.compile(model, fullgraph=True, options={"fallback_random": True}), model):
-        torch.manual_seed(1)
         before = copy.deepcopy(model.state_dict())
         model.zero_grad()
-        output = run(x)
+        output = seeded(run, x)
         output.sum().backward()
         outputs.append((output.detach(), model[0].weight.grad.clone(), *map(torch.clone, model.buffers())))
         model.load_state_dict(before)
@@ -313,10 +311,7 @@ def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch)
     called = []
     fused = fastlif.operators.batch_norm.BatchNormNeuron
     monkeypatch.setattr(fused, "apply", lambda *arguments: called.append(arguments))
-    torch.manual_seed(1)
-    spikes = batch_norm_neuron(norm, neuron, x)
-    torch.manual_seed(1)
-    expected = neuron(norm(x))
+    spikes, expected = seeded(batch_norm_neuron, norm, neuron, x), seeded(one_after_the_other, norm, neuron, x)
     assert torch.equal(spikes, expected) and not called
     leaves = [leaf for leaf in (x, norm.weight, norm.bias) if leaf is not None]
     for grad, expected_grad in zip(*(torch.autograd.grad(output.sum(), leaves) for output in (spikes, expected))):

@@ -6,17 +6,11 @@ import pickle
 
 import pytest
 import torch
+from helpers import REFERENCE, seeded
 from torch import nn
 
 import fastlif
 from fastlif import LIF, Noise, NoisyLIF, functional
-
-REFERENCE = {"backend": "reference"}
-
-
-def seeded(function, *args, **keywords):
-    torch.manual_seed(0)
-    return function(*args, **keywords)
 
 
 def test_lif_folds_time_into_the_batch():

@@ -2,13 +2,11 @@
 
 import pytest
 import torch
+from helpers import QUIET, REFERENCE
 from torch import nn
 
 import fastlif
-from fastlif import LIF, MultiStep, Noise, functional
-
-REFERENCE = {"backend": "reference"}
-QUIET = {"noise": Noise("none"), **REFERENCE}
+from fastlif import LIF, MultiStep, functional
 
 
 def network(**keywords):

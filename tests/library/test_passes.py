@@ -7,14 +7,13 @@ import threading
 
 import pytest
 import torch
+from helpers import QUIET, REFERENCE
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import fastlif
-from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
+from fastlif import LIF, MultiStep, NoisyLIF, functional
 
-REFERENCE = {"backend": "reference"}
-QUIET = {"noise": Noise("none"), **REFERENCE}
 NEURONS = {"lif": (LIF, REFERENCE), "noisy": (NoisyLIF, QUIET | {"statistics": "sample"})}
 
 
@@ -135,8 +134,8 @@ def parts(neuron=LIF, **keywords):
     return [module for _ in range(3) for module in (nn.Linear(6, 6), neuron(**keywords))]
 
 
-def gradients(model, loss, *more):
-    return torch.autograd.grad(loss, [*model.parameters(), *more])
+def gradients(model, loss, *more, **keywords):
+    return torch.autograd.grad(loss, [*model.parameters(), *more], **keywords)
 
 
 OTHER_PASSES = {
@@ -217,10 +216,7 @@ def test_a_shared_calibrated_neuron_that_is_computed_again_uses_the_row_of_its_c
         y.square().sum().backward(retain_graph=True)
     hook.remove()
     for _ in range(2):
-        once.zero_grad()
-        x.grad = None
-        y.square().sum().backward(retain_graph=True)
-        assert all(map(torch.equal, [*(parameter.grad for parameter in once.parameters()), x.grad], expected))
+        assert all(map(torch.equal, gradients(once, y.square().sum(), x, retain_graph=True), expected))
 
 
 @pytest.mark.parametrize("reentrant, each", [(False, True), (True, True), (True, False)])
@@ -247,8 +243,7 @@ def test_checkpoints_in_checkpoints(nested):
     expected = gradients(whole, whole(x).square().sum(), x)
     y = checkpoint(split, x, use_reentrant=False) if nested else split(x)
     split(torch.rand(6, 6))
-    y.square().sum().backward()
-    assert all(map(torch.equal, [*(parameter.grad for parameter in split.parameters()), x.grad], expected))
+    assert all(map(torch.equal, gradients(split, y.square().sum(), x), expected))
 
 
 def test_a_pass_goes_with_its_graph():

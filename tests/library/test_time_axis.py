@@ -4,24 +4,18 @@ import copy
 
 import pytest
 import torch
+from helpers import QUIET, REFERENCE, seeded
 from torch import nn
 
 import fastlif
-from fastlif import LIF, MultiStep, Noise, NoisyLIF, check_time_axis
+from fastlif import LIF, MultiStep, NoisyLIF, check_time_axis
 
-REFERENCE = {"backend": "reference"}
-QUIET = {"noise": Noise("none"), **REFERENCE}
 NEURONS = {
     "lif": lambda timesteps: LIF(timesteps, **REFERENCE),
     "stateful": lambda timesteps: LIF(timesteps, stateful=True, **REFERENCE),
     "noisy": lambda timesteps: NoisyLIF(timesteps, **REFERENCE),
     "sample": lambda timesteps: NoisyLIF(timesteps, statistics="sample", **REFERENCE),
 }
-
-
-def seeded(module, x):
-    torch.manual_seed(0)
-    return module(x)
 
 
 @pytest.mark.parametrize("name", NEURONS)
