@@ -170,7 +170,8 @@ def test_what_is_computed_again_belongs_to_its_own_pass(name, between, reentrant
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_two_passes_in_one_backward(reentrant):
+def test_several_passes_in_one_backward(reentrant):
+    """Each of a T of its own; the last one of a sequence."""
     plain = parts(**REFERENCE)
     whole = MultiStep(nn.Sequential(*plain), 2)
     split = MultiStep(nn.Sequential(Checkpointed(*plain[:4], use_reentrant=reentrant), *plain[4:]), 2)
@@ -181,6 +182,8 @@ def test_two_passes_in_one_backward(reentrant):
             model.timesteps = T
             x = torch.rand(batch, 6, generator=torch.Generator().manual_seed(T), requires_grad=True)
             losses.append(model(x).square().sum())
+        x = torch.rand(5, 3, 6, generator=torch.Generator().manual_seed(5), requires_grad=True)
+        losses.append(model(x, sequence=True).square().sum())
         model.zero_grad()
         sum(losses).backward()
         results.append([parameter.grad for parameter in model.parameters()])
