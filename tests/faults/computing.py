@@ -63,9 +63,6 @@ FAULTS = {
         "library/test_functional.py::test_far_away_a_surrogate_is_zero_and_of_nan_it_is_nan[reference-rectangular]": [
             ("rectangular is no number far away", "u.abs().clamp(max=0)", "0 * u"),
         ],
-        "library/test_reference.py::test_scan_gradient_at_the_mean": [
-            ("at the mean, the noise's mean is forgotten", "else h + options.noise_scalars[0]", "else h"),
-        ],
         "library/test_reference.py::test_surrogates_integrate_to_the_spike": [
             ("atan twice as steep", "(w / 2) / (1 + (1.57", "w / (1 + (1.57"),
             ("sigmoid without its height", "return w * e /", "return e /"),
@@ -89,6 +86,7 @@ FAULTS = {
             ("statistics of the layer for each sample", 'groups.shape[0] if statistics == "sample" else 1', "1"),
         ],
         "library/test_reference.py::test_scan_gradient": [
+            ("at the mean, the noise's mean is forgotten", "else h + options.noise_scalars[0]", "else h"),
             ("reset's gradient forgets reset", "grad * (ctx.reset - h)", "grad * -h"),
             ("gradient goes through a reset membrane", "return grad * (1 - s), ", "return grad, "),
             ("detach_reset is ignored", "s.detach() if options.detach_reset else s", "s"),
@@ -97,7 +95,7 @@ FAULTS = {
             ("a second derivative is zero, not an error",
              "        raise RuntimeError(NO_SECOND_DERIVATIVE)", "        return None, None, None, None, None"),
         ],
-        "library/test_functional.py::test_a_sequence_in_two_halves": [
+        "library/test_modules.py::test_stateful_carries_the_membrane": [
             ("the initial state is ignored",
              "return v if initial_state is None else initial_state.to(v.dtype)", "return v"),
         ],

@@ -7,7 +7,7 @@ FAULTS = {
             ("all neurons learn one parameter",
              "copy.deepcopy(value) if isinstance(value, nn.Parameter) else value", "value"),
         ],
-        "library/test_conversion.py::test_torchvision_models[resnet18-9]": [
+        "library/test_models.py::test_a_training_step_reaches_every_weight[resnet18]": [
             ("convert changes the model", "model = copy_of(model)\n    left", "left"),
         ],
         "library/test_conversion.py::test_a_shared_relu_becomes_a_shared_neuron": [
@@ -95,13 +95,13 @@ FAULTS = {
             ("options that nobody takes are dropped",
              "if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):", "if False:"),
         ],
-        "library/test_conversion.py::test_antithetic_noise_of_a_converted_network": [
+        "library/test_conversion.py::test_the_options_of_a_multistep_model[over_time]": [
             ("MultiStep's over_time is ignored", '"over_time": over_time,', ""),
         ],
-        "library/test_conversion.py::test_the_residual_noise_of_a_converted_network": [
+        "library/test_conversion.py::test_the_options_of_a_multistep_model[residual]": [
             ("MultiStep runs the model itself", "self.model = copy_of(model)", "self.model = model"),
         ],
-        "library/test_conversion.py::test_alpha_and_beta_of_a_multistep_model_are_those_of_its_neurons": [
+        "library/test_conversion.py::test_the_options_of_a_multistep_model[alpha]": [
             ("MultiStep's alpha is ignored", '= {"alpha": alpha, "beta": beta,', '= {"beta": beta,'),
         ],
         "library/test_conversion.py::test_timesteps_can_be_changed": [
@@ -123,7 +123,7 @@ FAULTS = {
             ("calibration by the first batch", "torch.stack(passes).mean(dim=0)", "passes[0]"),
             ("calibration by the largest batch", "torch.stack(passes).mean(dim=0)", "torch.stack(passes).amax(dim=0)"),
         ],
-        "library/test_conversion.py::test_calibration_leaves_the_carried_membrane_alone": [
+        "library/test_conversion.py::test_calibration_leaves_the_rest_of_a_model_alone": [
             ("calibration of a membrane carried from batch to batch",
              "for neuron in carried:\n", "for neuron in ():\n"),
         ],
@@ -139,7 +139,9 @@ FAULTS = {
         "library/test_multistep.py::test_too_long_a_sequence_is_refused_before_anything_runs": [
             ("a sequence of too many steps begins", "self.check_calibrated(\"the input's T\", T)", "pass"),
         ],
-        "library/test_multistep.py::test_every_step_of_outputs_of_any_structure": [
+        "library/test_conversion.py::test_outputs_of_any_structure": [
+            ("an output of no time steps at all is refused",
+             "return batch in sizes and timesteps * batch not in sizes", "return batch in sizes"),
             ("what no neuron reached has no steps",
              'output.expand(timesteps, *output.shape) if how == "steps" else output', "output"),
         ],
@@ -153,10 +155,6 @@ FAULTS = {
         ],
         "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Ordered]": [
             ("a dict of another class comes back as a plain one", "if type(output) is dict:", "if True:"),
-        ],
-        "library/test_conversion.py::test_outputs_of_any_structure": [
-            ("an output of no time steps at all is refused",
-             "return batch in sizes and timesteps * batch not in sizes", "return batch in sizes"),
         ],
         "library/test_conversion.py::test_outputs_in_a_class_of_their_own[Scores]": [
             ("a dataclass is handed on as it is", "if dataclasses.is_dataclass(type(output)):", "if False:"),

@@ -4,14 +4,20 @@ import math
 
 import pytest
 import torch
-from helpers import ALL_SURROGATES, DEVICE
+from helpers import ALL_SURROGATES, DEVICE, REFERENCE, seeded
 
 import fastlif
 from fastlif import Noise
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
-REFERENCE = {"backend": "reference"}
 X = torch.zeros(2, 3, 4)
+
+
+@pytest.fixture(params=["triton", "compiled", "reference"])
+def backend(request):
+    if request.param == "triton":
+        pytest.importorskip("triton")
+    return request.param
 
 
 def test_triton_on_a_cpu_says_why_not(monkeypatch):
@@ -31,10 +37,7 @@ def test_no_compiler_says_what_to_install(monkeypatch):
     backends._why_not_compiled.cache_clear()
 
 
-@pytest.mark.parametrize("backend", ["triton", "compiled", "reference"])
 def test_empty_batch(backend):
-    if backend == "triton":
-        pytest.importorskip("triton")
     x = torch.zeros(4, 0, 5, requires_grad=True, device=DEVICE)
     state = torch.zeros(0, 5, device=DEVICE)
     for spikes in (
@@ -51,10 +54,8 @@ def test_empty_batch(backend):
 
 def test_seed_comes_from_torchs_generator():
     x = torch.randn(4, 1000)
-    torch.manual_seed(1)
-    first, second = noisy_spike(x, **REFERENCE), noisy_spike(x, **REFERENCE)
-    torch.manual_seed(1)
-    assert torch.equal(noisy_spike(x, **REFERENCE), first) and not torch.equal(first, second)
+    first, second = seeded(noisy_spike, x, **REFERENCE), noisy_spike(x, **REFERENCE)
+    assert torch.equal(seeded(noisy_spike, x, **REFERENCE), first) and not torch.equal(first, second)
     given = noisy_spike(x, seed=3, **REFERENCE)
     assert torch.equal(given, noisy_spike(x, seed=torch.tensor([3]), **REFERENCE))
     assert not torch.equal(given, noisy_spike(x, seed=4, **REFERENCE))
@@ -65,11 +66,8 @@ def test_seed_comes_from_torchs_generator():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("backend", ["triton", "compiled", "reference"])
 def test_a_constant_membrane_leaves_beta(backend):
     """Equal neurons have no spread, although the float32 mean of equal numbers is often one rounding off."""
-    if backend == "triton":
-        pytest.importorskip("triton")
     for value, size in ((0.37, 5000), (0.41, 100), (0.45, 100), (0.45, 7)):
         x = torch.full((4, 1, size), value, device=DEVICE)
         for statistics in ("layer", "sample"):
@@ -77,11 +75,8 @@ def test_a_constant_membrane_leaves_beta(backend):
 
 
 @pytest.mark.parametrize("statistics", ["layer", "sample", "given"])
-@pytest.mark.parametrize("backend", ["triton", "compiled", "reference"])
 def test_a_membrane_with_hardly_any_spread_leaves_beta(backend, statistics):
     """1 / (alpha M) is infinite where M is 1e-44, and infinity times 0 is no number."""
-    if backend == "triton":
-        pytest.importorskip("triton")
     x = torch.zeros(3, 1, 2, device=DEVICE)
     x[0, 0, 1] = 1e-44
     if statistics == "given":
@@ -93,18 +88,10 @@ def test_a_membrane_with_hardly_any_spread_leaves_beta(backend, statistics):
 
 
 @pytest.mark.parametrize("surrogate", ALL_SURROGATES, ids=lambda surrogate: surrogate.name)
-@pytest.mark.parametrize("backend", ["triton", "compiled", "reference"])
 def test_far_away_a_surrogate_is_zero_and_of_nan_it_is_nan(backend, surrogate):
-    if backend == "triton":
-        pytest.importorskip("triton")
     x = torch.tensor([[math.inf, -math.inf, math.nan]], device=DEVICE, requires_grad=True)
     noisy_spike(x, noise=Noise("none"), surrogate=surrogate, backend=backend).sum().backward()
     assert x.grad[0, :2].tolist() == [0, 0] and x.grad[0, 2].isnan()
-
-
-def test_one_neuron_a_sample():
-    x = torch.randn(4, 6)
-    assert noisy_lif(x, statistics="sample", **REFERENCE).shape == (4, 6)
 
 
 def test_defaults_are_the_documented_ones():
@@ -123,12 +110,3 @@ def test_tau():
 def test_float64_is_the_references():
     spikes, v = lif(torch.randn(3, 2, 5).double(), return_state=True)
     assert spikes.dtype == v.dtype == torch.float64
-
-
-@pytest.mark.parametrize("function, keywords", [(lif, {}), (noisy_lif, {"noise": Noise("none")})])
-def test_a_sequence_in_two_halves(function, keywords):
-    x = torch.randn(8, 3, 50) * 0.5 + 0.4
-    whole, last = function(x, return_state=True, **keywords, **REFERENCE)
-    first, state = function(x[:3], return_state=True, **keywords, **REFERENCE)
-    second, end = function(x[3:], initial_state=state, return_state=True, **keywords, **REFERENCE)
-    assert torch.equal(torch.cat([first, second]), whole) and torch.equal(end, last)

@@ -54,7 +54,10 @@ def images(size=32):
 def test_a_training_step_reaches_every_weight(network):
     make, count = network
     torch.manual_seed(0)
-    model, left = spiking(make, "reference")
+    relu = make()
+    model, left = spiking(lambda: relu, "reference")
+    assert list(model.state_dict()) == list(relu.state_dict())
+    assert any(isinstance(module, (nn.ReLU, nn.ReLU6)) for module in relu.modules()), "the original stays as it is"
     assert sum(isinstance(module, NoisyLIF) for module in model.modules()) == count
     assert left == (LEFT_IN_DENSENET if type(model).__name__ == "DenseNet" else [])
     assert not any(isinstance(module, (nn.ReLU, nn.ReLU6)) for module in model.modules())

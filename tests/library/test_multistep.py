@@ -1,17 +1,12 @@
 """A MultiStep model given sequences, and asked for every step. What it does with images is in test_conversion.py."""
 
-import threading
-
 import pytest
 import torch
+from helpers import QUIET, REFERENCE
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 import fastlif
-from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
-
-REFERENCE = {"backend": "reference"}
-QUIET = {"noise": Noise("none"), **REFERENCE}
+from fastlif import LIF, MultiStep, functional
 
 
 def network(**keywords):
@@ -52,14 +47,6 @@ def test_stateful_neurons_carry_on_from_sequence_to_sequence():
     torch.testing.assert_close(actual, whole(x, sequence=True))
 
 
-def test_a_failed_sequence_leaves_nothing_behind():
-    multi = MultiStep(network(), 2)
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        multi(torch.rand(5, 4, 3), sequence=True)
-    assert fastlif.passes.thread.current is None and not multi.running
-    assert multi(events(1)[0]).shape == (5, 4)
-
-
 def test_calibrated_by_sequences_for_sequences():
     multi = MultiStep(network(), 2)
     assert multi.calibrate([events(5), (events(5)[:, :2] / 2, torch.zeros(2))], sequence=True) is multi
@@ -81,44 +68,6 @@ def test_too_long_a_sequence_is_refused_before_anything_runs():
     with pytest.raises(ValueError, match="the input's T is 4 and exceeds the 3 steps that were calibrated: calibrate"):
         multi(events(4), sequence=True)
     assert not multi.model[0].states
-
-
-def test_sequences_of_several_lengths_in_several_threads():
-    """Each is in the middle of its pass when the others are, in one model."""
-    barrier = threading.Barrier(3, timeout=20)
-
-    class Meeting(nn.Module):
-        def forward(self, x):
-            barrier.wait()
-            return x
-
-    multi = MultiStep(nn.Sequential(*network()[:2], Meeting(), *network()[2:]), 2)
-    barrier = threading.Barrier(1)
-    wanted = {T: multi(events(T), sequence=True) for T in (2, 3, 6)}
-    barrier, results = threading.Barrier(3, timeout=20), {}
-    work = [threading.Thread(target=lambda T=T: results.update({T: multi(events(T), sequence=True)})) for T in wanted]
-    for thread in work:
-        thread.start()
-    for thread in work:
-        thread.join()
-    assert all(torch.equal(results[T], wanted[T]) for T in wanted)
-
-
-@pytest.mark.parametrize("reentrant", [True, False])
-def test_a_sequence_is_computed_again_with_its_own_length(reentrant):
-    class Checkpointed(nn.Sequential):
-        def forward(self, x):
-            return checkpoint(super().forward, x, use_reentrant=reentrant)
-
-    layers = network()
-    whole, split = MultiStep(layers, 2), MultiStep(nn.Sequential(Checkpointed(*layers[:4]), layers[4]), 2)
-    x = events(5).requires_grad_()
-    expected = torch.autograd.grad(whole(x, sequence=True).square().sum(), [*whole.parameters(), x])
-    y = split(x, sequence=True)
-    split(events(3), sequence=True)
-    y.square().sum().backward()
-    actual = [*(parameter.grad for parameter in split.parameters()), x.grad]
-    assert all(map(torch.equal, actual, expected)) and all(bool(grad.any()) for grad in actual)
 
 
 @pytest.mark.full
@@ -152,18 +101,3 @@ def test_every_step_comes_out():
     mean.output = "mean"
     assert mean(x).shape == (5, 4)
     assert torch.equal(steps(events(6), sequence=True)[:4], steps(events(6)[:4], sequence=True))
-
-
-def test_every_step_of_outputs_of_any_structure():
-    class Two(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.neuron = NoisyLIF(**QUIET)
-
-        def forward(self, x):
-            return {"spikes": self.neuron(x), "pair": (x, [self.neuron(x), None])}
-
-    x = events(1)[0]
-    out = MultiStep(Two(), 3, output="steps")(x)
-    assert out["spikes"].shape == out["pair"][1][0].shape == (3, 5, 6) and out["pair"][1][1] is None
-    assert torch.equal(out["pair"][0], x.expand(3, 5, 6))  # what no neuron reached is the same at every step

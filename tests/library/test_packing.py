@@ -110,14 +110,6 @@ def test_a_change_in_place_is_still_an_error():
         z.sum().backward()
 
 
-def test_half_of_the_spikes_packed_with_the_rest_of_a_view(packed):
-    with fastlif.packed_spikes():
-        spikes = spikes_of("auto")
-        USES["product"](spikes[:3])  # the first samples fill their memory
-    ((part, kept),) = packed
-    assert torch.equal(packing._unpack(kept), part) and torch.equal(part, spikes[:3])
-
-
 @pytest.mark.full
 def test_a_compiled_model_ignores_it(fresh_compiler):
     model = nn.Sequential(nn.Linear(8, 16), NoisyLIF(), nn.Linear(16, 8)).to(DEVICE)

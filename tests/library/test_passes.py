@@ -7,14 +7,13 @@ import threading
 
 import pytest
 import torch
+from helpers import QUIET, REFERENCE
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import fastlif
-from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
+from fastlif import LIF, MultiStep, NoisyLIF, functional
 
-REFERENCE = {"backend": "reference"}
-QUIET = {"noise": Noise("none"), **REFERENCE}
 NEURONS = {"lif": (LIF, REFERENCE), "noisy": (NoisyLIF, QUIET | {"statistics": "sample"})}
 
 
@@ -71,32 +70,6 @@ def test_in_a_multistep_model_too():
     assert [len(neuron.states) for neuron in fastlif.neuron.neurons(multi)] == [2, 2]
 
 
-@pytest.mark.parametrize("block, count", [("BasicBlock", 9), ("Bottleneck", 13)])
-def test_torchvisions_residual_networks(block, count):
-    """The blocks of resnet18 and resnet50, one of each width."""
-    resnet = pytest.importorskip("torchvision.models.resnet", exc_type=(ImportError, RuntimeError))
-    torch.manual_seed(0)
-    network = resnet.ResNet(getattr(resnet, block), [1, 1, 1, 1], num_classes=4)
-    x = torch.randn(4, 1, 3, 8, 8)
-    folded = fastlif.convert(network, LIF, timesteps=4, **REFERENCE).eval()
-    stateful = fastlif.convert(network, LIF, timesteps=2, stateful=True, **REFERENCE).eval()
-    spikes = {folded: [], stateful: []}
-    for model, seen in spikes.items():
-        for module in model.modules():
-            if isinstance(module, LIF):
-                module.threshold = 0.1
-                module.register_forward_hook(lambda m, arguments, y, seen=seen: seen.append(y))
-    with torch.no_grad():
-        folded(x.flatten(0, 1))
-        stateful(x[:2].flatten(0, 1))
-        stateful(x[2:].flatten(0, 1))
-    calls = len(spikes[folded])
-    halves = zip(spikes[stateful][:calls], spikes[stateful][calls:])
-    differ = [(torch.cat(half) != whole).sum().item() for half, whole in zip(halves, spikes[folded])]
-    assert calls == count and not any(differ)
-    assert sum(whole.sum() for whole in spikes[folded]) > 100
-
-
 def test_a_part_of_a_converted_stateful_model_is_not_called_alone():
     model = blocks(LIF, stateful=True, **REFERENCE)
     for call in (model[0], model.forward, nn.Sequential(*model.children())):
@@ -131,17 +104,17 @@ def test_a_failed_pass_is_over():
     assert len(model[0].relu.states) == 2
 
 
-def test_a_failed_pass_of_a_multistep_model_is_over():
-    multi = MultiStep(blocks(LIF, **REFERENCE), 2, repeat_input=True)
+@pytest.mark.parametrize("call", [
+    lambda multi: multi(torch.rand(4, 5)),
+    lambda multi: multi(torch.rand(3, 4, 5), sequence=True),
+    lambda multi: multi.until_confident(torch.rand(4, 5)),
+], ids=["images", "a sequence", "until confident"])  # fmt: skip
+def test_a_failed_pass_of_a_multistep_model_is_over(call):
+    multi = MultiStep(blocks(LIF, **REFERENCE), 2, repeat_input=True).eval()
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        multi(torch.rand(4, 5))
-    assert fastlif.passes.thread.current is None
-
-
-def test_a_loop_over_time_in_a_forward_of_ones_own_carries_one_membrane():
-    x = torch.rand(5, 4, 6)
-    neuron = LIF(stateful=True, **REFERENCE)
-    assert torch.equal(torch.stack([neuron(step) for step in x]), functional.lif(x, **REFERENCE))
+        call(multi)
+    assert fastlif.passes.thread.current is None and not multi.running
+    assert multi(torch.rand(4, 6)).shape == (4, 6)
 
 
 # --- Activation checkpointing -------------------------------------------------------------------------------------
@@ -161,8 +134,8 @@ def parts(neuron=LIF, **keywords):
     return [module for _ in range(3) for module in (nn.Linear(6, 6), neuron(**keywords))]
 
 
-def gradients(model, loss, *more):
-    return torch.autograd.grad(loss, [*model.parameters(), *more])
+def gradients(model, loss, *more, **keywords):
+    return torch.autograd.grad(loss, [*model.parameters(), *more], **keywords)
 
 
 OTHER_PASSES = {
@@ -197,7 +170,8 @@ def test_what_is_computed_again_belongs_to_its_own_pass(name, between, reentrant
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_two_passes_in_one_backward(reentrant):
+def test_several_passes_in_one_backward(reentrant):
+    """Each of a T of its own; the last one of a sequence."""
     plain = parts(**REFERENCE)
     whole = MultiStep(nn.Sequential(*plain), 2)
     split = MultiStep(nn.Sequential(Checkpointed(*plain[:4], use_reentrant=reentrant), *plain[4:]), 2)
@@ -208,6 +182,8 @@ def test_two_passes_in_one_backward(reentrant):
             model.timesteps = T
             x = torch.rand(batch, 6, generator=torch.Generator().manual_seed(T), requires_grad=True)
             losses.append(model(x).square().sum())
+        x = torch.rand(5, 3, 6, generator=torch.Generator().manual_seed(5), requires_grad=True)
+        losses.append(model(x, sequence=True).square().sum())
         model.zero_grad()
         sum(losses).backward()
         results.append([parameter.grad for parameter in model.parameters()])
@@ -232,29 +208,18 @@ def calibrated_blocks(*, reentrant=None, each=True):
 
 
 def test_a_shared_calibrated_neuron_that_is_computed_again_uses_the_row_of_its_call():
+    """In every backward, also after one that failed halfway."""
     x = torch.rand(4, 6, requires_grad=True)
     whole, once = calibrated_blocks(), calibrated_blocks(reentrant=False, each=False)
     expected = gradients(whole, whole(x).square().sum(), x)
     y = once(x)
     once(x)
-    for _ in range(2):  # backwards
-        once.zero_grad()
-        x.grad = None
-        y.square().sum().backward(retain_graph=True)
-        assert all(map(torch.equal, [*(parameter.grad for parameter in once.parameters()), x.grad], expected))
-
-
-def test_a_backward_that_failed_halfway_does_not_count():
-    x = torch.rand(4, 6, requires_grad=True)
-    whole, once = calibrated_blocks(), calibrated_blocks(reentrant=False, each=False)
-    expected = gradients(whole, whole(x).square().sum(), x)
-    y = once(x)
     hook = once.model[0].part[4].register_forward_pre_hook(lambda *_: pytest.fail("halfway"))
     with pytest.raises(pytest.fail.Exception, match="halfway"):
         y.square().sum().backward(retain_graph=True)
     hook.remove()
-    y.square().sum().backward()
-    assert all(map(torch.equal, [*(parameter.grad for parameter in once.parameters()), x.grad], expected))
+    for _ in range(2):
+        assert all(map(torch.equal, gradients(once, y.square().sum(), x, retain_graph=True), expected))
 
 
 @pytest.mark.parametrize("reentrant, each", [(False, True), (True, True), (True, False)])
@@ -281,8 +246,7 @@ def test_checkpoints_in_checkpoints(nested):
     expected = gradients(whole, whole(x).square().sum(), x)
     y = checkpoint(split, x, use_reentrant=False) if nested else split(x)
     split(torch.rand(6, 6))
-    y.square().sum().backward()
-    assert all(map(torch.equal, [*(parameter.grad for parameter in split.parameters()), x.grad], expected))
+    assert all(map(torch.equal, gradients(split, y.square().sum(), x), expected))
 
 
 def test_a_pass_goes_with_its_graph():
@@ -316,8 +280,7 @@ def test_a_part_in_another_thread_is_refused():
 
 
 def test_passes_in_several_threads_do_not_wait_for_each_other():
-    """Each is in the middle of its pass when the others are."""
-    barrier = threading.Barrier(3, timeout=20)
+    """Of one model and another, over images and sequences: each is in the middle of its pass when the others are."""
 
     class Meeting(nn.Module):
         def forward(self, x):
@@ -329,23 +292,20 @@ def test_passes_in_several_threads_do_not_wait_for_each_other():
 
     torch.manual_seed(0)
     single = nn.Sequential(nn.Linear(6, 6), LIF(**REFERENCE), Meeting(), nn.Linear(6, 6), LIF(**REFERENCE))
-    one, other = MultiStep(single, 2), MultiStep(single, 3)
-    results, wanted = {}, {}
-    runs = {"one": (one, 2), "the same": (one, 4), "other": (other, 6)}
-    inputs = {name: torch.rand(batch, 6) for name, (_, batch) in runs.items()}
-    work = [
-        threading.Thread(target=lambda name=name, model=model: results.update({name: model(inputs[name])}))
-        for name, (model, _) in runs.items()
+    one, other, x = MultiStep(single, 2).eval(), MultiStep(single, 3), torch.rand(6, 4, 6)
+    calls = [
+        lambda: one(x[0]),
+        lambda: one(x[1, :2]),
+        lambda: other(x[2, :3]),
+        lambda: one(x[:3], sequence=True),
+        lambda: one(x, sequence=True),
+        lambda: one.until_confident(x[3], 0.9999, max_timesteps=1)[0],
     ]
-    for thread in work:
-        thread.start()
-    for thread in work:
-        thread.join()
     barrier = threading.Barrier(1)
-    for name, (model, _) in runs.items():
-        wanted[name] = model(inputs[name])
-    assert results.keys() == runs.keys()
-    assert all(torch.equal(results[name], wanted[name]) for name in runs)
+    wanted = [call() for call in calls]
+    barrier = threading.Barrier(len(calls), timeout=20)
+    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+        assert all(map(torch.equal, pool.map(lambda call: call(), calls), wanted))
 
 
 # --- Calibration, by value ----------------------------------------------------------------------------------------

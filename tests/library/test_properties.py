@@ -23,7 +23,7 @@ pytest.importorskip("triton")
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from strategies import DTYPES, Case, cases, laid_out  # noqa: E402
+from strategies import DTYPES, Case, cases  # noqa: E402
 
 
 def examples(count):
@@ -593,22 +593,7 @@ def test_few_spikes_are_left_out():
     assert left_out <= 0.1 * COUNTS["examples compared by properties"]
 
 
-# --- Not drawn: an average, the smallest layer and the largest -----------------------------------------------------
-
-
-@pytest.mark.parametrize("backend", ["triton", "reference"])
-@pytest.mark.parametrize("kind", ["gaussian", "uniform"])
-def test_without_the_membrane_the_mean_is_that_of_single_steps(kind, backend):
-    """At alpha = inf, T steps of one seed and T single steps of other seeds: the mean differs by chance alone."""
-    T, neurons = 20, 250
-    x = torch.linspace(0.1, 0.9, 8, device=DEVICE)[:, None].expand(8, neurons).contiguous()
-    steps = noisy_lif(x.expand(T, *x.shape), alpha=math.inf, noise=Noise(kind), seed=1, backend=backend)
-    singles = torch.stack([noisy_spike(x, noise=Noise(kind), seed=100 + t, backend=backend) for t in range(T)])
-    over_time, over_seeds = (spikes.double().mean(dim=(0, 2)) for spikes in (steps, singles))
-    p = (over_time + over_seeds) / 2
-    standard_error = (2 * p * (1 - p) / (T * neurons)).sqrt()
-    assert bool(((over_time - over_seeds).abs() <= 4 * standard_error).all())
-    assert bool((over_seeds.diff() > 0).all())
+# --- Not drawn: the smallest layer and the largest ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("backend", ["triton", "reference", "compiled"])
@@ -714,14 +699,6 @@ def test_layer_statistics_of_any_size(numel, room):
         assert all(
             torch.equal(mine, theirs) for mine, theirs in zip(actual.split(CHUNK, -1), expected.split(CHUNK, -1))
         )
-
-
-@pytest.mark.parametrize("function", [lif, noisy_lif])
-@pytest.mark.parametrize("backend", ["triton", "reference"])
-def test_spikes_keep_any_memory_layout(function, backend):
-    x = laid_out(Case("lif", (2, 3, 5, 4), seed=1).input(), "permuted", torch.Generator().manual_seed(2))
-    assert not x[0].is_contiguous()
-    assert function(x, backend=backend)[0].stride() == torch.empty_like(x[0]).stride()
 
 
 def test_the_smallest_alpha_is_accepted_for_every_noise():

@@ -4,12 +4,11 @@ import copy
 import io
 
 import torch
+from helpers import REFERENCE, seeded
 from torch import nn
 
 import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, scale_thresholds
-
-REFERENCE = {"backend": "reference"}
 
 
 def trained(size=20.0):
@@ -46,10 +45,8 @@ def test_threshold_noise_and_spikes_are_scaled():
     model[0].scale.fill_(4.0)
     other = NoisyLIF(threshold=4.0, noise=Noise("uniform", high=4.0), **REFERENCE)
     x = torch.linspace(-1, 5, 1000)
-    torch.manual_seed(3)
-    spikes = model(x)
-    torch.manual_seed(3)
-    assert torch.equal(spikes, 4 * other(x)) and 0 < float(spikes.mean()) < 4
+    spikes = seeded(model, x)
+    assert torch.equal(spikes, 4 * seeded(other, x)) and 0 < float(spikes.mean()) < 4
 
 
 def test_it_comes_nearer_to_the_trained_network():
@@ -89,11 +86,11 @@ def test_nothing_else_changes():
 
 
 def test_generators_of_other_devices_stay(monkeypatch):
-    model, data, seeded = trained(), list(batches()), []
+    model, data, seeds = trained(), list(batches()), []
     before = torch.get_rng_state()
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
     scale_thresholds(fastlif.convert(model, **REFERENCE), model, data)
-    assert torch.equal(torch.get_rng_state(), before) and seeded == []
+    assert torch.equal(torch.get_rng_state(), before) and seeds == []
 
 
 def test_a_shared_neuron_has_one_scale():
@@ -128,11 +125,7 @@ def test_it_travels_in_the_state_dict_and_over_time():
     assert float(loaded[1].scale) == 1.0
     loaded.load_state_dict(torch.load(file))
     x = batches(1)[0]
-    results = []
-    for run in (made, loaded):
-        torch.manual_seed(2)
-        multi = MultiStep(run, 3).calibrate([x])
-        results.append(multi(x))
+    results = [seeded(lambda run=run: MultiStep(run, 3).calibrate([x])(x)) for run in (made, loaded)]
     assert torch.equal(*results) and results[0].shape == (64, 3)
 
 

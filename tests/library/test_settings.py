@@ -4,20 +4,14 @@ import contextlib
 
 import pytest
 import torch
-from helpers import DEVICE
+from helpers import DEVICE, FAST_BACKENDS
 
 import fastlif
 from fastlif import Noise
 from fastlif.compiled import graphs
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
-BACKENDS = ["reference", "compiled"]
-try:
-    import triton  # noqa: F401
-
-    BACKENDS.append("triton")
-except ImportError:
-    pass
+BACKENDS = ["reference", *FAST_BACKENDS]
 
 
 def normal(*shape, seed=0):

@@ -4,24 +4,18 @@ import copy
 
 import pytest
 import torch
+from helpers import QUIET, REFERENCE, seeded
 from torch import nn
 
 import fastlif
-from fastlif import LIF, MultiStep, Noise, NoisyLIF, check_time_axis
+from fastlif import LIF, MultiStep, NoisyLIF, check_time_axis
 
-REFERENCE = {"backend": "reference"}
-QUIET = {"noise": Noise("none"), **REFERENCE}
 NEURONS = {
     "lif": lambda timesteps: LIF(timesteps, **REFERENCE),
     "stateful": lambda timesteps: LIF(timesteps, stateful=True, **REFERENCE),
     "noisy": lambda timesteps: NoisyLIF(timesteps, **REFERENCE),
     "sample": lambda timesteps: NoisyLIF(timesteps, statistics="sample", **REFERENCE),
 }
-
-
-def seeded(module, x):
-    torch.manual_seed(0)
-    return module(x)
 
 
 @pytest.mark.parametrize("name", NEURONS)
@@ -37,16 +31,6 @@ def test_time_first_input_of_any_length(name):
         assert torch.equal(actual, expected) and neuron.states.keys() == folded.states.keys()
         grads = [torch.autograd.grad(y.sum(), x)[0] for y in (actual, expected)]
         assert torch.equal(*grads)
-
-
-def test_time_first_input_needs_its_dimensions():
-    for neuron in (LIF(None, **REFERENCE), NoisyLIF(None, **REFERENCE)):
-        with pytest.raises(ValueError, match=r"input must be \[T, N, \*\] with at least 2 dimensions"):
-            neuron(torch.randn(4))
-        with pytest.raises(ValueError, match="at least one time step"):
-            neuron(torch.randn(0, 4))
-        with pytest.raises(TypeError, match="input must be a torch.Tensor, got list"):
-            neuron([1.0])
 
 
 def test_a_calibrated_neuron_takes_up_to_the_steps_it_was_calibrated_for():
@@ -66,13 +50,6 @@ def test_a_stateful_time_first_neuron_carries_its_membrane_over_single_steps():
     neuron = NoisyLIF(None, statistics="sample", stateful=True, **QUIET)
     whole = fastlif.functional.noisy_lif(x, statistics="sample", **QUIET)
     assert torch.equal(torch.cat([neuron(step[None]) for step in x]), whole)
-
-
-def test_a_time_first_neuron_after_normalisation_is_not_fused():
-    norm, neuron = nn.BatchNorm3d(2), LIF(None, backend="compiled")
-    x = torch.randn(3, 2, 2, 2, 2)
-    other = copy.deepcopy(norm)
-    assert torch.equal(fastlif.batch_norm_neuron(norm, neuron, x), neuron(other(x)))
 
 
 @pytest.mark.parametrize("timesteps", [2, None])
@@ -169,51 +146,36 @@ RIGHT = {
 WRONG = {
     "a batch that is not repeated": (
         r"row \d of the output depends on the samples \[0, 1.*samples for time steps.*x.repeat\(T, 1",
-        lambda: check_time_axis(layers(4, 4), STATIC),
-    ),
+        lambda: check_time_axis(layers(4, 4), STATIC)),
     "batch first": (
         r"depends on the samples \[.*samples for time steps.*transpose\(0, 1\)",
-        lambda: check_time_axis(layers(4, 4), STEPS, call=batch_first),
-    ),
+        lambda: check_time_axis(layers(4, 4), STEPS, call=batch_first)),
     "neurons that disagree": (
         "must agree on timesteps: 2 has timesteps=4, 5 has timesteps=2",
-        lambda: check_time_axis(layers(4, 2), STEPS.flatten(0, 1), timesteps=4),
-    ),
+        lambda: check_time_axis(layers(4, 2), STEPS.flatten(0, 1), timesteps=4)),
     "a later step first": (
         r"of time step 0, depends on the time steps \[.*reaches an earlier one",
-        lambda: check_time_axis(layers(4), STEPS, batch_dim=1, call=lambda model, x: time_first(model, x.flip(0))),
-    ),
+        lambda: check_time_axis(layers(4), STEPS, batch_dim=1, call=lambda model, x: time_first(model, x.flip(0)))),
     "a batch for time": (
-        r"depends on the samples \[",
-        lambda: check_time_axis(LIF(None, **REFERENCE), STEPS.transpose(0, 1)),
-    ),
+        r"depends on the samples \[", lambda: check_time_axis(LIF(None, **REFERENCE), STEPS.transpose(0, 1))),
     "samples that change their places from step to step": (
-        "depends on the samples",
-        lambda: check_time_axis(stateful(), STEPS, batch_dim=1, call=rolling),
-    ),
+        "depends on the samples", lambda: check_time_axis(stateful(), STEPS, batch_dim=1, call=rolling)),
     "neurons without a memory": (
         "2 remembers nothing from step to step.*stateful=True",
-        lambda: check_time_axis(layers(1), STEPS, batch_dim=1, call=step_by_step),
-    ),
+        lambda: check_time_axis(layers(1), STEPS, batch_dim=1, call=step_by_step)),
     "all steps at once without a time axis": (
         "1 remembers nothing from step to step.*timesteps=T, or None",
-        lambda: check_time_axis(nn.Sequential(nn.Linear(5, 5), LIF(**REFERENCE)), STEPS, batch_dim=1),
-    ),
+        lambda: check_time_axis(nn.Sequential(nn.Linear(5, 5), LIF(**REFERENCE)), STEPS, batch_dim=1)),
     "views in the batch of a MultiStep": (
-        "depends on the time steps",
-        lambda: check_time_axis(MultiStep(Net(views), 4), STATIC),
-    ),
+        "depends on the time steps", lambda: check_time_axis(MultiStep(Net(views), 4), STATIC)),
     "a MultiStep model that shapes by the input's batch": (
-        "depends on the samples",
-        lambda: check_time_axis(MultiStep(Net(mixed), 4), STATIC),
-    ),
+        "depends on the samples", lambda: check_time_axis(MultiStep(Net(mixed), 4), STATIC)),
     "no gradient": (
         "no gradient reaches the input",
-        lambda: check_time_axis(layers(4), STATIC, call=lambda model, x: model(x.detach())),
-    ),
+        lambda: check_time_axis(layers(4), STATIC, call=lambda model, x: model(x.detach()))),
     "one sample": ("at least two samples", lambda: check_time_axis(layers(4), STATIC, timesteps=4)),
     "batch_dim": ("batch_dim must be 0, or 1 for", lambda: check_time_axis(layers(4), STATIC, batch_dim=2)),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RIGHT)

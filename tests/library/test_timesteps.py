@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from helpers import QUIET
 from torch import nn
 
 import fastlif
-from fastlif import MultiStep, Noise, recommend_timesteps
+from fastlif import MultiStep, recommend_timesteps
 
-QUIET = {"noise": Noise("none"), "backend": "reference"}
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
 
 

@@ -1,28 +1,19 @@
 """``python -m fastlif``: a report that comes out whole, whatever is missing."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from counts import COUNTS
-from test_install import BLOCK, CPU, INTERPRETER
+from test_install import BLOCK, CPU, INTERPRETER, ROOT, python
 
 import fastlif
 
-ROOT = Path(__file__).parents[2]
 RUN = "import runpy; runpy.run_module('fastlif', run_name='__main__')"
 
 
 def report(code=RUN, **variables):
     """The lines of the report by their labels."""
-    environment = {name: str(value) for name, value in (os.environ | variables).items() if value is not None}
-    environment |= {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
+    printed = python("-c", code, cwd=ROOT, PYTHONPATH=ROOT, **variables)
     COUNTS["reports printed"] += 1
-    lines = (line.partition(":") for line in result.stdout.splitlines())
+    lines = (line.partition(":") for line in printed.splitlines())
     return {label: text.strip() for label, _, text in lines}
 
 

@@ -1,5 +1,7 @@
 """What the numerical tests share: the literal equations in float64, and what it means for two results to agree."""
 
+import importlib.util
+
 import torch
 
 from fastlif import Noise, Surrogate, reference
@@ -7,6 +9,9 @@ from fastlif.functional import lif, noisy_lif, noisy_spike
 from fastlif.noise import noise_like, residual_noise
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+REFERENCE = {"backend": "reference"}
+QUIET = {"noise": Noise("none"), **REFERENCE}
+FAST_BACKENDS = ["compiled", *["triton"] * bool(importlib.util.find_spec("triton"))]
 
 # |h - threshold| below which the two sides of a comparison may round to different spikes. float32 rounding of h is
 # about 1e-7; the statistics of a layer and the hardware's square root add a few units of it.
@@ -91,6 +96,12 @@ def assert_spikes_agree(actual, expected, membranes, threshold=1.0):
         first = differ.int().argmax(dim=0, keepdim=True)
         distance = (membranes.flatten(1).gather(0, first) - threshold).abs()[0][differ.any(dim=0)]
         assert float(distance.max()) < TIE, f"spikes differ {float(distance.max()):.1e} away from the threshold"
+
+
+def seeded(function, *args, **keywords):
+    """What ``function`` gives, with the same noise every time."""
+    torch.manual_seed(0)
+    return function(*args, **keywords)
 
 
 def relative_error(actual, expected):
