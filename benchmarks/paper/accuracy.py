@@ -72,7 +72,7 @@ def draw(rows: list[Row], figure) -> None:
             axes.annotate("ReLU", (T, row.median), (0, 4), textcoords="offset points", ha="right")
         for steps, mark in _marks(own).items():
             axes.plot(steps, mark, "kx")
-            axes.annotate("the paper", (steps, mark), (0, 5), textcoords="offset points", ha="center")
+            axes.annotate("the paper", (steps, mark), (-6, 3), textcoords="offset points", ha="right")
         axes.set(title=name.replace(", ", "\n"), xlabel="time steps T", ylabel="test accuracy (%)", xticks=STEPS)
         axes.margins(y=0.12)  # room for the words
     figure.set_size_inches(6 * len(groups), 4.5)
