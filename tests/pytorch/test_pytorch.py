@@ -212,6 +212,22 @@ def test_copies_and_state_dicts(network, state, moment):
     assert torch.equal(seeded(fresh, x), expected)
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("neuron", [fastlif.LIF, fastlif.NoisyLIF])
+def test_copies_in_the_middle_of_a_sequence(neuron):
+    model, x = build("paper", neuron=neuron, timesteps=2, stateful=True), images("paper", 4)
+    with torch.inference_mode():  # whose tensors autograd refuses to save
+        model(x)
+    middle = copy.deepcopy(model)
+    assert not any("state" in key for key in model.state_dict())
+    expected = seeded(model, x)
+    expected.sum().backward()
+    for other in copies(middle):
+        assert torch.equal(seeded(other, x), expected)
+    fastlif.reset(middle)
+    assert not torch.equal(seeded(middle, x), expected)
+
+
 def test_what_was_calibrated_in_inference_mode_can_be_trained():
     model = build("paper", "multi")
     with torch.inference_mode():
