@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from fastlif.libraries.names import no_neuron, whose_neurons
+from fastlif.libraries.names import library_of, no_neuron, whose_neurons
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SMALLEST, LARGEST = 1e-18, 1e18  # their squares and inverses are float32 numbers
@@ -67,7 +67,8 @@ def check_module(name: str, value) -> None:
 
 
 def check_watchable(model, neurons) -> None:
-    """A model that is watched through its hooks must have neurons, and no part that torch.compile runs without them."""
+    """A model that is watched through its hooks must have neurons, all of which can be watched, and no part that
+    torch.compile runs without hooks."""
     if not neurons:
         if whose_neurons(model) == "SpikingJelly":
             raise ValueError(
@@ -76,6 +77,12 @@ def check_watchable(model, neurons) -> None:
             )
         raise ValueError(no_neuron(model))
     for name, module in model.named_modules():
+        library = library_of(module)
+        if library and module not in neurons:
+            raise ValueError(
+                f"model must have no neurons but those that fastlif computes, and {name or 'it'} is a "
+                f"{type(module).__name__} of {library}, which cannot be watched"
+            )
         if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
             raise RuntimeError(
                 f"model must not be compiled, and {name or 'it'} is, by torch.compile, which leaves out the hooks that "

@@ -150,19 +150,21 @@ class LI(Neuron):
             self.decay = decay
 
     def used_decay(self) -> float | torch.Tensor:
-        """The decay, clamped to [0, 1] if it is learned."""
-        decay = self.decay
-        return decay.clamp(0, 1) if isinstance(decay, torch.Tensor) and "decay" not in self._buffers else decay
+        """The decay, clamped to [0, 1] if it is a tensor."""
+        return self.decay.clamp(0, 1) if isinstance(self.decay, torch.Tensor) else self.decay
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         x, T, call, states = self._call(input)
         v = None if states is None else self._initial_state(x, T, states.get(call))
         x = unfolded(x, T)
         v = torch.zeros_like(x[0], dtype=membrane_dtype(x)) if v is None else v
-        gain, decay, steps = self.gain, self.used_decay(), []
-        for name, value in (("gain", gain), ("decay", decay)):
+        steps, parameters = [], []
+        for name, value in (("gain", self.gain), ("decay", self.used_decay())):
             if isinstance(value, torch.Tensor):
+                value = (value.reshape(()) if value.numel() == 1 else value).to(v.dtype)
                 neuron_values.check_parameter(name, value, x.shape[1:], x.device)
+            parameters.append(value)
+        gain, decay = parameters
         for x_t in x.unbind():
             v = gain * x_t.to(v.dtype) + decay * v
             steps.append(v)

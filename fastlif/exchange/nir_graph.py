@@ -127,6 +127,8 @@ class Exporter:
         if isinstance(module, (Neuron, Scaled)):
             value = self._value(node.args[0], where)
             neuron, height = (module.neuron, module.scale.item()) if isinstance(module, Scaled) else (module, 1.0)
+            if not height > 0:
+                raise ValueError(f"model: the scale of {where} must be greater than 0, got {height:g}")
             made = nir_neurons.to_node(
                 neuron, value.shape, where, value.factor / height, self.dt, self.scale, self.discretisation
             )

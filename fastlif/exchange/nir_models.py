@@ -46,8 +46,9 @@ def to_nir(
     normalisation is folded into the layer before it, with its running statistics. NIR spikes above its threshold
     and not at it. So with ``inclusive=True`` the threshold is lowered in the last digit of
     float32. A reader whose membrane differs from ours in that digit may still differ at the threshold itself.
-    The scales of :func:`fastlif.scale_thresholds` go into the thresholds and into the weights of the next layers. A sum
-    of spikes of different heights gets layers of one weight for each channel.
+    The scales of :func:`fastlif.scale_thresholds` go into the thresholds and into the weights of the next layers.
+    Scaled spikes that are returned, or added to others of another height, get a layer of one weight for each channel;
+    where samples are flat it is an ``nn.Linear`` of the identity.
 
     Args:
         model: layers and :class:`fastlif.LIF`, ``IF``, ``ParametricLIF`` and ``LI`` neurons that torch.fx can trace,

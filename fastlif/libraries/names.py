@@ -58,14 +58,18 @@ def knows_other_names(function: Callable[P, R]) -> Callable[P, R]:
     return named
 
 
+def library_of(module: nn.Module) -> str | None:
+    """The other library whose neuron ``module`` is, or is derived from; None if it is none."""
+    for cls in type(module).__mro__:
+        for place, library in NEURONS.items():
+            if cls.__module__.startswith((place + ".", place + "_")) or cls.__module__ == place:
+                return library
+    return None
+
+
 def whose_neurons(model: nn.Module) -> str | None:
     """The other library that the first neuron in ``model`` that is not ours comes from; None if there is none."""
-    for module in model.modules():
-        for cls in type(module).__mro__:
-            for place, library in NEURONS.items():
-                if cls.__module__.startswith((place + ".", place + "_")) or cls.__module__ == place:
-                    return library
-    return None
+    return next(filter(None, map(library_of, model.modules())), None)
 
 
 def take_over(model: nn.Module) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import nn
@@ -22,8 +22,8 @@ class Accelerated:
 
     step_mode: str
     v_threshold: float
-    v: Any  # the membrane, or the number that it begins with
     reset: Callable[[], None]
+    named_memories: Callable[[], Iterator[tuple[str, Any]]]  # the membrane, and with store_v_seq all of a sequence
 
     @property
     def timesteps(self) -> int | None:
@@ -38,14 +38,15 @@ class Accelerated:
 @contextlib.contextmanager
 def at_rest(model: nn.Module):
     """The accelerated nodes of ``model`` without their membranes, which they have again at the end."""
-    carried = {node: node.v for node in model.modules() if isinstance(node, Accelerated)}
+    carried = {node: dict(node.named_memories()) for node in model.modules() if isinstance(node, Accelerated)}
     for node in carried:
         node.reset()
     try:
         yield
     finally:
-        for node, v in carried.items():
-            node.v = v
+        for node, memories in carried.items():
+            for name, value in memories.items():
+                setattr(node, name, value)
 
 
 def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:

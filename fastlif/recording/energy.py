@@ -130,6 +130,8 @@ def unfold(neuron: Neuron | Accelerated, output: Tensor) -> Tensor:
     timesteps = neuron.timesteps
     if thread.current is not None and thread.current.timesteps is not None:
         timesteps = thread.current.timesteps
+    if isinstance(neuron, Accelerated) and output.ndim < (2 if timesteps is None else 1):  # a step without dimensions
+        output = output[..., None]
     return output if timesteps is None else output.unflatten(0, (timesteps, output.shape[0] // timesteps))
 
 

@@ -86,6 +86,9 @@ FAULTS = {
         ],
     },
     "fastlif/validation.py": {
+        "peers/test_peers_spikingjelly.py::test_what_cannot_be_looked_into_says_what_can": [
+            ("a neuron of another library is passed over", "if library and module not in neurons:", "if False:"),
+        ],
         "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
             ("NaN is a number",
              "if value != value or (finite and value - value != 0):", "if finite and value - value != 0:"),

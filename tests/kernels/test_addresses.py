@@ -135,3 +135,9 @@ def test_no_access_beside_bits_and_channels(guarded):
             assert hasattr(spikes.untyped_storage(), packing._BITS)
     x, norm = sample((3, 7, 5, 5)).requires_grad_(), torch.nn.BatchNorm2d(7)
     batch_norm_neuron(norm, NoisyLIF(backend="triton"), x).sum().backward()
+
+
+def test_the_guard_sees_an_access_beside(guarded):
+    short = torch.rand(10)
+    with pytest.raises(Exception, match="beside its tensors"):
+        kernels.unpack_bits(torch.empty(1, 256, dtype=torch.uint8), short.expand(1027, 10)[:, :1])

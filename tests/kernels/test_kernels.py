@@ -175,7 +175,7 @@ def test_a_chunk_may_begin_at_an_odd_step(monkeypatch):
 @pytest.mark.parametrize(
     "surrogate, reset, detach_reset, noise",
     [(name, *reset, noise)
-     for name, reset, noise in zip(reference.SURROGATES, itertools.cycle(RESETS), itertools.cycle(NOISES))],
+     for name, (reset, noise) in zip(itertools.cycle(reference.SURROGATES), itertools.product(RESETS, NOISES))],
 )  # fmt: skip
 def test_surrogate_at_the_mean(surrogate, reset, detach_reset, noise):
     """Of a membrane whose noise has a mean, and a mean that is left beside the membrane.

@@ -15,7 +15,7 @@ import torch
 from counts import COUNTS
 from helpers import DEVICE
 
-from fastlif import Noise, Surrogate, functional
+from fastlif import Noise, NoisyLIF, Surrogate, functional
 from fastlif import noise as noise_format
 from fastlif.functional import noisy_lif, noisy_lif_options, noisy_spike
 
@@ -184,7 +184,7 @@ def test_gaussian_quantile(width, dtype, monkeypatch):
 
 
 NOISES = [
-    Noise("uniform"), Noise("uniform", -0.5, 0.25), Noise("uniform", -3, -1.3), Noise("uniform", 100, 101),
+    Noise(), Noise("uniform"), Noise("uniform", -0.5, 0.25), Noise("uniform", -3, -1.3), Noise("uniform", 100, 101),
     Noise(width=0.5), Noise(width=1, low=-0.5, high=0.25), Noise(width=2, low=-1, high=3), Noise(width=3, high=1e-6),
     Noise(width=4, low=100, high=101), Noise(width=4.5, low=-2, high=-1), Noise(width=6, low=-1e6, high=1e6),
 ]  # fmt: skip
@@ -197,7 +197,7 @@ def test_noise_distribution(noise, monkeypatch):
     z = all_values(noise.kind, noise.scalars(), torch.float64, monkeypatch)
     assert float((distribution(noise, z) - (LATTICE + 1) / 2).abs().max()) < 6e-6
     rounded = all_values(noise.kind, noise.scalars(), torch.float32, monkeypatch)
-    torch.testing.assert_close(rounded.double(), z, rtol=2**-22, atol=6e-4 * noise.half_range / noise.width)
+    torch.testing.assert_close(rounded.double(), z, rtol=2**-22, atol=1e-4 * noise.half_range / noise.width)
     assert torch.equal(some, rounded.to(DEVICE)[their_bits])
 
 
@@ -374,3 +374,14 @@ def test_backends_draw_the_same_noise(neuron, backend):
         spikes = only_noise(x, neuron, backend, threshold=width / 2, **keywords)
         (grad,) = torch.autograd.grad(spikes.sum(), x)
         assert bool((grad == 1 / width).all())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_calls_in_a_compiled_graph_draw_twice(backend, fresh_compiler):
+    """From whatever generator the compiler takes."""
+    neuron = NoisyLIF(backend=backend)
+    twice = torch.compile(lambda x: (neuron(x), neuron(x)), fullgraph=True)
+    x = torch.full((2, 1000), 0.5, device=DEVICE)
+    for a, b in itertools.combinations([*twice(x), *twice(x)], 2):
+        assert not torch.equal(a, b)

@@ -612,6 +612,7 @@ NIR = [
     (ValueError, "NIR has no soft reset, as LIF (lif) has with reset=None", lambda m: to_nir(LIF(reset=None), (2,))),
     (ValueError, "NIR has no soft reset, as IF (1) has",
      lambda m: to_nir(nn.Sequential(LIF(), fastlif.IF(reset=None, reset_delay=True)), (2,))),
+    (ValueError, "the scale of Scaled (scaled) must be greater than 0, got 0", lambda m: to_nir(m.silent, (2,))),
     (ValueError, "NIR has no noise, which NoisyLIF (noisylif) draws", lambda m: to_nir(NoisyLIF(), (2,))),
     (ValueError, "NIR has no noise", lambda m: to_nir(m.noisy, (2,))),
     (ValueError, "NIR has no statistics taken as it runs, as NoisyLIF (noisylif)",
@@ -704,8 +705,10 @@ def unsayable():
     torch.manual_seed(0)
     relu = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
     calibrated = MultiStep(convert(relu, **QUIET), STEPS).calibrate([BATCH.view(-1, 2)])
+    silent = fastlif.scale_thresholds(LIF())
+    silent.scale.zero_()
     return nn.ModuleDict({
-        "mlp": convert(relu, LIF), "noisy": convert(relu), "calibrated": calibrated,
+        "silent": silent, "mlp": convert(relu, LIF), "noisy": convert(relu), "calibrated": calibrated,
         "normalised": nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)),
         "running": nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3, track_running_stats=False)),
         "circular": nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular"), "same": nn.Conv1d(1, 1, 2, padding="same"),

@@ -139,3 +139,20 @@ def test_a_layer_that_changes_the_batch_is_refused():
     assert multi(X).shape == (60, 6)
     with pytest.raises(ValueError, match="every layer has one row for each sample"):
         multi.until_confident(X)
+
+
+def test_a_failed_run_leaves_nothing_behind():
+    multi = MODELS["calibrated"]().eval()
+    expected, calls = multi.until_confident(X, LOW), []
+
+    def interrupt(*_):
+        calls.append("a step")
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    hook = multi.model[4].register_forward_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        multi.until_confident(X, LOW)
+    hook.remove()
+    assert fastlif.passes.thread.current is None and not multi.running
+    assert all(map(torch.equal, multi.until_confident(X, LOW), expected))

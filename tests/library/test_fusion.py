@@ -352,3 +352,16 @@ def test_the_kernels_read_what_normalises(neuron):
         batch_norm_neuron(norm, NEURONS[neuron]("triton"), x.requires_grad_()).sum().backward()
     called = {event.key for event in profile.key_averages()}
     assert "aten::native_batch_norm_backward" in called and not called & {"aten::mul", "aten::stack", "aten::cat"}
+
+
+@pytest.mark.parametrize("neuron", ["noisy", "LIF"])
+def test_a_surrogate_set_by_name(neuron):
+    x, norm = example("images")
+    named, neuron = NEURONS[neuron](BACKENDS[-1]), NEURONS[neuron](BACKENDS[-1])
+    named.surrogate, neuron.surrogate = "sigmoid", Surrogate("sigmoid")
+    for results in zip(both(norm, named, x), both(norm, neuron, x)):  # fused, and one after the other
+        (_, grads, _), (_, wanted, _) = results
+        assert all(map(torch.equal, grads, wanted))
+    named.surrogate = "step"
+    with pytest.raises(ValueError, match="surrogate"):
+        batch_norm_neuron(norm, named, x)

@@ -433,6 +433,14 @@ def test_leaky_integrator_learns_its_decay_and_gain(kind):
     torch.testing.assert_close(mine, weighted_gradients([torch.stack(expected)], leaves))
 
 
+def test_leaky_integrator_takes_one_value_of_any_shape_and_dtype():
+    x = torch.rand(4, 3)
+    expected = fastlif.LI(2, decay=0.75, gain=0.5)(x)
+    one = torch.full((1, 1, 1, 1), 0.75, dtype=torch.float64)
+    neuron = fastlif.LI(2, decay=one, gain=torch.full((1, 1, 1), 0.5), stateful=True)
+    assert torch.equal(neuron(x), expected) and neuron.states[0].dtype == torch.float32
+
+
 def test_leaky_integrator_keeps_a_plain_tensor_as_a_buffer():
     neuron = fastlif.LI(2, decay=torch.tensor([0.5, 0.9]), gain=nn.Parameter(torch.ones(2)))
     assert list(neuron.state_dict()) == ["gain", "decay"] and [*dict(neuron.named_parameters())] == ["gain"]

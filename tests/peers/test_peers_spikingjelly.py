@@ -420,10 +420,35 @@ def test_accelerated_nodes_are_recorded_and_counted_as_our_neurons(sj, mode):
     assert energies[0].timesteps == energies[1].timesteps and torch.equal(nodes[1].v, kept)
 
 
+def test_energy_leaves_every_memory_as_it_was(sj):
+    model = fastlif.accelerate(nn.Sequential(sj.layer.Linear(6, 4), sj.neuron.IFNode(step_mode="m", store_v_seq=True)))
+    for x in (None, torch.rand(4, 3, 6)):
+        if x is not None:
+            model(x)
+        before = dict(model[1].named_memories())
+        fastlif.energy(model, torch.zeros(4, 3, 6))
+        assert all(value is before[name] for name, value in model[1].named_memories())
+
+
+@pytest.mark.parametrize("mode, shape", [("m", (5,)), ("s", (7,)), ("s", ())])
+def test_steps_without_dimensions_are_recorded(sj, mode, shape):
+    node = fastlif.accelerate(sj.neuron.IFNode(step_mode=mode))
+    with fastlif.record(node) as log:
+        output = node(torch.full(shape, 0.6))
+    (spikes,) = log.spikes.values()
+    assert spikes.ndim == 2 and spikes.sum() == output.sum()
+
+
 def test_what_cannot_be_looked_into_says_what_can(sj):
     theirs, ours = both(sj)
     for look in (fastlif.record, lambda model: fastlif.energy(model, torch.zeros(1))):
         with pytest.raises(ValueError, match=r"be watched after model = fastlif.accelerate\(model\)"):
             look(theirs)
+    theirs[3] = sj.neuron.QIFNode()
+    with pytest.warns(UserWarning, match="QIFNode"):
+        partly = fastlif.accelerate(theirs)
+    for look in (fastlif.record, lambda model: fastlif.energy(model, torch.zeros(1))):
+        with pytest.raises(ValueError, match="but those that fastlif computes, and 3 is a QIFNode of SpikingJelly"):
+            look(partly)
     with pytest.raises(ValueError, match="membrane must be None for SpikingJelly's nodes.* store_v_seq = True"):
         fastlif.record(ours, membrane="after")

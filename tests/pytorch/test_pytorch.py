@@ -162,6 +162,34 @@ def test_checkpointing_draws_the_same_noise_again(case, reentrant):
         assert all_equal([parameter.grad for parameter in model.parameters()], expected) == preserved
 
 
+class Checkpointed(nn.Module):
+    def __init__(self, *parts, **keywords):
+        super().__init__()
+        self.part, self.keywords = nn.Sequential(*parts), keywords
+
+    def forward(self, x):
+        return checkpoint(self.part, x, **self.keywords)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("timesteps", [1, 3])
+def test_checkpointing_parts_of_a_multistep_model(reentrant, timesteps):
+    """The parts are called again in the backward, without the MultiStep around them."""
+    single = build("paper")
+    whole = fastlif.MultiStep(single, timesteps)
+    parts = [Checkpointed(*single[:3], use_reentrant=reentrant), Checkpointed(*single[3:7], use_reentrant=reentrant)]
+    parts = fastlif.MultiStep(nn.Sequential(*parts, *single[7:]), timesteps)
+    results = []
+    for model in (whole, parts):
+        x = images("paper").requires_grad_()
+        y = seeded(model, x)
+        model(images("paper", 3))  # another pass before the backward
+        torch.manual_seed(9)
+        y.square().sum().backward()
+        results.append([x.grad, *(parameter.grad for parameter in model.parameters())])
+    assert all_equal(*results)
+
+
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_a_carried_membrane_is_not_computed_twice(reentrant):
     model = nn.Sequential(nn.Linear(5, 6), fastlif.LIF(timesteps=2, stateful=True)).to(DEVICE)
