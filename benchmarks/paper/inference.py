@@ -41,8 +41,8 @@ CHUNK = 10  # steps of the rate-coded network at once
 
 
 def measure(lab: Lab) -> None:
-    # Not of deep networks: VGG-16's largest spike of a window is not its largest rate, and a ReLU of ResNet-18 is called
-    # twice, where rate coding takes a threshold for each call.
+    # Not of deep networks: VGG-16's largest spike of a window is not its largest rate, and a ReLU of ResNet-18 is
+    # called twice, where rate coding takes a threshold for each call.
     for work in lab.data.workloads(large=False):
         limit = _ours(lab, work)
         _rate_coded(lab, work, same=limit)
