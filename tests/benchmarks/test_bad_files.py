@@ -1,5 +1,5 @@
 """Bad files and command lines: checkpoints and results that are cut short, altered or not ours, and writes that fail
-half-way. What is refused has changed nothing.
+half-way or are killed. What is refused has changed nothing.
 """
 
 import contextlib
@@ -8,7 +8,11 @@ import errno
 import io
 import itertools
 import os
+import random
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -341,3 +345,33 @@ def test_a_full_disk_ends_a_command_in_a_sentence(workplace, capsys, monkeypatch
     refuse("report --out results".split(), "No space left on device: 'results/", workplace, capsys)
     monkeypatch.setattr(demo, "run", no_space)
     refuse(["demo"], "error: [Errno 28] No space left on device", workplace, capsys)
+
+
+ENDLESS = """
+import itertools, sys
+from pathlib import Path
+
+from benchmarks.files import write_whole
+
+for number in itertools.count():
+    write_whole(Path(sys.argv[1]), bytes([number % 251]) * 300_000)
+    if number == 0:
+        print("written", flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path):
+    """Old or new. What was being written stays behind under a name that nothing reads."""
+    path, moments = tmp_path / "a.csv", random.Random(0)
+    for _ in range(20):
+        process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], cwd=Path(__file__).parents[2],
+                                   stdout=subprocess.PIPE, text=True)  # fmt: skip
+        assert process.stdout.readline() == "written\n"
+        time.sleep(moments.uniform(0, 0.02))
+        process.kill()
+        process.communicate()
+        content = path.read_bytes()
+        assert len(content) == 300_000 and len(set(content)) == 1
+        assert list(tmp_path.glob("*.csv")) == [path]
+        COUNTS["faults injected"] += 1
+    assert len(list(tmp_path.iterdir())) > 1, "no kill came during a write"

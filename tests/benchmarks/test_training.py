@@ -1,6 +1,12 @@
 """Training: recipes, and a run that is interrupted at any moment. What a checkpoint refuses is in test_bad_files.py."""
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -86,3 +92,38 @@ def test_training_in_16_bits_learns(few, dtype):
     epochs = loop.train(model, *few, Recipe(epochs=6, batch_size=20, learning_rate=3e-3, dtype=dtype))
     assert epochs[-1].loss < epochs[0].loss / 1.2
     assert all(value.dtype != loop.DTYPES[dtype] for value in model.state_dict().values())
+
+
+def suite(out, *arguments):
+    options = "--quick --dataset digits --backend reference --width 0.0625 --limit 200 --device cpu --epochs 40".split()
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "run", "accuracy", *options, "--out", str(out), *arguments],
+        cwd=Path(__file__).parents[2], env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def states(out):
+    """What was kept of each training, by its name; a kill during a write leaves a file of another kind."""
+    paths = (out / "work" / "checkpoints").glob("*.pt")
+    return {path.name: torch.load(path, weights_only=True)["state"] for path in paths}
+
+
+@pytest.mark.long
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process, metrics = suite(killed), killed / "work" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was finished before it could be killed"
+    for process in (suite(whole), suite(killed, "--resume")):
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    first, second = states(whole), states(killed)
+    assert len(first) == 6 and first.keys() == second.keys()  # three trainings, and three with ReLU
+    for name, state in first.items():
+        losses = ([epoch["loss"] for epoch in one["history"]] for one in (state, second[name]))
+        assert len(set(map(tuple, losses))) == 1
+        assert all(torch.equal(value, second[name]["model"][key]) for key, value in state["model"].items())
