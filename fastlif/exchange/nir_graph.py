@@ -72,7 +72,7 @@ class Exporter:
         (result,) = last.args
         if not isinstance(result, torch.fx.Node) or result not in self.values:
             raise ValueError("model must return one tensor, which its layers and neurons gave, to be written as NIR")
-        value = self._plain(self.values[result], "what it returns")
+        value = self._plain(self.values[result])
         self._add("output", nir.Output(np.array(value.shape)), value.sources, value.shape, value.shape)
         metadata = {"dt": self.dt, "discretisation": self.discretisation}
         return nir.NIRGraph(self.nodes, self.edges, metadata=metadata, type_check=False)
@@ -91,12 +91,12 @@ class Exporter:
             raise ValueError(f"model: {where} takes what no layer or neuron gave ({argument}), which NIR cannot say")
         return self.values[argument]
 
-    def _plain(self, value, where) -> Value:
+    def _plain(self, value) -> Value:
         """The value without its factor, which becomes a layer of its own: one weight for each neuron or channel."""
         if value.factor == 1:
             return value
-        layer = nir_layers.identity(value.shape, where)
-        made = nir_layers.to_node(layer, None, value.factor, value.shape, value.shape, where, self.leading)
+        layer = nir_layers.identity(value.shape)
+        made = nir_layers.to_node(layer, None, value.factor, value.shape, value.shape, "the scale", self.leading)
         return self._add(f"{value.sources[0]}_scale", made, value.sources, value.shape, value.shape)
 
     def _function(self, node):
@@ -108,7 +108,7 @@ class Exporter:
                     f"model: {where} must sum different tensors of one shape, got {one.shape} and {other.shape}"
                 )
             if one.factor != other.factor:
-                one, other = self._plain(one, where), self._plain(other, where)
+                one, other = self._plain(one), self._plain(other)
             self.values[node] = Value(one.sources + other.sources, one.shape, one.factor)
         elif node.target in FLATTENINGS:
             dims = dict(zip(("start_dim", "end_dim"), node.args[1:])) | node.kwargs

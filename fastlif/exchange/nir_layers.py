@@ -59,10 +59,10 @@ def to_node(
     return nir.Conv2d(input_shape[1:], weight, *sizes, layer.groups, bias)
 
 
-def identity(shape, where: str) -> nn.Module:
+def identity(shape) -> nn.Module:
     """A layer of weights that gives its input of this shape, without time and batch."""
     if len(shape) not in (1, 2, 3):
-        raise ValueError(f"model: {where} takes scaled spikes, whose samples must have 1 to 3 dimensions, got {shape}")
+        raise ValueError(f"model: scaled spikes that are added or returned must have 1 to 3 dimensions, got {shape}")
     count = shape[0]
     if len(shape) == 1:
         layer = skip_init(nn.Linear, count, count, bias=False)

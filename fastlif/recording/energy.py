@@ -26,7 +26,7 @@ __all__ = ["Energy", "energy", "weights_met"]
 
 CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}  # with the number of their dimensions in space
 COUNTED = (nn.Linear, *CONVOLUTIONS)
-NEURONS = (Neuron, Accelerated)  # what can be watched: ours, and SpikingJelly's where we compute them
+WATCHED = (Neuron, Accelerated)  # what can be watched: ours, and SpikingJelly's where we compute them
 
 
 def weights_met(layer: nn.Module, events: Tensor) -> int:
@@ -120,9 +120,9 @@ def watch(model: nn.Module, kinds, note: Callable) -> list:
     ]
 
 
-def neurons(model: nn.Module) -> list[Neuron | Accelerated]:
+def watched_neurons(model: nn.Module) -> list[Neuron | Accelerated]:
     """Every neuron in ``model`` that can be watched, each once."""
-    return [module for module in model.modules() if isinstance(module, NEURONS)]
+    return [module for module in model.modules() if isinstance(module, WATCHED)]
 
 
 def unfold(neuron: Neuron | Accelerated, output: Tensor) -> Tensor:
@@ -250,7 +250,7 @@ def energy(
         RuntimeError: if the model was compiled, or its forward calls no neuron.
     """
     validation.check_module("model", model)
-    validation.check_watchable(model, neurons(model))
+    validation.check_watchable(model, watched_neurons(model))
     if not isinstance(input, Tensor):
         raise TypeError(f"input must be a torch.Tensor, got {type(input).__name__}")
     if input.numel() == 0:
@@ -268,7 +268,7 @@ def energy(
         reached = True
         calls.append(_NeuronCall(name, neuron, unfold(neuron, output).shape))
 
-    handles = watch(model, COUNTED, note_layer) + watch(model, NEURONS, note_neuron)
+    handles = watch(model, COUNTED, note_layer) + watch(model, WATCHED, note_neuron)
     try:
         with evaluating(model) as carried, at_rest(model):
             for neuron in carried:
@@ -335,7 +335,7 @@ def _uncounted(model: nn.Module) -> list[str]:
     found = {
         type(module).__name__: None
         for module in model.modules()
-        if not isinstance(module, (*COUNTED, *NEURONS))
+        if not isinstance(module, (*COUNTED, *WATCHED))
         and any(parameter.ndim > 1 for parameter in module.parameters(recurse=False))
     }
     return list(found)

@@ -17,7 +17,7 @@ from fastlif.libraries.spikingjelly import Accelerated
 from fastlif.modules import LIF, NoisyLIF
 from fastlif.neuron import Neuron
 from fastlif.passes import Membranes, in_backward, thread
-from fastlif.recording.energy import COUNTED, LayerCall, neurons, unfold, watch
+from fastlif.recording.energy import COUNTED, LayerCall, unfold, watch, watched_neurons
 from fastlif.recording.membranes import generator_state, membranes
 from fastlif.recording.tables import Row, Table
 
@@ -68,8 +68,9 @@ def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None
     validation.check_flag("spikes", spikes)
     if membrane not in MEMBRANES:
         raise ValueError(f"membrane must be None, 'before' or 'after', got {membrane!r}")
-    validation.check_watchable(model, neurons(model))
-    if membrane is not None and any(isinstance(neuron, Accelerated) for neuron in neurons(model)):
+    found = watched_neurons(model)
+    validation.check_watchable(model, found)
+    if membrane is not None and any(isinstance(neuron, Accelerated) for neuron in found):
         raise ValueError("membrane must be None for SpikingJelly's nodes, which keep it themselves: store_v_seq = True")
     return Log(model, spikes, membrane)
 
@@ -142,7 +143,7 @@ class Log:
                     f"{name or 'the model'} is being recorded already, by a `with fastlif.record(...)` around this "
                     "one: record the outermost model alone, its log holds the neurons of all its parts"
                 )
-        self._neurons = [neuron for neuron in neurons(self._model) if isinstance(neuron, SPIKING)]
+        self._neurons = [neuron for neuron in watched_neurons(self._model) if isinstance(neuron, SPIKING)]
         _recorded.update(self._neurons)
         self._handles = [self._model.register_forward_pre_hook(self._hook_of_begin())]
         if self.which is not None:

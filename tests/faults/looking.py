@@ -52,7 +52,7 @@ FAULTS = {
             ("a step has dimensions", "output = output[..., None]", "pass"),
         ],
         "peers/test_peers_spikingjelly.py::test_what_cannot_be_looked_into_says_what_can": [
-            ("accelerated nodes cannot be watched", "NEURONS = (Neuron, Accelerated)", "NEURONS = (Neuron, Neuron)"),
+            ("accelerated nodes cannot be watched", "WATCHED = (Neuron, Accelerated)", "WATCHED = (Neuron, Neuron)"),
         ],
         "library/test_recording.py::test_a_pass_has_steps_of_its_own": [
             ("a pass has the model's T", "timesteps = thread.current.timesteps", "pass"),
