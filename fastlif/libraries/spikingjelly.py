@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from fastlif import validation
-from fastlif.libraries.names import take_over
+from fastlif.libraries.names import library_of, take_over
 from fastlif.neuron import copy_of
 
 __all__ = ["Accelerated", "accelerate", "restore"]
@@ -78,7 +78,7 @@ def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
     fast = False
     left: dict[str, list[str]] = {}  # where neurons stay, by what they are and why
     for path, module in model.named_modules():
-        if nodes.is_neuron(module):
+        if library_of(module) == "SpikingJelly":
             reason = nodes.why_not(module)
             fast |= reason is None
             if reason is not None:

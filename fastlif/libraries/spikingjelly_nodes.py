@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from fastlif.functional import lif
@@ -20,7 +19,7 @@ from fastlif.libraries.spikingjelly import Accelerated
 from fastlif.options import once
 from fastlif.types import Surrogate
 
-__all__ = ["ACCELERATED", "FastIFNode", "FastLIFNode", "FastParametricLIFNode", "is_neuron", "why_not"]
+__all__ = ["ACCELERATED", "FastIFNode", "FastLIFNode", "FastParametricLIFNode", "why_not"]
 
 # SpikingJelly's surrogate and ours, whose width is a function of its alpha.
 SURROGATES = {
@@ -98,11 +97,6 @@ ACCELERATED = {
     neuron.LIFNode: FastLIFNode,
     neuron.ParametricLIFNode: FastParametricLIFNode,
 }
-
-
-def is_neuron(module: torch.nn.Module) -> bool:
-    """Whether ``module`` is one of SpikingJelly's neurons, or of a class derived from one."""
-    return any(cls.__module__.startswith(neuron.__name__) for cls in type(module).__mro__)
 
 
 def why_not(node) -> str | None:
