@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import fastlif
 from benchmarks import machine, options
 from benchmarks.files import write_whole
-from benchmarks.options import file_or_folder, positive, whole
+from benchmarks.options import DATA_ROOT, file_or_folder, positive, whole
 from benchmarks.report.rows import Spread, spread
 from benchmarks.training import datasets, evaluation, loop, networks
 from fastlif.backends import BACKENDS
@@ -230,9 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.epilog = f"Defaults that depend on the data set: {by_dataset}."
     option = parser.add_argument
     option("--dataset", choices=tuple(RECIPES), default="digits")
-    option(
-        "--data-root", type=file_or_folder, help="folder to search first for the data set's files, and to download into"
-    )
+    option("--data-root", type=file_or_folder, help=DATA_ROOT)
     option("--download", action="store_true", help="download the data set if it is not found")
     option("--epochs", type=whole(1), help="of each training")
     option("--batch-size", type=whole(2), help="images in a batch, in training and in testing")

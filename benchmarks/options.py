@@ -12,6 +12,7 @@ import torch
 from fastlif.backends import choose_backend
 
 DEVICES = ("auto", "cpu", "cuda")
+DATA_ROOT = "folder of the data sets, as torchvision lays them out (FASTLIF_DATA_ROOT, or else ~/.cache/fastlif)"
 
 
 class UsageError(RuntimeError):

@@ -28,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
     option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
-    option(
-        "--data-root",
-        type=options.file_or_folder,
-        help="folder to search first for the data sets, and to download into",
-    )
+    option("--data-root", type=options.file_or_folder, help=options.DATA_ROOT)
     option("--download", action="store_true", help="download the data sets that are not found")
     option("--device", choices=options.DEVICES, default="auto")
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
@@ -41,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--batch-size", type=options.whole(2), help="images in a batch of training")
     option("--limit", type=options.whole(2), help="use only the first LIMIT images to train and to test")
     option("--width", type=options.positive, help="factor on the network's channels and hidden units")
-    option("--seed", type=options.whole(0), default=0)
+    option("--trainings", type=options.whole(1), help="of each network, from seeds one after another; by default three")
+    option("--seed", type=options.whole(0), default=0, help="of the first training")
     option(
         "--out",
         type=options.file_or_folder,
@@ -93,6 +90,7 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
         batch_size=arguments.batch_size,
         limit=arguments.limit,
         width=arguments.width,
+        trainings=arguments.trainings,
         seed=arguments.seed,
         data_root=arguments.data_root,
         download=arguments.download,

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=options.file_or_folder, default=results.FOLDER, help="folder for the results and the logs"
     )
-    parser.add_argument("--data-root", type=options.file_or_folder, help="folder to search first for Fashion-MNIST")
+    parser.add_argument("--data-root", type=options.file_or_folder, help=options.DATA_ROOT)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -151,7 +151,7 @@ class Lab(Recorder):
     @property
     def training_seeds(self) -> range:
         """The seeds of the trainings that a claim on an accuracy rests on."""
-        return range(self.options.seed, self.options.seed + self.form.trainings)
+        return range(self.options.seed, self.options.seed + (self.options.trainings or self.form.trainings))
 
     @property
     def noise_seeds(self) -> range:

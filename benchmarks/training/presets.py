@@ -134,6 +134,7 @@ class Options:
     batch_size: int | None = None
     limit: int | None = None  # of training and test images
     width: float | None = None
+    trainings: int | None = None
     seed: int = 0
     data_root: Path | None = None
     download: bool = False
@@ -144,7 +145,7 @@ class Options:
         """The options that affect the result and differ from the defaults, as on the command line."""
         usual = "triton" if device.type == "cuda" else "compiled"
         backend = None if self.backend in ("auto", usual) else self.backend
-        numbers = {name: getattr(self, name) for name in ("epochs", "batch_size", "limit", "width")}
+        numbers = {name: getattr(self, name) for name in ("epochs", "batch_size", "limit", "width", "trainings")}
         values = {
             "preset": self.preset if self.preset != "paper" else None,
             "dtype": self.dtype if self.dtype != "float32" else None,

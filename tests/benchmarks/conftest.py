@@ -16,8 +16,7 @@ def digits():
 def without_data(tmp_path, monkeypatch):
     """A machine on which no data set is found."""
     monkeypatch.setattr(datasets, "SYSTEM_ROOT", tmp_path / "system")
-    monkeypatch.setenv("FASTLIF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("FASTLIF_DATA_ROOT", raising=False)
+    monkeypatch.setenv("FASTLIF_DATA_ROOT", str(tmp_path / "data"))
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from counts import COUNTS
-from refusals import refused, unchanged
-from test_datasets import damages
+from refusals import damages, refused, unchanged
 from test_results import ROW
 from test_suite import TINY
 from torch import nn
@@ -156,7 +155,7 @@ COMMANDS = [
     ("--output: invalid choice: 'rate'", "demo --output rate"),
     ("--out: must not be empty", "demo --out="),
     ("--out file cannot be made a folder (File exists): give another", "demo --out file"),
-    ("no complete copy of mnist was found", "demo --dataset mnist --data-root none"),
+    ("there is no mnist in none/MNIST/raw; to get it", "demo --dataset mnist --data-root none"),
 ]
 if not torch.cuda.is_available():
     COMMANDS += [

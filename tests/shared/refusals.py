@@ -42,3 +42,10 @@ def refused(error, phrase, *things, count="bad inputs refused"):
         yield
     assert phrase in str(caught.value)
     COUNTS[count] += 1
+
+
+def damages(content, count=50):
+    """The content cut short at as many lengths, then with a bit flipped at as many places, the last byte too."""
+    places = [round(i * (len(content) - 1) / (count - 1)) for i in range(count)]
+    yield from (content[:i] for i in places)
+    yield from (content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :] for i in places)
