@@ -2,10 +2,12 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import fastlif
-from benchmarks.report.rows import Row, by_work, select, value
-from benchmarks.report.verdicts import Finding, Published, all_of, lead
+from benchmarks.report.panels import OVER_TIME, panels, plot_over_time
+from benchmarks.report.rows import Row, select, value
+from benchmarks.report.verdicts import Finding, Published, all_of, lead, of_each_network
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
@@ -50,47 +52,37 @@ def _apart(first: float, second: float) -> str:
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    for axes, own in panels(rows, figure, **OVER_TIME):
         for alpha in ALPHAS:
-            curve = select(own, alpha=f"{alpha:g}")
-            label = f"alpha = {alpha:g}"
-            axes.plot([int(row.setting["T"]) for row in curve], [row.median for row in curve], "o-", label=label)
-        single = value(own, alpha="none")
-        axes.axhline(single, color="black", linestyle=":", label="single step, as trained")
-        axes.set(title=name, xlabel="time steps T", ylabel="test accuracy (%)")
+            plot_over_time(axes, select(own, alpha=f"{alpha:g}"), f"alpha = {alpha:g}")
+        axes.axhline(value(own, alpha="none"), color="black", linestyle=":", label="single step, as trained")
         axes.legend()
-    figure.set_size_inches(6 * len(groups), 4.5)
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        last = {alpha: value(own, alpha=f"{alpha:g}", T=T) for alpha in ALPHAS}
-        shown = ", ".join(f"{alpha:g}: {accuracy:.2f} %" for alpha, accuracy in last.items())
-        two, more = lead(own, GAIN), {alpha: lead(own, _more(alpha)) for alpha in OTHERS}
-        apart = {_apart(*pair): lead(own, _apart(*pair)) for pair in PAIRS}
-        widest = max(apart, key=lambda words: abs(apart[words].mean))
-        least = min(more.values(), key=lambda lead: lead.mean)
-        found += [
-            Finding(
-                f"alpha = 2, which leaves no noise, gains at most {LITTLE:g} point from T = 1 to {T}",
-                two.at_most(LITTLE),
-                f"{name}: {two}",
-                short=two.points,
-            ),
-            Finding(
-                "Larger values of alpha gain more with T than alpha = 2",
-                all_of(one.beyond() for one in more.values()),
-                f"{name}, T = {T}, medians for alpha = {shown}; beyond alpha = 2's gain: "
-                + ", ".join(f"{alpha:g}: {one}" for alpha, one in more.items()),
-                short=f"{least.points} or more",
-            ),
-            Finding(
-                f"Larger values of alpha converge to accuracies within {LITTLE:g} point",
-                all_of(one.within(LITTLE) for one in apart.values()),
-                f"{name}, each two of them, the widest apart: {widest}: {apart[widest]}",
-                short=f"widest apart: {apart[widest].points}",
-            ),
-        ]
-    return found
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    last = {alpha: value(own, alpha=f"{alpha:g}", T=T) for alpha in ALPHAS}
+    shown = ", ".join(f"{alpha:g}: {accuracy:.2f} %" for alpha, accuracy in last.items())
+    two, more = lead(own, GAIN), {alpha: lead(own, _more(alpha)) for alpha in OTHERS}
+    apart = {_apart(*pair): lead(own, _apart(*pair)) for pair in PAIRS}
+    widest = max(apart, key=lambda words: abs(apart[words].mean))
+    least = min(more.values(), key=lambda lead: lead.mean)
+    yield Finding(
+        f"alpha = 2, which leaves no noise, gains at most {LITTLE:g} point from T = 1 to {T}",
+        two.at_most(LITTLE),
+        f"{name}: {two}",
+        short=two.points,
+    )
+    yield Finding(
+        "Larger values of alpha gain more with T than alpha = 2",
+        all_of(one.beyond() for one in more.values()),
+        f"{name}, T = {T}, medians for alpha = {shown}; beyond alpha = 2's gain: "
+        + ", ".join(f"{alpha:g}: {one}" for alpha, one in more.items()),
+        short=f"{least.points} or more",
+    )
+    yield Finding(
+        f"Larger values of alpha converge to accuracies within {LITTLE:g} point",
+        all_of(one.within(LITTLE) for one in apart.values()),
+        f"{name}, each two of them, the widest apart: {widest}: {apart[widest]}",
+        short=f"widest apart: {apart[widest].points}",
+    )

@@ -5,14 +5,17 @@ It is measured as the standard method has it, and with half-charged membranes, t
 ours has at T = 10, and what each method converges to (ours at T = 10, the ReLU network), both less one point.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 import fastlif
 from benchmarks.paper.operations import dense_operations, synaptic_operations
 from benchmarks.paper.rate_coding import rate_coded
-from benchmarks.report.rows import Row, Spread, by_work, select, spread, value
-from benchmarks.report.verdicts import Finding, Published, faster
+from benchmarks.report.panels import OVER_TIME, panels, plot_over_time
+from benchmarks.report.rows import Row, Spread, select, spread, value
+from benchmarks.report.verdicts import Finding, Published, faster, of_each_network
 from benchmarks.training import datasets
 from benchmarks.training.data import Work
 from benchmarks.training.evaluation import accuracy_over_time, correct_per_step
@@ -136,45 +139,38 @@ def _record(lab: Lab, spec: Spec, *values) -> None:
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    for axes, own in panels(rows, figure, xscale="log", **OVER_TIME):
         for method in METHODS:
             curve = [row for row in select(own, method=method, metric="accuracy") if "T" in row.setting]
-            axes.plot([int(row.setting["T"]) for row in curve], [row.median for row in curve], "o-", label=method)
+            plot_over_time(axes, curve, method)
         relu = value(own, method="ReLU network", metric="accuracy")
         axes.axhline(relu, color="black", linestyle=":", label="the ReLU network")
-        axes.set(title=name, xlabel="time steps T", ylabel="test accuracy (%)", xscale="log")
         axes.legend()
-    figure.set_size_inches(6 * len(groups), 4.5)
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        for goal in (SAME, OWN):
-            steps, latency, operations = (
-                {row.setting["method"]: row for row in select(own, goal=goal, metric=f"{what} to the goal")}
-                for what in ("steps", "latency", "synaptic operations")
-            )
-            goals = {method: value(own, method=method, goal=goal, metric="goal's accuracy") for method in METHODS}
-            shown = "; ".join(
-                f"{method} to {goals[method]:.2f} %: {steps[method].median:.0f} steps, "
-                f"{latency[method].median * 1e6:.0f} us, {operations[method].median:.2e} operations"
-                if method in steps
-                else f"{method} never reached {goals[method]:.2f} %"
-                for method in METHODS
-            )
-            rivals = [latency[method] for method in (RATE, HALF) if method in latency]
-            best = min(rivals, key=lambda row: row.median, default=None)
-            times = f"{best.median / latency[OURS].median:.1f} times" if best else ""
-            ratio = f"; the better rate-coded one takes {times} as long" if best else ""
-            found.append(
-                Finding(
-                    f"Inference is more than 100 times faster than by ANN-to-SNN conversion, to {goal}",
-                    faster(latency[OURS], best, times=100) if best else None,
-                    f"{name}, an image: {shown}{ratio}",
-                    TRIED,
-                    short=times or "never reached",
-                )
-            )
-    return found
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    for goal in (SAME, OWN):
+        steps, latency, operations = (
+            {row.setting["method"]: row for row in select(own, goal=goal, metric=f"{what} to the goal")}
+            for what in ("steps", "latency", "synaptic operations")
+        )
+        goals = {method: value(own, method=method, goal=goal, metric="goal's accuracy") for method in METHODS}
+        shown = "; ".join(
+            f"{method} to {goals[method]:.2f} %: {steps[method].median:.0f} steps, "
+            f"{latency[method].median * 1e6:.0f} us, {operations[method].median:.2e} operations"
+            if method in steps
+            else f"{method} never reached {goals[method]:.2f} %"
+            for method in METHODS
+        )
+        rivals = [latency[method] for method in (RATE, HALF) if method in latency]
+        best = min(rivals, key=lambda row: row.median, default=None)
+        times = f"{best.median / latency[OURS].median:.1f} times" if best else ""
+        ratio = f"; the better rate-coded one takes {times} as long" if best else ""
+        yield Finding(
+            f"Inference is more than 100 times faster than by ANN-to-SNN conversion, to {goal}",
+            faster(latency[OURS], best, times=100) if best else None,
+            f"{name}, an image: {shown}{ratio}",
+            TRIED,
+            short=times or "never reached",
+        )
