@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 import fastlif
-from benchmarks.paper.operations import dense_operations, synaptic_operations
+from benchmarks.paper.operations import operations
 from benchmarks.paper.rate_coding import rate_coded
 from benchmarks.report.panels import OVER_TIME, panels, plot_over_time
 from benchmarks.report.rows import Row, Spread, select, spread, value
 from benchmarks.report.verdicts import Finding, Published, faster, of_each_network
 from benchmarks.training import datasets
 from benchmarks.training.data import Work
-from benchmarks.training.evaluation import accuracy_over_time, correct_per_step
+from benchmarks.training.evaluation import correct_per_step
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.presets import T
 
@@ -58,15 +58,15 @@ def _ours(lab: Lab, work: Work) -> float:
     images = lab.data[work.dataset].few_tests(lab.form.rate_images)
     runs = [correct_per_step(multi, *images, dtype=lab.options.dtype, seed=seed) for seed in lab.noise_seeds]
     per_step = 100 * torch.stack(runs).double().mean(2)  # [seeds, T]
-    accuracies = {step: spread(values) for step, values in enumerate(per_step.T.tolist(), start=1)}
+    accuracies = dict(enumerate(map(spread, per_step.T.tolist()), start=1))
     for step, accuracy in accuracies.items():
         _record(lab, spec, {"method": OURS, "T": step}, "accuracy", "%", accuracy, "noise seeds")
-    analogue = synaptic_operations(multi, _counted(lab, work)).multiplies
+    _, analogue = operations(multi, _counted(lab, work))
     _record(lab, spec, {"method": "all, before the first neuron"}, "multiply-accumulates", "1/image", analogue)
 
     def cost(steps: int):
         multi.timesteps = steps
-        return lab.seconds_per_image(multi, work), synaptic_operations(multi, _counted(lab, work)).accumulates
+        return lab.seconds_per_image(multi, work), operations(multi, _counted(lab, work))[0]
 
     medians = {step: accuracy.median for step, accuracy in accuracies.items()}
     _record_costs(lab, spec, OURS, medians, {SAME: medians[T] - MARGIN, OWN: medians[T] - MARGIN}, cost)
@@ -80,14 +80,13 @@ def _rate_coded(lab: Lab, work: Work, same: float) -> None:
     images = data.few_tests(lab.form.rate_images)
     own = lab.accuracy_on(relu, *images)
     _record(lab, spec, {"method": "ReLU network"}, "accuracy", "%", own)
-    dense = dense_operations(relu, _counted(lab, work))
+    _, dense = operations(relu, _counted(lab, work))
     _record(lab, spec, {"method": "ReLU network"}, "multiply-accumulates", "1/image", dense)
     scaling = datasets.to_float(data.train_images[:SCALING_IMAGES])
     for method in (RATE, HALF):
         coded = rate_coded(relu, scaling, half_charged=method == HALF, chunk=CHUNK, backend=lab.options.backend)
-        every = range(1, max(lab.form.rate_steps) + 1)
-        found = accuracy_over_time(coded, *images, timesteps=every, dtype=lab.options.dtype)
-        accuracies = {steps: 100 * accuracy for steps, accuracy in found.items()}
+        found = correct_per_step(coded, *images, steps=max(lab.form.rate_steps), dtype=lab.options.dtype)
+        accuracies = dict(enumerate((100 * found.double().mean(1)).tolist(), start=1))
         for steps in lab.form.rate_steps:
             _record(lab, spec, {"method": method, "T": steps}, "accuracy", "%", accuracies[steps])
 
@@ -97,21 +96,20 @@ def _rate_coded(lab: Lab, work: Work, same: float) -> None:
             time = lab.seconds_per_image(coded, work)  # of coded.timesteps steps: it grows in proportion to them
             factor = steps / coded.timesteps
             times = Spread(time.median * factor, time.p20 * factor, time.p80 * factor, time.samples)
-            operations = _operations(coded, _counted(lab, work), steps)
-            return times, operations
+            return times, _additions(coded, _counted(lab, work), steps)
 
         _record_costs(lab, spec, method, accuracies, {SAME: same - MARGIN, OWN: own - MARGIN}, cost)
 
 
-def _operations(coded: fastlif.MultiStep, images: Tensor, steps: int) -> float:
+def _additions(coded: fastlif.MultiStep, images: Tensor, steps: int) -> float:
     """Synaptic operations per image of the rate-coded network over ``steps`` from the first one on."""
     fastlif.reset(coded)
-    operations = 0.0
+    additions = 0.0
     for start in range(0, steps, CHUNK):
         coded.timesteps = min(CHUNK, steps - start)
-        operations += synaptic_operations(coded, images).accumulates
+        additions += operations(coded, images)[0]
     fastlif.reset(coded)
-    return operations
+    return additions
 
 
 def _counted(lab: Lab, work: Work) -> Tensor:
@@ -127,10 +125,10 @@ def _record_costs(lab: Lab, spec: Spec, method: str, accuracies: dict[int, float
         steps = next((steps for steps in sorted(accuracies) if accuracies[steps] >= goal), None)
         if steps is None:
             continue
-        seconds, operations = cost(steps)
+        seconds, additions = cost(steps)
         _record(lab, spec, setting, "steps to the goal", "steps", steps)
         _record(lab, spec, setting, "latency to the goal", "s/image", seconds, "batches")
-        _record(lab, spec, setting, "synaptic operations to the goal", "1/image", operations)
+        _record(lab, spec, setting, "synaptic operations to the goal", "1/image", additions)
 
 
 def _record(lab: Lab, spec: Spec, *values) -> None:

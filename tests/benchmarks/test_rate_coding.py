@@ -9,8 +9,10 @@ from refusals import refused
 from torch import nn
 
 import fastlif
-from benchmarks.paper import operations, rate_coding
+from benchmarks.paper import rate_coding
+from benchmarks.paper.operations import operations
 from benchmarks.training import datasets, evaluation, loop, networks
+from fastlif.recording.energy import COUNTED
 
 
 def train(digits, activation, epochs):
@@ -86,26 +88,23 @@ def test_half_charge_is_better_after_few_steps(trained, images):
 def test_accuracy_reaches_that_of_the_relu_network(trained, digits, images):
     test = digits.test_images, digits.test_labels
     model = rate_coded(trained, images)
-    accuracy = evaluation.accuracy_over_time(model, *test, timesteps=(1, 64), batch_size=120)
-    assert list(accuracy) == [1, 64]
-    assert accuracy[1] < accuracy[64]
-    assert accuracy[64] == pytest.approx(evaluation.evaluate(trained, *test), abs=0.01)
+    accuracy = evaluation.correct_per_step(model, *test, steps=64, batch_size=120).double().mean(1)
+    assert accuracy[0] < accuracy[-1] and len(accuracy) == 64
+    assert accuracy[-1].item() == pytest.approx(evaluation.evaluate(trained, *test), abs=0.01)
     assert model.timesteps == 16 and not model.training
     assert all(not neuron.states for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
 
 
 def test_chunks_do_not_change_results(trained, digits, images):
     test = digits.test_images[:100], digits.test_labels[:100]
-    timesteps = (20, 1, 7, 13)
     results, states = [], []
     for chunk in (4, 10, 20):
         model = rate_coded(trained, images, chunk=chunk)
-        results.append(evaluation.accuracy_over_time(model, *test, timesteps=timesteps, batch_size=64))
+        results.append(evaluation.correct_per_step(model, *test, steps=20, batch_size=64))
         # In float64 no sum that a matrix product takes in another order decides over a spike.
         states.append(scores_after(model.double(), images[:20].double(), 20))
-    assert results[0] == results[1] == results[2]
-    assert torch.allclose(states[0], states[2], rtol=0, atol=1e-9)
-    assert torch.allclose(states[1], states[2], rtol=0, atol=1e-9)
+    for result, state in zip(results, states):
+        assert torch.equal(result, results[2]) and torch.allclose(state, states[2], rtol=0, atol=1e-9)
 
 
 def test_thresholds_are_percentiles_of_the_positive_activations(trained, images):
@@ -154,7 +153,7 @@ def test_a_quantised_network_learns_its_thresholds_and_gives_them_to_the_neurons
     assert len(set(learned)) == len(learned) == 4 and 2 not in learned
     coded, test = rate_coded(model, None), (digits.test_images, digits.test_labels)
     assert [one.threshold for one in coded.modules() if isinstance(one, fastlif.LIF)] == learned
-    few = evaluation.accuracy_over_time(coded, *test, timesteps=(8,))[8]
+    few = evaluation.correct_per_step(coded, *test, steps=8)[-1].double().mean().item()
     assert few == pytest.approx(evaluation.evaluate(model, *test), abs=0.05)
 
 
@@ -210,20 +209,17 @@ def test_operations_of_a_padded_convolution_and_a_linear_layer(timesteps):
     model = spikes_everywhere(convolution, nn.Flatten(), nn.Linear(7 * 20, 3), timesteps=timesteps).train()
     pairs, images = 10 * 13, torch.rand(6, 2, 4, 5)
     nonzero = 7 * 20  # the convolution's analogue output, nowhere exactly zero
-    found = operations.synaptic_operations(model, images)
-    assert found.multiplies == 20 * 2 * 2
-    assert found.accumulates == timesteps * (2 * 7 * pairs + nonzero * 3)
+    assert operations(model, images) == (timesteps * (2 * 7 * pairs + nonzero * 3), 20 * 2 * 2)
     assert model.training
-    if timesteps == 1:
-        assert operations.dense_operations(model, images) == 20 * 2 * 2 + 2 * 7 * pairs + 7 * 20 * 3
+    without_spikes = nn.Sequential(*(layer for layer in model.modules() if isinstance(layer, COUNTED + (nn.Flatten,))))
+    assert operations(without_spikes, images) == (0, 20 * 2 * 2 + 2 * 7 * pairs + 7 * 20 * 3)
 
 
 def test_operations_are_of_the_spikes_alone():
     model = nn.Sequential(fastlif.LIF(decay=0.0, backend="reference"), nn.Conv2d(1, 5, 3, padding=1))
     images = torch.zeros(2, 1, 4, 4)
     images[0, 0, 0, 0] = images[0, 0, 1, 2] = images[1, 0, 0, 1] = 2.0  # they meet 4, 9 and 6 outputs per channel
-    found = operations.synaptic_operations(model, images)
-    assert found == operations.SynapticOperations(accumulates=5 * (4 + 9 + 6) / 2, multiplies=0)
+    assert operations(model, images) == (5 * (4 + 9 + 6) / 2, 0)
 
 
 @pytest.mark.parametrize("padding_mode", ["zeros", "circular"])
@@ -231,24 +227,22 @@ def test_operations_with_groups_stride_and_dilation(padding_mode):
     """Against every weight's use counted by the layer itself, with ones for weights."""
     layer = nn.Conv2d(2, 6, (3, 2), stride=2, padding=2, dilation=2, groups=2, bias=False, padding_mode=padding_mode)
     model = spikes_everywhere(layer)
-    found = operations.synaptic_operations(model, torch.rand(1, 2, 7, 9))
+    additions, _ = operations(model, torch.rand(1, 2, 7, 9))
     nn.init.ones_(layer.weight)
-    assert found.accumulates == layer(torch.ones(1, 2, 7, 9)).sum().item()
+    assert additions == layer(torch.ones(1, 2, 7, 9)).sum().item()
 
 
 def test_operations_of_the_rate_coded_network_add_up_over_chunks(trained, images):
-    whole = operations.synaptic_operations(rate_coded(trained, images, chunk=12), images)
+    whole, analogue = operations(rate_coded(trained, images, chunk=12), images)
     model = rate_coded(trained, images, chunk=4)
-    parts = [operations.synaptic_operations(model, images) for _ in range(3)]
-    assert sum(part.accumulates for part in parts) == pytest.approx(whole.accumulates, rel=1e-3)
-    assert all(part.multiplies == whole.multiplies for part in parts)
-    assert 0 < whole.accumulates < 12 * operations.dense_operations(trained, images)
-    assert whole.multiplies == 8 * math.prod([3 * 8 - 2] * 2)  # 3x3 over 8x8 pixels, one channel to eight
+    parts = [operations(model, images) for _ in range(3)]
+    assert sum(additions for additions, _ in parts) == pytest.approx(whole, rel=1e-3)
+    assert 0 < whole < 12 * operations(trained, images)[1]
+    assert {analogue, *(again for _, again in parts)} == {8 * math.prod([3 * 8 - 2] * 2)}  # 3x3 over 8x8, 1 to 8
 
 
 RELU, QUANTISED, LINEAR = nn.ReLU(), networks.QuantisedReLU(), nn.Linear(5, 5)
 INPUT, LABELS = torch.rand(8, 5), torch.zeros(8).long()
-STATEFUL = rate_coded(nn.Sequential(RELU), INPUT)
 WRONG = {
     "percentile of 0": ("percentile", lambda: rate_coded(nn.Sequential(RELU), INPUT, percentile=0)),
     "percentile below 0": ("percentile", lambda: rate_coded(nn.Sequential(RELU), INPUT, percentile=-1)),
@@ -258,11 +252,8 @@ WRONG = {
     "one called twice": ("called once in a pass, got 2", lambda: rate_coded(nn.Sequential(RELU, LINEAR, RELU), INPUT)),
     "no images": ("images must be given", lambda: rate_coded(nn.Sequential(QUANTISED, RELU), None)),
     "never active": ("'0' gives nothing positive", lambda: rate_coded(nn.Sequential(RELU), -INPUT)),
-    "no timesteps": ("timesteps", lambda: evaluation.accuracy_over_time(STATEFUL, INPUT, LABELS, timesteps=[])),
-    "timesteps of 0": ("timesteps", lambda: evaluation.accuracy_over_time(STATEFUL, INPUT, LABELS, timesteps=[4, 0])),
-    "a model that forgets": ("stateful", lambda: evaluation.accuracy_over_time(
-        fastlif.MultiStep(nn.Sequential(fastlif.LIF())), INPUT, LABELS, timesteps=[4])),
-    "no spikes": ("dense_operations", lambda: operations.synaptic_operations(nn.Sequential(RELU), INPUT)),
+    "a model that forgets": ("stateful", lambda: evaluation.correct_per_step(
+        fastlif.MultiStep(nn.Sequential(fastlif.LIF()), timesteps=3), INPUT, LABELS, steps=4)),
 }  # fmt: skip
 
 
