@@ -86,7 +86,8 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 
     def network(activation: Callable[[], nn.Module], output: str = args.output) -> nn.Module:
         torch.manual_seed(args.seed)  # the same first weights whatever the neurons
-        return networks.small_network(
+        return networks.build(
+            "small",
             data.image_shape,
             data.classes,
             activation=activation,

@@ -55,7 +55,7 @@ def _ours(lab: Lab, work: Work) -> float:
     """Our conversion over T steps; returns its accuracy in % at the last."""
     spec = lab.spec(work)
     multi = fastlif.MultiStep(lab.train(spec, "single step").model, timesteps=T)
-    images = lab.data[work.dataset].few_tests(lab.form.rate_images)
+    images = _tested(lab, work)
     runs = [correct_per_step(multi, *images, dtype=lab.options.dtype, seed=seed) for seed in lab.noise_seeds]
     per_step = 100 * torch.stack(runs).double().mean(2)  # [seeds, T]
     accuracies = dict(enumerate(map(spread, per_step.T.tolist()), start=1))
@@ -77,7 +77,7 @@ def _rate_coded(lab: Lab, work: Work, same: float) -> None:
     """The ReLU network and its conversions, to its own accuracy and to ``same``, ours in %, less the margin."""
     spec, data = lab.spec(work, neuron="relu"), lab.data[work.dataset]
     relu = lab.train(spec, "ReLU").model
-    images = data.few_tests(lab.form.rate_images)
+    images = _tested(lab, work)
     own = lab.accuracy_on(relu, *images)
     _record(lab, spec, {"method": "ReLU network"}, "accuracy", "%", own)
     _, dense = operations(relu, _counted(lab, work))
@@ -112,6 +112,12 @@ def _additions(coded: fastlif.MultiStep, images: Tensor, steps: int) -> float:
     return additions
 
 
+def _tested(lab: Lab, work: Work) -> tuple[Tensor, Tensor]:
+    """The images that accuracies are taken on, and their labels."""
+    data = lab.data[work.dataset]
+    return data.test_images[: lab.form.rate_images], data.test_labels[: lab.form.rate_images]
+
+
 def _counted(lab: Lab, work: Work) -> Tensor:
     """The images that operations are counted on."""
     return datasets.to_float(lab.data[work.dataset].test_images[:COUNTED_IMAGES])
@@ -132,8 +138,7 @@ def _record_costs(lab: Lab, spec: Spec, method: str, accuracies: dict[int, float
 
 
 def _record(lab: Lab, spec: Spec, *values) -> None:
-    images = len(lab.data[spec.work.dataset].few_tests(lab.form.rate_images)[0])
-    lab.record("inference", spec, *values, test_images=images)
+    lab.record("inference", spec, *values, test_images=len(_tested(lab, spec.work)[0]))
 
 
 def draw(rows: list[Row], figure) -> None:

@@ -29,10 +29,6 @@ class Data:
     shape: tuple[int, int, int]
     classes: int
 
-    def few_tests(self, count: int | None) -> tuple[Tensor, Tensor]:
-        """The first test images and their labels."""
-        return self.test_images[:count], self.test_labels[:count]
-
 
 class Sets:
     """The data sets on the device by their names, each loaded once. What is left out is said once, through ``say``."""

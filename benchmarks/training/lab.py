@@ -1,20 +1,23 @@
-"""Where the paper's experiments run: each network is trained once for all that need it."""
+"""Where experiments run: each network is trained once for all that need it, and rows say how they came about."""
 
 import copy
 import dataclasses
 import hashlib
+import json
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 import fastlif
-from benchmarks.report.rows import Spread
+from benchmarks import machine
+from benchmarks.report.rows import Row, Spread
 from benchmarks.training import datasets, evaluation, loop, networks
 from benchmarks.training.data import Sets, Work
 from benchmarks.training.loop import Epoch, Recipe
-from benchmarks.training.presets import PRESETS, WORKLOADS, T
-from benchmarks.training.recording import Recorder
+from benchmarks.training.presets import FORMS, PRESETS, WORKLOADS, Form, Options, T
 
 CALIBRATION_IMAGES = 1000
 
@@ -48,14 +51,36 @@ class Trained:
 
 
 @dataclass
-class Lab(Recorder):
-    """What an experiment is given: a recorder, the data sets, and the networks trained so far."""
+class Lab:
+    """What an experiment is given: the data sets, the networks trained so far, and a place for its rows."""
 
+    options: Options
+    device: torch.device
+    rows: list[Row] = field(default_factory=list)
     data: Sets = field(init=False)
     _trained: dict[Spec, Trained] = field(default_factory=dict)
+    _started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self):
         self.data = Sets(self.options, self.device, self.say)
+
+    @property
+    def form(self) -> Form:
+        return FORMS[self.options.form]
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        return time.perf_counter() - self._started
+
+    @property
+    def work_folder(self) -> Path:
+        """Where checkpoints and the metrics of each epoch go."""
+        return self.options.out / "work"
+
+    def say(self, text: str) -> None:
+        """Print a line at once."""
+        print(text, flush=True)
 
     def spec(self, work: Work, *, epochs: int | None = None, seed: int | None = None, **changes) -> Spec:
         """The network that all experiments on ``work`` share, with these changes.
@@ -128,7 +153,7 @@ class Lab(Recorder):
                 data.train_labels[: spec.train_images],
                 spec.recipe,
                 after_epoch=(lambda model: self._after_epoch(model, spec)) if spec.curve else None,
-                on_epoch=lambda number, epoch: self.log_epoch(title, number, epoch),
+                on_epoch=lambda number, epoch: self._log(title, number, epoch),
                 path=self.work_folder / "checkpoints" / f"{spec.work.dataset}-{spec.work.network}-{key}.pt",
                 spec=repr(spec),
                 resume=self.options.resume,
@@ -142,6 +167,12 @@ class Lab(Recorder):
         data, recipe = self.data[spec.work.dataset], dataclasses.replace(spec.recipe, epochs=1)
         count = loop.WARM_UP_BATCHES * recipe.batch_size
         loop.train(copy.deepcopy(model), data.train_images[:count], data.train_labels[:count], recipe)
+
+    def _log(self, title: str, number: int, epoch: Epoch) -> None:
+        """Append the epoch to ``metrics.jsonl``."""
+        line = {"training": title, "epoch": number, "loss": epoch.loss, "seconds": epoch.seconds} | epoch.metrics
+        with open(self.work_folder / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
 
     def _after_epoch(self, model: nn.Module, spec: Spec) -> dict[str, float]:
         multi = fastlif.MultiStep(model, timesteps=T) if spec.neuron == "noisy" else model
@@ -174,17 +205,51 @@ class Lab(Recorder):
         batch = datasets.to_float(self.data[work.dataset].test_images[: self.spec(work).recipe.batch_size])
         return evaluation.time_per_image(model, batch, dtype=self.options.dtype)
 
-    def record(self, experiment: str, about: Spec | str, *values, test_images: int = 0, **columns) -> None:
-        """As :meth:`Recorder.record`, for a network by its spec, or by words where nothing was trained.
+    def record(
+        self,
+        experiment: str,
+        about: Spec | str,
+        setting: dict[str, object],
+        metric: str,
+        unit: str,
+        values: Spread | float,
+        over: str = "",
+        *,
+        dataset: str = "none",
+        test_images: int = 0,
+    ) -> None:
+        """Add a row: ``values`` of ``metric`` at this setting. The arguments are columns of :class:`Row`.
 
+        ``about``: the spec of a network, which tells its data too, or words where nothing was trained.
         ``test_images``: how many were tested, if it were not all.
         """
+        training = ""
         if isinstance(about, Spec):
             work, recipe = about.work, about.recipe
-            columns |= {
-                "dataset": work.dataset,
-                "trained": f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}",
-            }
-            test_images = test_images or about.test_images
+            dataset, test_images = work.dataset, test_images or about.test_images
+            training = f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}"
             about = networks.title(work.network, self.data[work.dataset].classes, about.width)
-        super().record(experiment, about, *values, test_images=test_images, **columns)
+        if not isinstance(values, Spread):
+            values = Spread(*3 * [float(values)])
+        self.rows.append(
+            Row(
+                experiment=experiment,
+                form=self.options.form,
+                preset=self.options.preset,
+                dataset=dataset,
+                network=about,
+                options=self.options.shown(self.device),
+                training=training,
+                test_images=test_images,
+                setting={name: str(value) for name, value in setting.items()},
+                metric=metric,
+                unit=unit,
+                **dataclasses.asdict(values),
+                over=over,
+                seed=self.options.seed,
+                dtype=self.options.dtype,
+                device=machine.describe(self.device),
+                versions=" ".join(f"{name} {version}" for name, version in machine.versions().items()),
+                commit=machine.commit(),
+            )
+        )

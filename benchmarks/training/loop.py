@@ -9,6 +9,7 @@ baseline.
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,6 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingWarmRestarts, On
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.machine import now
 from benchmarks.training import checkpoint
 from benchmarks.training.augmentation import crop_and_flip
 from benchmarks.training.datasets import to_float
@@ -55,24 +55,14 @@ class Epoch:
     metrics: dict[str, float] = field(default_factory=dict)  # what was measured after it
 
 
-def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of scores ``[N, classes]`` and labels ``[N]``."""
-    return F.cross_entropy(scores, labels)
-
-
 def mean_squared_error(scores: Tensor, labels: Tensor) -> Tensor:
     """The paper's loss: mean squared error of scores ``[N, classes]`` against the one-hot labels ``[N]``."""
     return F.mse_loss(scores, F.one_hot(labels, scores.shape[1]).to(scores.dtype))
 
 
-def smoothed_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of scores ``[N, classes]`` and labels ``[N]``, a twentieth of each spread over all classes."""
-    return F.cross_entropy(scores, labels, label_smoothing=0.05)
-
-
 LOSSES = {
-    "cross-entropy": cross_entropy,
-    "smoothed-cross-entropy": smoothed_cross_entropy,
+    "cross-entropy": F.cross_entropy,
+    "smoothed-cross-entropy": functools.partial(F.cross_entropy, label_smoothing=0.05),
     "mse": mean_squared_error,
 }
 # Each is stepped once a batch.
@@ -145,7 +135,7 @@ def train(
     )
     with progress:
         for number in range(len(history) + 1, recipe.epochs + 1):
-            start, losses = now(device), []
+            start, losses = machine.now(device), []
             for x, y in batches(images, labels, recipe.batch_size, order, shift=recipe.shift):
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device, recipe.dtype):
@@ -157,7 +147,7 @@ def train(
                 losses.append(loss.detach())  # a number only at the end: reading it waits for the device
                 progress.update()
             mean_loss = torch.stack(losses).mean().item()
-            seconds = now(device) - start
+            seconds = machine.now(device) - start
             epoch = Epoch(mean_loss, seconds, after_epoch(model) if after_epoch else {})
             history.append(epoch)
             _keep(path, spec, parts, order, device, history)

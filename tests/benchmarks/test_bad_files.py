@@ -284,7 +284,7 @@ def test_memory_that_is_too_small_is_said(workplace, capsys, monkeypatch):
     monkeypatch.setattr(lab.networks, "build", build)
     command = ["run", "accuracy", *TINY, "--out", "new"]
     refuse(command, "the memory is too small (DefaultCPU", workplace, capsys, begun=True)
-    monkeypatch.setattr(demo.networks, "small_network", build)
+    monkeypatch.setattr(demo.networks, "build", build)
     refuse(["demo"], "give a smaller --width", workplace, capsys, begun=True)
 
 

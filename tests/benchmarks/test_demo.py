@@ -1,5 +1,6 @@
 """The demo's parts, small and uncompiled: training, evaluation, what is counted, and the program as a whole."""
 
+import functools
 import json
 
 import pytest
@@ -14,7 +15,8 @@ from benchmarks.training.loop import Recipe
 
 def network(width=0.125):
     torch.manual_seed(0)
-    return networks.small_network((1, 8, 8), 10, activation=lambda: fastlif.NoisyLIF(backend="reference"), width=width)
+    neuron = functools.partial(fastlif.NoisyLIF, backend="reference")
+    return networks.build("small", (1, 8, 8), 10, activation=neuron, width=width)
 
 
 @pytest.mark.parametrize("loss", loop.LOSSES)

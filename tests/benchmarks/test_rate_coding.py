@@ -17,7 +17,7 @@ from fastlif.recording.energy import COUNTED
 
 def train(digits, activation, epochs):
     torch.manual_seed(0)
-    model = networks.small_network(digits.image_shape, 10, activation=activation, width=0.125)
+    model = networks.build("small", digits.image_shape, 10, activation=activation, width=0.125)
     recipe = loop.Recipe(epochs=epochs, batch_size=50, learning_rate=3e-3)
     loop.train(model, digits.train_images, digits.train_labels, recipe)
     return model.eval()

@@ -113,8 +113,10 @@ def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, tor
     monkeypatch.setitem(presets.WORKLOADS, "cifar-10", {"resnet18": 800})
     monkeypatch.setattr(lab.datasets, "load", without)
 
+    build = lab.networks.build
+
     def small(name, *shape, width, **options):  # in ResNet-18's place: it would take a minute
-        return lab.networks.small_network(*shape, width=0.0625, **options)
+        return build("small", *shape, width=0.0625, **options)
 
     monkeypatch.setattr(lab.networks, "build", small)
     options = "--quick --dataset cifar-10 --backend reference --batch-size 2 --device cpu".split()
@@ -186,7 +188,7 @@ def test_the_membrane_watched_is_that_of_one_sequence(tiny):
 @pytest.mark.parametrize("steps", [1, 10, 17])
 def test_operations_are_counted_over_just_so_many_steps(steps):
     torch.manual_seed(0)
-    relu = lab.networks.small_network((1, 8, 8), 10, activation=torch.nn.ReLU, width=0.125)
+    relu = lab.networks.build("small", (1, 8, 8), 10, activation=torch.nn.ReLU, width=0.125)
     images = torch.rand(4, 1, 8, 8)
     coded = inference.rate_coded(relu, images, chunk=inference.CHUNK, backend="reference")
     counted = inference._additions(coded, images, steps)

@@ -1,5 +1,6 @@
 """Training: recipes, and a run that is interrupted at any moment. What a checkpoint refuses is in test_bad_files.py."""
 
+import functools
 import itertools
 import os
 import signal
@@ -25,7 +26,8 @@ def few(digits):
 
 def network(width=0.0625):
     torch.manual_seed(0)
-    return networks.small_network((1, 8, 8), 10, activation=lambda: fastlif.NoisyLIF(backend="reference"), width=width)
+    neuron = functools.partial(fastlif.NoisyLIF, backend="reference")
+    return networks.build("small", (1, 8, 8), 10, activation=neuron, width=width)
 
 
 def same(first, second):
