@@ -1,6 +1,5 @@
 """The rows of each run: read from the files, drawn, and the command that measures them again."""
 
-import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,6 @@ from benchmarks import experiments
 from benchmarks.report import rows as results
 from benchmarks.report.rows import ResultsError, Row
 from benchmarks.report.verdicts import Finding
-
-DPI = 110
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +98,6 @@ def _groups(path: Path) -> list[Group]:
 
 def _picture(name: str, options: str) -> str:
     return "-".join([name, *re.findall(r"[\w.]+", options or "full")]) + ".png"
-
-
-def png(group: Group) -> bytes:
-    """The group's figure: the same bytes for the same rows, whatever the user's settings of matplotlib."""
-    import matplotlib.style  # an extra, which the other commands do without
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    with matplotlib.style.context("default"):
-        figure = Figure(layout="constrained", dpi=DPI)
-        FigureCanvasAgg(figure)
-        group.draw(figure)
-        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    return file.getvalue()
 
 
 def distinct(rows: list[Row], name: str) -> str:

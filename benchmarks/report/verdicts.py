@@ -25,7 +25,6 @@ class Finding:
     claim: str  # the paper's, in a sentence
     reproduced: bool | None  # None: these rows cannot tell
     evidence: str  # the numbers that say so
-    tried: str = ""  # what else was tried, to be read where it is not reproduced
     short: str = ""  # the number that decides, for a table
 
     @property
@@ -37,11 +36,6 @@ class Finding:
     def words(self) -> str:
         """The claim itself."""
         return self.claim.removeprefix("Ours: ").rstrip(".")
-
-    @property
-    def shown(self) -> str:
-        """The evidence and, if the claim is not reproduced, what was tried."""
-        return f"{self.evidence}. Tried: {self.tried}" if self.tried and self.reproduced is False else self.evidence
 
     @property
     def verdict(self) -> str:

@@ -40,15 +40,6 @@ def test_a_seed_decides_the_weights(digits):
     assert not torch.equal(trained(1), trained(2))
 
 
-def test_evaluation_repeats_itself_and_leaves_no_trace(digits):
-    model = network().train()
-    state, weights = torch.get_rng_state(), {key: value.clone() for key, value in model.state_dict().items()}
-    first, second = (evaluation.evaluate(model, digits.test_images, digits.test_labels, seed=3) for _ in range(2))
-    assert first == second
-    assert model.training and torch.equal(state, torch.get_rng_state())
-    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
-
-
 def test_batches_are_whole_when_shuffled_and_complete_when_not(digits):
     images, labels, generator = digits.test_images[:25], digits.test_labels[:25], torch.Generator()
     for count, order, sizes in ((10, None, [10, 10, 5]), (10, generator, [10, 10]), (30, generator, [25])):

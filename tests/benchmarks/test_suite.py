@@ -60,23 +60,14 @@ def read(folder):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", experiments.FIGURES)
-def test_an_experiment_measures_draws_and_concludes(made, name):
-    own = results.select(read(made), experiment=name)
-    assert own and all(math.isfinite(row.median) and row.p20 <= row.median <= row.p80 for row in own)
-    module = experiments.load(name)
-    assert module.TITLE and module.DESCRIPTION
-    found = module.findings(own)
-    assert found and all(finding.claim and finding.evidence for finding in found)
-
-
-@pytest.mark.full
-def test_the_page_shows_all_of_it_and_rows_say_where_they_come_from(made):
+def test_all_is_measured_and_shown_on_a_page_and_rows_say_where_they_come_from(made):
     assert main(["report", "--out", str(made)]) == 0
     page, rows = (made / "report.md").read_text(), read(made)
+    assert {row.experiment for row in rows} == set(experiments.FIGURES)
     assert all(experiments.load(name).TITLE.split(":")[0] in page for name in experiments.FIGURES)
     assert len(list(made.glob("*/*.png"))) == len(experiments.FIGURES)
     for row in rows:
+        assert math.isfinite(row.median) and row.p20 <= row.median <= row.p80
         assert row.form == "quick" and row.preset == "paper" and row.device and row.commit
         assert f"torch {torch.__version__.split('+')[0]}" in row.versions
     assert {row.network for row in rows if row.dataset == "digits"} == {"4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC"}

@@ -40,7 +40,8 @@ def same(first, second):
 @pytest.mark.parametrize("schedule", ["warm-restarts", "one-cycle"])
 def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(few, tmp_path, monkeypatch, batch, schedule):
     recipe = Recipe(epochs=3, batch_size=50, loss="mse", schedule=schedule, shift=2, weight_decay=1e-2)
-    whole, broken, resumed, path = network(), network(), network(), tmp_path / "training.pt"
+    whole, broken, resumed, finished = (network() for _ in range(4))
+    path = tmp_path / "training.pt"
     numbers = itertools.count(1)
 
     def interrupted(scores, labels):
@@ -54,15 +55,9 @@ def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(few, tmp
         loop.train(broken, *few, recipe, path=path)
     torch.manual_seed(123)
     again = loop.train(resumed, *few, recipe, path=path, resume=True)
-    assert same(whole, resumed)
+    assert loop.train(finished, *few, recipe, path=path, resume=True) == again, "what is finished is not repeated"
+    assert same(whole, resumed) and same(whole, finished)
     assert [epoch.loss for epoch in again] == [epoch.loss for epoch in history]
-
-
-def test_a_finished_training_is_not_repeated(few, tmp_path):
-    first, second, path = network(), network(), tmp_path / "training.pt"
-    history = loop.train(first, *few, RECIPE, path=path)
-    assert loop.train(second, *few, RECIPE, path=path, resume=True) == history
-    assert same(first, second)
 
 
 def test_what_is_measured_after_an_epoch_changes_nothing(few):
