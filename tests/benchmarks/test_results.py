@@ -115,14 +115,6 @@ def test_select():
     assert not other.is_about(alpha=4)
 
 
-def test_value_and_by_work():
-    other = replace(ROW, network="other", median=3.0, p20=2.0)
-    assert results.value([ROW, other], network="other") == 3.0
-    assert results.value([ROW], network="other") is None
-    names = f"fashion-mnist, {ROW.network}", "fashion-mnist, other"
-    assert results.by_work([ROW, other, ROW]) == {names[0]: [ROW, ROW], names[1]: [other]}
-
-
 def test_spread():
     assert results.spread([3.0, 1.0, 2.0, 5.0, 4.0, 6.0]) == results.Spread(3.5, 2.0, 5.0, 6)
     assert results.spread([7.0]) == results.Spread(7.0, 7.0, 7.0, 1)
