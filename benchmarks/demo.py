@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         DIRECT: fastlif.MultiStep(lif, timesteps=DIRECT_TIMESTEPS),
         RELU: network(nn.ReLU, output="linear"),
     }
-    shape = networks.describe(data.classes, args.width)
+    shape = networks.title("small", data.classes, args.width)
     norm = "batch normalisation" if args.batch_norm else "no batch normalisation"
     print(f"{data.name}: {len(images):,} images to train on, {len(test_set[0]):,} to test with")
     print(f"network {shape}, {norm}, {args.output} output, {LOSSES[args.output]} loss; ReLU's output is linear")

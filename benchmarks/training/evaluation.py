@@ -15,7 +15,7 @@ import fastlif
 from benchmarks.machine import now
 from benchmarks.report.rows import Spread, spread
 from benchmarks.training.loop import WARM_UP_BATCHES, autocast, batches
-from fastlif.neuron import neurons
+from fastlif.neuron import evaluating, neurons
 
 TIMED_BATCHES = 30
 
@@ -48,10 +48,9 @@ def correct(
 
     ``seed`` is the noise's. ``title`` shows a progress bar of this name, where there is a terminal.
     """
-    training = model.training
-    model.eval()
     found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     with (
+        evaluating(model),
         seeded(images.device, seed),
         autocast(images.device, dtype),
         tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
@@ -59,7 +58,6 @@ def correct(
         for x, index in _numbered(images, batch_size):
             found[index] = model(x).argmax(1) == labels[index]
             progress.update(len(index))
-    model.train(training)
     return found
 
 
@@ -89,14 +87,13 @@ def correct_when_confident(
 @torch.no_grad()
 def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -> Spread:
     """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
-    training, times = model.training, []
-    model.eval()
-    for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
-        start = now(batch.device)
-        with autocast(batch.device, dtype):
-            model(batch)
-        times.append((now(batch.device) - start) / len(batch))
-    model.train(training)
+    times = []
+    with evaluating(model):
+        for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
+            start = now(batch.device)
+            with autocast(batch.device, dtype):
+                model(batch)
+            times.append((now(batch.device) - start) / len(batch))
     return spread(times[WARM_UP_BATCHES:])
 
 
@@ -120,14 +117,13 @@ def correct_per_step(
     Raises:
         ValueError: for more steps than are held at once, of neurons that do not carry their membranes.
     """
-    chunk, training = model.timesteps, model.training
+    chunk = model.timesteps
     steps = chunk if steps is None else steps
     if steps > chunk and not all(neuron.stateful for neuron in neurons(model)):
         raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
-    model.eval()
     found = torch.zeros(steps, len(images), dtype=torch.bool, device=images.device)
     try:
-        with seeded(images.device, seed), autocast(images.device, dtype):
+        with evaluating(model), seeded(images.device, seed), autocast(images.device, dtype):
             for x, index in _numbered(images, batch_size):
                 fastlif.reset(model)
                 carried = 0
@@ -138,9 +134,7 @@ def correct_per_step(
                     found[start : start + len(sums), index] = sums.argmax(2) == labels[index]
                     carried = sums[-1]
     finally:
-        fastlif.reset(model)
         model.timesteps = chunk
-        model.train(training)
     return found
 
 

@@ -38,7 +38,7 @@ class Spec:
     channels_last: bool = False
     backend: str = "auto"
     curve: bool = False  # whether the accuracy over T steps is taken after each epoch
-    train_images: int | None = None  # the first ones; None: all
+    train_images: int = 0  # the first ones
     test_images: int = 0  # that an accuracy is taken on
 
 
@@ -99,19 +99,16 @@ class Lab:
             seed=options.seed if seed is None else seed,
         )
         data = self.data[work.dataset]
-        standard = Spec(
-            work,
-            recipe,
-            surrogate=preset.surrogate,
-            width=self.width(work.network),
-            output=preset.output,
-            channels_last=preset.channels_last,
-            backend=options.backend,
-            train_images=self.form.train_images,
-        )
-        spec = dataclasses.replace(standard, **changes)
-        images = len(data.train_images[: spec.train_images])
-        return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
+        choices = {
+            "surrogate": preset.surrogate,
+            "width": self.width(work.network),
+            "output": preset.output,
+            "channels_last": preset.channels_last,
+            "backend": options.backend,
+            "train_images": self.form.train_images,
+        } | changes
+        choices["train_images"] = len(data.train_images[: choices["train_images"]])
+        return Spec(work, recipe, test_images=len(data.test_images), **choices)
 
     def width(self, network: str) -> float:
         """The factor on a network's channels that was asked for, or else the form's."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingWarmRestarts, OneCycleLR
 from tqdm import tqdm
 
@@ -40,7 +40,7 @@ class Recipe:
     learning_rate: float = 1e-3
     loss: str = "cross-entropy"  # a key of LOSSES
     schedule: str = "constant"  # a key of SCHEDULES
-    weight_decay: float = 0.0  # decoupled from the gradient where it is not 0 (AdamW)
+    weight_decay: float = 0.0  # decoupled from the gradient: AdamW, which is Adam where it is 0
     shift: int = 0  # pixels that images are shifted by at most, at random; where it is not 0 they are mirrored too
     dtype: str = "float32"  # a key of DTYPES: autocast to it in the 16-bit ones
     seed: int = 0  # of the order of the images, of the augmentation and of the neurons' noise
@@ -113,7 +113,7 @@ def train(
     spec = f"{spec or recipe} on {machine.describe(device)}, torch {torch.__version__}"
     saved = checkpoint.load(path, spec) if path and resume else None
     order = torch.Generator().manual_seed(recipe.seed)
-    optimizer = _optimizer(model, recipe)
+    optimizer = AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = max(1, len(images) // recipe.batch_size)
     schedule = SCHEDULES[recipe.schedule](optimizer, recipe, steps)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
@@ -158,12 +158,6 @@ def train(
                 line = f"{title}: epoch {number} of {recipe.epochs}, loss {mean_loss:.3g}, {seconds:.2f} s{metrics}"
                 progress.write(line)
     return history
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.weight_decay:
-        return AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return Adam(model.parameters(), lr=recipe.learning_rate)
 
 
 def _keep(path, spec, parts, order, device, history) -> None:

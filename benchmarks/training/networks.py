@@ -87,7 +87,8 @@ def build(
 def title(name: str, classes: int, width: float = 1.0) -> str:
     """A network's name for a reader: the small one's is in the notation of Table 1."""
     if name == "small":
-        return describe(classes, width)
+        convolutions = "".join(f"{scaled(features, width)}C3-AP2-" for features in CONVOLUTIONS)
+        return f"{convolutions}{scaled(HIDDEN, width)}FC-{classes}FC"
     return {"vgg16": "VGG-16", "resnet18": "ResNet-18"}[name] + ("" if width == 1 else f" of width {width:g}")
 
 
@@ -194,9 +195,3 @@ def _draw(convolution: nn.Conv2d) -> None:
 def scaled(features: int, width: float) -> int:
     """A layer's number of features at this width, at least 1."""
     return max(1, round(width * features))
-
-
-def describe(classes: int, width: float = 1.0) -> str:
-    """The small network in the notation of Table 1."""
-    convolutions = "".join(f"{scaled(features, width)}C3-AP2-" for features in CONVOLUTIONS)
-    return f"{convolutions}{scaled(HIDDEN, width)}FC-{classes}FC"

@@ -113,8 +113,8 @@ def test_every_network_has_a_width(name):
 
 
 def test_titles():
-    assert networks.title("small", 10) == networks.describe(10) == "64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC"
-    assert networks.title("small", 7, 0.5) == networks.describe(7, 0.5) == "32C3-AP2-64C3-AP2-64C3-AP2-256FC-7FC"
+    assert networks.title("small", 10) == "64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC"
+    assert networks.title("small", 7, 0.5) == "32C3-AP2-64C3-AP2-64C3-AP2-256FC-7FC"
     assert networks.title("vgg16", 10) == "VGG-16" and networks.title("resnet18", 10, 0.25) == "ResNet-18 of width 0.25"
 
 

@@ -112,7 +112,8 @@ def test_select():
     assert results.select([ROW, other], metric="time", T="5") == [other]
     assert results.select([ROW, other], experiment="alpha") == [ROW, other]
     assert results.select([ROW, other], metric="accuracy", T=5) == []
-    assert not other.is_about(alpha=4)
+    assert results.select([ROW, other], alpha=4) == [ROW]
+    assert results.select([ROW, other], T=(5, 10)) == [ROW, other]
 
 
 def test_spread():

@@ -216,7 +216,7 @@ FAULTS = {
     "benchmarks/training/evaluation.py": {
         "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode": [
             ("evaluated in training mode",
-             "    model.eval()\n    found = torch.zeros(len(images)", "    found = torch.zeros(len(images)"),
+             "        evaluating(model),\n", ""),
         ],
         "benchmarks/test_rate_coding.py::test_early_exit_is_measured_image_by_image": [
             ("the steps of other images", "scores, steps[index] = model", "scores, steps[: len(index)] = model"),
