@@ -66,45 +66,33 @@ def test_one_neuron_conserves_charge(half_charged):
     assert bool(((expected - counts).abs() < 1 + 1e-9).all())
 
 
-@pytest.mark.parametrize("half_charged", [False, True])
-def test_scores_converge_to_the_relu_network(trained, images, half_charged):
-    """With the maximum for a threshold nothing saturates, and the error falls as 1/T."""
-    model = rate_coded(trained, images, percentile=100, half_charged=half_charged)
+def test_scores_converge_to_the_relu_network(trained, images):
+    """With the maximum for a threshold nothing saturates, and the error falls as 1/T, from less with half a charge."""
     with torch.no_grad():
         expected = trained(images)
-    errors = [(scores_after(model, images, T) - expected).abs().mean().item() for T in (16, 256)]
-    assert errors[1] < errors[0] / 5
-    assert errors[1] < 0.05 * expected.std().item()
-
-
-def test_half_charge_is_better_after_few_steps(trained, images):
     errors = {}
     for half_charged in (False, True):
-        model = rate_coded(trained, images, half_charged=half_charged, chunk=8)
-        errors[half_charged] = (scores_after(model, images, 8) - trained(images)).abs().mean().item()
+        model = rate_coded(trained, images, percentile=100, half_charged=half_charged)
+        few, many = ((scores_after(model, images, T) - expected).abs().mean().item() for T in (16, 256))
+        assert many < few / 5 and many < 0.05 * expected.std().item()
+        errors[half_charged] = few
     assert errors[True] < 0.8 * errors[False]
 
 
-def test_accuracy_reaches_that_of_the_relu_network(trained, digits, images):
-    test = digits.test_images, digits.test_labels
-    model = rate_coded(trained, images)
-    accuracy = evaluation.correct_per_step(model, *test, steps=64, batch_size=120).double().mean(1)
-    assert accuracy[0] < accuracy[-1] and len(accuracy) == 64
-    assert accuracy[-1].item() == pytest.approx(evaluation.evaluate(trained, *test), abs=0.01)
-    assert model.timesteps == 16 and not model.training
-    assert all(not neuron.states for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
-
-
-def test_chunks_do_not_change_results(trained, digits, images):
-    test = digits.test_images[:100], digits.test_labels[:100]
-    results, states = [], []
+def test_accuracy_reaches_that_of_the_relu_network_in_chunks_of_any_size(trained, digits, images):
+    test, results, states = (digits.test_images, digits.test_labels), [], []
     for chunk in (4, 10, 20):
         model = rate_coded(trained, images, chunk=chunk)
-        results.append(evaluation.correct_per_step(model, *test, steps=20, batch_size=64))
+        results.append(evaluation.correct_per_step(model, *test, steps=64, batch_size=120))
+        assert model.timesteps == chunk and not model.training
+        assert all(not neuron.states for neuron in model.modules() if isinstance(neuron, fastlif.LIF))
         # In float64 no sum that a matrix product takes in another order decides over a spike.
         states.append(scores_after(model.double(), images[:20].double(), 20))
     for result, state in zip(results, states):
-        assert torch.equal(result, results[2]) and torch.allclose(state, states[2], rtol=0, atol=1e-9)
+        assert torch.equal(result, results[0]) and torch.allclose(state, states[0], rtol=0, atol=1e-9)
+    accuracy = results[0].double().mean(1)
+    assert accuracy[0] < accuracy[-1]
+    assert accuracy[-1].item() == pytest.approx(evaluation.evaluate(trained, *test), abs=0.01)
 
 
 def test_thresholds_are_percentiles_of_the_positive_activations(trained, images):

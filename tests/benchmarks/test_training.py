@@ -1,5 +1,6 @@
 """Training: recipes, and a run that is interrupted at any moment. What a checkpoint refuses is in test_bad_files.py."""
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -60,14 +61,15 @@ def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(few, tmp
     assert [epoch.loss for epoch in again] == [epoch.loss for epoch in history]
 
 
-def test_what_is_measured_after_an_epoch_changes_nothing(few):
+def test_a_seed_decides_the_weights_and_what_is_measured_after_an_epoch_changes_nothing(few):
     def measure(model):
         return {"accuracy": evaluation.evaluate(fastlif.MultiStep(model, timesteps=2), *few)}
 
-    plain, measured = network(), network()
+    plain, measured, other = (network() for _ in range(3))
     loop.train(plain, *few, RECIPE)
+    loop.train(other, *few, dataclasses.replace(RECIPE, seed=1))
     epochs = loop.train(measured, *few, RECIPE, after_epoch=measure)
-    assert same(plain, measured)
+    assert same(plain, measured) and not same(plain, other)
     assert all(0 <= epoch.metrics["accuracy"] <= 1 for epoch in epochs)
 
 
@@ -81,6 +83,17 @@ def test_the_paper_recipe_restarts_its_learning_rate_after_100_epochs():
         schedule.step()
     assert rates[0] == rates[400] == pytest.approx(1e-4)
     assert rates[200] == pytest.approx(5e-5) and rates[399] < 1e-8
+
+
+@pytest.mark.parametrize("loss", loop.LOSSES)
+def test_training_in_a_single_step_learns(digits, loss):
+    model = network(width=0.25)
+    before = evaluation.evaluate(model, digits.test_images, digits.test_labels)
+    epochs = loop.train(model, digits.train_images, digits.train_labels, Recipe(4, 50, loss=loss))
+    after = evaluation.evaluate(model, digits.test_images, digits.test_labels)
+    assert len(epochs) == 4 and all(epoch.seconds > 0 for epoch in epochs)
+    assert epochs[-1].loss < epochs[0].loss / 1.2
+    assert after > before + 0.3
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
