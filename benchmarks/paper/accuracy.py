@@ -26,6 +26,7 @@ PAPER = tuple(
     for name, marks in MARKS.items()
 )
 OVER_RELU = f"T = {T} over the ReLU network"
+OVER_THE_PAPER = {steps: f"T = {steps} over the paper's" for steps in (5, 10)}
 EQUAL = 0.5  # point
 GAINS = {start: f"T = {T} over {words}" for start, words in ((SINGLE, "the single step"), (1, "T = 1"))}
 
@@ -45,11 +46,7 @@ def measure(lab: Lab) -> None:
             trials.record_lead(name, trials.right(T=T) - trials.right(T=start))
         trials.record_lead(OVER_RELU, trials.right(T=T) - trials.right(T=RELU))
         for steps, mark in MARKS.get(work.dataset, {}).items():
-            trials.record_lead(_over_the_paper(steps), trials.right(T=steps) - mark / 100)
-
-
-def _over_the_paper(steps: int) -> str:
-    return f"T = {steps} over the paper's"
+            trials.record_lead(OVER_THE_PAPER[steps], trials.right(T=steps) - mark / 100)
 
 
 def _marks(rows: list[Row]) -> dict[int, float]:
@@ -98,7 +95,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             short=over.points,
         )
     for steps, mark in _marks(own).items():
-        over = lead(own, _over_the_paper(steps))
+        over = lead(own, OVER_THE_PAPER[steps])
         yield Finding(
             f"The accuracy at T = {steps} is the paper's or higher",
             over.beyond(),

@@ -18,8 +18,9 @@ SUMMARY = ({"T": "single step"}, {"T": T})
 PAPER = (Published("CIFAR-10", "alpha = 2 gains very little with T; the other values converge to close accuracies"),)
 ALPHAS = (2.0, 4.0, 8.0, 16.0, 32.0, math.inf)
 OTHERS = ALPHAS[1:]  # that leave some noise
-PAIRS = tuple(itertools.combinations(OTHERS, 2))
 GAIN = f"alpha = 2, T = {T} over T = 1"
+MORE = {alpha: f"the gain of alpha = {alpha:g} over that of alpha = 2" for alpha in OTHERS}
+APART = {pair: f"alpha = {pair[0]:g} over {pair[1]:g}, T = {T}" for pair in itertools.combinations(OTHERS, 2)}
 LITTLE = 1.0  # point: what "gains very little" is taken to mean, and "close"
 
 
@@ -37,18 +38,10 @@ def measure(lab: Lab) -> None:
         last = {alpha: trials.right(alpha=f"{alpha:g}", T=T) for alpha in ALPHAS}
         gains = {alpha: last[alpha] - trials.right(alpha=f"{alpha:g}", T=1) for alpha in ALPHAS}
         trials.record_lead(GAIN, gains[2.0])
-        for alpha in OTHERS:
-            trials.record_lead(_more(alpha), gains[alpha] - gains[2.0])
-        for pair in PAIRS:
-            trials.record_lead(_apart(*pair), last[pair[0]] - last[pair[1]])
-
-
-def _more(alpha: float) -> str:
-    return f"the gain of alpha = {alpha:g} over that of alpha = 2"
-
-
-def _apart(first: float, second: float) -> str:
-    return f"alpha = {first:g} over {second:g}, T = {T}"
+        for alpha, name in MORE.items():
+            trials.record_lead(name, gains[alpha] - gains[2.0])
+        for (first, second), name in APART.items():
+            trials.record_lead(name, last[first] - last[second])
 
 
 def draw(rows: list[Row], figure) -> None:
@@ -63,8 +56,8 @@ def draw(rows: list[Row], figure) -> None:
 def findings(name: str, own: list[Row]) -> Iterator[Finding]:
     last = {alpha: value(own, alpha=f"{alpha:g}", T=T) for alpha in ALPHAS}
     shown = ", ".join(f"{alpha:g}: {accuracy:.2f} %" for alpha, accuracy in last.items())
-    two, more = lead(own, GAIN), {alpha: lead(own, _more(alpha)) for alpha in OTHERS}
-    apart = {_apart(*pair): lead(own, _apart(*pair)) for pair in PAIRS}
+    two, more = lead(own, GAIN), {alpha: lead(own, one) for alpha, one in MORE.items()}
+    apart = {one: lead(own, one) for one in APART.values()}
     widest = max(apart, key=lambda words: abs(apart[words].mean))
     least = min(more.values(), key=lambda lead: lead.mean)
     yield Finding(

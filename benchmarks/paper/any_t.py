@@ -23,6 +23,7 @@ SUMMARY = (
 )
 FROZEN = f"calibrated over statistics of the layer, T = {T}"
 MIRRORED = {steps: f"antithetic over independent noise, T = {steps}" for steps in (2, 4, T)}
+EXITS = {confidence: f"early exit at confidence {confidence:g} over T = {T}" for confidence in CONFIDENCES}
 EQUAL = 0.5  # point
 
 
@@ -57,11 +58,7 @@ def measure(lab: Lab) -> None:
             independent = trials.right(variant=CALIBRATED, T=steps)
             trials.record_lead(name, trials.right(variant=ANTITHETIC, T=steps) - independent)
         for confidence in confidences:
-            trials.record_lead(_exit(confidence), trials.right(variant="early exit", confidence=confidence) - last)
-
-
-def _exit(confidence: float) -> str:
-    return f"early exit at confidence {confidence:g} over T = {T}"
+            trials.record_lead(EXITS[confidence], trials.right(variant="early exit", confidence=confidence) - last)
 
 
 def draw(rows: list[Row], figure) -> None:
@@ -94,7 +91,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         short=" / ".join(one.points for one in mirrored.values()),
     )
     if taken := {one.setting["confidence"]: one for one in select(own, metric="steps of an image")}:
-        exits = {confidence: lead(own, _exit(confidence)) for confidence in CONFIDENCES}
+        exits = {confidence: lead(own, EXITS[confidence]) for confidence in CONFIDENCES}
         judged = taken[f"{JUDGED:g}"]
         yield Finding(
             f"Ours: early exit at {JUDGED:g} is within {EQUAL:g} points of T = {T} in at most {T // 2} steps",

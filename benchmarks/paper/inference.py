@@ -56,7 +56,8 @@ def _ours(lab: Lab, work: Work) -> float:
     spec = lab.spec(work)
     multi = fastlif.MultiStep(lab.train(spec, "single step").model, timesteps=T)
     images = _tested(lab, work)
-    runs = [correct_per_step(multi, *images, dtype=lab.options.dtype, seed=seed) for seed in lab.noise_seeds]
+    seeds = range(lab.options.seed, lab.options.seed + lab.form.noise_seeds)
+    runs = [correct_per_step(multi, *images, dtype=lab.options.dtype, seed=seed) for seed in seeds]
     per_step = 100 * torch.stack(runs).double().mean(2)  # [seeds, T]
     accuracies = dict(enumerate(map(spread, per_step.T.tolist()), start=1))
     for step, accuracy in accuracies.items():

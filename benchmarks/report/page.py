@@ -17,7 +17,7 @@ from benchmarks.report import groups as runs
 from benchmarks.report.groups import Group, distinct
 from benchmarks.report.markdown import folded, plain, table
 from benchmarks.report.panels import png
-from benchmarks.report.rows import FOLDER, Row
+from benchmarks.report.rows import FOLDER, Row, select
 from benchmarks.report.verdicts import Finding
 
 DESCRIPTION = "draw the figures and write the page of all results"
@@ -156,8 +156,7 @@ def _section(group: Group, title: str, findings: list[Finding]) -> list[str]:
 
 def _summary(group: Group) -> str:
     """A few rows. What they share stands once, above them."""
-    chosen = group.summary()
-    shown = chosen[:SUMMARY_ROWS]
+    shown = [row for wanted in group.module.SUMMARY for row in select(group.rows, **wanted)][:SUMMARY_ROWS]
     names = list(dict.fromkeys(name for row in shown for name in ("dataset", "network", *row.setting, "metric")))
     columns = {name: [str(getattr(row, name, row.setting.get(name, ""))) for row in shown] for name in names}
     varied = [name for name in names if len(set(columns[name])) > 1]

@@ -181,11 +181,6 @@ class Lab:
         """The seeds of the trainings that a claim on an accuracy rests on."""
         return range(self.options.seed, self.options.seed + self.form.trainings)
 
-    @property
-    def noise_seeds(self) -> range:
-        """The seeds that one trained network is evaluated with."""
-        return range(self.options.seed, self.options.seed + self.form.noise_seeds)
-
     def calibrated(self, model: fastlif.MultiStep, spec: Spec) -> fastlif.MultiStep:
         """``model``, calibrated on the first training images: the same for the same seed."""
         images = self.data[spec.work.dataset].train_images[:CALIBRATION_IMAGES]

@@ -164,8 +164,10 @@ def _keep(path, spec, parts, order, device, history) -> None:
     if path is None:
         return
     state = {name: part.state_dict() for name, part in parts.items()}
-    state |= {"generators": {"cpu": torch.get_rng_state(), "device": _device_generator(device)}}
     state |= {"order": order.get_state(), "history": [dataclasses.asdict(epoch) for epoch in history]}
+    state["generators"] = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["generators"]["device"] = torch.cuda.get_rng_state(device)
     checkpoint.save(path, spec, state)
 
 
@@ -186,10 +188,6 @@ def _resume(path, state, parts, order, device) -> list[Epoch]:
         reason = str(error).strip().split("\n")[0]
         raise checkpoint.CheckpointError(f"{path} does not fit the model ({reason}): delete it to start anew") from None
     return history
-
-
-def _device_generator(device: torch.device) -> Tensor | None:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:

@@ -56,18 +56,8 @@ ALPHA = [
     replace(ROW, setting={"alpha": str(alpha)}, median=90 + alpha / 7, p20=88 + alpha / 7, p80=92 + alpha / 7)
     for alpha in range(1, 5)
 ]
-SPEED = replace(
-    ROW,
-    experiment="inference",
-    dataset="synthetic cifar-10",
-    metric="throughput",
-    unit="images/s",
-    over="batches",
-    median=123456.7,
-    p20=120001.0,
-    p80=130001.0,
-    device=GPU,
-)
+TIMED = replace(ROW, experiment="inference", metric="throughput", unit="images/s", over="batches", device=GPU)
+SPEED = replace(TIMED, dataset="synthetic cifar-10", median=123456.7, p20=120001.0, p80=130001.0)
 GPU_ROWS = [
     SPEED,
     replace(SPEED, dataset="fashion-mnist", median=7.5e-7, samples=1, over="run", setting={"T": "1", "batch": "64"}),
@@ -112,19 +102,14 @@ def test_figures_and_the_page_are_written_alike_whatever_matplotlib_s_settings(f
 
 def test_page(folder):
     text = report.page(folder)
-    assert text.startswith("# Results\n")
-    assert "- The paper's: Fashion-MNIST, T = 10: 94.07 %" in text
     assert "- A larger alpha is better: **NOT reproduced**. best: 90.57 % at alpha = 4" in text
     assert r"- all of it \| holds: **met**. 4 rows" in text
     assert "![Figure 5: alpha](a-cpu/alpha-quick.png)" in text
     assert r"## A GPU \<80 GB\>" in text
     assert "4 of 4 rows (metric accuracy); all are in [a-cpu.csv](a-cpu.csv).\n\n| alpha | median |" in text
-    assert "| 4 | 90.57 | 88.57 to 92.57 | % |" in text
     assert "| fashion-mnist | 1 | 64 |  | 7.5e-07 |  | images/s |" in text  # settings of either row
     for number in ("123,500", "0.1235", "987.7", "120,000 to 130,000"):
         assert number in text
-    assert "synthetic cifar-10 (synthetic data of its shape: throughput only, accuracy is not claimed)" in text
-    assert "Made by `python -m benchmarks run inference --quick --preset modern --synthetic`." in text
     pictures = [folder / path for path in re.findall(r"!\[.*\]\((.*)\)", text)]
     assert pictures == report.write(folder)[:-1]
     headings = [heading.lower() for heading in re.findall("^##+ (.*)", text, re.MULTILINE)]
