@@ -5,8 +5,6 @@ steps, and with ReLU. Converts the first one, without retraining, to other T. Sh
 """
 
 import argparse
-import copy
-import dataclasses
 import functools
 import itertools
 import json
@@ -101,10 +99,8 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         recipe = loop.Recipe(
             args.epochs, batch_size, args.learning_rate, loss=loss, schedule="one-cycle", seed=args.seed
         )
-        # A copy trains on a few batches first, so that neither compilation nor the first allocations are timed.
-        few = [tensor[: loop.WARM_UP_BATCHES * batch_size] for tensor in train_set]
         start = machine.now(device)
-        loop.train(copy.deepcopy(models[name]), *few, dataclasses.replace(recipe, epochs=1))
+        loop.warm_up(models[name], *train_set, recipe)
         print(f"{name}: warm-up with compilation {machine.now(device) - start:.1f} s", flush=True)
         return loop.train(
             models[name],

@@ -1,5 +1,6 @@
 """Fig. 2: the single-step network, the same weights over T steps, and its twin with ReLU, from several trainings."""
 
+import functools
 from collections.abc import Iterator
 
 import fastlif
@@ -59,18 +60,17 @@ def draw(rows: list[Row], figure) -> None:
     for axes, own in panels(rows, figure, folded=True, xticks=STEPS, **OVER_TIME):
         (single,) = select(own, T=SINGLE)
         curve = [select(own, T=steps)[0] for steps in STEPS]
+        words = functools.partial(axes.annotate, textcoords="offset points", ha="right")
         axes.axhline(single.median, color="C7", linestyle=":")
-        axes.annotate(
-            "single step, as trained", (T, single.median), (0, 4), textcoords="offset points", ha="right", color="C7"
-        )
+        words("single step, as trained", (T, single.median), (0, 4), color="C7")
         axes.errorbar(STEPS, [row.median for row in curve], error_bars(curve), fmt="o-", capsize=4, color="C0")
-        axes.annotate("converted", (T, curve[-1].p80), (0, 8), textcoords="offset points", ha="right", color="C0")
+        words("converted", (T, curve[-1].p80), (0, 8), color="C0")
         for row in select(own, T=RELU):
             axes.axhline(row.median, color="black", linestyle="--")
-            axes.annotate("ReLU", (T, row.median), (0, 4), textcoords="offset points", ha="right")
+            words("ReLU", (T, row.median), (0, 4))
         for steps, mark in _marks(own).items():
             axes.plot(steps, mark, "kx")
-            axes.annotate("the paper", (steps, mark), (-6, 3), textcoords="offset points", ha="right")
+            words("the paper", (steps, mark), (-6, 3))
         axes.margins(y=0.12)  # room for the words
 
 

@@ -1,6 +1,5 @@
 """Where experiments run: each network is trained once for all that need it, and rows say how they came about."""
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -160,10 +159,9 @@ class Lab:
         return self._trained[spec]
 
     def warm_up(self, model: nn.Module, spec: Spec) -> None:
-        """Train a copy on a few batches, so that neither compilation nor the first allocations are timed."""
-        data, recipe = self.data[spec.work.dataset], dataclasses.replace(spec.recipe, epochs=1)
-        count = loop.WARM_UP_BATCHES * recipe.batch_size
-        loop.train(copy.deepcopy(model), data.train_images[:count], data.train_labels[:count], recipe)
+        """As :func:`loop.warm_up`, on the spec's data."""
+        data = self.data[spec.work.dataset]
+        loop.warm_up(model, data.train_images, data.train_labels, spec.recipe)
 
     def _log(self, title: str, number: int, epoch: Epoch) -> None:
         """Append the epoch to ``metrics.jsonl``."""

@@ -190,6 +190,12 @@ def _resume(path, state, parts, order, device) -> list[Epoch]:
     return history
 
 
+def warm_up(model: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> None:
+    """Train a copy on a few batches, so that neither compilation nor the first allocations are timed."""
+    few = WARM_UP_BATCHES * recipe.batch_size
+    train(copy.deepcopy(model), images[:few], labels[:few], dataclasses.replace(recipe, epochs=1))
+
+
 def autocast(device: torch.device, dtype: str) -> torch.autocast:
     """Computes in ``dtype``, a key of ``DTYPES``, where that is safe; in float32 it does nothing."""
     return torch.autocast(device.type, DTYPES[dtype], enabled=dtype != "float32")

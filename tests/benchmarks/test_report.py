@@ -1,5 +1,6 @@
 """The report, from rows of experiments that only these tests have. The page that is committed is in test_suite.py."""
 
+import functools
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,13 +11,11 @@ from test_results import ROW
 from benchmarks import experiments
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
-from benchmarks.report.verdicts import Finding, Published
+from benchmarks.report.verdicts import Finding
 
 pytest.importorskip("matplotlib")
 
 GPU = "A GPU <80 GB>"
-
-
 drawn = []  # numbers of rows
 
 
@@ -36,19 +35,12 @@ def alpha_findings(rows):
     ]
 
 
+fake = functools.partial(SimpleNamespace, PAPER=(), draw=draw)
 FAKES = {
-    "alpha": SimpleNamespace(
-        TITLE="Figure 5: alpha",
-        SUMMARY=({"metric": "accuracy"},),
-        PAPER=(Published("Fashion-MNIST, T = 10", "94.07 %"),),
-        draw=draw,
-        findings=alpha_findings,
-    ),
-    "inference": SimpleNamespace(
+    "alpha": fake(TITLE="Figure 5: alpha", SUMMARY=({"metric": "accuracy"},), findings=alpha_findings),
+    "inference": fake(
         TITLE="Table 3: inference & speed",
         SUMMARY=({},),
-        PAPER=(),
-        draw=draw,
         findings=lambda rows: [Finding("It is fast", None, "no GPU ran it")],
     ),
 }
