@@ -5,9 +5,7 @@ steps, and with ReLU. Converts the first one, without retraining, to other T. Sh
 """
 
 import argparse
-import copy
-import dataclasses
-import io
+import functools
 import itertools
 import json
 from collections.abc import Callable
@@ -21,10 +19,10 @@ from torch import Tensor, nn
 import fastlif
 from benchmarks import machine, options
 from benchmarks.files import write_whole
-from benchmarks.options import DATA_ROOT, file_or_folder, positive, whole
+from benchmarks.options import positive, whole
+from benchmarks.report.panels import png
 from benchmarks.report.rows import Spread, spread
 from benchmarks.training import datasets, evaluation, loop, networks
-from fastlif.backends import BACKENDS
 from fastlif.neuron import neurons
 
 TIMESTEPS = (1, 2, 5, 10)
@@ -65,17 +63,10 @@ def main(argv: list[str] | None = None) -> None:
         args.backend = options.backend(args.backend, device)
         data = datasets.load(args.dataset, data_root=args.data_root, download=args.download)
         options.make_folder(args.out)
-    except (datasets.DatasetError, ImportError, OSError, RuntimeError) as error:
+        with options.memory_permitting():
+            run(args, data, device)
+    except (datasets.DatasetError, options.UsageError, ImportError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
-    try:
-        run(args, data, device)
-    except OSError as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
-    except RuntimeError as error:
-        if not options.too_little_memory(error):
-            raise
-        reason = str(error).split(". ")[0]
-        parser.exit(2, f"{parser.prog}: error: the memory is too small ({reason}): give a smaller --width\n")
 
 
 def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.device) -> None:
@@ -86,22 +77,16 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 
     def network(activation: Callable[[], nn.Module], output: str = args.output) -> nn.Module:
         torch.manual_seed(args.seed)  # the same first weights whatever the neurons
-        return networks.small_network(
-            data.image_shape,
-            data.classes,
-            activation=activation,
-            batch_norm=args.batch_norm,
-            width=args.width,
-            output=output,
-        ).to(device)
+        choices = {"activation": activation, "batch_norm": args.batch_norm, "width": args.width, "output": output}
+        return networks.build("small", data.image_shape, data.classes, **choices).to(device)
 
-    lif = network(lambda: fastlif.LIF(timesteps=DIRECT_TIMESTEPS, backend=args.backend))
+    lif = network(functools.partial(fastlif.LIF, timesteps=DIRECT_TIMESTEPS, backend=args.backend))
     models = {
-        SINGLE: network(lambda: fastlif.NoisyLIF(backend=args.backend)),
+        SINGLE: network(functools.partial(fastlif.NoisyLIF, backend=args.backend)),
         DIRECT: fastlif.MultiStep(lif, timesteps=DIRECT_TIMESTEPS),
         RELU: network(nn.ReLU, output="linear"),
     }
-    shape = networks.describe(data.classes, args.width)
+    shape = networks.title("small", data.classes, args.width)
     norm = "batch normalisation" if args.batch_norm else "no batch normalisation"
     print(f"{data.name}: {len(images):,} images to train on, {len(test_set[0]):,} to test with")
     print(f"network {shape}, {norm}, {args.output} output, {LOSSES[args.output]} loss; ReLU's output is linear")
@@ -114,10 +99,8 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         recipe = loop.Recipe(
             args.epochs, batch_size, args.learning_rate, loss=loss, schedule="one-cycle", seed=args.seed
         )
-        # A copy trains on a few batches first, so that neither compilation nor the first allocations are timed.
-        few = [tensor[: loop.WARM_UP_BATCHES * batch_size] for tensor in train_set]
         start = machine.now(device)
-        loop.train(copy.deepcopy(models[name]), *few, dataclasses.replace(recipe, epochs=1))
+        loop.warm_up(models[name], *train_set, recipe)
         print(f"{name}: warm-up with compilation {machine.now(device) - start:.1f} s", flush=True)
         return loop.train(
             models[name],
@@ -143,7 +126,8 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     print("(medians, p20-p80; compilation is not in it: a few batches ran before)")
 
     figure, results = (args.out / f"{data.name}{suffix}" for suffix in (".png", ".json"))
-    save_figure(rows, histories, f"{data.name}, {shape}, {machine.describe(device)}", figure)
+    title = f"{data.name}, {shape}, {machine.describe(device)}"
+    write_whole(figure, png(functools.partial(draw, rows, histories, title), dpi=150))
     record = {
         "dataset": data.name,
         "train_images": len(images),
@@ -157,7 +141,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         "training": histories,
     }
     write_whole(results, json.dumps(record, indent=2, default=vars) + "\n")
-    print(f"\nMade {_shown(figure)} (the figure) and {_shown(results)} (every number, with the library versions).")
+    print(f"\nMade {figure} (the figure) and {results} (every number, with the library versions).")
 
 
 def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
@@ -186,17 +170,13 @@ def print_table(rows: list[Row], timed: str) -> None:
     print(f"(time: median over {timed}; spikes: mean number per neuron and image, over all T steps)\n")
 
 
-def save_figure(rows: list[Row], histories: dict[str, list[loop.Epoch]], title: str, path: Path) -> None:
-    """Draw the accuracy against T, and the way to it against the time of training, and save it."""
-    import matplotlib
-
-    matplotlib.use("Agg")  # needs no display
-    from matplotlib import pyplot as plt
-
+def draw(rows: list[Row], histories: dict[str, list[loop.Epoch]], title: str, figure) -> None:
+    """Draw the accuracy against T, and the way to it against the time of training."""
     colours = {SINGLE: "tab:blue", DIRECT: "tab:orange", RELU: "tab:gray"}
     accuracy = {row.network: 100 * row.accuracy for row in rows}
     converted = {row.timesteps: 100 * row.accuracy for row in rows if row.network.startswith("converted")}
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    figure.set_size_inches(10, 3.8)
+    left, right = figure.subplots(1, 2)
     left.plot(*zip(*converted.items()), "o-", color=colours[SINGLE], label="trained in a single step, converted to T")
     left.axhline(accuracy[SINGLE], color=colours[SINGLE], linestyle="--", label="the single step, as trained")
     left.plot(DIRECT_TIMESTEPS, accuracy[DIRECT], "s", color=colours[DIRECT], label=DIRECT)
@@ -214,10 +194,6 @@ def save_figure(rows: list[Row], histories: dict[str, list[loop.Epoch]], title: 
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
-    plt.close(figure)
-    write_whole(path, picture.getvalue())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -230,26 +206,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.epilog = f"Defaults that depend on the data set: {by_dataset}."
     option = parser.add_argument
     option("--dataset", choices=tuple(RECIPES), default="digits")
-    option("--data-root", type=file_or_folder, help=DATA_ROOT)
-    option("--download", action="store_true", help="download the data set if it is not found")
     option("--epochs", type=whole(1), help="of each training")
-    option("--batch-size", type=whole(2), help="images in a batch, in training and in testing")
-    option("--limit", type=whole(2), help="use only the first LIMIT images to train and to test")
-    option("--width", type=positive, help="factor on the network's channels and hidden units")
     option("--batch-norm", action=argparse.BooleanOptionalAction, default=True)
     option("--output", choices=networks.OUTPUTS, help="what gives the scores: the last layer's input, or its spikes")
     option("--learning-rate", type=positive, default=2e-3, help="Adam's, at its highest")
-    option("--seed", type=whole(0), default=0)
-    option("--device", choices=options.DEVICES, default="auto")
-    option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
-    option("--out", type=file_or_folder, default=Path("out/demo"), help="folder for the figure and the results")
+    options.add_shared(parser, Path("out/demo"))
     return parser
-
-
-def _shown(path: Path) -> Path:
-    """``path`` relative to the working directory, if it lies below it."""
-    path = path.resolve()
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """What the command lines share: the types of their options, and choices that depend on the machine."""
 
 import argparse
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 
-from fastlif.backends import choose_backend
+from fastlif.backends import BACKENDS, choose_backend
 
 DEVICES = ("auto", "cpu", "cuda")
 DATA_ROOT = "folder of the data sets, as torchvision lays them out (FASTLIF_DATA_ROOT, or else ~/.cache/fastlif)"
@@ -52,6 +53,20 @@ def file_or_folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("must not be empty: give a path")
     return Path(text)
+
+
+def add_shared(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """The options of whatever trains; ``folder``: where the results go, if nothing else is said."""
+    option = parser.add_argument
+    option("--data-root", type=file_or_folder, help=DATA_ROOT)
+    option("--download", action="store_true", help="download data sets that are not found")
+    option("--device", choices=DEVICES, default="auto")
+    option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
+    option("--batch-size", type=whole(2), help="images in a batch of training")
+    option("--limit", type=whole(2), help="use only the first LIMIT images to train and to test")
+    option("--width", type=positive, help="factor on the network's channels and hidden units")
+    option("--seed", type=whole(0), default=0)
+    option("--out", type=file_or_folder, default=folder, help="folder for the results")
 
 
 def device(name: str) -> torch.device:
@@ -105,6 +120,13 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder} cannot be written to: give another")
 
 
-def too_little_memory(error: RuntimeError) -> bool:
-    """Whether the memory was too small, which PyTorch says in this way on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+@contextlib.contextmanager
+def memory_permitting() -> Iterator[None]:
+    """Makes PyTorch's errors on too small a memory a UsageError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):  # on a CPU
+            raise
+        reason = str(error).split(". ")[0]
+        raise UsageError(f"the memory is too small ({reason}): give a smaller --batch-size or --width") from error

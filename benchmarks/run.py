@@ -12,7 +12,6 @@ from benchmarks.training import checkpoint, datasets
 from benchmarks.training.lab import Lab
 from benchmarks.training.loop import DTYPES
 from benchmarks.training.presets import PRESETS, WORKLOADS, Options
-from fastlif.backends import BACKENDS
 
 DESCRIPTION = "run experiments: run NAME... or run all; --help lists the options"
 
@@ -28,26 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
     option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
-    option("--data-root", type=options.file_or_folder, help=options.DATA_ROOT)
-    option("--download", action="store_true", help="download the data sets that are not found")
-    option("--device", choices=options.DEVICES, default="auto")
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
-    option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
     option("--epochs", type=options.whole(1), help="of every training; direct ones of Fig. 3 and 4 get half")
-    option("--batch-size", type=options.whole(2), help="images in a batch of training")
-    option("--limit", type=options.whole(2), help="use only the first LIMIT images to train and to test")
-    option("--width", type=options.positive, help="factor on the network's channels and hidden units")
-    option("--trainings", type=options.whole(1), help="of each network, from seeds one after another; by default three")
-    option("--seed", type=options.whole(0), default=0, help="of the first training")
-    option(
-        "--out",
-        type=options.file_or_folder,
-        default=results.FOLDER,
-        help="folder for the results; checkpoints go to OUT/work",
-    )
+    option("--trainings", type=options.whole(1), help="of each network, from one seed after another; three by default")
     option(
         "--resume", action="store_true", help="go on from the checkpoints in OUT/work, which are overwritten otherwise"
     )
+    options.add_shared(parser, results.FOLDER)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         options.make_folder(arguments.out / "work")
         device = options.device(arguments.device)
         lab = Lab(_options(arguments, device), device)
-        if not sum([_run_one(name, lab) for name in names]):
+        with options.memory_permitting():
+            rows = sum([_run_one(name, lab) for name in names])
+        if not rows:
             raise options.UsageError("there was nothing to measure on; --dataset digits needs no files")
         lab.say(f"In all {lab.seconds:.0f} s. python -m benchmarks report makes the page of all results.")
     except KeyboardInterrupt:
@@ -66,14 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
     except (checkpoint.CheckpointError, datasets.DatasetError, results.ResultsError, options.UsageError, ImportError,
             OSError) as error:  # fmt: skip
         print(f"run: error: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        if not options.too_little_memory(error):
-            raise
-        reason = str(error).split(". ")[0]
-        print(
-            f"run: error: the memory is too small ({reason}): give a smaller --batch-size or --width", file=sys.stderr
-        )
         return 2
     return 0
 
@@ -115,7 +95,7 @@ def _run_one(name: str, lab: Lab) -> int:
     else:
         path = _save(lab)
         for finding in experiment.findings(lab.rows):
-            lab.say(f"  {finding.claim}: {finding.verdict}\n    {finding.shown}")
+            lab.say(f"  {finding.claim}: {finding.verdict}\n    {finding.evidence}")
         lab.say(f"  {len(lab.rows)} rows in {path}, {lab.seconds - before:.0f} s")
     return len(lab.rows)
 

@@ -4,10 +4,12 @@ import copy
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterator
 
 import fastlif
-from benchmarks.report.rows import Row, by_work, select, spread, value
-from benchmarks.report.verdicts import Finding, Lead, all_of, lead
+from benchmarks.report.panels import panels
+from benchmarks.report.rows import Row, select, spread, value
+from benchmarks.report.verdicts import Finding, Lead, all_of, lead, of_each_network
 from benchmarks.training import loop
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.presets import T
@@ -114,77 +116,68 @@ def _record_leads(trials: Trials) -> None:
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    for axes, own in panels(rows, figure, 8, 6, xlabel="test accuracy (%)"):
         accuracies = select(own, metric="accuracy")
         names = list(dict.fromkeys((row.setting["part"], row.setting["variant"]) for row in accuracies))
         for steps, marker in ((SINGLE, "s"), (T, "o")):
             points = [(value(own, part=part, variant=variant, T=steps), y) for y, (part, variant) in enumerate(names)]
             points = [point for point in points if point[0] is not None]
-            label = "single step" if marker == "s" else f"converted, T = {T}"
-            axes.plot(*zip(*points), marker, label=label)
+            axes.plot(*zip(*points), marker, label=steps if steps == SINGLE else f"converted, T = {T}")
         axes.set_yticks(range(len(names)), [f"{part}: {variant}" for part, variant in names])
         axes.invert_yaxis()
         axes.grid(alpha=0.3)
-        axes.set(title=name, xlabel="test accuracy (%)")
         axes.legend()
-    figure.set_size_inches(8 * len(groups), 6)
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    def shown(part):
+        rows = select(own, part=part, T=T)
+        return ", ".join(f"{row.setting['variant']} {row.median:.2f} %" for row in rows)
 
-        def shown(part, own=own):
-            rows = select(own, part=part, T=T)
-            return ", ".join(f"{row.setting['variant']} {row.median:.2f} %" for row in rows)
-
-        residual = {steps: lead(own, one) for steps, one in MATCHED.items()}
-        pairs, surrogates, widths = (
-            {one: lead(own, one) for one in names.values()} for names in (PAIRS, SURROGATES, WIDTHS)
-        )
-        norm, tuned = lead(own, NORM), lead(own, TUNED)
-        times = ", ".join(f"{row.median:.1f} s" for row in select(own, metric="time of the epoch"))
-        found += [
-            Finding(
-                f"Ours: layer, sample and calibrated statistics agree within {EQUAL:g} point",
-                all_of(one.within(EQUAL) for one in pairs.values()),
-                f"{name}, T = {T}: {shown('statistics')}; {_words(pairs)}",
-                short=f"widest apart: {max(pairs.values(), key=lambda one: abs(one.mean)).points}",
-            ),
-            Finding(
-                "Ours: residual noise of training's spread converts better than that of training's width",
-                residual[T].beyond(),
-                f"{name}, T = {T}: {shown('residual noise')}; matched over range: "
-                + "; ".join(f"T = {steps}: {one}" for steps, one in residual.items()),
-                short=residual[T].points,
-            ),
-            Finding(
-                f"Ours: no surrogate is more than {EQUAL:g} point ahead of the default, atan",
-                all_of(one.at_most(EQUAL) for one in surrogates.values()),
-                f"{name}, T = {T}: {shown('surrogate')}; {_words(surrogates)}",
-                short=f"best: {max(surrogates.values(), key=lambda one: one.mean).points}",
-            ),
-            Finding(
-                f"Ours: no noise width is more than {EQUAL:g} point ahead of the default, 4",
-                all_of(one.at_most(EQUAL) for one in widths.values()),
-                f"{name}, T = {T}: {shown('noise width')}; {_words(widths)}",
-                short=f"best: {max(widths.values(), key=lambda one: one.mean).points}",
-            ),
-            Finding(
-                "Ours: batch normalisation helps",
-                norm.beyond(),
-                f"{name}, T = {T}: {shown('batch normalisation')}; {NORM}: {norm}",
-                short=norm.points,
-            ),
-            Finding(
-                "Ours: an epoch of fine-tuning over T steps is worth more than one more in a single step",
-                tuned.beyond(),
-                f"{name}, T = {T}: {shown('fine-tuning')}; {TUNED}: {tuned}; the epochs took {times}",
-                short=tuned.points,
-            ),
-        ]
-    return found
+    residual = {steps: lead(own, one) for steps, one in MATCHED.items()}
+    pairs, surrogates, widths = (
+        {one: lead(own, one) for one in names.values()} for names in (PAIRS, SURROGATES, WIDTHS)
+    )
+    norm, tuned = lead(own, NORM), lead(own, TUNED)
+    times = ", ".join(f"{row.median:.1f} s" for row in select(own, metric="time of the epoch"))
+    yield Finding(
+        f"Ours: layer, sample and calibrated statistics agree within {EQUAL:g} point",
+        all_of(one.within(EQUAL) for one in pairs.values()),
+        f"{name}, T = {T}: {shown('statistics')}; {_words(pairs)}",
+        short=f"widest apart: {max(pairs.values(), key=lambda one: abs(one.mean)).points}",
+    )
+    yield Finding(
+        "Ours: residual noise of training's spread converts better than that of training's width",
+        residual[T].beyond(),
+        f"{name}, T = {T}: {shown('residual noise')}; matched over range: "
+        + "; ".join(f"T = {steps}: {one}" for steps, one in residual.items()),
+        short=residual[T].points,
+    )
+    yield Finding(
+        f"Ours: no surrogate is more than {EQUAL:g} point ahead of the default, atan",
+        all_of(one.at_most(EQUAL) for one in surrogates.values()),
+        f"{name}, T = {T}: {shown('surrogate')}; {_words(surrogates)}",
+        short=f"best: {max(surrogates.values(), key=lambda one: one.mean).points}",
+    )
+    yield Finding(
+        f"Ours: no noise width is more than {EQUAL:g} point ahead of the default, 4",
+        all_of(one.at_most(EQUAL) for one in widths.values()),
+        f"{name}, T = {T}: {shown('noise width')}; {_words(widths)}",
+        short=f"best: {max(widths.values(), key=lambda one: one.mean).points}",
+    )
+    yield Finding(
+        "Ours: batch normalisation helps",
+        norm.beyond(),
+        f"{name}, T = {T}: {shown('batch normalisation')}; {NORM}: {norm}",
+        short=norm.points,
+    )
+    yield Finding(
+        "Ours: an epoch of fine-tuning over T steps is worth more than one more in a single step",
+        tuned.beyond(),
+        f"{name}, T = {T}: {shown('fine-tuning')}; {TUNED}: {tuned}; the epochs took {times}",
+        short=tuned.points,
+    )
 
 
 def _words(leads: dict[str, Lead]) -> str:

@@ -1,8 +1,12 @@
 """Fig. 2: the single-step network, the same weights over T steps, and its twin with ReLU, from several trainings."""
 
+import functools
+from collections.abc import Iterator
+
 import fastlif
-from benchmarks.report.rows import Row, by_work, select
-from benchmarks.report.verdicts import Finding, Published, all_of, lead
+from benchmarks.report.panels import OVER_TIME, error_bars, panels
+from benchmarks.report.rows import Row, select
+from benchmarks.report.verdicts import Finding, Published, all_of, lead, of_each_network
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
@@ -23,6 +27,7 @@ PAPER = tuple(
     for name, marks in MARKS.items()
 )
 OVER_RELU = f"T = {T} over the ReLU network"
+OVER_THE_PAPER = {steps: f"T = {steps} over the paper's" for steps in (5, 10)}
 EQUAL = 0.5  # point
 GAINS = {start: f"T = {T} over {words}" for start, words in ((SINGLE, "the single step"), (1, "T = 1"))}
 
@@ -42,11 +47,7 @@ def measure(lab: Lab) -> None:
             trials.record_lead(name, trials.right(T=T) - trials.right(T=start))
         trials.record_lead(OVER_RELU, trials.right(T=T) - trials.right(T=RELU))
         for steps, mark in MARKS.get(work.dataset, {}).items():
-            trials.record_lead(_over_the_paper(steps), trials.right(T=steps) - mark / 100)
-
-
-def _over_the_paper(steps: int) -> str:
-    return f"T = {steps} over the paper's"
+            trials.record_lead(OVER_THE_PAPER[steps], trials.right(T=steps) - mark / 100)
 
 
 def _marks(rows: list[Row]) -> dict[int, float]:
@@ -56,61 +57,48 @@ def _marks(rows: list[Row]) -> dict[int, float]:
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    for axes, own in panels(rows, figure, folded=True, xticks=STEPS, **OVER_TIME):
         (single,) = select(own, T=SINGLE)
         curve = [select(own, T=steps)[0] for steps in STEPS]
+        words = functools.partial(axes.annotate, textcoords="offset points", ha="right")
         axes.axhline(single.median, color="C7", linestyle=":")
-        axes.annotate(
-            "single step, as trained", (T, single.median), (0, 4), textcoords="offset points", ha="right", color="C7"
-        )
-        spreads = [[row.median - row.p20 for row in curve], [row.p80 - row.median for row in curve]]
-        axes.errorbar(STEPS, [row.median for row in curve], spreads, fmt="o-", capsize=4, color="C0")
-        axes.annotate("converted", (T, curve[-1].p80), (0, 8), textcoords="offset points", ha="right", color="C0")
+        words("single step, as trained", (T, single.median), (0, 4), color="C7")
+        axes.errorbar(STEPS, [row.median for row in curve], error_bars(curve), fmt="o-", capsize=4, color="C0")
+        words("converted", (T, curve[-1].p80), (0, 8), color="C0")
         for row in select(own, T=RELU):
             axes.axhline(row.median, color="black", linestyle="--")
-            axes.annotate("ReLU", (T, row.median), (0, 4), textcoords="offset points", ha="right")
+            words("ReLU", (T, row.median), (0, 4))
         for steps, mark in _marks(own).items():
             axes.plot(steps, mark, "kx")
-            axes.annotate("the paper", (steps, mark), (-6, 3), textcoords="offset points", ha="right")
-        axes.set(title=name.replace(", ", "\n"), xlabel="time steps T", ylabel="test accuracy (%)", xticks=STEPS)
+            words("the paper", (steps, mark), (-6, 3))
         axes.margins(y=0.12)  # room for the words
-    figure.set_size_inches(6 * len(groups), 4.5)
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        median = {row.setting["T"]: row.median for row in select(own, metric="accuracy")}
-        gains = {name: lead(own, name) for name in GAINS.values()}
-        over_time = " / ".join(f"{median[str(steps)]:.2f}" for steps in STEPS)
-        found.append(
-            Finding(
-                "Accuracy rises with T",
-                all_of(gain.beyond() for gain in gains.values()),
-                f"{name}, {own[0].training}, medians: {median[SINGLE]:.2f} % in a single step; {over_time} % at T = "
-                f"{' / '.join(map(str, STEPS))}; " + "; ".join(f"{words}: {gain}" for words, gain in gains.items()),
-                short=f"{median[SINGLE]:.2f} to {median[str(T)]:.2f} %",
-            )
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    median = {row.setting["T"]: row.median for row in select(own, metric="accuracy")}
+    gains = {name: lead(own, name) for name in GAINS.values()}
+    over_time = " / ".join(f"{median[str(steps)]:.2f}" for steps in STEPS)
+    yield Finding(
+        "Accuracy rises with T",
+        all_of(gain.beyond() for gain in gains.values()),
+        f"{name}, {own[0].training}, medians: {median[SINGLE]:.2f} % in a single step; {over_time} % at T = "
+        f"{' / '.join(map(str, STEPS))}; " + "; ".join(f"{words}: {gain}" for words, gain in gains.items()),
+        short=f"{median[SINGLE]:.2f} to {median[str(T)]:.2f} %",
+    )
+    for row in select(own, T=RELU):  # older rows have none
+        over = lead(own, OVER_RELU)
+        yield Finding(
+            f"Ours: T = {T} is within {EQUAL:g} points of the same network with ReLU",
+            over.within(EQUAL),
+            f"{name}, {own[0].training}: ReLU {row.median:.2f} %, {OVER_RELU}: {over}",
+            short=over.points,
         )
-        for row in select(own, T=RELU):  # older rows have none
-            over = lead(own, OVER_RELU)
-            found.append(
-                Finding(
-                    f"Ours: T = {T} is within {EQUAL:g} points of the same network with ReLU",
-                    over.within(EQUAL),
-                    f"{name}, {own[0].training}: ReLU {row.median:.2f} %, {OVER_RELU}: {over}",
-                    short=over.points,
-                )
-            )
-        for steps, mark in _marks(own).items():
-            over = lead(own, _over_the_paper(steps))
-            found.append(
-                Finding(
-                    f"The accuracy at T = {steps} is the paper's or higher",
-                    over.beyond(),
-                    f"{name}, {own[0].training}, the mean less {mark:.2f} %: {over}",
-                    short=f"{mark + over.mean:.2f} against {mark:.2f} %",
-                )
-            )
-    return found
+    for steps, mark in _marks(own).items():
+        over = lead(own, OVER_THE_PAPER[steps])
+        yield Finding(
+            f"The accuracy at T = {steps} is the paper's or higher",
+            over.beyond(),
+            f"{name}, {own[0].training}, the mean less {mark:.2f} %: {over}",
+            short=f"{mark + over.mean:.2f} against {mark:.2f} %",
+        )

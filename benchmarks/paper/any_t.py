@@ -1,8 +1,11 @@
 """Ours: accuracy against T once the network is trained: calibrated statistics, antithetic noise, and early exit."""
 
+from collections.abc import Iterator
+
 import fastlif
-from benchmarks.report.rows import Row, by_work, select, spread, value
-from benchmarks.report.verdicts import Finding, all_of, at_most, lead
+from benchmarks.report.panels import OVER_TIME, panels, plot_over_time
+from benchmarks.report.rows import Row, select, spread, value
+from benchmarks.report.verdicts import Finding, all_of, at_most, lead, of_each_network
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
@@ -20,6 +23,7 @@ SUMMARY = (
 )
 FROZEN = f"calibrated over statistics of the layer, T = {T}"
 MIRRORED = {steps: f"antithetic over independent noise, T = {steps}" for steps in (2, 4, T)}
+EXITS = {confidence: f"early exit at confidence {confidence:g} over T = {T}" for confidence in CONFIDENCES}
 EQUAL = 0.5  # point
 
 
@@ -54,64 +58,48 @@ def measure(lab: Lab) -> None:
             independent = trials.right(variant=CALIBRATED, T=steps)
             trials.record_lead(name, trials.right(variant=ANTITHETIC, T=steps) - independent)
         for confidence in confidences:
-            trials.record_lead(_exit(confidence), trials.right(variant="early exit", confidence=confidence) - last)
-
-
-def _exit(confidence: float) -> str:
-    return f"early exit at confidence {confidence:g} over T = {T}"
+            trials.record_lead(EXITS[confidence], trials.right(variant="early exit", confidence=confidence) - last)
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    for axes, own in panels(rows, figure, folded=True, **OVER_TIME | {"xlabel": "time steps of an image, on average"}):
         accuracies = select(own, metric="accuracy")
         for variant in (LAYER, CALIBRATED, ANTITHETIC):
-            curve = select(accuracies, variant=variant)
-            axes.plot([int(row.setting["T"]) for row in curve], [row.median for row in curve], "o-", label=variant)
+            plot_over_time(axes, select(accuracies, variant=variant), variant)
         exits = select(accuracies, variant="early exit")
         steps = [value(own, metric="steps of an image", confidence=row.setting["confidence"]) for row in exits]
         if exits:
             axes.plot(steps, [row.median for row in exits], "s--", label="calibrated, early exit")
         for row, x in zip(exits, steps):
             axes.annotate(row.setting["confidence"], (x, row.median), ha="left", va="top", fontsize=7)
-        axes.set(
-            title=name.replace(", ", "\n"), xlabel="time steps of an image, on average", ylabel="test accuracy (%)"
-        )
         axes.legend()
-    figure.set_size_inches(6 * len(groups), 4.5)
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        frozen, mirrored = lead(own, FROZEN), {steps: lead(own, one) for steps, one in MIRRORED.items()}
-        found += [
-            Finding(
-                f"Ours: calibrated statistics are within {EQUAL:g} points of the layer's",
-                frozen.within(EQUAL),
-                f"{name}: {FROZEN}: {frozen}",
-                short=frozen.points,
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    frozen, mirrored = lead(own, FROZEN), {steps: lead(own, one) for steps, one in MIRRORED.items()}
+    yield Finding(
+        f"Ours: calibrated statistics are within {EQUAL:g} points of the layer's",
+        frozen.within(EQUAL),
+        f"{name}: {FROZEN}: {frozen}",
+        short=frozen.points,
+    )
+    yield Finding(
+        "Ours: antithetic noise over time is ahead of independent noise",
+        all_of(one.beyond() for one in mirrored.values()),
+        f"{name}: " + "; ".join(f"T = {steps}: {one}" for steps, one in mirrored.items()),
+        short=" / ".join(one.points for one in mirrored.values()),
+    )
+    if taken := {one.setting["confidence"]: one for one in select(own, metric="steps of an image")}:
+        exits = {confidence: lead(own, EXITS[confidence]) for confidence in CONFIDENCES}
+        judged = taken[f"{JUDGED:g}"]
+        yield Finding(
+            f"Ours: early exit at {JUDGED:g} is within {EQUAL:g} points of T = {T} in at most {T // 2} steps",
+            all_of([exits[JUDGED].within(EQUAL), at_most(T // 2, judged)]),
+            f"{name}, over T = {T}: "
+            + "; ".join(
+                f"confidence {confidence:g}: {taken[f'{confidence:g}'].median:.2f} steps of an image, {one}"
+                for confidence, one in exits.items()
             ),
-            Finding(
-                "Ours: antithetic noise over time is ahead of independent noise",
-                all_of(one.beyond() for one in mirrored.values()),
-                f"{name}: " + "; ".join(f"T = {steps}: {one}" for steps, one in mirrored.items()),
-                short=" / ".join(one.points for one in mirrored.values()),
-            ),
-        ]
-        if taken := {one.setting["confidence"]: one for one in select(own, metric="steps of an image")}:
-            exits = {confidence: lead(own, _exit(confidence)) for confidence in CONFIDENCES}
-            judged = taken[f"{JUDGED:g}"]
-            found.append(
-                Finding(
-                    f"Ours: early exit at {JUDGED:g} is within {EQUAL:g} points of T = {T} in at most {T // 2} steps",
-                    all_of([exits[JUDGED].within(EQUAL), at_most(T // 2, judged)]),
-                    f"{name}, over T = {T}: "
-                    + "; ".join(
-                        f"confidence {confidence:g}: {taken[f'{confidence:g}'].median:.2f} steps of an image, {one}"
-                        for confidence, one in exits.items()
-                    ),
-                    short=f"{judged.median:.1f} steps, {exits[JUDGED].points}",
-                )
-            )
-    return found
+            short=f"{judged.median:.1f} steps, {exits[JUDGED].points}",
+        )

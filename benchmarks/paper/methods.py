@@ -6,12 +6,14 @@ conversion that people use today (QCFS); with plain ReLUs, for a rate-coded netw
 
 import copy
 import itertools
+from collections.abc import Iterator
 
 import fastlif
 from benchmarks.paper.inference import SCALING_IMAGES
 from benchmarks.paper.rate_coding import rate_coded
+from benchmarks.report.panels import error_bars
 from benchmarks.report.rows import Row, by_work, select, spread, value
-from benchmarks.report.verdicts import Finding, all_of, faster, lead
+from benchmarks.report.verdicts import Finding, all_of, faster, lead, of_each_network
 from benchmarks.training import datasets
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.trials import Trials
@@ -87,9 +89,8 @@ def draw(rows: list[Row], figure) -> None:
             curve = select(own, metric="accuracy", method=method)
             times = [value(own, metric="latency", method=method, T=row.setting["T"]) * 1e3 for row in curve]
             steps, accuracies = [int(row.setting["T"]) for row in curve], [row.median for row in curve]
-            spreads = [[row.median - row.p20 for row in curve], [row.p80 - row.median for row in curve]]
-            left.errorbar(steps, accuracies, spreads, fmt="o-", capsize=4, label=method)
-            right.errorbar(times, accuracies, spreads, fmt="o-", capsize=4, label=method)
+            for axes, places in ((left, steps), (right, times)):
+                axes.errorbar(places, accuracies, error_bars(curve), fmt="o-", capsize=4, label=method)
         left.set(title=name.replace(", ", "\n"), xlabel="time steps T", ylabel="test accuracy (%)", xscale="log")
         left.set_xticks(STEPS, STEPS)
         left.legend()
@@ -97,46 +98,37 @@ def draw(rows: list[Row], figure) -> None:
     figure.set_size_inches(11, 4.5 * len(groups))
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        leads = {key: lead(own, words) for key, words in LEADS.items()}
-        times = {method: select(own, metric="time of an epoch", method=method)[0] for method in WAYS}
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    leads = {key: lead(own, words) for key, words in LEADS.items()}
+    times = {method: select(own, metric="time of an epoch", method=method)[0] for method in WAYS}
 
-        def shown(*methods, own=own):
-            rows = {method: select(own, metric="accuracy", method=method) for method in methods}
-            return "; ".join(
-                f"{method} {' / '.join(f'{row.median:.2f}' for row in rows[method])} %" for method in methods
-            )
+    def beside(other):
+        accuracies = {
+            method: [f"{row.median:.2f}" for row in select(own, metric="accuracy", method=method)]
+            for method in (OURS, other)
+        }
+        shown = "; ".join(f"{method} {' / '.join(own)} %" for method, own in accuracies.items())
+        over = "; ".join(f"T = {one}: {leads[other, one]}" for one in STEPS)
+        return f"{name}, T = {' / '.join(map(str, STEPS))}: {shown}; ours over it: {over}"
 
-        def over(other, steps, leads=leads):
-            return "; ".join(f"T = {one}: {leads[other, one]}" for one in steps)
-
-        steps = f"T = {' / '.join(map(str, STEPS))}"
-        for other, title in ((QCFS, "the QCFS conversion"), (CODED, "a rate-coded ReLU network")):
-            found.append(
-                Finding(
-                    f"Ours: at T = {', '.join(map(str, FEW))} the conversion is ahead of {title}",
-                    all_of(leads[other, one].beyond() for one in FEW),
-                    f"{name}, {steps}: {shown(OURS, other)}; ours over it: {over(other, STEPS)}",
-                    short=" / ".join(leads[other, one].points for one in FEW),
-                )
-            )
-        found += [
-            Finding(
-                f"Ours: at T = {DIRECT_STEPS} the conversion is within {EQUAL:g} point of direct training, or ahead",
-                leads[DIRECT, DIRECT_STEPS].beyond(-EQUAL),
-                f"{name}, {steps}: {shown(OURS, DIRECT)}; ours over it: {over(DIRECT, STEPS)}",
-                short=leads[DIRECT, DIRECT_STEPS].points,
-            ),
-            *(
-                Finding(
-                    f"Ours: an epoch takes less time than {words}",
-                    faster(times[OURS], times[other]),
-                    f"{name}: {times[OURS].median:.1f} s against {times[other].median:.1f} s",
-                    short=f"{times[other].median / times[OURS].median:.2f} times as fast",
-                )
-                for other, words in ((QCFS, "QCFS's"), (DIRECT, f"direct training's over T = {DIRECT_STEPS}"))
-            ),
-        ]
-    return found
+    for other, title in ((QCFS, "the QCFS conversion"), (CODED, "a rate-coded ReLU network")):
+        yield Finding(
+            f"Ours: at T = {', '.join(map(str, FEW))} the conversion is ahead of {title}",
+            all_of(leads[other, one].beyond() for one in FEW),
+            beside(other),
+            short=" / ".join(leads[other, one].points for one in FEW),
+        )
+    yield Finding(
+        f"Ours: at T = {DIRECT_STEPS} the conversion is within {EQUAL:g} point of direct training, or ahead",
+        leads[DIRECT, DIRECT_STEPS].beyond(-EQUAL),
+        beside(DIRECT),
+        short=leads[DIRECT, DIRECT_STEPS].points,
+    )
+    for other, words in ((QCFS, "QCFS's"), (DIRECT, f"direct training's over T = {DIRECT_STEPS}")):
+        yield Finding(
+            f"Ours: an epoch takes less time than {words}",
+            faster(times[OURS], times[other]),
+            f"{name}: {times[OURS].median:.1f} s against {times[other].median:.1f} s",
+            short=f"{times[other].median / times[OURS].median:.2f} times as fast",
+        )

@@ -1,8 +1,11 @@
 """Fig. 6: training with Gaussian noise, with uniform noise, and with none."""
 
+from collections.abc import Iterator
+
 import fastlif
-from benchmarks.report.rows import Row, by_work, select
-from benchmarks.report.verdicts import Finding, Published, lead
+from benchmarks.report.panels import error_bars, panels
+from benchmarks.report.rows import Row, select
+from benchmarks.report.verdicts import Finding, Published, lead, of_each_network
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
@@ -40,51 +43,38 @@ def measure(lab: Lab) -> None:
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    for axes, own in panels(rows, figure, 6, 4, ylabel="test accuracy (%)"):
         for i, kind in enumerate(KINDS):
             points = select(own, noise=kind)
-            axes.errorbar(
-                [x + (i - 1) * 0.1 for x in range(len(points))],
-                [row.median for row in points],
-                ([row.median - row.p20 for row in points], [row.p80 - row.median for row in points]),
-                fmt="o",
-                capsize=4,
-                label=kind,
-            )
+            places, medians = [x + (i - 1) * 0.1 for x in range(len(points))], [row.median for row in points]
+            axes.errorbar(places, medians, error_bars(points), fmt="o", capsize=4, label=kind)
         axes.set_xticks(range(3), ["single step", "converted, T = 1", f"converted, T = {T}"])
-        axes.set(title=name, ylabel="test accuracy (%)")
         axes.legend(title="training noise")
-    figure.set_size_inches(6 * len(groups), 4)
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        single, last = (lead(own, AHEAD[steps]) for steps in (SINGLE, T))
-        gains = lead(own, NOISE_GAINS)
-        shown = {
-            steps: ", ".join(f"{row.setting['noise']} {row.median:.2f} %" for row in select(own, T=steps))
-            for steps in (SINGLE, T)
-        }
-        found += [
-            Finding(
-                "In a single step, Gaussian noise is ahead of uniform noise",
-                single.beyond(),
-                f"{name}, medians: {shown[SINGLE]}; {AHEAD[SINGLE]}: {single}",
-                short=single.points,
-            ),
-            Finding(
-                f"After conversion the two are within {EQUAL:g} point",
-                last.within(EQUAL),
-                f"{name}, medians at T = {T}: {shown[T]}; {AHEAD[T]}: {last}",
-                short=last.points,
-            ),
-            Finding(
-                "Ours: a network trained with noise gains more by the conversion than one trained without",
-                gains.beyond(),
-                f"{name}, {NOISE_GAINS}: {gains}",
-                short=gains.points,
-            ),
-        ]
-    return found
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    single, last = (lead(own, AHEAD[steps]) for steps in (SINGLE, T))
+    gains = lead(own, NOISE_GAINS)
+    shown = {
+        steps: ", ".join(f"{row.setting['noise']} {row.median:.2f} %" for row in select(own, T=steps))
+        for steps in (SINGLE, T)
+    }
+    yield Finding(
+        "In a single step, Gaussian noise is ahead of uniform noise",
+        single.beyond(),
+        f"{name}, medians: {shown[SINGLE]}; {AHEAD[SINGLE]}: {single}",
+        short=single.points,
+    )
+    yield Finding(
+        f"After conversion the two are within {EQUAL:g} point",
+        last.within(EQUAL),
+        f"{name}, medians at T = {T}: {shown[T]}; {AHEAD[T]}: {last}",
+        short=last.points,
+    )
+    yield Finding(
+        "Ours: a network trained with noise gains more by the conversion than one trained without",
+        gains.beyond(),
+        f"{name}, {NOISE_GAINS}: {gains}",
+        short=gains.points,
+    )

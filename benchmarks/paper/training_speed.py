@@ -5,10 +5,12 @@ the kernels save are told apart. Where a data set is not there, only the through
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import fastlif
-from benchmarks.report.rows import Row, by_work, select, spread, value
-from benchmarks.report.verdicts import Finding, Published, faster
+from benchmarks.report.panels import panels
+from benchmarks.report.rows import Row, select, spread, value
+from benchmarks.report.verdicts import Finding, Published, faster, of_each_network
 from benchmarks.training.data import Work
 from benchmarks.training.lab import Lab, Spec, Trained
 from benchmarks.training.loop import train
@@ -82,40 +84,31 @@ def throughput(lab: Lab, work: Work) -> None:
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    curve = {name: own for name, own in groups.items() if select(own, metric="accuracy")}
-    timed = {name: own for name, own in groups.items() if name not in curve}
-    panels = figure.subplots(1, len(groups), squeeze=False)[0]
-    for axes, (name, own) in zip(panels, curve.items()):
-        for way in WAYS:
-            accuracy = select(own, way=way, metric="accuracy")
-            times = [value(own, way=way, epoch=row.setting["epoch"], metric="time so far") for row in accuracy]
-            axes.plot(times, [row.median for row in accuracy], "o-", markersize=4, label=way)
-        axes.set(title=name, xlabel="training time (s)", ylabel=f"test accuracy over T = {T} steps (%)")
-        axes.legend()
-    for axes, (name, own) in zip(panels[len(curve) :], timed.items()):
-        speeds = select(own, metric="training throughput")
-        axes.bar([row.setting["way"].replace(" in ", "\nin ") for row in speeds], [row.median for row in speeds])
-        axes.set(title=f"{name}\n(throughput only)", ylabel="training throughput (images/s)")
-    figure.set_size_inches(5.5 * len(groups), 4)
+    for axes, own in panels(rows, figure, 5.5, 4):
+        if select(own, metric="accuracy"):
+            for way in WAYS:
+                accuracy = select(own, way=way, metric="accuracy")
+                times = [value(own, way=way, epoch=row.setting["epoch"], metric="time so far") for row in accuracy]
+                axes.plot(times, [row.median for row in accuracy], "o-", markersize=4, label=way)
+            axes.set(xlabel="training time (s)", ylabel=f"test accuracy over T = {T} steps (%)")
+            axes.legend()
+        else:
+            speeds = select(own, metric="training throughput")
+            axes.bar([row.setting["way"].replace(" in ", "\nin ") for row in speeds], [row.median for row in speeds])
+            axes.set(title=f"{axes.get_title()}\n(throughput only)", ylabel="training throughput (images/s)")
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        speeds = {row.setting["way"]: row for row in select(own, metric="training throughput")}
-        if not {SINGLE, DIRECT} <= speeds.keys():
-            continue
-        single, direct = speeds[SINGLE].median, speeds[DIRECT].median
-        eager = speeds[EAGER].median if EAGER in speeds else None
-        beside = f" and {eager:.3g} in eager PyTorch ({single / eager:.1f} times)" if eager else ""
-        found.append(
-            Finding(
-                "A single step trains at least 3 times as fast as T = 10 steps",
-                faster(speeds[DIRECT], speeds[SINGLE], times=3),  # as they are speeds, theirs comes first
-                f"{name}: {single:.3g} images/s against {direct:.3g} on the same backend ({single / direct:.1f} times)"
-                f"{beside}",
-                short=f"{single / direct:.1f} times",
-            )
-        )
-    return found
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    speeds = {row.setting["way"]: row for row in select(own, metric="training throughput")}
+    if not {SINGLE, DIRECT} <= speeds.keys():
+        return
+    single, direct = speeds[SINGLE].median, speeds[DIRECT].median
+    eager = speeds[EAGER].median if EAGER in speeds else None
+    beside = f" and {eager:.3g} in eager PyTorch ({single / eager:.1f} times)" if eager else ""
+    yield Finding(
+        "A single step trains at least 3 times as fast as T = 10 steps",
+        faster(speeds[DIRECT], speeds[SINGLE], times=3),  # as they are speeds, theirs comes first
+        f"{name}: {single:.3g} images/s against {direct:.3g} on the same backend ({single / direct:.1f} times){beside}",
+        short=f"{single / direct:.1f} times",
+    )

@@ -1,11 +1,13 @@
 """Fig. 4: the time each way of training needs to a benchmark accuracy, from the curves of several trainings."""
 
 import functools
+from collections.abc import Iterator
 
 from benchmarks.paper import training_speed
 from benchmarks.paper.training_speed import DIRECT, SINGLE, curves
-from benchmarks.report.rows import Row, by_work, select, spread
-from benchmarks.report.verdicts import ENOUGH, Finding, Published, at_least
+from benchmarks.report.panels import error_bars, panels
+from benchmarks.report.rows import Row, select, spread
+from benchmarks.report.verdicts import ENOUGH, Finding, Published, at_least, of_each_network
 from benchmarks.training.lab import Lab
 from benchmarks.training.loop import Epoch
 
@@ -61,39 +63,32 @@ def _time_to(goal: float, epochs: list[Epoch]) -> float:
 
 
 def draw(rows: list[Row], figure) -> None:
-    groups = by_work(rows)
-    for axes, (name, own) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    for axes, own in panels(rows, figure, 5.5, 4):
         for way in WAYS:
             reached = select(own, way=way, metric="time to the goal")
             for row in reached or select(own, way=way, metric="time in all"):
                 label = way.replace(" in ", "\nin ") + ("" if reached else "\nnot reached in this time")
-                error = [[row.median - row.p20], [row.p80 - row.median]]
                 look = {"facecolor": "C0"} if reached else {"facecolor": "none", "hatch": "//"}
-                axes.bar(label, row.median, yerr=error, capsize=4, edgecolor="C0", **look)
-        axes.set(title=name, ylabel=f"training time to {own[0].setting['goal']} (s)")
+                axes.bar(label, row.median, yerr=error_bars([row]), capsize=4, edgecolor="C0", **look)
+        axes.set(ylabel=f"training time to {own[0].setting['goal']} (s)")
         axes.title.set_fontsize(9)
-    figure.set_size_inches(5.5 * len(groups), 4)
 
 
-def findings(rows: list[Row]) -> list[Finding]:
-    found = []
-    for name, own in by_work(rows).items():
-        times = {way: select(own, way=way, metric="time to the goal") for way in WAYS}
-        trainings = own[0].samples
-        shown = [f"{way} {_words(*times[way], unit='s', of=trainings)}" for way in WAYS]
-        saved = next(iter(select(own, metric="time saved")), None)
-        if saved:
-            bound = saved.setting["bound"].removeprefix("measured")
-            shown.append(f"{bound} {_words(saved, unit='%', of=trainings)} saved".strip())
-        found.append(
-            Finding(
-                f"Training in a single step saves at least {SAVED} % of the time to a benchmark accuracy",
-                _verdict(saved),
-                f"{name}, to {own[0].setting['goal']}, {trainings} trainings: {'; '.join(shown)}",
-                short=f"{saved.median:.0f} % saved" if saved else "not reached in every training",
-            )
-        )
-    return found
+@of_each_network
+def findings(name: str, own: list[Row]) -> Iterator[Finding]:
+    times = {way: select(own, way=way, metric="time to the goal") for way in WAYS}
+    trainings = own[0].samples
+    shown = [f"{way} {_words(*times[way], unit='s', of=trainings)}" for way in WAYS]
+    saved = next(iter(select(own, metric="time saved")), None)
+    if saved:
+        bound = saved.setting["bound"].removeprefix("measured")
+        shown.append(f"{bound} {_words(saved, unit='%', of=trainings)} saved".strip())
+    yield Finding(
+        f"Training in a single step saves at least {SAVED} % of the time to a benchmark accuracy",
+        _verdict(saved),
+        f"{name}, to {own[0].setting['goal']}, {trainings} trainings: {'; '.join(shown)}",
+        short=f"{saved.median:.0f} % saved" if saved else "not reached in every training",
+    )
 
 
 def _verdict(saved: Row | None) -> bool | None:

@@ -1,9 +1,7 @@
 """The rows of each run: read from the files, drawn, and the command that measures them again."""
 
-import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +9,6 @@ from benchmarks import experiments
 from benchmarks.report import rows as results
 from benchmarks.report.rows import ResultsError, Row
 from benchmarks.report.verdicts import Finding
-
-DPI = 110
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,22 +50,15 @@ class Group:
 
     def findings(self) -> list[Finding]:
         """What the rows say. Raises ResultsError if some that it takes are not there."""
-        with self._complete():
-            return self.module.findings(self.rows)
+        return self._take_rows(self.module.findings)
 
     def draw(self, figure) -> None:
         """Draws the rows. Raises ResultsError if some that it takes are not there."""
-        with self._complete():
-            self.module.draw(self.rows, figure)
+        self._take_rows(self.module.draw, figure)
 
-    def summary(self) -> list[Row]:
-        """The rows that stand for all of them on the page, in the order of the experiment's SUMMARY."""
-        return [row for wanted in self.module.SUMMARY for row in results.select(self.rows, **wanted)]
-
-    @contextmanager
-    def _complete(self) -> Iterator[None]:
+    def _take_rows(self, function: Callable, *others):
         try:
-            yield
+            return function(self.rows, *others)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ResultsError(
                 f"{self.file} lacks rows of {self.name} ({type(error).__name__}: {error}): measure them again, with "
@@ -101,21 +90,6 @@ def _groups(path: Path) -> list[Group]:
 
 def _picture(name: str, options: str) -> str:
     return "-".join([name, *re.findall(r"[\w.]+", options or "full")]) + ".png"
-
-
-def png(group: Group) -> bytes:
-    """The group's figure: the same bytes for the same rows, whatever the user's settings of matplotlib."""
-    import matplotlib.style  # an extra, which the other commands do without
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    with matplotlib.style.context("default"):
-        figure = Figure(layout="constrained", dpi=DPI)
-        FigureCanvasAgg(figure)
-        group.draw(figure)
-        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    return file.getvalue()
 
 
 def distinct(rows: list[Row], name: str) -> str:

@@ -16,7 +16,8 @@ from benchmarks.options import file_or_folder
 from benchmarks.report import groups as runs
 from benchmarks.report.groups import Group, distinct
 from benchmarks.report.markdown import folded, plain, table
-from benchmarks.report.rows import FOLDER, Row
+from benchmarks.report.panels import png
+from benchmarks.report.rows import FOLDER, Row, select
 from benchmarks.report.verdicts import Finding
 
 DESCRIPTION = "draw the figures and write the page of all results"
@@ -46,7 +47,7 @@ def write(folder: Path) -> list[Path]:
         RuntimeError: there are no results in the folder, or a file of them cannot be read.
     """
     text = page(folder)  # before anything is written
-    pictures = {folder / group.picture: runs.png(group) for groups in runs.read(folder) for group in groups}
+    pictures = {folder / group.picture: png(group.draw) for groups in runs.read(folder) for group in groups}
     for path, content in {**pictures, folder / "report.md": text}.items():
         write_whole(path, content)
     return [*pictures, folder / "report.md"]
@@ -141,7 +142,7 @@ def _section(group: Group, title: str, findings: list[Finding]) -> list[str]:
     about["Trainings"] = distinct([row for row in rows if row.over == "trainings"], "samples")
     about["Test images"] = distinct([row for row in rows if row.test_images], "test_images")
     words = " ".join(f"{name}: {value}." for name, value in about.items() if value)
-    points = [f"- {plain(finding.words)}: **{finding.verdict}**. {plain(finding.shown)}" for finding in findings]
+    points = [f"- {plain(finding.words)}: **{finding.verdict}**. {plain(finding.evidence)}" for finding in findings]
     points += [f"- The paper's: {plain(number.what)}: {plain(number.value)}" for number in group.module.PAPER]
     blocks = [
         folded(plain(words)),
@@ -155,8 +156,7 @@ def _section(group: Group, title: str, findings: list[Finding]) -> list[str]:
 
 def _summary(group: Group) -> str:
     """A few rows. What they share stands once, above them."""
-    chosen = group.summary()
-    shown = chosen[:SUMMARY_ROWS]
+    shown = [row for wanted in group.module.SUMMARY for row in select(group.rows, **wanted)][:SUMMARY_ROWS]
     names = list(dict.fromkeys(name for row in shown for name in ("dataset", "network", *row.setting, "metric")))
     columns = {name: [str(getattr(row, name, row.setting.get(name, ""))) for row in shown] for name in names}
     varied = [name for name in names if len(set(columns[name])) > 1]

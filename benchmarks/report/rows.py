@@ -60,34 +60,31 @@ class Row:
     versions: str  # of Python and the libraries
     commit: str
 
-    def is_about(self, **wanted) -> bool:
-        """Whether these attributes, or else settings, have these values: ``row.is_about(metric="accuracy", T=10)``.
-
-        A tuple stands for any of its values.
-        """
-        return all(str(getattr(self, name, self.setting.get(name))) in _texts(value) for name, value in wanted.items())
-
     @property
     def run(self) -> tuple[str, ...]:
         """What a new run replaces: rows alike in this come from one run of an experiment."""
         return self.experiment, self.options, self.dataset, self.network
 
 
-def _texts(value) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
-
-
 COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def select(rows: Iterable[Row], **wanted) -> list[Row]:
-    """The rows that are about this, in order: see :meth:`Row.is_about`."""
-    return [row for row in rows if row.is_about(**wanted)]
+    """The rows whose attributes, or else settings, have these values, in order: ``select(rows, metric="time", T=10)``.
+
+    A tuple stands for any of its values.
+    """
+    texts = {name: set(map(str, value if isinstance(value, tuple) else (value,))) for name, value in wanted.items()}
+
+    def is_about(row: Row) -> bool:
+        return all(str(getattr(row, name, row.setting.get(name))) in values for name, values in texts.items())
+
+    return list(filter(is_about, rows))
 
 
 def value(rows: Iterable[Row], **wanted) -> float | None:
-    """The median of the row that is about this; None if there is none."""
-    return next((row.median for row in rows if row.is_about(**wanted)), None)
+    """The median of the first row that :func:`select` gives; None if there is none."""
+    return next((row.median for row in select(rows, **wanted)), None)
 
 
 def by_work(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -1,12 +1,13 @@
 """What rows are judged by: claims, their verdicts, and the rules by which two numbers are compared."""
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmarks.report.rows import Row, select
+from benchmarks.report.rows import Row, by_work, select
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,6 @@ class Finding:
     claim: str  # the paper's, in a sentence
     reproduced: bool | None  # None: these rows cannot tell
     evidence: str  # the numbers that say so
-    tried: str = ""  # what else was tried, to be read where it is not reproduced
     short: str = ""  # the number that decides, for a table
 
     @property
@@ -38,15 +38,20 @@ class Finding:
         return self.claim.removeprefix("Ours: ").rstrip(".")
 
     @property
-    def shown(self) -> str:
-        """The evidence and, if the claim is not reproduced, what was tried."""
-        return f"{self.evidence}. Tried: {self.tried}" if self.tried and self.reproduced is False else self.evidence
-
-    @property
     def verdict(self) -> str:
         """In words."""
         done = "met" if self.ours else "reproduced"
         return {True: done, False: f"NOT {done}", None: "cannot be told"}[self.reproduced]
+
+
+def of_each_network(judge: Callable[[str, list[Row]], Iterator[Finding]]) -> Callable[[list[Row]], list[Finding]]:
+    """An experiment's ``findings(rows)``, made of what ``judge(name, own)`` says of each data set and network."""
+
+    @functools.wraps(judge)
+    def findings(rows: list[Row]) -> list[Finding]:
+        return [finding for name, own in by_work(rows).items() for finding in judge(name, own)]
+
+    return findings
 
 
 ENOUGH = 3  # trainings, from different seeds, that a verdict on an accuracy takes

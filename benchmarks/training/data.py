@@ -29,10 +29,6 @@ class Data:
     shape: tuple[int, int, int]
     classes: int
 
-    def few_tests(self, count: int | None) -> tuple[Tensor, Tensor]:
-        """The first test images and their labels."""
-        return self.test_images[:count], self.test_labels[:count]
-
 
 class Sets:
     """The data sets on the device by their names, each loaded once. What is left out is said once, through ``say``."""
@@ -51,14 +47,10 @@ class Sets:
             else:
                 found = datasets.load(name, data_root=self._options.data_root, download=self._options.download)
             train, test = self._options.limit, self._options.limit or self._form.test_images
-            self._loaded[name] = Data(
-                found.train_images[:train].to(self._device),
-                found.train_labels[:train].to(self._device),
-                found.test_images[:test].to(self._device),
-                found.test_labels[:test].to(self._device),
-                found.image_shape,
-                found.classes,
-            )
+            tensors = found.train_images[:train], found.train_labels[:train]
+            tensors += found.test_images[:test], found.test_labels[:test]
+            on_device = (tensor.to(self._device) for tensor in tensors)
+            self._loaded[name] = Data(*on_device, found.image_shape, found.classes)
         return self._loaded[name]
 
     def workloads(self, *, large: bool = True) -> list[Work]:

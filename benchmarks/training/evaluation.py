@@ -4,7 +4,7 @@ The noise behind an accuracy follows from a seed, and torch's generators are lef
 what ran before it nor changes what runs after it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -15,7 +15,7 @@ import fastlif
 from benchmarks.machine import now
 from benchmarks.report.rows import Spread, spread
 from benchmarks.training.loop import WARM_UP_BATCHES, autocast, batches
-from fastlif.neuron import neurons
+from fastlif.neuron import evaluating, neurons
 
 TIMED_BATCHES = 30
 
@@ -28,22 +28,9 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def evaluate(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    batch_size: int = 100,
-    dtype: str = "float32",
-    seed: int = 0,
-    title: str | None = None,
-) -> float:
-    """The fraction of ``images`` ``[N, C, H, W]`` that ``model``, in evaluation mode, gives their ``labels`` ``[N]``.
-
-    ``seed`` is the noise's. ``title`` shows a progress bar of this name, where there is a terminal.
-    """
-    found = correct(model, images, labels, batch_size=batch_size, dtype=dtype, seed=seed, title=title)
-    return found.sum().item() / len(labels)
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor, **options) -> float:
+    """The fraction of ``images`` that are given their ``labels``. The arguments are those of :func:`correct`."""
+    return correct(model, images, labels, **options).sum().item() / len(labels)
 
 
 @torch.no_grad()
@@ -57,11 +44,13 @@ def correct(
     seed: int = 0,
     title: str | None = None,
 ) -> Tensor:
-    """Which ``images`` are given their ``labels``, ``[N]`` bool. The arguments are those of :func:`evaluate`."""
-    training = model.training
-    model.eval()
+    """Which ``images`` ``[N, C, H, W]`` uint8 ``model``, in evaluation mode, gives their ``labels``: ``[N]`` bool.
+
+    ``seed`` is the noise's. ``title`` shows a progress bar of this name, where there is a terminal.
+    """
     found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     with (
+        evaluating(model),
         seeded(images.device, seed),
         autocast(images.device, dtype),
         tqdm(desc=title, total=len(images), unit="image", leave=False, disable=None if title else True) as progress,
@@ -69,7 +58,6 @@ def correct(
         for x, index in _numbered(images, batch_size):
             found[index] = model(x).argmax(1) == labels[index]
             progress.update(len(index))
-    model.train(training)
     return found
 
 
@@ -85,7 +73,7 @@ def correct_when_confident(
 ) -> tuple[Tensor, Tensor]:
     """Which images are given their label by ``model.until_confident``, ``[N]`` bool, and the steps of each, ``[N]``.
 
-    The other arguments are those of :func:`evaluate`.
+    The other arguments are those of :func:`correct`.
     """
     found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     steps = torch.zeros(len(images), dtype=torch.int64, device=images.device)
@@ -99,47 +87,14 @@ def correct_when_confident(
 @torch.no_grad()
 def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -> Spread:
     """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
-    training, times = model.training, []
-    model.eval()
-    for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
-        start = now(batch.device)
-        with autocast(batch.device, dtype):
-            model(batch)
-        times.append((now(batch.device) - start) / len(batch))
-    model.train(training)
+    times = []
+    with evaluating(model):
+        for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
+            start = now(batch.device)
+            with autocast(batch.device, dtype):
+                model(batch)
+            times.append((now(batch.device) - start) / len(batch))
     return spread(times[WARM_UP_BATCHES:])
-
-
-def accuracy_over_time(
-    model: fastlif.MultiStep,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    timesteps: Sequence[int],
-    batch_size: int = 100,
-    dtype: str = "float32",
-) -> dict[int, float]:
-    """The accuracy after each of ``timesteps``, from one pass over time that holds ``model.timesteps`` steps at once.
-
-    Args:
-        model: one whose neurons carry their membranes.
-        images: ``[M, C, H, W]`` uint8, on the model's device.
-        labels: ``[M]`` int64, there too.
-        timesteps: values of T, at least 1, in any order.
-
-    Returns:
-        For each T the fraction of the images whose mean score over the first T steps is largest for their label.
-
-    Raises:
-        ValueError: for timesteps that are empty or below 1, or neurons that carry no membrane.
-    """
-    if not timesteps or min(timesteps) < 1:
-        raise ValueError(f"timesteps must hold at least one number of steps, each at least 1, got {list(timesteps)}")
-    if not all(neuron.stateful for neuron in neurons(model)):
-        raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
-    found = correct_per_step(model, images, labels, steps=max(timesteps), batch_size=batch_size, dtype=dtype)
-    found = found.mean(1, dtype=torch.float64)
-    return {T: found[T - 1].item() for T in timesteps}
 
 
 @torch.no_grad()
@@ -156,15 +111,19 @@ def correct_per_step(
     """Which images are given their label by the mean score over the first t steps, t = 1, ..., T: ``[T, M]`` bool.
 
     All come from one pass over time, as t steps are the first t of more. T is ``steps``, by default
-    ``model.timesteps``, which is how many are held at once. More than that takes neurons that carry their membranes.
-    The last is what :func:`correct` gives. The other arguments are as there.
+    ``model.timesteps``, which is how many are held at once. The last is what :func:`correct` gives. The other arguments
+    are as there.
+
+    Raises:
+        ValueError: for more steps than are held at once, of neurons that do not carry their membranes.
     """
-    chunk, training = model.timesteps, model.training
+    chunk = model.timesteps
     steps = chunk if steps is None else steps
-    model.eval()
+    if steps > chunk and not all(neuron.stateful for neuron in neurons(model)):
+        raise ValueError("the model's neurons must carry their membranes from call to call: stateful=True")
     found = torch.zeros(steps, len(images), dtype=torch.bool, device=images.device)
     try:
-        with seeded(images.device, seed), autocast(images.device, dtype):
+        with evaluating(model), seeded(images.device, seed), autocast(images.device, dtype):
             for x, index in _numbered(images, batch_size):
                 fastlif.reset(model)
                 carried = 0
@@ -175,9 +134,7 @@ def correct_per_step(
                     found[start : start + len(sums), index] = sums.argmax(2) == labels[index]
                     carried = sums[-1]
     finally:
-        fastlif.reset(model)
         model.timesteps = chunk
-        model.train(training)
     return found
 
 

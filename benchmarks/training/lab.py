@@ -1,6 +1,5 @@
-"""Where the paper's experiments run: each network is trained once for all that need it."""
+"""Where experiments run: each network is trained once for all that need it."""
 
-import copy
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ class Spec:
     channels_last: bool = False
     backend: str = "auto"
     curve: bool = False  # whether the accuracy over T steps is taken after each epoch
-    train_images: int | None = None  # the first ones; None: all
+    train_images: int = 0  # the first ones
     test_images: int = 0  # that an accuracy is taken on
 
 
@@ -74,19 +73,16 @@ class Lab(Recorder):
             seed=options.seed if seed is None else seed,
         )
         data = self.data[work.dataset]
-        standard = Spec(
-            work,
-            recipe,
-            surrogate=preset.surrogate,
-            width=self.width(work.network),
-            output=preset.output,
-            channels_last=preset.channels_last,
-            backend=options.backend,
-            train_images=self.form.train_images,
-        )
-        spec = dataclasses.replace(standard, **changes)
-        images = len(data.train_images[: spec.train_images])
-        return dataclasses.replace(spec, train_images=images, test_images=len(data.test_images))
+        choices = {
+            "surrogate": preset.surrogate,
+            "width": self.width(work.network),
+            "output": preset.output,
+            "channels_last": preset.channels_last,
+            "backend": options.backend,
+            "train_images": self.form.train_images,
+        } | changes
+        choices["train_images"] = len(data.train_images[: choices["train_images"]])
+        return Spec(work, recipe, test_images=len(data.test_images), **choices)
 
     def width(self, network: str) -> float:
         """The factor on a network's channels that was asked for, or else the form's."""
@@ -138,10 +134,9 @@ class Lab(Recorder):
         return self._trained[spec]
 
     def warm_up(self, model: nn.Module, spec: Spec) -> None:
-        """Train a copy on a few batches, so that neither compilation nor the first allocations are timed."""
-        data, recipe = self.data[spec.work.dataset], dataclasses.replace(spec.recipe, epochs=1)
-        count = loop.WARM_UP_BATCHES * recipe.batch_size
-        loop.train(copy.deepcopy(model), data.train_images[:count], data.train_labels[:count], recipe)
+        """As :func:`loop.warm_up`, on the spec's data."""
+        data = self.data[spec.work.dataset]
+        loop.warm_up(model, data.train_images, data.train_labels, spec.recipe)
 
     def _after_epoch(self, model: nn.Module, spec: Spec) -> dict[str, float]:
         multi = fastlif.MultiStep(model, timesteps=T) if spec.neuron == "noisy" else model
@@ -152,11 +147,6 @@ class Lab(Recorder):
     def training_seeds(self) -> range:
         """The seeds of the trainings that a claim on an accuracy rests on."""
         return range(self.options.seed, self.options.seed + (self.options.trainings or self.form.trainings))
-
-    @property
-    def noise_seeds(self) -> range:
-        """The seeds that one trained network is evaluated with."""
-        return range(self.options.seed, self.options.seed + self.form.noise_seeds)
 
     def calibrated(self, model: fastlif.MultiStep, spec: Spec) -> fastlif.MultiStep:
         """``model``, calibrated on the first training images: the same for the same seed."""
@@ -174,17 +164,31 @@ class Lab(Recorder):
         batch = datasets.to_float(self.data[work.dataset].test_images[: self.spec(work).recipe.batch_size])
         return evaluation.time_per_image(model, batch, dtype=self.options.dtype)
 
-    def record(self, experiment: str, about: Spec | str, *values, test_images: int = 0, **columns) -> None:
-        """As :meth:`Recorder.record`, for a network by its spec, or by words where nothing was trained.
+    def record(
+        self,
+        experiment: str,
+        about: Spec | str,
+        setting: dict[str, object],
+        metric: str,
+        unit: str,
+        values: Spread | float,
+        over: str = "",
+        *,
+        dataset: str = "none",
+        test_images: int = 0,
+    ) -> None:
+        """Add a row: ``values`` of ``metric`` at this setting. The arguments are columns of :class:`Row`.
 
+        ``about``: the spec of a network, which tells its data too, or words where nothing was trained.
         ``test_images``: how many were tested, if it were not all.
         """
+        training = ""
         if isinstance(about, Spec):
             work, recipe = about.work, about.recipe
-            columns |= {
-                "dataset": work.dataset,
-                "trained": f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}",
-            }
-            test_images = test_images or about.test_images
+            dataset, test_images = work.dataset, test_images or about.test_images
+            training = f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}"
             about = networks.title(work.network, self.data[work.dataset].classes, about.width)
-        super().record(experiment, about, *values, test_images=test_images, **columns)
+        self.add_row(
+            experiment, about, setting, metric, unit, values, over,
+            dataset=dataset, trained=training, test_images=test_images,
+        )  # fmt: skip

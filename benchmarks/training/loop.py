@@ -9,6 +9,7 @@ baseline.
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingWarmRestarts, OneCycleLR
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.machine import now
 from benchmarks.training import checkpoint
 from benchmarks.training.augmentation import crop_and_flip
 from benchmarks.training.datasets import to_float
@@ -40,7 +40,7 @@ class Recipe:
     learning_rate: float = 1e-3
     loss: str = "cross-entropy"  # a key of LOSSES
     schedule: str = "constant"  # a key of SCHEDULES
-    weight_decay: float = 0.0  # decoupled from the gradient where it is not 0 (AdamW)
+    weight_decay: float = 0.0  # decoupled from the gradient: AdamW, which is Adam where it is 0
     shift: int = 0  # pixels that images are shifted by at most, at random; where it is not 0 they are mirrored too
     dtype: str = "float32"  # a key of DTYPES: autocast to it in the 16-bit ones
     seed: int = 0  # of the order of the images, of the augmentation and of the neurons' noise
@@ -55,24 +55,14 @@ class Epoch:
     metrics: dict[str, float] = field(default_factory=dict)  # what was measured after it
 
 
-def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of scores ``[N, classes]`` and labels ``[N]``."""
-    return F.cross_entropy(scores, labels)
-
-
 def mean_squared_error(scores: Tensor, labels: Tensor) -> Tensor:
     """The paper's loss: mean squared error of scores ``[N, classes]`` against the one-hot labels ``[N]``."""
     return F.mse_loss(scores, F.one_hot(labels, scores.shape[1]).to(scores.dtype))
 
 
-def smoothed_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of scores ``[N, classes]`` and labels ``[N]``, a twentieth of each spread over all classes."""
-    return F.cross_entropy(scores, labels, label_smoothing=0.05)
-
-
 LOSSES = {
-    "cross-entropy": cross_entropy,
-    "smoothed-cross-entropy": smoothed_cross_entropy,
+    "cross-entropy": F.cross_entropy,
+    "smoothed-cross-entropy": functools.partial(F.cross_entropy, label_smoothing=0.05),
     "mse": mean_squared_error,
 }
 # Each is stepped once a batch.
@@ -123,7 +113,7 @@ def train(
     spec = f"{spec or recipe} on {machine.describe(device)}, torch {torch.__version__}"
     saved = checkpoint.load(path, spec) if path and resume else None
     order = torch.Generator().manual_seed(recipe.seed)
-    optimizer = _optimizer(model, recipe)
+    optimizer = AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = max(1, len(images) // recipe.batch_size)
     schedule = SCHEDULES[recipe.schedule](optimizer, recipe, steps)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
@@ -145,7 +135,7 @@ def train(
     )
     with progress:
         for number in range(len(history) + 1, recipe.epochs + 1):
-            start, losses = now(device), []
+            start, losses = machine.now(device), []
             for x, y in batches(images, labels, recipe.batch_size, order, shift=recipe.shift):
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device, recipe.dtype):
@@ -157,7 +147,7 @@ def train(
                 losses.append(loss.detach())  # a number only at the end: reading it waits for the device
                 progress.update()
             mean_loss = torch.stack(losses).mean().item()
-            seconds = now(device) - start
+            seconds = machine.now(device) - start
             epoch = Epoch(mean_loss, seconds, after_epoch(model) if after_epoch else {})
             history.append(epoch)
             _keep(path, spec, parts, order, device, history)
@@ -170,18 +160,14 @@ def train(
     return history
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.weight_decay:
-        return AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return Adam(model.parameters(), lr=recipe.learning_rate)
-
-
 def _keep(path, spec, parts, order, device, history) -> None:
     if path is None:
         return
     state = {name: part.state_dict() for name, part in parts.items()}
-    state |= {"generators": {"cpu": torch.get_rng_state(), "device": _device_generator(device)}}
     state |= {"order": order.get_state(), "history": [dataclasses.asdict(epoch) for epoch in history]}
+    state["generators"] = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["generators"]["device"] = torch.cuda.get_rng_state(device)
     checkpoint.save(path, spec, state)
 
 
@@ -204,8 +190,10 @@ def _resume(path, state, parts, order, device) -> list[Epoch]:
     return history
 
 
-def _device_generator(device: torch.device) -> Tensor | None:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+def warm_up(model: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> None:
+    """Train a copy on a few batches, so that neither compilation nor the first allocations are timed."""
+    few = WARM_UP_BATCHES * recipe.batch_size
+    train(copy.deepcopy(model), images[:few], labels[:few], dataclasses.replace(recipe, epochs=1))
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:

@@ -52,58 +52,58 @@ def build(
     width: float = 1.0,
     output: str = "linear",
 ) -> nn.Module:
-    """The network of this name, one of ``NETWORKS``; the arguments are those of the function that makes it.
+    """A network with fresh weights. It takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``.
+
+    With multi-step neurons it takes and gives what they do, time folded into the batch: ``[T*N, C, H, W]`` and
+    ``[T*N, classes]``.
+
+    Args:
+        name: one of ``NETWORKS``.
+        image_shape: ``(C, H, W)`` of one image. The small network takes H and W of at least 8, as each of its three
+            poolings halves them; VGG-16 takes 32 x 32, and ResNet-18 any size.
+        classes: the number of scores.
+        activation: makes each activation: ``nn.ReLU``, or ``lambda: fastlif.LIF(timesteps=10)``, for example. The two
+            of a block of ResNet-18 are one module.
+        batch_norm: batch normalisation after every layer but the last; in VGG-16 after every convolution. ResNet-18 is
+            not defined without.
+        width: factor on the channels and on the hidden units.
+        output: ``"linear"``, the scores are the last layer's weighted input, or ``"spiking"``, a neuron follows it,
+            which renames ResNet-18's last layer from ``fc`` to ``fc.0``.
 
     Raises:
-        ValueError: for an unknown name, and for wrong arguments.
+        ValueError: for wrong arguments.
+        ImportError: torchvision, which makes the deep networks, does not import.
     """
-    make = {"small": small_network, "vgg16": vgg16, "resnet18": resnet18}.get(name)
+    make = {"small": _small, "vgg16": _vgg16, "resnet18": _resnet18}.get(name)
     if make is None:
         raise ValueError(f"unknown network {name!r}; known are {', '.join(NETWORKS)}")
-    return make(image_shape, classes, activation=activation, batch_norm=batch_norm, width=width, output=output)
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width must be a finite number greater than 0, got {width}")
+    if output not in OUTPUTS:
+        raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+    return fastlif.convert(make(tuple(image_shape), classes, batch_norm, width, output == "spiking"), activation)
 
 
 def title(name: str, classes: int, width: float = 1.0) -> str:
     """A network's name for a reader: the small one's is in the notation of Table 1."""
     if name == "small":
-        return describe(classes, width)
+        convolutions = "".join(f"{scaled(features, width)}C3-AP2-" for features in CONVOLUTIONS)
+        return f"{convolutions}{scaled(HIDDEN, width)}FC-{classes}FC"
     return {"vgg16": "VGG-16", "resnet18": "ResNet-18"}[name] + ("" if width == 1 else f" of width {width:g}")
 
 
-def small_network(
-    image_shape: tuple[int, int, int],
-    classes: int,
-    *,
-    activation: Callable[[], nn.Module],
-    batch_norm: bool = True,
-    width: float = 1.0,
-    output: str = "linear",
-) -> nn.Sequential:
-    """64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC of the paper's Table 1.
-
-    Takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``. With multi-step neurons it takes and gives what
-    they do, time folded into the batch: ``[T*N, C, H, W]`` and ``[T*N, classes]``.
-
-    Args:
-        image_shape: ``(C, H, W)`` of one image, H and W at least 8: each of three poolings halves them.
-        classes: the number of scores.
-        activation: makes each activation: ``nn.ReLU``, or ``lambda: fastlif.LIF(timesteps=10)``, for example.
-        batch_norm: batch normalisation after every layer but the last.
-        width: factor on the channels and on the hidden units.
-        output: ``"linear"``, the scores are the last layer's weighted input, or ``"spiking"``, a neuron follows it.
-    """
+def _small(image_shape, classes: int, batch_norm: bool, width: float, spiking: bool) -> nn.Module:
+    """64C3-AP2-128C3-AP2-128C3-AP2-512FC-10FC of the paper's Table 1."""
     channels, *size = image_shape
     if min(size) < 2 ** len(CONVOLUTIONS):
-        raise ValueError(f"image_shape must have a height and width of at least 8, got {tuple(image_shape)}")
-    _check(width, output)
-
+        raise ValueError(f"image_shape must have a height and width of at least 8, got {image_shape}")
     layers = OrderedDict()
     for i, features in enumerate(CONVOLUTIONS, start=1):
         features = scaled(features, width)
         layers[f"conv{i}"] = nn.Conv2d(channels, features, kernel_size=3, padding=1)
         if batch_norm:
             layers[f"conv{i}_norm"] = nn.BatchNorm2d(features)
-        layers[f"conv{i}_activation"] = activation()
+        layers[f"conv{i}_activation"] = nn.ReLU()
         layers[f"conv{i}_pool"] = nn.AvgPool2d(2)
         channels, size = features, [length // 2 for length in size]
 
@@ -112,40 +112,21 @@ def small_network(
     layers["hidden"] = nn.Linear(channels * size[0] * size[1], hidden)
     if batch_norm:
         layers["hidden_norm"] = nn.BatchNorm1d(hidden)
-    layers["hidden_activation"] = activation()
+    layers["hidden_activation"] = nn.ReLU()
     layers["scores"] = nn.Linear(hidden, classes)
-    if output == "spiking":
-        layers["scores_activation"] = activation()
+    if spiking:
+        layers["scores_activation"] = nn.ReLU()
     return nn.Sequential(layers)
 
 
-def vgg16(
-    image_shape: tuple[int, int, int],
-    classes: int,
-    *,
-    activation: Callable[[], nn.Module],
-    batch_norm: bool = True,
-    width: float = 1.0,
-    output: str = "linear",
-) -> nn.Module:
-    """torchvision's VGG-16 for small images: 512-512 hidden units in place of 4096-4096, and no dropout.
+def _vgg16(image_shape, classes: int, batch_norm: bool, width: float, spiking: bool) -> nn.Module:
+    """torchvision's for small images: 512-512 hidden units in place of 4096-4096, and no dropout.
 
-    Images, scores and time as in :func:`small_network`; fresh weights, distributed as torchvision draws them in
-    the convolutions, and as PyTorch does in the linear layers.
-
-    Args:
-        image_shape: ``(C, 32, 32)``.
-        classes, activation, width, output: as in :func:`small_network`.
-        batch_norm: batch normalisation after every convolution.
-
-    Raises:
-        ValueError: for other images, a wrong width, or another output.
-        ImportError: torchvision does not import.
+    Weights are distributed as torchvision draws them in the convolutions, and as PyTorch does in the linear layers.
     """
     channels, *size = image_shape
     if size != [VGG_SIDE, VGG_SIDE]:
-        raise ValueError(f"image_shape must be (C, {VGG_SIDE}, {VGG_SIDE}) for VGG-16, got {tuple(image_shape)}")
-    _check(width, output)
+        raise ValueError(f"image_shape must be (C, {VGG_SIDE}, {VGG_SIDE}) for VGG-16, got {image_shape}")
     models = import_torchvision("VGG-16 is built").models
     with torch.device("meta"):  # the 120 million weights of the original classifier are never allocated
         model = (models.vgg16_bn if batch_norm else models.vgg16)(init_weights=False)
@@ -161,41 +142,17 @@ def vgg16(
         if isinstance(module, nn.Conv2d):
             _draw(module)
             nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
+        elif isinstance(module, nn.Linear | nn.BatchNorm2d):
             module.reset_parameters()  # torchvision's deviation of 0.01 is for 4,096 inputs: with few no neuron fires
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-    if output == "spiking":
+    if spiking:
         model.classifier.append(nn.ReLU())
-    return fastlif.convert(model, activation)
+    return model
 
 
-def resnet18(
-    image_shape: tuple[int, int, int],
-    classes: int,
-    *,
-    activation: Callable[[], nn.Module],
-    batch_norm: bool = True,
-    width: float = 1.0,
-    output: str = "linear",
-) -> nn.Module:
-    """torchvision's ResNet-18 for small images: a first convolution of 3 x 3 with stride 1, and no pooling after it.
-
-    Images, scores and time as in :func:`small_network`; fresh weights, distributed as torchvision draws them.
-
-    Args:
-        image_shape: ``(C, H, W)`` of one image, of any size.
-        classes, activation: as in :func:`small_network`. The two activations of a block are one module.
-        batch_norm: must be true.
-        width, output: as in :func:`small_network`; ``"spiking"`` renames the last layer from ``fc`` to ``fc.0``.
-
-    Raises:
-        ValueError: without batch normalisation, for a wrong width, or for another output.
-        ImportError: torchvision does not import.
-    """
+def _resnet18(image_shape, classes: int, batch_norm: bool, width: float, spiking: bool) -> nn.Module:
+    """torchvision's for small images: a first convolution of 3 x 3 with stride 1, and no pooling after it."""
     if not batch_norm:
         raise ValueError("batch_norm must be true for ResNet-18, which is not defined without")
-    _check(width, output)
     model = import_torchvision("ResNet-18 is built").models.resnet18(num_classes=classes)
     model.conv1 = nn.Conv2d(image_shape[0], model.conv1.out_channels, kernel_size=3, padding=1, bias=False)
     _scale(model, width)
@@ -203,16 +160,9 @@ def resnet18(
         if isinstance(module, nn.Conv2d):
             _draw(module)
     model.maxpool = nn.Identity()
-    if output == "spiking":
+    if spiking:
         model.fc = nn.Sequential(model.fc, nn.ReLU())
-    return fastlif.convert(model, activation)
-
-
-def _check(width: float, output: str) -> None:
-    if not 0 < width < float("inf"):
-        raise ValueError(f"width must be a finite number greater than 0, got {width}")
-    if output not in OUTPUTS:
-        raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+    return model
 
 
 def _scale(model: nn.Module, width: float) -> None:
@@ -245,9 +195,3 @@ def _draw(convolution: nn.Conv2d) -> None:
 def scaled(features: int, width: float) -> int:
     """A layer's number of features at this width, at least 1."""
     return max(1, round(width * features))
-
-
-def describe(classes: int, width: float = 1.0) -> str:
-    """The small network in the notation of Table 1."""
-    convolutions = "".join(f"{scaled(features, width)}C3-AP2-" for features in CONVOLUTIONS)
-    return f"{convolutions}{scaled(HIDDEN, width)}FC-{classes}FC"

@@ -1,5 +1,6 @@
 """What is measured, as rows that say how they came about; what is said meanwhile, and each epoch of a training."""
 
+import dataclasses
 import json
 import time
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Recorder:
         with open(self.work_folder / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def record(
+    def add_row(
         self,
         experiment: str,
         network: str,
@@ -61,8 +62,8 @@ class Recorder:
         test_images: int = 0,
     ) -> None:
         """Add a row: ``values`` of ``metric`` at this setting. The arguments are columns of :class:`Row`."""
-        if isinstance(values, (int, float)):
-            values = Spread(float(values), float(values), float(values))
+        if not isinstance(values, Spread):
+            values = Spread(*3 * [float(values)])
         self.rows.append(
             Row(
                 experiment=experiment,
@@ -76,10 +77,7 @@ class Recorder:
                 setting={name: str(value) for name, value in setting.items()},
                 metric=metric,
                 unit=unit,
-                median=values.median,
-                p20=values.p20,
-                p80=values.p80,
-                samples=values.samples,
+                **dataclasses.asdict(values),
                 over=over,
                 seed=self.options.seed,
                 dtype=self.options.dtype,

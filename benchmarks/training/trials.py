@@ -4,7 +4,7 @@ Variants are compared on the same images and within the same training: only wher
 images tell them apart than two separate accuracies would need.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -32,23 +32,24 @@ class Trials:
 
     def test(self, spec: Spec, model: nn.Module, **setting) -> None:
         """Note which test images ``model``, trained as ``spec`` says, gets right at this setting."""
-        self._note(spec, setting, correct(model, *self._images(), **_options(spec)))
+        self._note(spec, setting, self._tested(correct, spec, model))
 
     def test_steps(self, spec: Spec, model: fastlif.MultiStep, steps: Iterable[int], **setting) -> None:
         """As :meth:`test`, after each of these numbers of steps, up to ``model.timesteps``: the setting's T."""
-        per_step = correct_per_step(model, *self._images(), **_options(spec))
+        per_step = self._tested(correct_per_step, spec, model)
         for T in steps:
             self._note(spec, setting | {"T": T}, per_step[T - 1])
 
     def test_early_exit(self, spec: Spec, model: fastlif.MultiStep, *, confidence: float, **setting) -> float:
         """As :meth:`test`, each image at its own number of steps; returns their mean. The confidence is a setting."""
-        right, steps = correct_when_confident(model, *self._images(), confidence, **_options(spec))
+        right, steps = self._tested(correct_when_confident, spec, model, confidence)
         self._note(spec, setting | {"confidence": confidence}, right)
         return steps.double().mean().item()
 
-    def _images(self) -> tuple[Tensor, Tensor]:
-        data = self.lab.data[self.work.dataset]
-        return data.test_images, data.test_labels
+    def _tested(self, function: Callable, spec: Spec, model: nn.Module, *options):
+        """What ``function`` finds. The noise differs from training to training: its chance is part of theirs."""
+        data, recipe = self.lab.data[self.work.dataset], spec.recipe
+        return function(model, data.test_images, data.test_labels, *options, dtype=recipe.dtype, seed=recipe.seed)
 
     def _note(self, spec: Spec, setting: dict[str, object], right: Tensor) -> None:
         self._found.setdefault(frozenset(setting.items()), (spec, setting, []))[2].append(right)
@@ -74,8 +75,3 @@ class Trials:
         for metric, points in zip((LEAD, ERROR), mean_and_error(100 * lead)):
             values = Spread(points, points, points, len(lead))
             self.lab.record(self.experiment, spec, {"lead": name}, metric, "points", values, "trainings")
-
-
-def _options(spec: Spec) -> dict[str, object]:
-    """The noise of an evaluation differs from training to training, so that its chance is part of theirs."""
-    return {"dtype": spec.recipe.dtype, "seed": spec.recipe.seed}

@@ -1,4 +1,4 @@
-"""The demo's parts, small and uncompiled: training, evaluation, what is counted, and the program as a whole."""
+"""The demo's parts, small and uncompiled: batches, what is counted, and the program as a whole."""
 
 import json
 
@@ -9,42 +9,6 @@ from torch import nn
 import fastlif
 from benchmarks import demo, options
 from benchmarks.training import evaluation, loop, networks
-from benchmarks.training.loop import Recipe
-
-
-def network(width=0.125):
-    torch.manual_seed(0)
-    return networks.small_network((1, 8, 8), 10, activation=lambda: fastlif.NoisyLIF(backend="reference"), width=width)
-
-
-@pytest.mark.parametrize("loss", loop.LOSSES)
-def test_training_in_a_single_step_learns(digits, loss):
-    model = network(width=0.25)
-    before = evaluation.evaluate(model, digits.test_images, digits.test_labels)
-    epochs = loop.train(model, digits.train_images, digits.train_labels, Recipe(4, 50, loss=loss))
-    after = evaluation.evaluate(model, digits.test_images, digits.test_labels)
-    assert len(epochs) == 4 and all(epoch.seconds > 0 for epoch in epochs)
-    assert epochs[-1].loss < epochs[0].loss / 1.2
-    assert after > before + 0.3
-
-
-def test_a_seed_decides_the_weights(digits):
-    def trained(seed):
-        model = network()
-        loop.train(model, digits.train_images[:200], digits.train_labels[:200], Recipe(1, 50, seed=seed))
-        return torch.cat([parameter.flatten() for parameter in model.parameters()])
-
-    assert torch.equal(trained(1), trained(1))
-    assert not torch.equal(trained(1), trained(2))
-
-
-def test_evaluation_repeats_itself_and_leaves_no_trace(digits):
-    model = network().train()
-    state, weights = torch.get_rng_state(), {key: value.clone() for key, value in model.state_dict().items()}
-    first, second = (evaluation.evaluate(model, digits.test_images, digits.test_labels, seed=3) for _ in range(2))
-    assert first == second
-    assert model.training and torch.equal(state, torch.get_rng_state())
-    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
 
 
 def test_batches_are_whole_when_shuffled_and_complete_when_not(digits):

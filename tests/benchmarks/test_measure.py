@@ -468,8 +468,8 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     assert (gain.mean, gain.trainings) == (25, 3) and verdicts.lead(own, accuracy.GAINS[1]).mean == 50
     assert verdicts.lead(own, accuracy.OVER_RELU).mean == -25
     own = select(a_lab.rows, experiment="alpha")
-    assert verdicts.lead(own, alpha.GAIN).mean == 75 and verdicts.lead(own, alpha._more(8.0)).mean == 25 - 75
-    assert verdicts.lead(own, alpha._apart(4.0, 8.0)).mean == 75 - 50
+    assert verdicts.lead(own, alpha.GAIN).mean == 75 and verdicts.lead(own, alpha.MORE[8.0]).mean == 25 - 75
+    assert verdicts.lead(own, alpha.APART[4.0, 8.0]).mean == 75 - 50
 
 
 def _trained(lab, spec):
@@ -520,7 +520,7 @@ def test_leads_of_any_t_are_those_of_their_names(worth, a_lab):
     a_lab.options = dataclasses.replace(a_lab.options, preset="modern")
     any_t.measure(a_lab)
     wanted = {name: ((any_t.ANTITHETIC, T), (any_t.CALIBRATED, T)) for T, name in any_t.MIRRORED.items()}
-    wanted |= {any_t._exit(one): (("early exit", one), (any_t.CALIBRATED, 10)) for one in any_t.CONFIDENCES}
+    wanted |= {name: (("early exit", one), (any_t.CALIBRATED, 10)) for one, name in any_t.EXITS.items()}
     assert_leads(a_lab, worth, wanted | {any_t.FROZEN: ((any_t.CALIBRATED, 10), (any_t.LAYER, 10))})
     taken = select(a_lab.rows, metric="steps of an image")
     assert [(row.setting["confidence"], row.median) for row in taken] == [(f"{c:g}", 3) for c in any_t.CONFIDENCES]

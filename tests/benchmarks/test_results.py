@@ -112,15 +112,8 @@ def test_select():
     assert results.select([ROW, other], metric="time", T="5") == [other]
     assert results.select([ROW, other], experiment="alpha") == [ROW, other]
     assert results.select([ROW, other], metric="accuracy", T=5) == []
-    assert not other.is_about(alpha=4)
-
-
-def test_value_and_by_work():
-    other = replace(ROW, network="other", median=3.0, p20=2.0)
-    assert results.value([ROW, other], network="other") == 3.0
-    assert results.value([ROW], network="other") is None
-    names = f"fashion-mnist, {ROW.network}", "fashion-mnist, other"
-    assert results.by_work([ROW, other, ROW]) == {names[0]: [ROW, ROW], names[1]: [other]}
+    assert results.select([ROW, other], alpha=4) == [ROW]
+    assert results.select([ROW, other], T=(5, 10)) == [ROW, other]
 
 
 def test_spread():

@@ -1,6 +1,7 @@
 """The benchmark suite as its users run it, on a few digits; what its findings say; its errors."""
 
 import dataclasses
+import functools
 import math
 import sys
 from types import SimpleNamespace
@@ -60,23 +61,14 @@ def read(folder):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", experiments.FIGURES)
-def test_an_experiment_measures_draws_and_concludes(made, name):
-    own = results.select(read(made), experiment=name)
-    assert own and all(math.isfinite(row.median) and row.p20 <= row.median <= row.p80 for row in own)
-    module = experiments.load(name)
-    assert module.TITLE and module.DESCRIPTION
-    found = module.findings(own)
-    assert found and all(finding.claim and finding.evidence for finding in found)
-
-
-@pytest.mark.full
-def test_the_page_shows_all_of_it_and_rows_say_where_they_come_from(made):
+def test_all_is_measured_and_shown_on_a_page_and_rows_say_where_they_come_from(made):
     assert main(["report", "--out", str(made)]) == 0
     page, rows = (made / "report.md").read_text(), read(made)
+    assert {row.experiment for row in rows} == set(experiments.FIGURES)
     assert all(experiments.load(name).TITLE.split(":")[0] in page for name in experiments.FIGURES)
     assert len(list(made.glob("*/*.png"))) == len(experiments.FIGURES)
     for row in rows:
+        assert math.isfinite(row.median) and row.p20 <= row.median <= row.p80
         assert row.form == "quick" and row.preset == "paper" and row.device and row.commit
         assert f"torch {torch.__version__.split('+')[0]}" in row.versions
     assert {row.network for row in rows if row.dataset == "digits"} == {"4C3-AP2-8C3-AP2-8C3-AP2-32FC-10FC"}
@@ -102,24 +94,26 @@ def test_the_list_names_every_experiment(capsys):
     assert all(name in printed for name in (*experiments.NAMES, "run", "report", "static", "nir"))
 
 
-def without(name, **_):
-    raise DatasetNotFound(f"no complete copy of {name} was found")
-
-
 def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, torchvision, monkeypatch, capsys):
     monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
     monkeypatch.setattr(lab.evaluation, "TIMED_BATCHES", 1)
     monkeypatch.setattr(lab.loop, "WARM_UP_BATCHES", 1)
     monkeypatch.setitem(presets.WORKLOADS, "cifar-10", {"resnet18": 800})
-    monkeypatch.setattr(lab.datasets, "load", without)
+    build = lab.networks.build
+
+    def without(name, **_):
+        raise DatasetNotFound(f"no complete copy of {name} was found")
 
     def small(name, *shape, width, **options):  # in ResNet-18's place: it would take a minute
-        return lab.networks.small_network(*shape, width=0.0625, **options)
+        return build("small", *shape, width=0.0625, **options)
 
+    monkeypatch.setattr(lab.datasets, "load", without)
     monkeypatch.setattr(lab.networks, "build", small)
     options = "--quick --dataset cifar-10 --backend reference --batch-size 2 --device cpu".split()
-    assert run("training-speed", *options, "--out", tmp_path) == 2
-    assert "--synthetic" in capsys.readouterr().out
+    assert run("dynamics", "training-speed", *options, "--out", tmp_path / "without") == 0, "what can be measured is"
+    printed = capsys.readouterr().out
+    assert "cifar-10 is left out: no complete copy" in printed and "--synthetic" in printed
+    assert "left out: none of its networks has its data" in printed
     assert run("training-speed", *options, "--synthetic", "--out", tmp_path) == 0
     rows = read(tmp_path)
     assert {(row.dataset, row.network) for row in rows} == {("synthetic cifar-10", "ResNet-18")}
@@ -186,20 +180,24 @@ def test_the_membrane_watched_is_that_of_one_sequence(tiny):
 @pytest.mark.parametrize("steps", [1, 10, 17])
 def test_operations_are_counted_over_just_so_many_steps(steps):
     torch.manual_seed(0)
-    relu = lab.networks.small_network((1, 8, 8), 10, activation=torch.nn.ReLU, width=0.125)
+    relu = lab.networks.build("small", (1, 8, 8), 10, activation=torch.nn.ReLU, width=0.125)
     images = torch.rand(4, 1, 8, 8)
     coded = inference.rate_coded(relu, images, chunk=inference.CHUNK, backend="reference")
-    counted = inference._operations(coded, images, steps)
+    counted = inference._additions(coded, images, steps)
     coded.timesteps = steps
-    assert counted == pytest.approx(inference.synaptic_operations(coded, images).accumulates)
+    assert counted == pytest.approx(inference.operations(coded, images)[0])
 
 
 # What is concluded from rows
 
 
-def row(experiment, metric, median, **setting):
-    setting, values = {name: str(one) for name, one in setting.items()}, dict.fromkeys(("median", "p20", "p80"), median)
-    return dataclasses.replace(ROW, experiment=experiment, dataset="digits", metric=metric, setting=setting, **values)
+def row(experiment, metric, median, spread=0.0, **setting):
+    about = {"experiment": experiment, "metric": metric, "setting": {name: str(one) for name, one in setting.items()}}
+    values = {"median": median, "p20": median * (1 - spread), "p80": median * (1 + spread)}
+    return dataclasses.replace(ROW, dataset="digits", **about, **values)
+
+
+measured = functools.partial(row, "kernels", "time", spread=0.1)
 
 
 def judged(module, rows):
@@ -211,11 +209,6 @@ def lead(experiment, name, mean, error=0.1):
     return [dataclasses.replace(one, samples=3) for one in rows]
 
 
-def measured(median, spread=0.1, experiment="kernels", metric="time", **setting):
-    found = row(experiment, metric, median, **setting)
-    return dataclasses.replace(found, p20=median * (1 - spread), p80=median * (1 + spread))
-
-
 # Of each experiment the rows that its findings need, and of each claim the comparisons that it takes: with a lead that
 # bears it out, one that refutes it, and one that is too close to tell.
 CLAIMS = {
@@ -225,8 +218,8 @@ CLAIMS = {
     ),
     "alpha": (
         [row("alpha", "accuracy", 80, alpha=f"{a:g}", T=10) for a in alpha.ALPHAS],
-        [([alpha.GAIN], -3.0, 3.0, 0.9), ([alpha._more(a) for a in alpha.OTHERS], 2.0, -3.0, 0.1),
-         ([alpha._apart(*pair) for pair in alpha.PAIRS], -0.5, 3.0, 0.9)],
+        [([alpha.GAIN], -3.0, 3.0, 0.9), (alpha.MORE.values(), 2.0, -3.0, 0.1),
+         (alpha.APART.values(), -0.5, 3.0, 0.9)],
     ),
     "noise-type": (
         [row("noise-type", "accuracy", 80, noise=kind, T=T) for kind in noise_type.KINDS for T in noise_type.STEPS],
@@ -237,11 +230,10 @@ CLAIMS = {
         [row("any-t", "steps of an image", 4 if confidence == any_t.JUDGED else 6, confidence=confidence)
          for confidence in any_t.CONFIDENCES],
         [([any_t.FROZEN], 0.25, 3.0, 0.4), (any_t.MIRRORED.values(), 0.25, -3.0, 0.1),
-         ([any_t._exit(any_t.JUDGED)], -0.1, -2.0, -0.4)],
+         ([any_t.EXITS[any_t.JUDGED]], -0.1, -2.0, -0.4)],
     ),
     "methods": (
-        [measured(1 + (method != methods.OURS), experiment="methods", metric="time of an epoch", method=method)
-         for method in methods.WAYS],
+        [row("methods", "time of an epoch", 1 + (way != methods.OURS), 0.1, method=way) for way in methods.WAYS],
         [([methods.LEADS[methods.QCFS, T] for T in methods.FEW], 2.0, -2.0, 0.1),
          ([methods.LEADS[methods.CODED, T] for T in methods.FEW], 2.0, -2.0, 0.1),
          ([methods.LEADS[methods.DIRECT, methods.DIRECT_STEPS]], 3.0, -2.0, -0.9)],
@@ -277,14 +269,13 @@ def test_early_exit_is_judged_by_its_steps_too():
     own = [one for name in (any_t.FROZEN, *any_t.MIRRORED.values()) for one in lead("any-t", name, 0.25)]
     assert judged(any_t, own) == [True, True], "a spiking output has no early exit"
     own += [row("any-t", "steps of an image", 6, confidence=confidence) for confidence in any_t.CONFIDENCES]
-    assert judged(any_t, own + lead("any-t", any_t._exit(any_t.JUDGED), -0.1)) == [True, True, False]
+    assert judged(any_t, own + lead("any-t", any_t.EXITS[any_t.JUDGED], -0.1)) == [True, True, False]
 
 
 @pytest.mark.parametrize(("quicker", "expected"), [(methods.QCFS, [False, True]), (methods.DIRECT, [True, False])])
 def test_methods_are_judged_by_their_times_too(quicker, expected):
     seconds = dict.fromkeys(methods.WAYS, 2.0) | {methods.OURS: 1.0, quicker: 0.5}
-    own = [measured(time, experiment="methods", metric="time of an epoch", method=method)
-           for method, time in seconds.items()]  # fmt: skip
+    own = [row("methods", "time of an epoch", time, 0.1, method=method) for method, time in seconds.items()]
     assert judged(methods, own)[3:] == expected
 
 
@@ -292,7 +283,7 @@ def test_methods_are_judged_by_their_times_too(quicker, expected):
 def test_the_paper_s_accuracy_is_a_mark_for_the_full_form_alone(five, ten, expected):
     own = [row("accuracy", "accuracy", 80, T=T) for T in (accuracy.SINGLE, *accuracy.STEPS)]
     own += [one for name in accuracy.GAINS.values() for one in lead("accuracy", name, 1.0)]
-    own += lead("accuracy", accuracy._over_the_paper(5), five) + lead("accuracy", accuracy._over_the_paper(10), ten)
+    own += lead("accuracy", accuracy.OVER_THE_PAPER[5], five) + lead("accuracy", accuracy.OVER_THE_PAPER[10], ten)
     full = [dataclasses.replace(one, form="full", dataset="fashion-mnist") for one in own]
     assert judged(accuracy, full) == [True, *expected]
     assert judged(accuracy, [dataclasses.replace(one, form="quick") for one in full]) == [True]
@@ -328,7 +319,7 @@ def test_a_verdict_on_a_time_takes_spreads_that_do_not_overlap():
 @pytest.mark.parametrize(("direct", "expected"), [(25, True), (33, None), (45, False)])
 def test_training_speed_is_judged_by_its_spread(direct, expected):
     speeds = zip(training_speed.WAYS, (100, direct, 10))
-    own = [measured(speed, 0.05, "training-speed", "training throughput", way=way) for way, speed in speeds]
+    own = [row("training-speed", "training throughput", speed, 0.05, way=way) for way, speed in speeds]
     assert judged(training_speed, own) == [expected]
 
 
@@ -411,14 +402,6 @@ def test_a_package_that_is_not_there_is_named(capsys, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     assert main(["list"]) == 2
     assert "need the package tqdm: pip install" in capsys.readouterr().err
-
-
-@pytest.mark.full
-def test_what_can_be_measured_is(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(lab.datasets, "load", without)
-    assert run("alpha", "dynamics", "--quick", "--dataset", "mnist", "--backend", "reference", "--out", tmp_path) == 0
-    printed = capsys.readouterr().out
-    assert "mnist is left out: no complete copy" in printed and "left out: none of its networks has its data" in printed
 
 
 def test_a_run_is_resumed_from_its_own_checkpoints(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Training: recipes, and a run that is interrupted at any moment. What a checkpoint refuses is in test_bad_files.py."""
 
+import dataclasses
+import functools
 import itertools
 import os
 import signal
@@ -25,7 +27,8 @@ def few(digits):
 
 def network(width=0.0625):
     torch.manual_seed(0)
-    return networks.small_network((1, 8, 8), 10, activation=lambda: fastlif.NoisyLIF(backend="reference"), width=width)
+    neuron = functools.partial(fastlif.NoisyLIF, backend="reference")
+    return networks.build("small", (1, 8, 8), 10, activation=neuron, width=width)
 
 
 def same(first, second):
@@ -38,7 +41,8 @@ def same(first, second):
 @pytest.mark.parametrize("schedule", ["warm-restarts", "one-cycle"])
 def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(few, tmp_path, monkeypatch, batch, schedule):
     recipe = Recipe(epochs=3, batch_size=50, loss="mse", schedule=schedule, shift=2, weight_decay=1e-2)
-    whole, broken, resumed, path = network(), network(), network(), tmp_path / "training.pt"
+    whole, broken, resumed, finished = (network() for _ in range(4))
+    path = tmp_path / "training.pt"
     numbers = itertools.count(1)
 
     def interrupted(scores, labels):
@@ -52,25 +56,20 @@ def test_a_training_interrupted_at_any_batch_ends_with_the_same_weights(few, tmp
         loop.train(broken, *few, recipe, path=path)
     torch.manual_seed(123)
     again = loop.train(resumed, *few, recipe, path=path, resume=True)
-    assert same(whole, resumed)
+    assert loop.train(finished, *few, recipe, path=path, resume=True) == again, "what is finished is not repeated"
+    assert same(whole, resumed) and same(whole, finished)
     assert [epoch.loss for epoch in again] == [epoch.loss for epoch in history]
 
 
-def test_a_finished_training_is_not_repeated(few, tmp_path):
-    first, second, path = network(), network(), tmp_path / "training.pt"
-    history = loop.train(first, *few, RECIPE, path=path)
-    assert loop.train(second, *few, RECIPE, path=path, resume=True) == history
-    assert same(first, second)
-
-
-def test_what_is_measured_after_an_epoch_changes_nothing(few):
+def test_a_seed_decides_the_weights_and_what_is_measured_after_an_epoch_changes_nothing(few):
     def measure(model):
-        return {"accuracy": evaluation.evaluate(fastlif.MultiStep(model, timesteps=2), *few)}
+        return {"accuracy": evaluation.evaluate(model, *few)}
 
-    plain, measured = network(), network()
+    plain, measured, other = (network() for _ in range(3))
     loop.train(plain, *few, RECIPE)
+    loop.train(other, *few, dataclasses.replace(RECIPE, seed=1))
     epochs = loop.train(measured, *few, RECIPE, after_epoch=measure)
-    assert same(plain, measured)
+    assert same(plain, measured) and not same(plain, other)
     assert all(0 <= epoch.metrics["accuracy"] <= 1 for epoch in epochs)
 
 
@@ -84,6 +83,17 @@ def test_the_paper_recipe_restarts_its_learning_rate_after_100_epochs():
         schedule.step()
     assert rates[0] == rates[400] == pytest.approx(1e-4)
     assert rates[200] == pytest.approx(5e-5) and rates[399] < 1e-8
+
+
+@pytest.mark.parametrize("loss", loop.LOSSES)
+def test_training_in_a_single_step_learns(digits, loss):
+    model = network(width=0.25)
+    before = evaluation.evaluate(model, digits.test_images, digits.test_labels)
+    epochs = loop.train(model, digits.train_images, digits.train_labels, Recipe(4, 50, loss=loss))
+    after = evaluation.evaluate(model, digits.test_images, digits.test_labels)
+    assert len(epochs) == 4 and all(epoch.seconds > 0 for epoch in epochs)
+    assert epochs[-1].loss < epochs[0].loss / 1.2
+    assert after > before + 0.3
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

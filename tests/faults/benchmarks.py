@@ -188,7 +188,7 @@ FAULTS = {
     "benchmarks/training/trials.py": {
         "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("the accuracy after the next step", "per_step[T - 1])", "per_step[min(T, len(per_step) - 1)])"),
-            ("noise of one seed for all trainings", '"seed": spec.recipe.seed}', '"seed": 1}'),
+            ("noise of one seed for all trainings", "dtype=recipe.dtype, seed=recipe.seed)", "dtype=recipe.dtype, seed=1)"),
             ("a fraction for points", "mean_and_error(100 * lead)", "mean_and_error(lead)"),
         ],
     },
@@ -224,7 +224,7 @@ FAULTS = {
     "benchmarks/training/evaluation.py": {
         "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode": [
             ("evaluated in training mode",
-             "    model.eval()\n    found = torch.zeros(len(images)", "    found = torch.zeros(len(images)"),
+             "        evaluating(model),\n", ""),
         ],
         "benchmarks/test_rate_coding.py::test_early_exit_is_measured_image_by_image": [
             ("the steps of other images", "scores, steps[index] = model", "scores, steps[: len(index)] = model"),

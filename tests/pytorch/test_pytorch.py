@@ -43,10 +43,10 @@ def trained(network, backend, neuron, **keywords):
         return neuron(backend=backend, **keywords)
 
     if network == "paper":
-        model = networks.small_network(SHAPES["paper"], 10, activation=activation, width=0.125)
+        model = networks.build("small", SHAPES["paper"], 10, activation=activation, width=0.125)
     else:
         pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
-        model = networks.resnet18(SHAPES["resnet18"], 10, activation=activation)
+        model = networks.build("resnet18", SHAPES["resnet18"], 10, activation=activation)
     model = model.to(DEVICE)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)]
     for momentum in (1.0, 0.1):
