@@ -18,13 +18,12 @@ from emulator import driver  # noqa: E402
 def pytest_addoption(parser):
     group = parser.getgroup("emulated PTX")
     group.addoption("--arch", type=int, default=90, help="compile for sm_ARCH (default: %(default)s)")
-    group.addoption("--ulps", type=int, default=0, help="approximate instructions err by up to ULPS (default: 0)")
 
 
 def pytest_configure(config):
     from fastlif import backends
 
-    driver.install(config.option.arch, config.option.ulps)
+    driver.install(config.option.arch)
     driver.poison()
     backends._interpreting = lambda: True  # on a CPU Triton runs
 
