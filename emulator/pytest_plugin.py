@@ -29,20 +29,6 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup():
-    return (yield from _a_finding_fails())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call():
-    return (yield from _a_finding_fails())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown():
-    return (yield from _a_finding_fails())
-
-
 def _a_finding_fails():
     """What a checker finds comes first: it may be why the test fails."""
     before = len(driver.reports)
@@ -52,6 +38,9 @@ def _a_finding_fails():
         findings = [str(report) for report in driver.reports[before:] if not report.benign]
         if findings:
             pytest.fail("\n".join(dict.fromkeys(findings)), pytrace=False)
+
+
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = _a_finding_fails
 
 
 def pytest_terminal_summary(terminalreporter):

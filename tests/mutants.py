@@ -37,6 +37,7 @@ IMPORTED = ["pytest", "hypothesis", "numpy", "torch", "torch._dynamo", "torch._i
 PASSED, FAILED = 0, 1  # exit statuses of pytest; others mean that the test was not run
 SECONDS = 300  # after which a test hangs
 
+
 def changed(fault: Fault, root: Path) -> str:
     """The text of the fault's file with the fault in it."""
     text = (root / fault.file).read_text()
