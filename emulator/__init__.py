@@ -17,6 +17,6 @@ is one of
 - divergent: a barrier or a shuffle that only a part of a warp, or of a block, comes to.
 
 What it cannot show: machine code (ptxas does not run: for registers and spills see ``python -m benchmarks static``),
-time, caches, and the hardware's own approximations of exp2, square root and division, which ``--ulps`` lets err as they
-may. A barrier whose absence harms nobody, since each thread reads only what it wrote itself, is not missed.
+time, caches, and the hardware's own approximations of exp2, square root and division. A barrier whose
+absence harms nobody, since each thread reads only what it wrote itself, is not missed.
 """

@@ -34,36 +34,12 @@ def ftz(x):
     return np.where(np.abs(x) < np.float32(2.0**-126), np.copysign(np.float32(0), x), x)
 
 
-class Approximate:
-    """The approximate functions. With ``ulps`` their results are off by up to as many units in the last place, as
-    they may be on the hardware: a fixed function of the result's bits."""
+def sqrt(x):
+    return np.sqrt(ftz(x))
 
-    ulps = 0
 
-    @classmethod
-    def off(cls, y):
-        if not cls.ulps:
-            return y
-        bits = np.ascontiguousarray(y).view("u4")
-        shift = (bits * np.uint32(2654435761) >> 16) % np.uint32(2 * cls.ulps + 1)
-        wrong = (bits + shift - np.uint32(cls.ulps)).view("f4")
-        return np.where(np.isfinite(y) & (y != 0) & (y != 1), wrong, y)
-
-    @classmethod
-    def ex2(cls, x):
-        return cls.off(np.exp2(x))
-
-    @classmethod
-    def sqrt(cls, x):
-        return cls.off(np.sqrt(ftz(x)))
-
-    @classmethod
-    def rsqrt(cls, x):
-        return cls.off((1 / np.sqrt(ftz(x).astype("f8"))).astype("f4"))
-
-    @classmethod
-    def div(cls, x, y):
-        return cls.off(x / y)
+def rsqrt(x):
+    return (1 / np.sqrt(ftz(x).astype("f8"))).astype("f4")
 
 
 def extreme(a, b, function, equal):
@@ -141,7 +117,7 @@ def join(*parts):
 
 
 HELPERS = {
-    "np": np, "where": np.where, "fma32": fma32, "approximate": Approximate, "extreme": extreme, "divide": divide,
+    "np": np, "where": np.where, "fma32": fma32, "sqrt": sqrt, "rsqrt": rsqrt, "extreme": extreme, "divide": divide,
     "shift": shift, "bit_field": bit_field, "permute": permute, "in_halves": in_halves, "to_bf16": to_bf16,
     "from_bf16": from_bf16, "join": join, "ftz": ftz,
 }  # fmt: skip
@@ -233,16 +209,14 @@ def _compute_float32(name, mods, read, number):
             return f"{read(0)} {dict(add='+', sub='-', mul='*')[name]} {read(1)}"
         case ["fma", "rn"]:
             return f"fma32({read(0)}, {read(1)}, {read(2)})"
-        case ["div", "rn"]:
+        case ["div", "rn" | "full"]:
             return f"{read(0)} / {read(1)}"
-        case ["div", "full"]:
-            return f"approximate.div({read(0)}, {read(1)})"
         case ["sqrt" | "rsqrt", "approx", "ftz"]:
-            return f"approximate.{name}({read(0)})"
+            return f"{name}({read(0)})"
         case ["ex2", "approx"]:
-            return f"approximate.ex2({read(0)})"
+            return f"np.exp2({read(0)})"
         case ["ex2", "approx", "ftz"]:
-            return f"ftz(approximate.ex2(ftz({read(0)})))"
+            return f"ftz(np.exp2(ftz({read(0)})))"
         case ["sqrt", "rn"]:
             return f"np.sqrt({read(0)})"
         case ["abs"]:

@@ -12,7 +12,7 @@ import triton
 from triton import knobs
 from triton.backends.compiler import GPUTarget
 
-from emulator.arithmetic import Approximate, Unsupported
+from emulator.arithmetic import Unsupported
 from emulator.machine import Machine, Report, Statistics
 from emulator.memory import POISON
 from emulator.translate import translate
@@ -33,9 +33,8 @@ def only(choose):
         _choose = before
 
 
-def install(arch: int = 90, ulps: int = 0) -> None:
-    """From here on Triton compiles for sm_``arch`` and launches on the emulator. The results of approximate
-    instructions are off by up to ``ulps`` units in the last place.
+def install(arch: int = 90) -> None:
+    """From here on Triton compiles for sm_``arch`` and launches on the emulator.
 
     Raises:
         RuntimeError: Triton's interpreter is on.
@@ -44,7 +43,6 @@ def install(arch: int = 90, ulps: int = 0) -> None:
         raise RuntimeError("TRITON_INTERPRET is set, and the emulator needs compiled kernels: unset it")
     knobs.runtime.add_stages_inspection_hook = _stop_at_ptx
     triton.runtime.driver.set_active(Driver(arch))
-    Approximate.ulps = ulps
 
 
 def _stop_at_ptx(backend=None, stages=None, options=None, language=None, capability=None):

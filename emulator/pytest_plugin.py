@@ -18,32 +18,17 @@ from emulator import driver  # noqa: E402
 def pytest_addoption(parser):
     group = parser.getgroup("emulated PTX")
     group.addoption("--arch", type=int, default=90, help="compile for sm_ARCH (default: %(default)s)")
-    group.addoption("--ulps", type=int, default=0, help="approximate instructions err by up to ULPS (default: 0)")
 
 
 def pytest_configure(config):
     from fastlif import backends
 
-    driver.install(config.option.arch, config.option.ulps)
+    driver.install(config.option.arch)
     driver.poison()
     backends._interpreting = lambda: True  # on a CPU Triton runs
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup():
-    return (yield from _a_finding_fails())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call():
-    return (yield from _a_finding_fails())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown():
-    return (yield from _a_finding_fails())
-
-
 def _a_finding_fails():
     """What a checker finds comes first: it may be why the test fails."""
     before = len(driver.reports)
@@ -53,6 +38,9 @@ def _a_finding_fails():
         findings = [str(report) for report in driver.reports[before:] if not report.benign]
         if findings:
             pytest.fail("\n".join(dict.fromkeys(findings)), pytrace=False)
+
+
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = _a_finding_fails
 
 
 def pytest_terminal_summary(terminalreporter):

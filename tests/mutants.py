@@ -37,19 +37,6 @@ IMPORTED = ["pytest", "hypothesis", "numpy", "torch", "torch._dynamo", "torch._i
 PASSED, FAILED = 0, 1  # exit statuses of pytest; others mean that the test was not run
 SECONDS = 300  # after which a test hangs
 
-IMPORTS = """
-import os, sys, fastlif, fastlif.kernels, pytest
-
-def test_settings():
-    assert sys.dont_write_bytecode
-    language = pytest.importorskip("triton.language")
-    assert type(language.sum).__name__ == "InterpretedFunction"
-
-def test_imports():
-    for module, name in ((fastlif, "fastlif"), (fastlif.kernels, "kernels")):
-        assert module.__file__ == os.path.abspath(f"{name}/__init__.py")
-"""
-
 
 def changed(fault: Fault, root: Path) -> str:
     """The text of the fault's file with the fault in it."""
@@ -99,15 +86,6 @@ def _pytest(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
     os._exit(status)
 
 
-def copy_of(root: Path, folder: Path) -> Path:
-    """A copy of the project, with a test that Python imports fastlif and its kernels from there."""
-    copy = shutil.copytree(root, folder / "copy", ignore=IGNORED)
-    (copy / "tests/test_copy.py").write_text(IMPORTS)
-    status, output = pytest_in(copy, ("tests/test_copy.py",))
-    assert status == PASSED, f"not the copy's modules:\n{output}"
-    return copy
-
-
 def outcome(fault: Fault, copy: Path) -> str:
     """ "caught", "SURVIVES" or "BROKEN: why"."""
     file = copy / fault.file
@@ -132,7 +110,7 @@ def run(faults: list[Fault], root: Path = ROOT, jobs: int = 2) -> int:
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         copies = queue.SimpleQueue()
         for i in range(jobs):
-            copies.put(copy_of(root, Path(folder, str(i))))
+            copies.put(shutil.copytree(root, Path(folder, str(i)), ignore=IGNORED))
 
         def in_a_copy(function, argument):
             copy = copies.get()

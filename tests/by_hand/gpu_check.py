@@ -21,30 +21,17 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[2]
-KERNEL_TESTS = ("-m", "pytest", "-q", "tests/kernels/test_kernels.py", "tests/library/test_packing.py")
-STEPS = ("suite", "memcheck", "racecheck", "initcheck", "poison", "soak")
+SUITE = (sys.executable, "-m", "pytest")
+KERNELS = (*SUITE, "-q", "tests/kernels/test_kernels.py", "tests/library/test_packing.py")
+CUDA = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin"
+SANITIZER = shutil.which("compute-sanitizer", path=os.pathsep.join((os.environ.get("PATH", ""), str(CUDA))))
 
 
-def sanitizer():
-    """compute-sanitizer's path, or None."""
-    cuda = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin"
-    return shutil.which("compute-sanitizer", path=os.pathsep.join((os.environ.get("PATH", ""), str(cuda))))
-
-
-def command(step, minutes, pytest_arguments):
-    """The command of a step, and the variables that it needs."""
-    python = sys.executable
-    if step == "soak":
-        return [python, "tests/by_hand/soak.py", "--minutes", str(minutes)], {}
-    if step == "suite":
-        return [python, "-m", "pytest", *pytest_arguments], {}
-    kernels = [python, *KERNEL_TESTS, *pytest_arguments]
-    if step == "poison":
-        return kernels, {"FASTLIF_POISON": "1"}
+def sanitized(tool, tests):
     # Errors of the CUDA API reach Python as exceptions; PyTorch also probes with calls that are meant to fail. Triton's
     # assembler is left alone. Every tensor gets an allocation of its own: no access lands unseen in a neighbour.
     options = "--error-exitcode 9 --report-api-errors no --target-processes application-only".split()
-    return [sanitizer(), "--tool", step, *options, *kernels], {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    return (SANITIZER, "--tool", tool, *options, *KERNELS, *tests), {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
 
 def main():
@@ -56,20 +43,27 @@ def main():
     parser.add_argument("--minutes", type=float, default=10, help="of the soak (default 10)")
     parser.add_argument("-k", metavar="EXPRESSION", help="only these tests, as for pytest")
     args = parser.parse_args()
-    if unknown := set(args.steps) - set(STEPS):
-        parser.error(f"unknown steps {', '.join(sorted(unknown))}; known are {', '.join(STEPS)}")
+    tests = ("-k", args.k) if args.k else ()
+    commands = {  # of each step the command, and the variables that it needs
+        "suite": ((*SUITE, *tests), {}),
+        **{tool: sanitized(tool, tests) for tool in ("memcheck", "racecheck", "initcheck")},
+        "poison": ((*KERNELS, *tests), {"FASTLIF_POISON": "1"}),
+        "soak": ((sys.executable, "tests/by_hand/soak.py", "--minutes", str(args.minutes)), {}),
+    }
+    if unknown := set(args.steps) - set(commands):
+        parser.error(f"unknown steps {', '.join(sorted(unknown))}; known are {', '.join(commands)}")
     if not torch.cuda.is_available():
         print("gpu-check needs a machine with a GPU that PyTorch can use, and finds none.", file=sys.stderr)
         return 2
 
     failed = []
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
-    for step in args.steps or STEPS:
-        if step.endswith("check") and not sanitizer():
+    for step in args.steps or commands:
+        line, variables = commands[step]
+        if line[0] is None:
             print(f"{step}: FAILED: no compute-sanitizer; it is a part of the CUDA toolkit", flush=True)
             failed.append(step)
             continue
-        line, variables = command(step, args.minutes, ["-k", args.k] if args.k else [])
         print(f"\n{step}:", *(f"{name}={value}" for name, value in variables.items()), *line, flush=True)
         started = time.monotonic()
         environment = {"FASTLIF_TEST_PROFILE": "full"} | os.environ | variables

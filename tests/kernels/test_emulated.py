@@ -16,26 +16,30 @@ from test_static import ALLOWANCE, VERSION
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
-SELECTION = [
-    "tests/kernels/emulated/test_machine.py",
-    "tests/kernels/emulated/test_launch.py",
-    "tests/kernels/emulated/test_fuzz.py",
-    "tests/kernels/emulated/test_huge_sizes.py::test_noisy_spike[contiguous-gaussian-2^35+4112]",
-    "tests/kernels/emulated/test_huge_sizes.py::test_scan[18-none-False-2^30+4099]",
-    "tests/kernels/emulated/test_huge_sizes.py::test_noisy_lif[2^31+4096]",
-    "tests/kernels/emulated/test_huge_sizes.py::test_packing[2^32+16]",
-    "tests/kernels/test_kernels.py::test_noisy_spike_sizes",
-    "tests/kernels/test_kernels.py::test_lif_sizes",
-    "tests/kernels/test_kernels.py::test_lif_state",
-    "tests/kernels/test_kernels.py::test_noisy_lif_several_programs",
-    "tests/kernels/test_kernels.py::test_noisy_lif_long",
-    "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-images of 7 x 7-noisy]",
-    "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-channels_last, 5 channels-LIF]",
-    "tests/library/test_packing.py::test_kernels",
-    "tests/library/test_packing.py::test_bits_beside_the_spikes",
-    "tests/library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-contiguous]",
-    "tests/library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-channels_last]",
-]
+SELECTION = {
+    "the emulator, huge sizes, fuzz": [
+        "tests/kernels/emulated/test_machine.py",
+        "tests/kernels/emulated/test_launch.py",
+        "tests/kernels/emulated/test_huge_sizes.py::test_noisy_spike[contiguous-gaussian-2^35+4112]",
+        "tests/kernels/emulated/test_huge_sizes.py::test_scan[18-none-False-2^30+4099]",
+        "tests/kernels/emulated/test_huge_sizes.py::test_noisy_lif[2^31+4096]",
+        "tests/kernels/emulated/test_huge_sizes.py::test_packing[2^32+16]",
+        "tests/kernels/emulated/test_fuzz.py",
+    ],
+    "kernels": [
+        "tests/kernels/test_kernels.py::test_noisy_spike_sizes",
+        "tests/kernels/test_kernels.py::test_lif_sizes",
+        "tests/kernels/test_kernels.py::test_lif_state",
+        "tests/kernels/test_kernels.py::test_noisy_lif_several_programs",
+        "tests/kernels/test_kernels.py::test_noisy_lif_long",
+        "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-images of 7 x 7-noisy]",
+        "tests/library/test_fusion.py::test_fused_as_one_after_the_other[triton-channels_last, 5 channels-LIF]",
+        "tests/library/test_packing.py::test_kernels",
+        "tests/library/test_packing.py::test_bits_beside_the_spikes",
+        "tests/library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-contiguous]",
+        "tests/library/test_parameters.py::test_shapes[triton-(2, 6, 8, 8)-channels-channels_last]",
+    ],
+}
 WHOLE = {
     "the emulator, huge sizes, fuzz": ["tests/kernels/emulated"],
     "kernels": ["tests/kernels/test_kernels.py"],
@@ -49,7 +53,7 @@ WHOLE = {
     ],
     "noise": ["tests/kernels/test_noise.py", "-k=triton"],
 }
-RUNS = WHOLE if PROFILE == "long" else {"selection": SELECTION}
+RUNS = WHOLE if PROFILE == "long" else SELECTION
 
 
 def run(*command):
@@ -60,7 +64,7 @@ def run(*command):
 
 @pytest.mark.parametrize("tests", RUNS)
 def test_nothing_is_found(tests):
-    assert "M instructions of threads" in run("pytest", "-p", "emulator.pytest_plugin", "-q", *RUNS[tests])
+    assert "M instructions of threads" in run("pytest", "-p", "emulator.pytest_plugin", "-q", "-x", *RUNS[tests])
 
 
 @pytest.mark.full

@@ -3,7 +3,6 @@
 import inspect
 
 import pytest
-from torch import nn
 
 import fastlif
 from fastlif.neuron import Neuron
@@ -39,9 +38,3 @@ def test_type_checkers_know_every_keyword(name):
     """The overloads take them from a class, which must have those of the function itself."""
     known = {"lif": LIFArguments, "noisy_lif": NoisyLIFArguments}[name].__annotations__
     assert {*known, "input", "return_state"} == {*inspect.signature(getattr(fastlif.functional, name)).parameters}
-
-
-def test_the_list_holds_what_users_call():
-    assert issubclass(fastlif.LIF, nn.Module)
-    called = {function.__qualname__ for thing in PUBLIC.values() for function in signatures(thing)}
-    assert {"LIF.__init__", "NoisyLIF.convert", "MultiStep.calibrate", "convert", "lif", "raster"} <= called

@@ -23,10 +23,6 @@ def test_two():
 
 @pytest.fixture
 def project(tmp_path):
-    for name in ("fastlif/__init__.py", "kernels/__init__.py"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).touch()
-    (tmp_path / "fastlif/__init__.py").write_text("__path__.append(__path__[0].removesuffix('/fastlif'))")
     (tmp_path / "library.py").write_text(LIBRARY)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/test_library.py").write_text(TESTS)

@@ -2,20 +2,16 @@
 
 import copy
 import importlib.util
-import os
 import pickle
-import subprocess
 import sys
 import types
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from peer_rows import sj  # noqa: F401  a fixture
 from torch import nn
-from torch.nn.utils import parametrize
 
 import fastlif
 
@@ -356,36 +352,6 @@ def test_spikingjellys_networks(sj, name, node, keywords, mode):
     actual, gradients = trained(ours, x, mode)
     assert torch.equal(actual, expected) and expected.any()
     assert float((gradients - wanted).abs().max() / wanted.abs().max()) < 1e-5
-
-
-@pytest.mark.parametrize("mode", ["m", "s"])
-def test_a_network_of_quantised_weights_and_inputs(sj, mode):
-    """Of four bits, by SpikingJelly's own functions."""
-    quantize = importlib.import_module("spikingjelly.activation_based.quantize")
-
-    class Bits(nn.Module):
-        def forward(self, values):
-            return 2 * quantize.k_bit_quantize(values.clamp(-1, 1) / 2 + 0.5, 4) - 1
-
-    theirs = network(sj)
-    for index in (0, 2, 4):
-        parametrize.register_parametrization(theirs[index], "weight", Bits())
-    sj.functional.set_step_mode(theirs, mode)
-    ours = fastlif.accelerate(theirs, strict=True)
-    x = Bits()(torch.randn(8, 5, 6))
-    expected, wanted = trained(theirs, x, mode)
-    actual, gradients = trained(ours, x, mode)
-    assert torch.equal(actual, expected) and expected.any()
-    torch.testing.assert_close(gradients, wanted)
-
-
-def test_the_example_runs():
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    run = subprocess.run([sys.executable, root / "examples/accelerate.py", "spiking_resnet18", "16"], env=environment,
-                         capture_output=True, text=True, timeout=500)  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    assert "0 of 160 outputs differ" in run.stdout and "times as fast" in run.stdout
 
 
 # --- Looking inside ------------------------------------------------------------------------------------------------

@@ -279,22 +279,15 @@ def test_forward_mode_is_an_error(name, backend):
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's own: it falls back to a loop
-@pytest.mark.parametrize("name", ["noisy_spike", "lif"])
+@pytest.mark.parametrize("name", ["noisy_spike", "lif", "fused NoisyLIF", "fused LIF"])
 def test_batched_gradients(name, backend):
-    x = torch.randn(3, 4, 5, device=DEVICE).requires_grad_()
-    spikes, weights = CALLS[name](x, backend), torch.randn(6, 3, 4, 5, device=DEVICE)
-    (together,) = torch.autograd.grad(spikes, x, weights, is_grads_batched=True, retain_graph=True)
-    for gradient, weight in zip(together, weights):
-        torch.testing.assert_close(gradient, torch.autograd.grad(spikes, x, weight, retain_graph=True)[0])
-
-
-@pytest.mark.filterwarnings("ignore")  # PyTorch's own: it falls back to a loop
-@pytest.mark.parametrize("layer", [fastlif.NoisyLIF, fastlif.LIF], ids=lambda layer: layer.__name__)
-def test_batched_gradients_of_a_fused_layer(layer, backend):
-    neuron = layer(2 if layer is fastlif.LIF else 1, backend=backend)
-    norm, x = torch.nn.BatchNorm1d(5).to(DEVICE), torch.randn(8, 5, device=DEVICE, requires_grad=True)
-    spikes, weights = fastlif.batch_norm_neuron(norm, neuron, x), torch.randn(3, 8, 5, device=DEVICE)
-    leaves = x, norm.weight, norm.bias
+    x, norm = torch.randn(8, 5, device=DEVICE, requires_grad=True), torch.nn.BatchNorm1d(5).to(DEVICE)
+    if name in CALLS:
+        spikes, leaves = CALLS[name](x, backend), [x]
+    else:
+        neuron = fastlif.LIF(2, backend=backend) if name == "fused LIF" else fastlif.NoisyLIF(backend=backend)
+        spikes, leaves = fastlif.batch_norm_neuron(norm, neuron, x), [x, norm.weight, norm.bias]
+    weights = torch.randn(3, 8, 5, device=DEVICE)
     together = torch.autograd.grad(spikes, leaves, weights, is_grads_batched=True, retain_graph=True)
     for i, weight in enumerate(weights):
         for gradients, gradient in zip(together, torch.autograd.grad(spikes, leaves, weight, retain_graph=True)):

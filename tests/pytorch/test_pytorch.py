@@ -488,17 +488,19 @@ def test_hooks_and_graphs_that_are_kept(case):
 # --- Compilers ----------------------------------------------------------------------------------------------------
 
 
+def assert_compiled_is_eager(compiled, model, x, backward=True):
+    expected, actual = seeded(model, x), seeded(compiled, x)
+    torch.testing.assert_close(actual, expected)
+    for mine, theirs in zip(gradients(model, actual.sum()), gradients(model, expected.sum())) if backward else ():
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
 def test_compile_whole_for_every_batch_size(case, fresh_compiler):
     model = build(*case, backend="auto")
     counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(model, fullgraph=True, backend=counter)
     for batch in (16, 17, 18, 20):  # below 16 the CPU's convolutions are compiled for by size
-        x = images(case[0], batch)
-        expected, actual = seeded(model, x), seeded(compiled, x)
-        torch.testing.assert_close(actual, expected)
-        if batch < 18:
-            for mine, theirs in zip(gradients(model, actual.sum()), gradients(model, expected.sum())):
-                torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+        assert_compiled_is_eager(compiled, model, images(case[0], batch), backward=batch < 18)
     assert counter.frame_count <= 2
 
 
@@ -512,10 +514,7 @@ def test_compile_by_inductor(name, fresh_compiler):
     else:
         model = build("paper", name, backend="auto")
     compiled, x = torch.compile(model, fullgraph=True, options={"fallback_random": True}), images("paper")
-    expected, actual = seeded(model, x), seeded(compiled, x)
-    torch.testing.assert_close(actual, expected)
-    for mine, theirs in zip(gradients(model, actual.sum()), gradients(model, expected.sum())):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    assert_compiled_is_eager(compiled, model, x)
     assert not torch.equal(compiled(x), compiled(x))
 
 

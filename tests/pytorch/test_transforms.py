@@ -103,18 +103,3 @@ def test_batches_of_any_size_share_a_compilation(backend, steps, dynamic, fresh_
             outputs.append(run(x))
         torch.testing.assert_close(*outputs)
     assert counter.frame_count <= 2
-
-
-def test_functional_call_and_per_example_gradients_of_a_model(backend):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 20), fastlif.NoisyLIF(backend=backend), nn.Linear(20, 3)).to(DEVICE)
-    parameters = {name: value.detach() for name, value in model.named_parameters()}
-    x, y = torch.randn(5, 6, device=DEVICE), torch.tensor([0, 1, 2, 0, 1], device=DEVICE)
-
-    def loss(parameters, x, y):
-        return nn.functional.cross_entropy(torch.func.functional_call(model, parameters, (x[None],)), y[None])
-
-    per_example = torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0), randomness="different")
-    gradients = per_example(parameters, x, y)
-    assert {name: value.shape[1:] for name, value in gradients.items()} == {n: p.shape for n, p in parameters.items()}
-    assert all(value.any() for value in gradients.values())
