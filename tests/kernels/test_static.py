@@ -106,7 +106,7 @@ def test_the_committed_table(kernel):
         ratios = {name: float(found[name]) / float(row[name])
                   for name in ("instructions per element", "warps", "KB in flight")}  # fmt: skip
         assert 0.9 <= ratios["instructions per element"] <= 1.05 * ALLOWANCE, (found, row)
-        assert ratios["warps"] >= 0.7 and ratios["KB in flight"] >= 0.7, (found, row)
+        assert min(ratios["warps"], ratios["KB in flight"]) >= 0.65, (found, row)
 
 
 @pytest.mark.full
