@@ -157,11 +157,8 @@ def build(lab: Lab, task: Task, neurons: str, T: int) -> nn.Module:
     return model.to(lab.device)
 
 
-# SpikingJelly's network, checked
-
-
 def no_peer(lab: Lab, task: Task) -> bool:
-    """Whether SpikingJelly is left out, with the reason in a sentence."""
+    """Whether SpikingJelly's network is left out, with the reason in a sentence."""
     _, reason = peers.checked(PEER, lab.device)
     try:
         reason = reason or _disagreement(lab, task)

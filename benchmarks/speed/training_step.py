@@ -72,14 +72,9 @@ def measure(lab: Lab) -> None:
 
 
 def _step(model: nn.Module, task: end_to_end.Task, dtype: str, packed: bool):
-    """A step of training."""
+    """A step of training, within ``packed_spikes`` or not."""
     step = end_to_end.training_step(model.train(), model, task.images, task.labels, dtype)
-
-    def packed_step() -> None:
-        with fastlif.packed_spikes():
-            step()
-
-    return packed_step if packed else step
+    return fastlif.packed_spikes()(step) if packed else step
 
 
 def _operation(name: str) -> str:

@@ -1,27 +1,17 @@
 """What the kernels compile to, held without a GPU: the committed table, no spills, wide accesses."""
 
-import dataclasses
-import json
-import os
+import concurrent.futures
+import multiprocessing
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from benchmarks.report.rows import FOLDER
-from benchmarks.speed.cases import DEFAULT_CASES
+from benchmarks.speed.cases import DEFAULT_CASES, Case
+from benchmarks.speed.static import measure
 
 triton = pytest.importorskip("triton")
 
-ROOT = Path(__file__).parents[2]
-MEASURE = """
-import json, sys
-from benchmarks.speed.static import Case, measure
-for target, dtype, case in json.loads(sys.argv[1]):
-    print(json.dumps(measure(Case(**case), dtype, target)))
-"""
 PLAIN = {"noise": "none", "statistics": "none"}
 VERSION = tuple(map(int, triton.__version__.split(".")[:2]))
 ALLOWANCE = 1 if VERSION in ((3, 8), (3, 9)) else 1.15
@@ -29,49 +19,47 @@ ALLOWANCE = 1 if VERSION in ((3, 8), (3, 9)) else 1.15
 # Beside the committed table: case, most instructions per element or neuron-step, least KB in flight and least warps on
 # a multiprocessor: sm_90, fp16, as triton 3.8 and 3.9 compile it. Other versions may take 15 % more instructions.
 BESIDE = [
-    ({"launcher": "noisy_lif_forward", "T": 10, "size": "odd"}, 55.5, 40, 12),
-    ({"launcher": "lif_backward", "T": 10, "statistics": "sample", "noise": "none"}, 45.5, 48, 28),
-    *(({"launcher": "lif_backward", "T": T, **PLAIN, "learned": learned}, most, 24, 12) for learned, T, most in (
+    (Case("noisy_lif_forward", T=10, size="odd"), 55.5, 40, 12),
+    (Case("lif_backward", T=10, statistics="sample", noise="none"), 45.5, 48, 28),
+    *((Case("lif_backward", T=T, learned=learned, **PLAIN), most, 24, 12) for learned, T, most in (
         ("one", 1, 30), ("one", 4, 30.5), ("one", 32, 45.5), ("contiguous", 1, 39.5), ("contiguous", 4, 32),
         ("channels_last", 1, 33), ("channels_last", 4, 31),
     )),
 ]  # fmt: skip
-MEAN, ANTITHETIC = {"launcher": "lif_backward", "at": "mean"}, {"over_time": "antithetic", "T": 10}
 ELSEWHERE = [
-    ("sm_90", "fp16", {"launcher": "noisy_lif_forward", "T": 10, "state": True}),
-    ("sm_90", "fp32", {"launcher": "noisy_lif_forward", "T": 10, "size": "odd"}),
-    ("sm_80", "fp32", {"launcher": "noisy_lif_forward", "T": 10}),
-    ("sm_100", "fp16", {"launcher": "noisy_lif_forward", "T": 10}),
-    ("sm_90", "fp32", {"launcher": "lif_backward", "T": 10}),
-    ("sm_90", "fp32", {"launcher": "lif_forward", **ANTITHETIC, "state": True}),
-    ("sm_100", "fp32", {**MEAN, **ANTITHETIC, "T": 32, "state": True}),
-    ("sm_90", "fp16", {**MEAN, "T": 16, "state": True}),
-    ("sm_80", "fp16", {**MEAN, "T": 4, "state": True}),
-    ("sm_90", "bf16", {"launcher": "noisy_spike_backward", "size": "odd"}),
-    ("sm_90", "fp16", {"launcher": "lif_backward", "T": 32, **PLAIN, "learned": "channels_last"}),
-    ("sm_90", "fp32", {"launcher": "lif_backward", "T": 16, **PLAIN, "learned": "contiguous", "reset": "delayed"}),
-    ("sm_80", "fp16", {"launcher": "lif_backward", "T": 10, **PLAIN, "learned": "channels_last"}),
-    ("sm_90", "fp16", {"launcher": "noisy_spike_forward", "batch_norm": "contiguous", "size": "one"}),
-    *((target, "fp16", case) for target in ("sm_80", "sm_100", "gfx942") for case in (
-        {"launcher": "noisy_spike_forward"},
-        {"launcher": "lif_backward", "T": 10},
-        {"launcher": "noisy_spike_forward", "batch_norm": "channels_last"},
-        {"launcher": "noisy_spike_backward", "batch_norm": "contiguous"},
+    (Case("noisy_lif_forward", T=10, state=True), "fp16", "sm_90"),
+    (Case("noisy_lif_forward", T=10, size="odd"), "fp32", "sm_90"),
+    (Case("noisy_lif_forward", T=10), "fp32", "sm_80"),
+    (Case("noisy_lif_forward", T=10), "fp16", "sm_100"),
+    (Case("lif_backward", T=10), "fp32", "sm_90"),
+    (Case("lif_forward", T=10, over_time="antithetic", state=True), "fp32", "sm_90"),
+    (Case("lif_backward", T=32, at="mean", over_time="antithetic", state=True), "fp32", "sm_100"),
+    (Case("lif_backward", T=16, at="mean", state=True), "fp16", "sm_90"),
+    (Case("lif_backward", T=4, at="mean", state=True), "fp16", "sm_80"),
+    (Case("noisy_spike_backward", size="odd"), "bf16", "sm_90"),
+    (Case("lif_backward", T=32, learned="channels_last", **PLAIN), "fp16", "sm_90"),
+    (Case("lif_backward", T=16, learned="contiguous", reset="delayed", **PLAIN), "fp32", "sm_90"),
+    (Case("lif_backward", T=10, learned="channels_last", **PLAIN), "fp16", "sm_80"),
+    (Case("noisy_spike_forward", batch_norm="contiguous", size="one"), "fp16", "sm_90"),
+    *((case, "fp16", target) for target in ("sm_80", "sm_100", "gfx942") for case in (
+        Case("noisy_spike_forward"),
+        Case("lif_backward", T=10),
+        Case("noisy_spike_forward", batch_norm="channels_last"),
+        Case("noisy_spike_backward", batch_norm="contiguous"),
     )),
 ]  # fmt: skip
 
 
 def measured(jobs):
-    """One process for all of them: the test-suite itself runs the kernels in Triton's interpreter."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-c", MEASURE, json.dumps(jobs)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500)
-    assert result.returncode == 0, result.stderr
-    results = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(results) == len(jobs)
+    """The rows of these cases, types and targets, from one process for all of them: in this one the kernels are those
+    of Triton's interpreter."""
+    context = multiprocessing.get_context("spawn")
+    with pytest.MonkeyPatch.context() as patch, concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        patch.delenv("TRITON_INTERPRET", raising=False)
+        rows = list(pool.map(measure, *zip(*jobs), timeout=500))
     if VERSION < (3, 8):
         pytest.skip(f"all compiled; the budgets are those of triton 3.8, and this is {triton.__version__}")
-    return results
+    return rows
 
 
 def no_spills_and_wide_accesses(row, odd=False):
@@ -98,8 +86,8 @@ def test_the_committed_table(kernel):
     compute for longer than it waits."""
     rows, version = committed()
     rows = [row for row in rows if row["kernel"].startswith(kernel)]
-    cases = [dataclasses.asdict(case) for case in DEFAULT_CASES if case.launcher.startswith(kernel)]
-    for found, row in zip(measured([("sm_90", "fp16", case) for case in cases]), rows, strict=True):
+    jobs = [(case, "fp16", "sm_90") for case in DEFAULT_CASES if case.launcher.startswith(kernel)]
+    for found, row in zip(measured(jobs), rows, strict=True):
         no_spills_and_wide_accesses(found)
         if version == triton.__version__:
             assert found == row
@@ -111,9 +99,9 @@ def test_the_committed_table(kernel):
 
 @pytest.mark.full
 def test_budgets_beside_the_table():
-    jobs = [("sm_90", "fp16", case) for case, *_ in BESIDE]
+    jobs = [(case, "fp16", "sm_90") for case, *_ in BESIDE]
     for row, (case, budget, kilobytes, warps) in zip(measured(jobs), BESIDE, strict=True):
-        no_spills_and_wide_accesses(row, odd=case.get("size") == "odd")
+        no_spills_and_wide_accesses(row, odd=case.size == "odd")
         assert 0.8 * budget < float(row["instructions per element"]) <= ALLOWANCE * budget, row
         assert int(row["KB in flight"]) >= kilobytes and int(row["warps"]) >= warps, row
 
@@ -121,5 +109,5 @@ def test_budgets_beside_the_table():
 @pytest.mark.full
 def test_no_spills_anywhere():
     """Nor where the size is 1, which Triton takes for a constant, without a type."""
-    for row, (target, dtype, _) in zip(measured(ELSEWHERE), ELSEWHERE, strict=True):
-        assert row["local memory"] == "0", (target, dtype, row)
+    for row, (_, *where) in zip(measured(ELSEWHERE), ELSEWHERE, strict=True):
+        assert row["local memory"] == "0", (where, row)
