@@ -297,15 +297,18 @@ def test_what_fails_is_left_out_and_the_rest_is_measured(compare, capsys, a_lab)
     ]
 
 
-def test_nobody_gets_huge_pages_where_libraries_are_compared(monkeypatch, a_lab):
+def test_nobody_gets_huge_pages_where_libraries_are_compared(monkeypatch, capsys, a_lab):
+    """And what the time is not enough for is said."""
     asked = []
     monkeypatch.setattr(graphs, "in_huge_pages", asked.append)
     monkeypatch.setattr(measure, "copy_bandwidth", lambda device: graphs.in_huge_pages("here") or Spread(1, 1, 1))
     monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
-    monkeypatch.setattr(kernels, "TIME_LIMIT", {"quick": -1})
+    monkeypatch.setattr(kernels, "TIME_LIMIT", {"quick": 0})
     kernels.measure(a_lab)
     graphs.in_huge_pages("afterwards")
     assert asked == ["afterwards"]
+    assert [row.metric for row in a_lab.rows] == ["copy bandwidth"]
+    assert "what follows 100,000 neuron-steps, T = 10, float32 is left out" in capsys.readouterr().out
 
 
 def test_what_is_compiled_has_no_backward_alone(compare, a_lab):
