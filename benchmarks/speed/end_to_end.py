@@ -35,6 +35,7 @@ DATASETS = {"small": "fashion-mnist", "vgg16": "cifar-10", "resnet18": "cifar-10
 # Images of a batch, per form.
 BATCH = {"quick": {"small": 50, "vgg16": 4, "resnet18": 4}, "full": {"small": 128, "vgg16": 128, "resnet18": 128}}
 WARM_UP = 3  # batches
+
 TITLE = "Whole networks: training and inference beside ReLU and SpikingJelly's layers"
 DESCRIPTION = "images a second and peak memory of the paper's network, VGG-16 and ResNet-18, beside ReLU's"
 _TRAINED = {"metric": "time against ReLU", "pass": TRAINING, "layout": "channels_last", "mode": EAGER}
