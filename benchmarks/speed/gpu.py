@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,9 @@ def _dataset(arguments: argparse.Namespace) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=options.file_or_folder, default=results.FOLDER, help="folder for the results and the logs"
-    )
-    parser.add_argument("--data-root", type=options.file_or_folder, help=options.DATA_ROOT)
+    path = options.file_or_folder
+    parser.add_argument("--out", type=path, default=results.FOLDER, help="folder for the results and the logs")
+    parser.add_argument("--data-root", type=path, help=options.DATA_ROOT)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,24 +66,23 @@ def run(arguments: argparse.Namespace) -> int:
     if not torch.cuda.is_available():
         print("gpu: needs a machine with a GPU that PyTorch can use, and finds none.", file=sys.stderr)
         return 2
-    device = machine.describe(torch.device("cuda"))
     try:
         options.make_folder(arguments.out / "work")
     except options.UsageError as error:
         print(f"gpu: error: {error}", file=sys.stderr)
         return 2
-    table = []
+    device, table = machine.describe(torch.device("cuda")), []
     for step in steps(arguments):
         log = arguments.out / "work" / f"{step.name}.log"
         print(f"{step.name}: python -m {' '.join(step.words)}, its output in {log}", flush=True)
         started = time.monotonic()
         outcome = _run_step(step, log)
         table.append((step.name, outcome, f"{time.monotonic() - started:.0f} s", _last_line(log)))
-    _print(_pages(arguments.out))
+    _print(lambda: report.write(arguments.out))
     print(f"\n{device}, torch {torch.__version__}")
     for line in table:
         print("{:15} {:22} {:>6}  {}".format(*line))
-    _print(_findings(results.path_for(device, arguments.out)))
+    _print(lambda: _findings(results.path_for(device, arguments.out)))
     return 0 if all(outcome == "passed" for _, outcome, *_ in table) else 1
 
 
@@ -110,18 +109,13 @@ def _last_line(log: Path) -> str:
     return lines[-1][:100] if lines else ""
 
 
-def _print(lines) -> None:
+def _print(lines: Callable) -> None:
     """Whatever is wrong with the rows or the libraries that draw them, the rest is still printed."""
     try:
-        for line in lines:
+        for line in lines():
             print(line)
     except (RuntimeError, ImportError, OSError, ValueError, LookupError) as error:
         print(f"gpu: {error}", file=sys.stderr)
-
-
-def _pages(out: Path):
-    """Writes the page of all results; a line for each file of it."""
-    yield from (str(path) for path in report.write(out))
 
 
 def _findings(path: Path):

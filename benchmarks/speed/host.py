@@ -7,6 +7,7 @@ microseconds on a CPU. The small calls beside other libraries are timed whole.
 
 import contextlib
 import functools
+import itertools
 import sys
 from unittest import mock
 
@@ -53,9 +54,8 @@ class Nothing:
 
 @contextlib.contextmanager
 def without_launches():
-    with contextlib.ExitStack() as stack:
-        for module in (single_step, scan):
-            stack.enter_context(mock.patch.object(module, "launchers", lambda *arguments: Nothing))
+    nothing = {"launchers": lambda *arguments: Nothing}
+    with mock.patch.multiple(single_step, **nothing), mock.patch.multiple(scan, **nothing):
         yield
 
 
@@ -91,6 +91,14 @@ def measure(lab: Lab) -> None:
         torch.set_num_threads(threads)
 
 
+def _in_turns(lab: Lab, first, second, calls: int) -> tuple[list[float], list[float]]:
+    """Seconds of each of two calls, turn by turn, once both are warm."""
+    for _ in range(calls):
+        first()
+        second()
+    return measuring.by_turns(first, second, lab.device, budget=SECONDS, calls=calls)
+
+
 def _beside_relu(lab: Lab) -> None:
     leaf = torch.randn(SHAPE, device=lab.device).requires_grad_()
     grad = torch.randn(SHAPE, device=lab.device)
@@ -100,10 +108,7 @@ def _beside_relu(lab: Lab) -> None:
         for name, neuron in _neurons(lab.options.backend).items():
             for direction, call in _passes(neuron.to(lab.device), leaf, grad).items():
                 setting = {"neuron": name, "pass": direction}
-                for one in (call, relu[direction]):  # the first calls of both are not counted
-                    for _ in range(CALLS):
-                        one()
-                own, others = measuring.by_turns(call, relu[direction], lab.device, budget=SECONDS, calls=CALLS)
+                own, others = _in_turns(lab, call, relu[direction], CALLS)
                 record(setting, "time", "us", spread(1e6 * time for time in own), "turns")
                 record(setting | {"neuron": "ReLU"}, "time", "us", spread(1e6 * time for time in others), "turns")
                 ratio = spread(mine / theirs for mine, theirs in zip(own, others))
@@ -115,22 +120,17 @@ def _beside_relu(lab: Lab) -> None:
 
 def _beside_others(lab: Lab) -> None:
     functions = {kernels.OURS: kernels.lif_of(lab)} | kernels.checked_peers(lab)
+    record = functools.partial(lab.record, "host", "one layer")
     for shape, calls in SMALL.items():
         leaf = torch.rand(shape, device=lab.device).mul_(1.5).requires_grad_()
         passes = {name: _passes(function, leaf, torch.ones_like(leaf)) for name, function in functions.items()}
-        record = functools.partial(lab.record, "host", "one layer")
-        for name, theirs in passes.items():
-            for direction in ("forward", "forward and backward"):
-                mine = passes[kernels.OURS][direction]
-                for call in (mine, theirs[direction]):
-                    for _ in range(calls):
-                        call()
-                own, others = measuring.by_turns(mine, theirs[direction], lab.device, budget=SECONDS, calls=calls)
-                setting = {"library": name, "pass": direction, "T": shape[0], "size": leaf.numel()}
-                record(setting, "time", "us", spread(1e6 * time for time in others), "turns")
-                ratio = spread(their / my for my, their in zip(own, others))
-                record(setting, "time against ours", "", ratio, "turns")
-                lab.say(f"{name}, T = {shape[0]}, {leaf.numel():,}, {direction}: {ratio.median:.2f} of ours")
+        for name, direction in itertools.product(functions, ("forward", "forward and backward")):
+            own, others = _in_turns(lab, passes[kernels.OURS][direction], passes[name][direction], calls)
+            setting = {"library": name, "pass": direction, "T": shape[0], "size": leaf.numel()}
+            record(setting, "time", "us", spread(1e6 * time for time in others), "turns")
+            ratio = spread(theirs / mine for mine, theirs in zip(own, others))
+            record(setting, "time against ours", "", ratio, "turns")
+            lab.say(f"{name}, T = {shape[0]}, {leaf.numel():,}, {direction}: {ratio.median:.2f} of ours")
 
 
 def draw(rows: list[Row], figure) -> None:
@@ -151,32 +151,29 @@ def _size(row: Row) -> str:
     return f", {int(row.setting['size']):,} neuron-steps" if "size" in row.setting else ""
 
 
+def _times(row: Row) -> str:
+    return f"{row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})"
+
+
 def findings(rows: list[Row]) -> list[Finding]:
     found = []
     for direction, limit in LIMITS.items():
         own = select(rows, metric="time against ReLU", **{"pass": direction})
         if own:
-            shown = "; ".join(
-                f"{row.setting['neuron']} {row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})" for row in own
-            )
-            met = at_most(limit, *own)
-            found.append(Finding(f"Ours: the host's time of a {direction} is at most {limit} times ReLU's", met, shown,
-                                 short=f"at most {max(row.median for row in own):.2f} times"))  # fmt: skip
+            shown = "; ".join(f"{row.setting['neuron']} {_times(row)}" for row in own)
+            claim = f"Ours: the host's time of a {direction} is at most {limit} times ReLU's"
+            most = f"at most {max(row.median for row in own):.2f} times"
+            found.append(Finding(claim, at_most(limit, *own), shown, short=most))
     counted = select(rows, metric="calls of Python")
     if counted:
         shown = ", ".join(f"{row.setting['neuron']} {row.median:.0f}" for row in counted)
-        met = max(row.median for row in counted) <= 25
-        found.append(Finding("Ours: a forward makes at most 25 calls of Python, the launch left out", met, shown,
-                             short=f"at most {max(row.median for row in counted):.0f}"))  # fmt: skip
-    for library in dict.fromkeys(row.setting["library"] for row in select(rows, metric="time against ours")):
-        if library == kernels.OURS:
-            continue
-        own = select(rows, metric="time against ours", library=library)
-        shown = "; ".join(
-            f"{row.setting['pass']}{_size(row)}: {row.median:.2f} times (p20-p80 {row.p20:.2f}-{row.p80:.2f})"
-            for row in own
-        )
-        met = at_least(1, *own)
-        found.append(Finding(f"Ours: small calls are faster than {library}'s", met, shown,
-                             short=f"{min(row.median for row in own):.2f} times or more"))  # fmt: skip
+        claim = "Ours: a forward makes at most 25 calls of Python, the launch left out"
+        most = max(row.median for row in counted)
+        found.append(Finding(claim, most <= 25, shown, short=f"at most {most:.0f}"))
+    others = [row for row in select(rows, metric="time against ours") if row.setting["library"] != kernels.OURS]
+    for library in dict.fromkeys(row.setting["library"] for row in others):
+        own = select(others, library=library)
+        shown = "; ".join(f"{row.setting['pass']}{_size(row)}: {_times(row)}" for row in own)
+        claim, least = f"Ours: small calls are faster than {library}'s", min(row.median for row in own)
+        found.append(Finding(claim, at_least(1, *own), shown, short=f"{least:.2f} times or more"))
     return found

@@ -8,6 +8,7 @@ nobody gets huge pages, which ours ask for elsewhere: all are on the same footin
 
 import functools
 import math
+from collections.abc import Iterator
 from unittest import mock
 
 import torch
@@ -36,17 +37,28 @@ STEPS_SIZE = {"quick": 10**6, "full": 10**7}
 STEPS = {"quick": (10, 1, 4, 8, 16, 32), "full": (10, 1, 4, 8, 16, 32)}
 BUDGET = {"quick": 1.0, "full": 0.05}  # seconds that a call is repeated for, on average
 TIME_LIMIT = {"quick": math.inf, "full": 100}  # skip the rest after this many seconds
+# What is claimed: the neuron's fraction of a copy's bandwidth; how many times as fast it is as another library.
+OF_A_COPY = (
+    ("lif", "float32", 0.9), ("lif", "float16", 0.9),
+    ("noisy_spike, gaussian", "float32", 0.85), ("noisy_spike, gaussian", "float16", 0.75),
+)  # fmt: skip
+_NO_SLOWER = tuple(("lif", peers.COMPILED, one, 1) for one in (PASSES[0], PASSES[2]))
+TIMES_AS_FAST = {
+    "CPU": (
+        ("lif", "SpikingJelly", "forward", 10), ("lif", "SpikingJelly", "forward and backward", 5),
+        ("lif", "snnTorch", "forward", 10), ("lif", "snnTorch", "forward and backward", 5),
+        ("lif", "Norse", "forward", 1), ("lif", "Norse", "forward and backward", 1),
+        ("noisy_spike, gaussian", peers.EAGER, "forward", 2.5, 1), *_NO_SLOWER,
+    ),
+    "GPU": (("lif", "SpikingJelly", "forward and backward", 1.5), *_NO_SLOWER),
+}  # fmt: skip
 LARGE = 10**8  # bytes that are moved: several times a GPU's L2 cache
 SAMPLES = 10  # that a time step is made of
 
 
+@mock.patch.object(graphs, "in_huge_pages", lambda output: None)  # which no other library asks for
 def measure(lab: Lab) -> None:
     options.no_dtype(lab.options.dtype)
-    with mock.patch.object(graphs, "in_huge_pages", lambda output: None):  # which no other library asks for
-        _measure(lab)
-
-
-def _measure(lab: Lab) -> None:
     copy = measuring.copy_bandwidth(lab.device)
     lab.record("kernels", "a copy", {}, "copy bandwidth", "GB/s", _scaled(copy, 1e-9), "copies")
     lab.say(f"copy bandwidth {copy.median / 1e9:.1f} GB/s")
@@ -88,22 +100,12 @@ def lif_of(lab: Lab) -> peers.Neuron:
 
 
 def checked_peers(lab: Lab) -> dict[str, peers.Neuron]:
-    found = {}
-    for name, make in peers.PEERS.items():
-        if not peers.version(name):
-            lab.say(f"{name} is left out: it is not installed (pip install {name.lower()})")
-            continue
-        try:
-            neuron = make(lab.device)
-            surrogate = peers.SURROGATES.get(name, "atan")
-            wrong = peers.disagreement(neuron, lab.device, torch.float32, surrogate=surrogate)
-        except Exception as error:  # whatever another library raises
-            wrong = str(error).split("\n")[0]
+    """The other libraries' neurons, those that compute what ours does."""
+    checked = {name: peers.checked(name, lab.device) for name in peers.PEERS}
+    for name, (_, wrong) in checked.items():
         if wrong:
-            lab.say(f"{name} is left out, as it does not do what is compared: {wrong}")
-        else:
-            found[name] = neuron
-    return found
+            lab.say(f"{name} is not compared: {wrong}")
+    return {name: neuron for name, (neuron, wrong) in checked.items() if not wrong}
 
 
 def ours(neuron: str, T: int, device: torch.device, backend: str = "auto", seed: int | None = None) -> peers.Neuron:
@@ -138,35 +140,33 @@ def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, 
             torch.autograd.grad(function(leaf), leaf, grad)
             able[library] = function
         except (RuntimeError, TypeError, ValueError) as error:  # no memory, or too much for another library
-            reason = str(error).split("\n")[0]
-            lab.say(f"{library}'s {neuron}, {dtype}, T = {T}, {size:,} neuron-steps, is left out: {reason}")
+            what = f"{library}'s {neuron}, {dtype}, T = {T}, {size:,} neuron-steps"
+            lab.say(f"{what}, is left out: {peers.line(error)}")
     if not able:
         return
+
+    def record(library: str, direction: str, *values) -> None:
+        setting = {"neuron": neuron, "library": library, "pass": direction, "T": T, "size": x.numel(), "type": dtype}
+        lab.record("kernels", "one layer", setting, *values, "calls")
+
     each = [{library: function} for library, function in able.items() if library != peers.COMPILED]
-    for direction in PASSES:
-        for functions in each if direction == "backward" else [able]:
-            _in_turns(lab, copy, neuron, direction, functions, x, leaf, grad, dtype)
+    for direction, some in [(one, some) for one in PASSES for some in (each if one == "backward" else [able])]:
+        try:
+            calls = [_call(direction, function, x, leaf, grad) for function in some.values()]
+            times = measuring.in_turns(calls, lab.device, budget=BUDGET[lab.options.form])
+        except RuntimeError as error:
+            what = f"{direction} of {neuron}, {dtype}, {x.numel():,} neuron-steps"
+            lab.say(f"{what}, is left out ({', '.join(some)}): {peers.line(error)}")
+            continue
+        moved = moved_bytes(neuron, direction, x.numel(), x.element_size(), T)
+        for library, seconds in zip(some, times):
+            achieved = Spread(*(moved / t for t in (seconds.median, seconds.p80, seconds.p20)), seconds.samples)
+            record(library, direction, "time", "ms", _scaled(seconds, 1e3))
+            record(library, direction, "bandwidth", "GB/s", _scaled(achieved, 1e-9))
+            record(library, direction, "fraction of the copy bandwidth", "", _scaled(achieved, 1 / copy.median))
     for library, function in able.items():
-        memory = measuring.peak_memory(_call(PASSES[2], function, x, leaf, grad), lab.device) / 1e6
-        setting = _setting(neuron, library, PASSES[2], x, dtype)
-        lab.record("kernels", "one layer", setting, "peak memory", "MB", memory, "calls")
-
-
-def _in_turns(lab, copy, neuron, direction, functions, x, leaf, grad, dtype) -> None:
-    try:
-        calls = [_call(direction, function, x, leaf, grad) for function in functions.values()]
-        times = measuring.in_turns(calls, lab.device, budget=BUDGET[lab.options.form])
-    except RuntimeError as error:
-        names, reason = ", ".join(functions), str(error).split("\n")[0]
-        lab.say(f"{direction} of {neuron}, {dtype}, {x.numel():,} neuron-steps, is left out ({names}): {reason}")
-        return
-    moved = moved_bytes(neuron, direction, x.numel(), x.element_size(), x.shape[0])
-    for library, seconds in zip(functions, times):
-        _record(lab, _setting(neuron, library, direction, x, dtype), seconds, moved, copy)
-
-
-def _setting(neuron, library, direction, x, dtype):
-    return {"neuron": neuron, "library": library, "pass": direction, "T": x.shape[0], "size": x.numel(), "type": dtype}
+        memory = measuring.peak_memory(_call(PASSES[2], function, x, leaf, grad), lab.device)
+        record(library, PASSES[2], "peak memory", "MB", memory / 1e6)
 
 
 def _call(direction: str, function, x, leaf, grad):
@@ -181,14 +181,6 @@ def _call(direction: str, function, x, leaf, grad):
             function(x)
 
     return forward
-
-
-def _record(lab, setting, seconds: Spread, moved: int, copy: Spread) -> None:
-    lab.record("kernels", "one layer", setting, "time", "ms", _scaled(seconds, 1e3), "calls")
-    achieved = Spread(*(moved / t for t in (seconds.median, seconds.p80, seconds.p20)), seconds.samples)
-    lab.record("kernels", "one layer", setting, "bandwidth", "GB/s", _scaled(achieved, 1e-9), "calls")
-    of_copy = _scaled(achieved, 1 / copy.median)
-    lab.record("kernels", "one layer", setting, "fraction of the copy bandwidth", "", of_copy, "calls")
 
 
 def moved_bytes(neuron: str, direction: str, size: int, itemsize: int, T: int) -> int:
@@ -206,36 +198,36 @@ def _scaled(spread: Spread, factor: float) -> Spread:
     return Spread(spread.median * factor, spread.p20 * factor, spread.p80 * factor, spread.samples)
 
 
+def _size(row: Row) -> int:
+    return int(row.setting["size"])
+
+
 def draw(rows: list[Row], figure) -> None:
     by_size, by_steps, roof = figure.subplots(1, 3)
     times = select(rows, metric="time", type="float32", neuron="lif")
     T = STEPS["quick"][0]
     for number, library in enumerate(dict.fromkeys(row.setting["library"] for row in times)):
         for style, direction in (("o-", "forward"), ("s--", "forward and backward")):
-            own = select(times, library=library, **{"pass": direction})
+            own = sorted(select(times, library=library, T=T, **{"pass": direction}), key=_size)
             label = f"{library}, {direction}" if direction == "forward" else None
-            sized = sorted(select(own, T=T), key=lambda row: int(row.setting["size"]))
-            sizes = [int(row.setting["size"]) for row in sized]
-            by_size.loglog(sizes, [row.median for row in sized], style, label=label, color=f"C{number}", markersize=4)
+            medians = [row.median for row in own]
+            by_size.loglog(list(map(_size, own)), medians, style, label=label, color=f"C{number}", markersize=4)
     title = f"LIF, T = {T}, float32\n(dashed: forward and backward)"
     by_size.set(title=title, xlabel="neuron-steps", ylabel="time (ms)")
     by_size.legend(fontsize=7)
     for direction in PASSES[:2]:
         own = sorted(select(times, library=OURS, **{"pass": direction}), key=lambda row: int(row.setting["T"]))
-        common = [row for row in own if abs(int(row.setting["size"]) / _common_size(own) - 1) < 0.1]
-        by_steps.plot(
-            [int(row.setting["T"]) for row in common],
-            [1e6 * row.median / int(row.setting["size"]) for row in common], "o-", label=direction,
-        )  # fmt: skip
+        own = [row for row in own if abs(_size(row) / STEPS_SIZE[row.form] - 1) < 0.1]
+        nanoseconds = [1e6 * row.median / _size(row) for row in own]
+        by_steps.plot([int(row.setting["T"]) for row in own], nanoseconds, "o-", label=direction)
     by_steps.set(title="Ours against T, at one number of neuron-steps", xlabel="T", ylabel="time of a neuron-step (ns)")
     by_steps.set_ylim(bottom=0)
     by_steps.legend()
     for neuron in ("lif", *NEURONS):
-        own = select(rows, metric="bandwidth", neuron=neuron, library=OURS, type="float32", **{"pass": "forward"})
-        own = [row for row in own if row.setting["T"] == ("1" if neuron.startswith("noisy_spike") else str(T))]
-        own = sorted(own, key=lambda row: int(row.setting["size"]))
-        places = [(int(row.setting["size"]), 4, int(row.setting["T"])) for row in own]
-        moved = [moved_bytes(neuron, "forward", *place) / 1e6 for place in places]
+        steps = 1 if neuron.startswith("noisy_spike") else T
+        about = {"metric": "bandwidth", "neuron": neuron, "library": OURS, "type": "float32", "pass": "forward"}
+        own = sorted(select(rows, T=steps, **about), key=_size)
+        moved = [moved_bytes(neuron, "forward", _size(row), 4, steps) / 1e6 for row in own]
         roof.loglog(moved, [row.median for row in own], "o-", markersize=4, label=neuron)
     copied = value(rows, metric="copy bandwidth")
     if copied:
@@ -245,77 +237,50 @@ def draw(rows: list[Row], figure) -> None:
     figure.set_size_inches(16, 4.5)
 
 
-def _common_size(rows: list[Row]) -> int:
-    """The size that most values of T were measured at."""
-    sizes = [round(int(row.setting["size"]), -3) for row in rows]
-    return max(set(sizes), key=sizes.count) or 1
-
-
 def findings(rows: list[Row]) -> list[Finding]:
     gpu = "threads" not in rows[0].device
-    return [found for found in (_gpu_findings(rows) if gpu else _cpu_findings(rows)) if found]
+    found = list(_beside_a_copy(rows)) if gpu else []
+    found += [_faster(rows, *goal) for goal in TIMES_AS_FAST["GPU" if gpu else "CPU"]]
+    return [finding for finding in found if finding]
 
 
-def _cpu_findings(rows: list[Row]):
-    both = "forward and backward"
-    for library in ("SpikingJelly", "snnTorch"):
-        yield _faster(rows, "lif", library, "forward", 10, T=10)
-        yield _faster(rows, "lif", library, both, 5, T=10)
-    for direction in ("forward", both):
-        yield _faster(rows, "lif", "Norse", direction, 1, T=10)
-    yield _faster(rows, "noisy_spike, gaussian", peers.EAGER, "forward", 2.5, T=1)
-    yield from _beside_the_compiler(rows)
-
-
-def _gpu_findings(rows: list[Row]):
-    for neuron, dtype, goal in (
-        ("lif", "float32", 0.9), ("lif", "float16", 0.9), ("noisy_spike, gaussian", "float32", 0.85),
-        ("noisy_spike, gaussian", "float16", 0.75),
-    ):  # fmt: skip
+def _beside_a_copy(rows: list[Row]) -> Iterator[Finding]:
+    for neuron, dtype, goal in OF_A_COPY:
         for direction in PASSES[:2]:
             about = {"neuron": neuron, "library": OURS, "type": dtype, "pass": direction}
             own = select(rows, metric="fraction of the copy bandwidth", **about)
-            large = [row for row in own if int(row.setting["size"]) * 2 * DTYPES[dtype].itemsize >= LARGE]
+            large = [row for row in own if _size(row) * 2 * DTYPES[dtype].itemsize >= LARGE]
             if large:
                 worst = min(large, key=lambda row: row.median)
                 claim = f"Ours: {neuron}, {dtype}, {direction} moves its bytes at {goal:.0%} of a copy's speed"
-                shown = f"{worst.median:.0%} or more (at T = {worst.setting['T']}, {int(worst.setting['size']):,})"
+                shown = f"{worst.median:.0%} or more (at T = {worst.setting['T']}, {_size(worst):,})"
                 yield Finding(claim, at_least(goal, *large), shown, short=f"{worst.median:.0%}")
-    yield _faster(rows, "lif", "SpikingJelly", "forward and backward", 1.5, T=10)
-    yield from _beside_the_compiler(rows)
 
 
-def _beside_the_compiler(rows: list[Row]):
-    for direction in (PASSES[0], PASSES[2]):
-        yield _faster(rows, "lif", peers.COMPILED, direction, 1, T=10)
-
-
-def _faster(rows: list[Row], neuron: str, library: str, direction: str, goal: float, T: int) -> Finding | None:
+def _faster(rows: list[Row], neuron: str, library: str, direction: str, goal: float, T: int = 10) -> Finding | None:
     """That ours is ``goal`` times as fast at the largest size that both were measured at; None within their spread."""
     about = {"metric": "time", "neuron": neuron, "pass": direction, "type": "float32", "T": T}
-    theirs = select(rows, library=library, **about)
-    if not theirs:
+    *smaller, theirs = sorted(select(rows, library=library, **about), key=_size) or [None]
+    if theirs is None:
         return None
-    largest = max(theirs, key=lambda row: int(row.setting["size"]))
-    size = largest.setting["size"]
+    size = _size(theirs)
     (ours,) = select(rows, library=OURS, size=size, **about)
+    times = f"{theirs.median / ours.median:.1f} times"
     shown = (
-        f"{int(size):,} neuron-steps, {neuron}, T = {T}: {ours.median:.3g} ms (p20-p80 {ours.p20:.3g}-{ours.p80:.3g}) "
-        f"against {largest.median:.3g} ({largest.p20:.3g}-{largest.p80:.3g}): {largest.median / ours.median:.1f} times"
+        f"{size:,} neuron-steps, {neuron}, T = {T}: {ours.median:.3g} ms (p20-p80 {ours.p20:.3g}-{ours.p80:.3g}) "
+        f"against {theirs.median:.3g} ({theirs.p20:.3g}-{theirs.p80:.3g}): {times}"
     )
-    memories = [value(rows, metric="peak memory", neuron=neuron, library=name, size=size, T=T, type="float32")
-                for name in (OURS, library)]  # fmt: skip
+    memory = {"metric": "peak memory", "neuron": neuron, "size": size, "T": T, "type": "float32"}
+    memories = [value(rows, library=name, **memory) for name in (OURS, library)]
     if all(memories):
         shown += f"; peak memory, forward and backward, {memories[0]:.3g} MB against {memories[1]:.3g}"
-    for row in sorted(theirs, key=lambda row: int(row.setting["size"])):
-        smaller = value(rows, library=OURS, size=row.setting["size"], **about)
-        if row is not largest and smaller:
-            shown += f"; {row.median / smaller:.2g} times at {int(row.setting['size']):,}"
-    claim = f"Ours: {neuron}, {direction}, is at least {goal:g} times as fast as {library}"
-    verdict, times = faster(ours, largest, goal), f"{largest.median / ours.median:.1f} times"
-    for row in (ours, largest):
-        own = row.setting["library"]
-        forward = value(rows, **about | {"library": own, "size": size, "pass": "forward"})
+    for row in smaller:
+        own = value(rows, library=OURS, size=_size(row), **about)
+        shown += f"; {row.median / own:.2g} times at {_size(row):,}" if own else ""
+    verdict = faster(ours, theirs, goal)
+    for name, row in ((OURS, ours), (library, theirs)):
+        forward = value(rows, **about | {"library": name, "size": size, "pass": "forward"})
         if forward and forward > row.median:
-            verdict, shown = None, f"{shown}; {own}'s forward alone took {forward:.3g} ms: measure again"
+            verdict, shown = None, f"{shown}; {name}'s forward alone took {forward:.3g} ms: measure again"
+    claim = f"Ours: {neuron}, {direction}, is at least {goal:g} times as fast as {library}"
     return Finding(claim, verdict, shown, short=times)

@@ -16,11 +16,6 @@ TURNS = (5, 20)  # of each of two calls that are compared: at least, at most
 COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # several times any cache
 
 
-def seconds(call: Callable[[], object], device: torch.device, *, budget: float = 1.0) -> Spread:
-    """Seconds that ``call`` takes, as :func:`in_turns` measures them."""
-    return in_turns([call], device, budget=budget)[0]
-
-
 def in_turns(calls: list[Callable[[], object]], device: torch.device, *, budget: float = 1.0) -> list[Spread]:
     """Seconds that each of the ``calls`` takes, in turns: in each turn every call once, in an order of its own.
 
@@ -121,6 +116,6 @@ def copy_bandwidth(device: torch.device) -> Spread:
     """Bytes a second of a large copy on the device, those read and those written."""
     source = torch.empty(COPIED_BYTES[device.type], dtype=torch.uint8, device=device).random_()
     target = torch.empty_like(source)
-    times = seconds(lambda: target.copy_(source), device)
+    (times,) = in_turns([lambda: target.copy_(source)], device)
     moved = 2 * source.numel()
     return Spread(moved / times.median, moved / times.p80, moved / times.p20, times.samples)

@@ -23,7 +23,7 @@ from benchmarks.files import write_whole
 from benchmarks.options import file_or_folder
 from benchmarks.report.markdown import table
 from benchmarks.report.rows import FOLDER
-from benchmarks.speed.peers import step_by_step
+from benchmarks.speed.peers import line, step_by_step
 
 DT = 1e-4
 LIF = functools.partial(fastlif.LIF, backend="reference")
@@ -47,6 +47,7 @@ class Residual(nn.Module):
 def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     """Networks of ours with the shape of a sample, which differ in what a reader must get right."""
     images = [nn.Conv2d(2, 8, 3, padding=1), LIF(T, decay=0.8), nn.Conv2d(8, 16, 3, stride=2), LIF(T, threshold=0.2)]
+    flattened = nn.Sequential(*images, nn.Flatten(), nn.Linear(16 * 9, 50), LIF(T, decay=0.9, threshold=0.3))
     normalised = nn.Sequential(images[0], nn.BatchNorm2d(8), images[1], images[2], nn.BatchNorm2d(16), images[3])
     normalised(torch.rand(T, 2, 8, 8) * 2)  # in training, so that it gets statistics
     pooled = (nn.Conv2d(2, 8, 3), LIF(T, decay=0.9, threshold=0.3), nn.AvgPool2d(2), nn.Conv2d(8, 8, 3),
@@ -55,18 +56,13 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
         "three linear layers, decay 0.5, 0.9, 0.75": (nn.Sequential(
             nn.Linear(64, 100), LIF(T, threshold=0.3), nn.Linear(100, 100), LIF(T, decay=0.9), nn.Linear(100, 100),
             LIF(T, decay=0.75, threshold=0.2)), (64,)),
-        "two convolutions, flattened, linear": (
-            nn.Sequential(*images, nn.Flatten(), nn.Linear(16 * 9, 50), LIF(T, decay=0.9, threshold=0.3)), (2, 8, 8)
-        ),
+        "two convolutions, flattened, linear": (flattened, (2, 8, 8)),
         "two convolutions with batch normalisation": (normalised.eval(), (2, 8, 8)),
         "average pooling": (nn.Sequential(*pooled), (2, 10, 10)),
         "a sum of two branches": (nn.Sequential(nn.Linear(64, 100), LIF(T, threshold=0.2), Residual(100)), (64,)),
         "decay 1, which is nir.IF": (nn.Sequential(nn.Linear(64, 100), LIF(T, decay=1.0)), (64,)),
         "reset to -0.2": (nn.Sequential(nn.Linear(64, 100), LIF(T, decay=0.9, reset=-0.2)), (64,)),
     }  # fmt: skip
-
-
-# --- The peers' own readers ----------------------------------------------------------------------------------------
 
 
 def spikingjelly(path: str) -> Run:
@@ -104,9 +100,6 @@ def sinabs(path: str) -> Run:
 
 
 READERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse}
-
-
-# --- The peers' own writers ----------------------------------------------------------------------------------------
 
 
 def from_spikingjelly(decay_input: bool):
@@ -161,9 +154,6 @@ WRITERS = {
 }
 
 
-# --- The table -----------------------------------------------------------------------------------------------------
-
-
 def compare(ours: Run, theirs: Run, shape: tuple[int, ...]) -> str:
     """``differing of all (spikes of ours)`` for a random input of T steps."""
     x = torch.rand(T, N, *shape, generator=torch.Generator().manual_seed(1)) * 2
@@ -176,14 +166,10 @@ def compare(ours: Run, theirs: Run, shape: tuple[int, ...]) -> str:
 def attempt(work: Callable[[], str]) -> str:
     """What ``work`` returns, or what was wrong, in a line."""
     try:
-        logging.disable(logging.WARNING)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
             return work()
     except Exception as error:  # whatever a peer refuses with
-        return f"{type(error).__name__}: {error}".splitlines()[0].replace("|", "/")
-    finally:
-        logging.disable(logging.NOTSET)
+        return line(error).replace("|", "/")
 
 
 def exported(network, shape, reader, **options) -> str:
@@ -230,7 +216,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out.is_dir():
         print(f"nir: error: --out {arguments.out} is a folder: give the name of a file in it", file=sys.stderr)
         return 2
+    logging.disable(logging.WARNING)
     text = tables()
+    logging.disable(logging.NOTSET)
     print(text)
     write_whole(arguments.out, f"{PAGE}\n{text}\n")
     return 0

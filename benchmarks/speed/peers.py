@@ -6,7 +6,6 @@ differ at ties alone. Norse has its own surrogate. Beside them, whole networks o
 """
 
 import functools
-import importlib.metadata
 import math
 import os
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from fastlif import Surrogate
 from fastlif.functional import lif
+from fastlif.machine import installed_version
 
 Neuron = Callable[[Tensor], Tensor]
 
@@ -41,9 +41,7 @@ def spikingjelly_node(device: torch.device) -> nn.Module:
         found = functional.neuron_implementation("lif", device)["implementation"]
         if "triton" not in found:
             raise RuntimeError(f"it would run its {found} implementation, not its Triton kernels")
-    return neuron.LIFNode(
-        tau=2.0, decay_input=False, surrogate_function=surrogate.ATan(alpha=2.0), step_mode="m"
-    )  # fmt: skip
+    return neuron.LIFNode(2.0, decay_input=False, surrogate_function=surrogate.ATan(alpha=2.0), step_mode="m")
 
 
 def spikingjelly(device: torch.device) -> Neuron:
@@ -154,10 +152,23 @@ PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse, EAG
 
 def version(name: str) -> str | None:
     """Of a library in ``PEERS``; None if it is not installed."""
+    return installed_version("torch" if name in (EAGER, COMPILED) else name.lower())
+
+
+def checked(name: str, device: torch.device) -> tuple[Neuron | None, str | None]:
+    """The neuron of a library in ``PEERS``, and the reason why it cannot be compared; None if it can."""
+    if not version(name):
+        return None, f"it is not installed (pip install {name.lower()})"
     try:
-        return importlib.metadata.version("torch" if name in (EAGER, COMPILED) else name.lower())
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        neuron = PEERS[name](device)
+        return neuron, disagreement(neuron, device, torch.float32, surrogate=SURROGATES.get(name, "atan"))
+    except Exception as error:  # whatever another library raises
+        return None, line(error)
+
+
+def line(error: Exception) -> str:
+    """What went wrong, in one line."""
+    return f"{type(error).__name__}: {str(error).strip()}".split("\n")[0][:200]
 
 
 def disagreement(

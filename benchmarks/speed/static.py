@@ -33,8 +33,7 @@ from unittest import mock
 import torch
 
 from benchmarks.options import UsageError
-from benchmarks.speed.cases import ALL_CASES, DEFAULT_CASES, DTYPES, Case, launch
-from benchmarks.speed.table import add_table_arguments, make_table
+from benchmarks.speed.cases import ALL_CASES, DEFAULT_CASES, DTYPES, Case, add_table_arguments, launch, make_table
 
 DESCRIPTION = "registers, spills, access widths and instructions of every kernel, compiled without a GPU"
 PER_ELEMENT = (
@@ -108,34 +107,16 @@ def _type(value):
 # --- Reading the machine code -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Result:
-    """A row of the table; what a target does not tell is None. The columns' meanings stand at the top of the file."""
-
-    kernel: str
-    configuration: str
-    registers: int
-    local_bytes: int
-    local_accesses: int
-    shared_bytes: int
-    loads: dict[int, int] | None  # width in bits -> count
-    stores: dict[int, int] | None
-    instructions: int
-    instructions_per_element: float | None
-    resident_warps: int | None
-    bytes_in_flight: int | None
-
-    @property
-    def spills(self) -> bool:
-        """Whether the kernel keeps anything in local memory."""
-        return self.local_bytes > 0 or self.local_accesses > 0
-
-
-def measure(case: Case, dtype: str = "fp16", target: str = "sm_90") -> Result:
-    """Compiles a case and reads its machine code."""
+def measure(case: Case, dtype: str = "fp16", target: str = "sm_90") -> dict[str, str]:
+    """Compiles a case and reads its machine code: a row of the table. Its columns stand at the top of the file."""
     compiled, arguments = compile_case(case, dtype, target)
     read = _read_amd if target.startswith("gfx") else _read_nvidia
-    return Result(kernel=case.launcher, configuration=str(case), **read(compiled, arguments, DTYPES[dtype].itemsize))
+    return {"kernel": case.launcher, "configuration": str(case), **read(compiled, arguments, DTYPES[dtype].itemsize)}
+
+
+def local_memory(size: int, accesses: int) -> str:
+    """Bytes of local memory and instructions that access it; "0" where the kernel does not spill."""
+    return f"{size} B, {accesses}" if size or accesses else "0"
 
 
 @dataclass(frozen=True)
@@ -164,17 +145,16 @@ def _read_nvidia(compiled, arguments, itemsize):
     elements = math.prod(arguments.get(name, 1) for name in ("ROWS", "COLS", "BLOCK")) // threads
     warps = _resident_warps(registers, arguments["num_warps"])
     width = min(16, itemsize * arguments.get("VECTOR", elements))
+    per_element = _per_element(instructions, loops, arguments, elements, itemsize)
     return {
-        "registers": registers,
-        "local_bytes": stack + local,
-        "local_accesses": opcodes["LDL"] + opcodes["STL"],
-        "shared_bytes": compiled.metadata.shared,
-        "loads": _widths(instructions, "LDG"),
-        "stores": _widths(instructions, "STG"),
-        "instructions": len(instructions),
-        "instructions_per_element": _per_element(instructions, loops, arguments, elements, itemsize),
-        "resident_warps": warps,
-        "bytes_in_flight": warps * 32 * _most_bytes_asked_for(instructions, width),
+        "registers": str(registers),
+        "local memory": local_memory(stack + local, opcodes["LDL"] + opcodes["STL"]),
+        "shared memory": str(compiled.metadata.shared),
+        "loads": " ".join(f"{count}x{bits}" for bits, count in _widths(instructions, "LDG").items()),
+        "stores": " ".join(f"{count}x{bits}" for bits, count in _widths(instructions, "STG").items()),
+        "instructions per element": f"{per_element:.1f}" if per_element else "",
+        "warps": str(warps),
+        "KB in flight": f"{warps * 32 * _most_bytes_asked_for(instructions, width) / 1024:.0f}",
     }
 
 
@@ -282,50 +262,16 @@ def _read_amd(compiled, arguments, itemsize):
         return int(found[1]) if found else 0
 
     body = code.split(".section\t.rodata")[0]
+    spilled = entry("vgpr_spill_count") + entry("sgpr_spill_count")
     return {
-        "registers": entry("vgpr_count"),
-        "local_bytes": entry("private_segment_fixed_size"),
-        "local_accesses": entry("vgpr_spill_count") + entry("sgpr_spill_count"),
-        "shared_bytes": compiled.metadata.shared,
-        "loads": None,
-        "stores": None,
-        "instructions": len(re.findall(r"^\t(?:[sv]|global|buffer|flat|ds|scratch)_\w+", body, re.MULTILINE)),
-        "instructions_per_element": None,
-        "resident_warps": None,
-        "bytes_in_flight": None,
+        "registers": str(entry("vgpr_count")),
+        "local memory": local_memory(entry("private_segment_fixed_size"), spilled),
+        "shared memory": str(compiled.metadata.shared),
+        "instructions": str(len(re.findall(r"^\t(?:[sv]|global|buffer|flat|ds|scratch)_\w+", body, re.MULTILINE))),
     }
 
 
-# --- The table ----------------------------------------------------------------------------------------------------
-
-
-def table(results: list[Result]) -> list[dict[str, str]]:
-    """The results as rows of text; columns that the target does not fill are left out."""
-
-    def widths(counts):
-        return " ".join(f"{count}x{width}" for width, count in counts.items())
-
-    rows = []
-    for r in results:
-        row = {
-            "kernel": r.kernel,
-            "configuration": r.configuration,
-            "registers": str(r.registers),
-            "local memory": f"{r.local_bytes} B, {r.local_accesses}" if r.spills else "0",
-            "shared memory": str(r.shared_bytes),
-        }
-        if r.loads is None:
-            row["instructions"] = str(r.instructions)
-        else:
-            row |= {
-                "loads": widths(r.loads),
-                "stores": widths(r.stores),
-                "instructions per element": f"{r.instructions_per_element:.1f}" if r.instructions_per_element else "",
-                "warps": str(r.resident_warps),
-                "KB in flight": f"{r.bytes_in_flight / 1024:.0f}",
-            }
-        rows.append(row)
-    return rows
+# --- The command --------------------------------------------------------------------------------------------------
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -340,7 +286,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measured(cases: Iterable[Case], arguments: argparse.Namespace):
-    results = [measure(case, arguments.dtype, arguments.target) for case in cases]
-    spilling = sum(result.spills for result in results)
-    about = "" if results[0].loads is None else PER_ELEMENT
-    return table(results), about, f"{spilling} of {len(results)} kernels spill to local memory.", spilling
+    rows = [measure(case, arguments.dtype, arguments.target) for case in cases]
+    spilling = sum(row["local memory"] != "0" for row in rows)
+    about = PER_ELEMENT if "loads" in rows[0] else ""
+    return rows, about, f"{spilling} of {len(rows)} kernels spill to local memory.", spilling

@@ -14,9 +14,9 @@ from torch import nn
 import fastlif
 from benchmarks.report.rows import Row, select, spread, value
 from benchmarks.report.verdicts import Finding, all_of, at_most
+from benchmarks.speed import end_to_end
 from benchmarks.speed import measure as measuring
-from benchmarks.speed.contenders import training_step
-from benchmarks.training import datasets, networks
+from benchmarks.speed.end_to_end import LIF, SINGLE
 from benchmarks.training.lab import Lab
 from benchmarks.training.loop import autocast
 from benchmarks.training.presets import T
@@ -25,7 +25,6 @@ TITLE = "A training step: where its time and memory go, and what fusing and pack
 DESCRIPTION = "time and memory of a training step by operation; batch normalisation fused, spikes packed, on and off"
 SUMMARY = ({"metric": ("peak memory", "time against plain"), "way": ("plain", "fused and packed")},)
 PAPER = ()
-DATASET = "fashion-mnist"  # whose shape the images have
 STEPS = (1, T)
 WAYS = {"plain": (False, False), "fused": (True, False), "packed": (False, True), "fused and packed": (True, True)}
 SECONDS = {"quick": 6.0, "full": 2.0}  # of each comparison
@@ -44,21 +43,14 @@ OTHER = "other"
 
 
 def measure(lab: Lab) -> None:
-    count = lab.options.batch_size or lab.form.batch_size
-    data = datasets.synthetic(DATASET, train=count, test=1)
-    width = lab.width("small")
-    images, labels = datasets.to_float(data.train_images).to(lab.device), data.train_labels.to(lab.device)
-    record = functools.partial(lab.record, "training-step", networks.title("small", data.classes, width))
-    record = functools.partial(record, dataset=f"synthetic {DATASET}")
+    task = end_to_end.make_task(lab, "small", lab.form.batch_size)
+    record = functools.partial(lab.record, "training-step", task.title, dataset=task.dataset)
     for steps in STEPS:
-        neuron = functools.partial(fastlif.NoisyLIF if steps == 1 else fastlif.LIF, backend=lab.options.backend)
-        torch.manual_seed(lab.options.seed)
-        model = networks.build("small", data.image_shape, data.classes, activation=neuron, width=width)
-        model = (model if steps == 1 else fastlif.MultiStep(model, timesteps=steps)).to(lab.device)
+        model = end_to_end.build(lab, task, SINGLE if steps == 1 else LIF, steps)
         models = {False: model, True: fastlif.fuse(model)}
-        plain = _step(models[False], images, labels, lab.options.dtype, packed=False)
+        plain = _step(models[False], task, lab.options.dtype, packed=False)
         for way, (fused, packed) in WAYS.items():
-            step = _step(models[fused], images, labels, lab.options.dtype, packed)
+            step = _step(models[fused], task, lab.options.dtype, packed)
             for _ in range(3):
                 step()
             memory = measuring.peak_memory(step, lab.device)
@@ -70,24 +62,19 @@ def measure(lab: Lab) -> None:
             record(setting, "peak memory", "MB", memory / 1e6)
             lab.say(f"T = {steps}, {way}: {memory / 1e6:.1f} MB, {ratio.median:.2f} of plain's time")
         for way, fused in (("plain", False), ("fused", True)):
-            step = _step(models[fused], images, labels, lab.options.dtype, packed=False)
+            step = _step(models[fused], task, lab.options.dtype, packed=False)
             for operation, share in _shares(step, lab.device).items():
                 record({"T": steps, "way": way, "operation": operation}, "share of the time", "%", 100 * share)
             with autocast(lab.device, lab.options.dtype):
-                kept = _kept(F.cross_entropy(models[fused].train()(images).float(), labels))
+                kept = _kept(F.cross_entropy(models[fused].train()(task.images).float(), task.labels))
             for operation, size in kept.items():
                 record({"T": steps, "way": way, "operation": operation}, "kept for the backward", "MB", size / 1e6)
 
 
-def _step(model: nn.Module, images, labels, dtype: str, packed: bool):
-    """A step of training."""
-    step = training_step(model.train(), model, images, labels, dtype)
-
-    def packed_step() -> None:
-        with fastlif.packed_spikes():
-            step()
-
-    return packed_step if packed else step
+def _step(model: nn.Module, task: end_to_end.Task, dtype: str, packed: bool):
+    """A step of training, within ``packed_spikes`` or not."""
+    step = end_to_end.training_step(model.train(), model, task.images, task.labels, dtype)
+    return fastlif.packed_spikes()(step) if packed else step
 
 
 def _operation(name: str) -> str:
@@ -166,27 +153,19 @@ def draw(rows: list[Row], figure) -> None:
 
 
 def findings(rows: list[Row]) -> list[Finding]:
-    found = []
+    found, both = [], "fused and packed"
     for steps in STEPS:
-        memory, time = (
-            {way: next(iter(select(rows, metric=metric, T=steps, way=way)), None) for way in WAYS}
-            for metric in ("peak memory", "time against plain")
-        )
-        if not all((*memory.values(), *time.values())):
+        own = select(rows, T=steps, way=tuple(WAYS))
+        memory = {row.setting["way"]: row.median for row in select(own, metric="peak memory")}
+        time = {row.setting["way"]: row for row in select(own, metric="time against plain")}
+        if not len(memory) == len(time) == len(WAYS):
             continue
-        shown = f"plain {memory['plain'].median:.3g} MB" + "".join(
-            f"; {way} {memory[way].median:.3g} MB in {row.median:.2f} of the time (p20-p80 {row.p20:.2f}-{row.p80:.2f})"
-            for way, row in time.items()
-            if way != "plain"
-        )
-        both = "fused and packed"
-        lighter, longer = memory[both].median / memory["plain"].median, time[both].median
-        found.append(
-            Finding(
-                f"Ours: at T = {steps}, fused and packed, a training step takes less memory and at most 5% longer",
-                all_of([lighter < 1, at_most(1.05, time[both])]),
-                shown,
-                short=f"{lighter:.2f} of the memory, {longer:.2f} of the time",
-            )
-        )
+        shown = f"plain {memory['plain']:.3g} MB"
+        for way in list(WAYS)[1:]:
+            between = f"(p20-p80 {time[way].p20:.2f}-{time[way].p80:.2f})"
+            shown += f"; {way} {memory[way]:.3g} MB in {time[way].median:.2f} of the time {between}"
+        lighter = memory[both] / memory["plain"]
+        claim = f"Ours: at T = {steps}, {both}, a training step takes less memory and at most 5% longer"
+        short = f"{lighter:.2f} of the memory, {time[both].median:.2f} of the time"
+        found.append(Finding(claim, all_of([lighter < 1, at_most(1.05, time[both])]), shown, short=short))
     return found

@@ -6,6 +6,7 @@ import functools
 import itertools
 import math
 import time
+import types
 
 import pytest
 import torch
@@ -16,8 +17,8 @@ from benchmarks import machine
 from benchmarks.paper import ablation, accuracy, alpha, any_t, methods, noise_type, training_speed
 from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select, spread
-from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
-from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed import end_to_end, kernels, measure, peers, static, training_step
+from benchmarks.speed.end_to_end import AT_MEAN, CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import evaluation, loop, networks, trials
 from benchmarks.training.data import Data, Work
 from benchmarks.training.lab import Lab, Trained
@@ -66,18 +67,20 @@ def compare(monkeypatch, a_lab):
 
 def test_a_call_is_timed_by_itself_and_not_at_first(clock):
     durations = iter([100, 1, 50, *range(1, 7)])
-    assert measure.seconds(lambda: clock(next(durations)), CPU, budget=6) == Spread(3.5, 2.0, 5.0, 6)
+    assert measure.in_turns([lambda: clock(next(durations))], CPU, budget=6) == [Spread(3.5, 2.0, 5.0, 6)]
 
 
-def test_a_short_call_warms_up_and_is_timed_more_often(clock):
-    durations, calls = iter([100] + 11 * [1 / 16]), []
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_short_call_warms_up_and_is_timed_more_often(calls, clock):
+    """And each of several as often as one."""
+    called = []
 
     def call():
-        calls.append(None)
-        clock(next(durations))
+        called.append(None)
+        clock(100 if len(called) == 1 else 1 / 16)
 
-    assert measure.seconds(call, CPU, budget=0.5) == Spread(1 / 16, 1 / 16, 1 / 16, 8)
-    assert len(calls) == 3 + 1 + 8  # two sixteenths of a second are enough to warm up
+    assert measure.in_turns(calls * [call], CPU, budget=0.5) == calls * [Spread(1 / 16, 1 / 16, 1 / 16, 8)]
+    assert len(called) == calls * (3 + 1 + 8)  # two sixteenths of a second are enough to warm up
 
 
 @pytest.mark.parametrize(("budget", "turns"), [(1, 5), (60, 8), (1e9, 20)])
@@ -102,14 +105,9 @@ def test_several_calls_take_turns_and_each_is_timed_by_itself(clock):
     assert "".join(called[:4]) == "aabb" and len(turns) == 6 and set(turns) == {"ab", "ba"}
 
 
-def test_several_short_calls_are_timed_as_often_as_one(clock):
-    times = measure.in_turns(2 * [functools.partial(clock, 1.0)], CPU, budget=8)
-    assert [own.samples for own in times] == [8, 8]
-
-
 def test_the_bandwidth_of_a_copy_counts_reads_and_writes(monkeypatch):
     monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1000})
-    monkeypatch.setattr(measure, "seconds", lambda call, device: Spread(0.5, 0.25, 1.0, 7))
+    monkeypatch.setattr(measure, "in_turns", lambda calls, device: [Spread(0.5, 0.25, 1.0, 7)])
     assert measure.copy_bandwidth(CPU) == Spread(4000, 2000, 8000, 7)
 
 
@@ -129,11 +127,8 @@ def test_the_times_of_a_gpu_are_in_seconds(clock, monkeypatch):
         def elapsed_time(self, end):
             return 1000 * (end.at - self.at)
 
-    class Properties:
-        L2_cache_size = 1
-
     monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(L2_cache_size=1))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     calls = [functools.partial(clock, seconds) for seconds in (0.25, 0.5)]
     assert measure._cuda_times(calls, CPU, [[0, 1], [1, 0]]) == 2 * [[0.25, 0.5]]
@@ -205,7 +200,7 @@ def test_only_those_that_compute_what_ours_does_are_compared(monkeypatch, capsys
     monkeypatch.setattr(peers, "PEERS", {name: lambda device, own=own: own for name, own in found.items()})
     monkeypatch.setattr(peers, "version", lambda name: "1")
     assert list(kernels.checked_peers(a_lab)) == ["right"]
-    assert "broken is left out, as it does not do what is compared: 'NoneType'" in capsys.readouterr().out
+    assert "broken is not compared: TypeError: 'NoneType'" in capsys.readouterr().out
 
 
 def test_what_is_wrong_in_16_bits_alone_is_left_out_there(compare, capsys, a_lab):
@@ -218,7 +213,8 @@ def test_what_is_wrong_in_16_bits_alone_is_left_out_there(compare, capsys, a_lab
     measured = select(a_lab.rows, metric="time", **{"pass": "forward"})
     measured = [(row.setting["library"], row.setting["type"]) for row in measured]
     assert measured == [(library, "float32") for library in functions] + [("fastlif", "bfloat16")]
-    assert "other's lif, bfloat16, T = 2, 1,000 neuron-steps, is left out: it does not" in capsys.readouterr().out
+    left_out = "other's lif, bfloat16, T = 2, 1,000 neuron-steps, is left out: RuntimeError: it does not"
+    assert left_out in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("neuron", "network", "message"), [
@@ -227,8 +223,8 @@ def test_what_is_wrong_in_16_bits_alone_is_left_out_there(compare, capsys, a_lab
 def test_spikingjelly_is_checked_as_a_neuron_and_as_a_network(neuron, network, message, monkeypatch, capsys, a_lab):
     monkeypatch.setattr(peers, "version", lambda name: "1")
     monkeypatch.setitem(peers.PEERS, PEER, lambda device: neuron)
-    monkeypatch.setattr(contenders, "_disagreement", lambda lab, task: network)
-    assert contenders.no_peer(a_lab, task()) == bool(message)
+    monkeypatch.setattr(end_to_end, "_disagreement", lambda lab, task: network)
+    assert end_to_end.no_peer(a_lab, task()) == bool(message)
     assert (message or "") in capsys.readouterr().out
 
 
@@ -237,9 +233,9 @@ def test_a_network_may_differ_by_five_spikes_in_a_hundred(different, expected, m
     ours = [torch.zeros(150), torch.ones(100)]
     theirs = [ours[0].clone(), ours[1].clone()]
     theirs[0][: different - 1], theirs[1][0] = 1, 0
-    monkeypatch.setattr(contenders, "build", lambda lab, task, neurons, T: neurons)
-    monkeypatch.setattr(contenders, "_spikes", lambda model, images: {LIF: ours, PEER: theirs}[model])
-    assert contenders._disagreement(a_lab, task()) == expected
+    monkeypatch.setattr(end_to_end, "build", lambda lab, task, neurons, T: neurons)
+    monkeypatch.setattr(end_to_end, "_spikes", lambda model, images: {LIF: ours, PEER: theirs}[model])
+    assert end_to_end._disagreement(a_lab, task()) == expected
 
 
 # The neurons by themselves
@@ -296,18 +292,23 @@ def test_what_fails_is_left_out_and_the_rest_is_measured(compare, capsys, a_lab)
     measured = [(row.setting["library"], row.setting["pass"]) for row in select(a_lab.rows, metric="time")]
     assert measured == [(library, one) for one in kernels.PASSES[1:] for library in ("fastlif", "other")]
     assert capsys.readouterr().out.splitlines() == [
-        "fastlif's lif, float32, T = 2, 1,000 neuron-steps, is left out: no memory at all",
-        "forward of lif, float32, 1,000 neuron-steps, is left out (fastlif, other): no memory",
+        "fastlif's lif, float32, T = 2, 1,000 neuron-steps, is left out: RuntimeError: no memory at all",
+        "forward of lif, float32, 1,000 neuron-steps, is left out (fastlif, other): RuntimeError: no memory",
     ]
 
 
-def test_nobody_gets_huge_pages_where_libraries_are_compared(monkeypatch, a_lab):
+def test_nobody_gets_huge_pages_where_libraries_are_compared(monkeypatch, capsys, a_lab):
+    """And what the time is not enough for is said."""
     asked = []
     monkeypatch.setattr(graphs, "in_huge_pages", asked.append)
-    monkeypatch.setattr(kernels, "_measure", lambda lab: graphs.in_huge_pages(torch.zeros(1)))
+    monkeypatch.setattr(measure, "copy_bandwidth", lambda device: graphs.in_huge_pages("here") or Spread(1, 1, 1))
+    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
+    monkeypatch.setattr(kernels, "TIME_LIMIT", {"quick": 0})
     kernels.measure(a_lab)
     graphs.in_huge_pages("afterwards")
     assert asked == ["afterwards"]
+    assert [row.metric for row in a_lab.rows] == ["copy bandwidth"]
+    assert "what follows 100,000 neuron-steps, T = 10, float32 is left out" in capsys.readouterr().out
 
 
 def test_what_is_compiled_has_no_backward_alone(compare, a_lab):
@@ -326,7 +327,7 @@ def test_a_spread_of_times_is_turned_round_for_the_bandwidth(compare, monkeypatc
 
 
 def test_a_way_is_compared_with_the_plain_one(clock, monkeypatch, a_lab):
-    def step(model, images, labels, dtype, packed):
+    def step(model, task, dtype, packed):
         fused = any(isinstance(module, fastlif.fusion.FusedSequential) for module in model.modules())
         return functools.partial(clock, 1 + 2 * fused + 4 * packed)
 
@@ -352,7 +353,7 @@ def task(count=8):
     def build(activation):
         return networks.build("small", (1, 8, 8), 10, activation=activation, width=0.0625)
 
-    return contenders.Task("small", "synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
+    return end_to_end.Task("synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
 
 
 def test_each_network_s_time_is_its_own_and_what_fails_is_said_in_a_line(clock, monkeypatch, capsys, a_lab):
@@ -388,25 +389,25 @@ def test_a_network_is_timed_in_the_mode_it_is_used_in(direction, monkeypatch, a_
 
     seen, spy = [], Spy(64, 10)
     before = spy.weight.detach().clone()
-    monkeypatch.setattr(contenders, "build", lambda *arguments: spy)
+    monkeypatch.setattr(end_to_end, "build", lambda *arguments: spy)
     monkeypatch.setattr(measure, "peak_memory", lambda call, device: 0)
-    call, _ = contenders.prepare(a_lab, task(), Way("bfloat16", "contiguous", "eager"), direction, SINGLE, 1)
+    call, _ = end_to_end.prepare(a_lab, task(), Way("bfloat16", "contiguous", "eager"), direction, SINGLE, 1)
     call()
     trains = direction == "training"
-    assert seen == [(trains, trains, True)] * (contenders.WARM_UP + 1)
+    assert seen == [(trains, trains, True)] * (end_to_end.WARM_UP + 1)
     assert torch.equal(before, spy.weight) != trains and spy.weight.grad is None
 
 
 def test_networks_are_what_they_are_called(a_lab):
     def kinds(name, T):
-        model = contenders.build(a_lab, task(), name, T)
+        model = end_to_end.build(a_lab, task(), name, T)
         names = {type(module).__name__ for module in model.modules()} & {"ReLU", "LIF", "NoisyLIF", "FusedSequential"}
         return names, getattr(model, "timesteps", None)
 
     assert kinds(RELU, 1) == ({"ReLU"}, None)
     assert kinds(SINGLE, 1) == ({"NoisyLIF"}, None)
     assert kinds(AT_MEAN, 1) == ({"NoisyLIF"}, None)
-    assert {neuron.surrogate.at for neuron in neurons(contenders.build(a_lab, task(), AT_MEAN, 1))} == {"mean"}
+    assert {neuron.surrogate.at for neuron in neurons(end_to_end.build(a_lab, task(), AT_MEAN, 1))} == {"mean"}
     assert kinds(FUSED, 1) == ({"NoisyLIF", "FusedSequential"}, None)
     assert kinds(LIF, 10) == ({"LIF"}, 10)
     assert kinds(CONVERTED, 5) == kinds(CALIBRATED, 5) == ({"NoisyLIF"}, 5)
@@ -670,7 +671,6 @@ def test_warps_that_fit_on_a_multiprocessor(registers, num_warps, warps):
     assert static._resident_warps(registers, num_warps) == warps
 
 
-@pytest.mark.parametrize(("local_bytes", "accesses", "spills"), [(0, 0, False), (8, 0, True), (0, 1, True)])
-def test_what_spills_is_told(local_bytes, accesses, spills):
-    result = static.Result("kernel", "", 32, local_bytes, accesses, 0, {}, {}, 100, 4.0, 64, 0)
-    assert result.spills == spills
+@pytest.mark.parametrize(("size", "accesses", "told"), [(0, 0, "0"), (8, 0, "8 B, 0"), (0, 1, "0 B, 1")])
+def test_what_spills_is_told(size, accesses, told):
+    assert static.local_memory(size, accesses) == told

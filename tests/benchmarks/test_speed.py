@@ -9,8 +9,8 @@ from test_results import ROW
 
 from benchmarks.__main__ import main
 from benchmarks.report import rows as results
-from benchmarks.speed import contenders, end_to_end, gpu, host, kernels, measure, peers, training_step
-from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed import end_to_end, gpu, host, kernels, measure, peers, training_step
+from benchmarks.speed.end_to_end import AT_MEAN, CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import networks
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import Options
@@ -49,17 +49,39 @@ def read(folder):
     return results.read(path)
 
 
+# The quickest way, and one that this device has not, or has not always.
+WAYS = Way("float32", "channels_last", "eager"), Way("float32", "contiguous", GRAPH)
+SMALLEST = {
+    measure: {"COPIED_BYTES": {"cpu": 1 << 16}, "TURNS": (2, 2), "WARM_UP_SECONDS": {"cpu": 1e-3}},
+    kernels: {"SIZES": (400, 800, 1600), "STEPS_SIZE": 800, "STEPS": (10, 4), "BUDGET": 1e-3},
+    host: {"SECONDS": 0.0, "CALLS": 2, "SMALL": {(1, 1, 64): 2}},
+    training_step: {"SECONDS": {"quick": 0}, "STEPS": (1, 2), "PROFILED": 1},
+    end_to_end: {"EACH": {"quick": 0}, "BATCH": {"quick": {"small": 4}}, "WAYS": {"quick": WAYS}},
+    networks: {"NETWORKS": ("small",)},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def smallest():
+    """Every measurement of speed on as little as it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, values in SMALLEST.items():
+            for name, value in values.items():
+                patch.setattr(module, name, {"quick": value} if module is kernels else value)
+        yield
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """A machine where no other library is installed."""
+    monkeypatch.setattr(peers, "version", lambda name: None)
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(smallest, tmp_path_factory):
     """What the experiment of the kernels leaves in a folder."""
     folder = tmp_path_factory.mktemp("kernels")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "SIZES", {"quick": (400, 800, 1600)})
-        patch.setattr(kernels, "STEPS_SIZE", {"quick": 800})
-        patch.setattr(kernels, "STEPS", {"quick": (10, 4)})
-        patch.setattr(kernels, "BUDGET", {"quick": 1e-3})
-        patch.setattr(measure, "WARM_UP_SECONDS", {"cpu": 1e-3})
-        patch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
         wrong = {"wrong": lambda device: lambda x: 0 * x, "missing": None, peers.EAGER: peers.eager}
         patch.setattr(peers, "PEERS", wrong)
         patch.setattr(peers, "version", lambda name: None if name == "missing" else "1")
@@ -83,9 +105,6 @@ def test_the_kernels_experiment(made):
 
 @pytest.mark.full
 def test_the_host_experiment(tmp_path, monkeypatch):
-    monkeypatch.setattr(host, "SECONDS", 0.0)
-    monkeypatch.setattr(host, "CALLS", 2)
-    monkeypatch.setattr(host, "SMALL", {(1, 1, 64): 2})
     monkeypatch.setattr(kernels, "checked_peers", lambda lab: {peers.EAGER: peers.eager(lab.device)})
     assert main(["run", "host", *QUICK, str(tmp_path)]) == 0
     rows = read(tmp_path)
@@ -98,15 +117,21 @@ def test_the_host_experiment(tmp_path, monkeypatch):
     assert main(["report", "--out", str(tmp_path)]) == 0
 
 
-def time(library, median, size="1000", spread=0.0):
-    """A row of the LIF's forward over ten steps."""
-    setting = {"neuron": "lif", "library": library, "pass": "forward", "T": "10", "size": size, "type": "float32"}
+def row(experiment, metric, median, spread=0.0, **setting):
+    """On a CPU; the setting's ``direction`` is its pass."""
+    setting = {name.replace("direction", "pass"): str(value) for name, value in setting.items()}
     values = {"median": median, "p20": median - spread, "p80": median + spread, "device": "a CPU, 2 threads"}
-    return dataclasses.replace(ROW, experiment="kernels", setting=setting, metric="time", **values)
+    return dataclasses.replace(ROW, experiment=experiment, setting=setting, metric=metric, **values)
+
+
+def time(library, median, size=1000, spread=0.0):
+    """A row of the LIF's forward over ten steps."""
+    about = {"neuron": "lif", "library": library, "direction": "forward", "T": 10, "size": size, "type": "float32"}
+    return row("kernels", "time", median, spread, **about)
 
 
 def test_findings_compare_the_largest_size():
-    rows = [time("fastlif", 1.0, "100"), time("fastlif", 2.0, "1000"), time("SpikingJelly", 50.0, "100")]
+    rows = [time("fastlif", 1.0, 100), time("fastlif", 2.0), time("SpikingJelly", 50.0, 100)]
     (met,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000")])
     (missed,) = kernels.findings([*rows, time("SpikingJelly", 19.0, "1000")])
     (unsure,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000", spread=2.0)])
@@ -120,18 +145,14 @@ def test_the_compiler_is_compared_with_too():
 
 
 @pytest.mark.full
-def test_what_is_wrong_is_not_timed(monkeypatch, tmp_path, capsys):
+def test_what_is_wrong_is_not_timed(alone, monkeypatch, tmp_path, capsys):
     right = kernels.ours
-    kernels._wrong.cache_clear()
-    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
-    monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
-    monkeypatch.setattr(kernels, "SIZES", {"quick": (400,)})
+    monkeypatch.setattr(kernels, "_wrong", kernels._wrong.__wrapped__)
     monkeypatch.setattr(kernels, "NEURONS", ("noisy_spike, uniform",))
     monkeypatch.setattr(kernels, "ours", lambda name, T, device, backend, seed=None: right(
         name, T, device, "reference", 1 if backend == "reference" else 2))  # fmt: skip
     assert main(["run", "kernels", "--backend", "compiled", *QUICK, str(tmp_path)]) == 2
     assert "noisy_spike, uniform in float32 is not what the reference computes" in capsys.readouterr().err
-    kernels._wrong.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["kernels", "end-to-end"])
@@ -146,25 +167,11 @@ def test_bytes_that_must_be_moved():
     assert kernels.moved_bytes("noisy_lif, layer", "forward", 40, 4, 4) == 600
 
 
-def test_what_the_time_is_not_enough_for_is_said(monkeypatch, capsys):
-    monkeypatch.setattr(kernels, "TIME_LIMIT", {"quick": 0})
-    monkeypatch.setattr(kernels, "checked_peers", lambda lab: {})
-    monkeypatch.setattr(measure, "COPIED_BYTES", {"cpu": 1 << 16})
-    lab = Lab(Options(), CPU)
-    kernels.measure(lab)
-    assert [row.metric for row in lab.rows] == ["copy bandwidth"]
-    assert "what follows 100,000 neuron-steps, T = 10, float32 is left out" in capsys.readouterr().out
-
-
 # A training step
 
 
 @pytest.mark.full
-def test_the_training_step_experiment(monkeypatch, tmp_path):
-    monkeypatch.setattr(measure, "TURNS", (2, 2))
-    monkeypatch.setattr(training_step, "SECONDS", {"quick": 0})
-    monkeypatch.setattr(training_step, "STEPS", (1, 2))  # each step more takes longer to compile
-    monkeypatch.setattr(training_step, "PROFILED", 1)
+def test_the_training_step_experiment(tmp_path):
     assert main(["run", "training-step", "--width", "0.125", "--batch-size", "8", *QUICK, str(tmp_path)]) == 0
     rows = read(tmp_path)
     assert {row.metric for row in rows} == {"time of a step", "time against plain", "peak memory", "share of the time",
@@ -186,14 +193,13 @@ def test_the_training_step_experiment(monkeypatch, tmp_path):
 
 
 def test_findings_of_a_training_step():
-    def rows(memory, ratio):
-        for way in training_step.WAYS:
-            best = way == "fused and packed"
-            for metric, median in (("peak memory", memory if best else 10.0), ("time against plain", ratio)):
-                yield dataclasses.replace(whole_network(metric, median, SINGLE, 1), setting={"T": "1", "way": way})
+    def judged(memory, ratio):
+        rows = [row("training-step", "time against plain", ratio, T=1, way=way) for way in training_step.WAYS]
+        rows += [row("training-step", "peak memory", memory if way == "fused and packed" else 10.0, T=1, way=way)
+                 for way in training_step.WAYS]  # fmt: skip
+        return training_step.findings(rows)[0].reproduced
 
-    judged = [training_step.findings(list(rows(*numbers)))[0].reproduced for numbers in ((5, 1.0), (11, 1.0), (5, 1.2))]
-    assert judged == [True, False, False]
+    assert judged(5, 1.0) is True and judged(11, 1.0) is False and judged(5, 1.2) is False
 
 
 # Everything on a GPU
@@ -250,20 +256,8 @@ def test_a_measurement_of_speed_that_ends_early_keeps_its_rows(error, status, mo
 # Whole networks
 
 
-@pytest.fixture
-def tiny_form(monkeypatch):
-    """One tiny network, run in the quickest way and in one that this device has not, or has not always."""
-    ways = Way("float32", "channels_last", "eager"), Way("float32", "contiguous", GRAPH)
-    monkeypatch.setattr(end_to_end, "WAYS", {"quick": ways})
-    monkeypatch.setattr(contenders, "BATCH", {"quick": {"small": 4, "resnet18": 4}})
-    monkeypatch.setattr(end_to_end, "EACH", {"quick": 0})
-    monkeypatch.setattr(measure, "TURNS", (2, 2))
-    monkeypatch.setattr(networks, "NETWORKS", ("small",))
-    monkeypatch.setattr(peers, "version", lambda name: None)
-
-
 @pytest.mark.full
-def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
+def test_the_end_to_end_experiment(alone, tmp_path, capsys):
     command = ["run", "end-to-end", "--backend", "reference", "--width", "0.0625", *QUICK, str(tmp_path)]
     assert main(command) == 0
     rows = read(tmp_path)
@@ -283,7 +277,7 @@ def test_the_end_to_end_experiment(tiny_form, tmp_path, capsys):
     assert "synthetic data of its shape: throughput only" in (tmp_path / "report.md").read_text()
 
 
-def test_there_is_an_end_to_the_experiment(tiny_form, tmp_path, capsys, monkeypatch):
+def test_there_is_an_end_to_the_experiment(alone, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(end_to_end, "BUDGET", {"quick": -1})
     assert main(["run", "end-to-end", *QUICK, str(tmp_path)]) == 2
     assert "training, float32, channels_last, eager: it is left out: the -1 s" in capsys.readouterr().out
@@ -291,27 +285,27 @@ def test_there_is_an_end_to_the_experiment(tiny_form, tmp_path, capsys, monkeypa
 
 @pytest.mark.peers("spikingjelly")
 @pytest.mark.parametrize("network", ["small", "resnet18"])
-def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, tiny_form, torchvision, monkeypatch):
+def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, torchvision, monkeypatch):
     lab = Lab(Options(backend="reference", width=0.0625), CPU)
-    task = contenders.make_task(lab, network)
-    assert contenders._disagreement(lab, task) is None
-    spikes = contenders._spikes
+    task = end_to_end.make_task(lab, network, count=4)
+    assert end_to_end._disagreement(lab, task) is None
+    spikes = end_to_end._spikes
 
     def of_another_decay(model, images):
         for neuron in neurons(model):
             neuron.decay = 0.48
         return spikes(model, images)
 
-    monkeypatch.setattr(contenders, "_spikes", of_another_decay)
-    assert "spikes differ" in contenders._disagreement(lab, task)
+    monkeypatch.setattr(end_to_end, "_spikes", of_another_decay)
+    assert "spikes differ" in end_to_end._disagreement(lab, task)
 
 
 @pytest.mark.peers("spikingjelly")
-def test_a_network_of_spikingjelly_s_layers_forgets(tiny_form):
+def test_a_network_of_spikingjelly_s_layers_forgets():
     lab = Lab(Options(width=0.0625), CPU)
-    task = contenders.make_task(lab, "small")
+    task = end_to_end.make_task(lab, "small", count=4)
     for T in (1, 4):
-        model = contenders.build(lab, task, PEER, T)
+        model = end_to_end.build(lab, task, PEER, T)
         first, second = model(task.images), model(task.images)
         assert first.shape == (4, 10) and torch.equal(first, second)
 
@@ -320,12 +314,12 @@ def test_a_network_of_spikingjelly_s_layers_forgets(tiny_form):
 @pytest.mark.parametrize(("direction", "neurons", "T"), [("training", SINGLE, 1), ("training", LIF, 10),
                                                          ("inference", CONVERTED, 10)])  # fmt: skip
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_network_as_a_cuda_graph(tiny_form, direction, neurons, T, dtype, monkeypatch):
+def test_a_network_as_a_cuda_graph(direction, neurons, T, dtype, monkeypatch):
     lab = Lab(Options(width=0.0625), torch.device("cuda"))
-    task, built, build = contenders.make_task(lab, "small"), [], contenders.build
-    monkeypatch.setattr(contenders, "build", lambda *arguments: built.append(build(*arguments)) or built[-1])
+    task, built, build = end_to_end.make_task(lab, "small", count=4), [], end_to_end.build
+    monkeypatch.setattr(end_to_end, "build", lambda *arguments: built.append(build(*arguments)) or built[-1])
     way = Way(dtype, "channels_last", GRAPH)
-    replay, memory = contenders.prepare(lab, task, way, direction, neurons, T)
+    replay, memory = end_to_end.prepare(lab, task, way, direction, neurons, T)
     (model,) = built
     before = [parameter.clone() for parameter in model.parameters()]
     replay()
@@ -334,10 +328,9 @@ def test_a_network_as_a_cuda_graph(tiny_form, direction, neurons, T, dtype, monk
     assert any(changed) == (direction == "training")
 
 
-def whole_network(metric, median, neurons, T, direction="training", mode="eager"):
-    setting = {"neurons": neurons, "pass": direction, "T": T, "type": "float32", "layout": "contiguous", "mode": mode}
-    setting, values = {name: str(one) for name, one in setting.items()}, dict.fromkeys(("median", "p20", "p80"), median)
-    return dataclasses.replace(ROW, experiment="end-to-end", setting=setting, metric=metric, **values)
+def whole_network(metric, median, neurons, T, direction="training", mode="eager", spread=0.0):
+    about = {"neurons": neurons, "direction": direction, "T": T, "type": "float32", "layout": "contiguous"}
+    return row("end-to-end", metric, median, spread, **about, mode=mode)
 
 
 RATIO, SPEED, MEMORY = "time against ReLU", "throughput", "peak memory"
@@ -367,7 +360,7 @@ def test_ten_steps_are_judged_against_one(ten, expected):
 def test_every_comparison_with_spikingjelly_is_judged(direction, neurons, T, theirs, expected):
     rows = [whole_network(SPEED, 10, RELU, 1, direction)]
     for name, ratio in ((neurons, 4.5), (PEER, theirs)):
-        own = [whole_network(metric, ratio, name, T, direction) for metric in (RATIO, SPEED, MEMORY)]
-        rows += [dataclasses.replace(row, p20=0.95 * ratio, p80=1.05 * ratio) for row in own]
+        rows += [whole_network(metric, ratio, name, T, direction, spread=0.05 * ratio)
+                 for metric in (RATIO, SPEED, MEMORY)]  # fmt: skip
     (finding,) = [found for found in end_to_end.findings(rows) if "SpikingJelly" in found.claim]
     assert finding.reproduced is expected and f"against {theirs:.2f}" in finding.evidence
