@@ -14,9 +14,9 @@ from torch import nn
 import fastlif
 from benchmarks.report.rows import Row, select, spread, value
 from benchmarks.report.verdicts import Finding, all_of, at_most
-from benchmarks.speed import end_to_end
+from benchmarks.speed import contenders
 from benchmarks.speed import measure as measuring
-from benchmarks.speed.end_to_end import LIF, SINGLE
+from benchmarks.speed.contenders import LIF, SINGLE
 from benchmarks.training.lab import Lab
 from benchmarks.training.loop import autocast
 from benchmarks.training.presets import T
@@ -43,10 +43,10 @@ OTHER = "other"
 
 
 def measure(lab: Lab) -> None:
-    task = end_to_end.make_task(lab, "small", lab.form.batch_size)
+    task = contenders.make_task(lab, "small", lab.form.batch_size)
     record = functools.partial(lab.record, "training-step", task.title, dataset=task.dataset)
     for steps in STEPS:
-        model = end_to_end.build(lab, task, SINGLE if steps == 1 else LIF, steps)
+        model = contenders.build(lab, task, SINGLE if steps == 1 else LIF, steps)
         models = {False: model, True: fastlif.fuse(model)}
         plain = _step(models[False], task, lab.options.dtype, packed=False)
         for way, (fused, packed) in WAYS.items():
@@ -71,9 +71,9 @@ def measure(lab: Lab) -> None:
                 record({"T": steps, "way": way, "operation": operation}, "kept for the backward", "MB", size / 1e6)
 
 
-def _step(model: nn.Module, task: end_to_end.Task, dtype: str, packed: bool):
+def _step(model: nn.Module, task: contenders.Task, dtype: str, packed: bool):
     """A step of training, within ``packed_spikes`` or not."""
-    step = end_to_end.training_step(model.train(), model, task.images, task.labels, dtype)
+    step = contenders.training_step(model.train(), model, task.images, task.labels, dtype)
     return fastlif.packed_spikes()(step) if packed else step
 
 

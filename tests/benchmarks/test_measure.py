@@ -17,8 +17,8 @@ from benchmarks import machine
 from benchmarks.paper import ablation, accuracy, alpha, any_t, methods, noise_type, training_speed
 from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select, spread
-from benchmarks.speed import end_to_end, kernels, measure, peers, static, training_step
-from benchmarks.speed.end_to_end import AT_MEAN, CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
+from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import evaluation, loop, networks, trials
 from benchmarks.training.data import Data, Work
 from benchmarks.training.lab import Lab, Trained
@@ -223,8 +223,8 @@ def test_what_is_wrong_in_16_bits_alone_is_left_out_there(compare, capsys, a_lab
 def test_spikingjelly_is_checked_as_a_neuron_and_as_a_network(neuron, network, message, monkeypatch, capsys, a_lab):
     monkeypatch.setattr(peers, "version", lambda name: "1")
     monkeypatch.setitem(peers.PEERS, PEER, lambda device: neuron)
-    monkeypatch.setattr(end_to_end, "_disagreement", lambda lab, task: network)
-    assert end_to_end.no_peer(a_lab, task()) == bool(message)
+    monkeypatch.setattr(contenders, "_disagreement", lambda lab, task: network)
+    assert contenders.no_peer(a_lab, task()) == bool(message)
     assert (message or "") in capsys.readouterr().out
 
 
@@ -233,9 +233,9 @@ def test_a_network_may_differ_by_five_spikes_in_a_hundred(different, expected, m
     ours = [torch.zeros(150), torch.ones(100)]
     theirs = [ours[0].clone(), ours[1].clone()]
     theirs[0][: different - 1], theirs[1][0] = 1, 0
-    monkeypatch.setattr(end_to_end, "build", lambda lab, task, neurons, T: neurons)
-    monkeypatch.setattr(end_to_end, "_spikes", lambda model, images: {LIF: ours, PEER: theirs}[model])
-    assert end_to_end._disagreement(a_lab, task()) == expected
+    monkeypatch.setattr(contenders, "build", lambda lab, task, neurons, T: neurons)
+    monkeypatch.setattr(contenders, "_spikes", lambda model, images: {LIF: ours, PEER: theirs}[model])
+    assert contenders._disagreement(a_lab, task()) == expected
 
 
 # The neurons by themselves
@@ -353,7 +353,7 @@ def task(count=8):
     def build(activation):
         return networks.build("small", (1, 8, 8), 10, activation=activation, width=0.0625)
 
-    return end_to_end.Task("synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
+    return contenders.Task("synthetic", "net", torch.rand(count, 1, 8, 8), torch.zeros(count).long(), build)
 
 
 def test_each_network_s_time_is_its_own_and_what_fails_is_said_in_a_line(clock, monkeypatch, capsys, a_lab):
@@ -389,25 +389,25 @@ def test_a_network_is_timed_in_the_mode_it_is_used_in(direction, monkeypatch, a_
 
     seen, spy = [], Spy(64, 10)
     before = spy.weight.detach().clone()
-    monkeypatch.setattr(end_to_end, "build", lambda *arguments: spy)
+    monkeypatch.setattr(contenders, "build", lambda *arguments: spy)
     monkeypatch.setattr(measure, "peak_memory", lambda call, device: 0)
-    call, _ = end_to_end.prepare(a_lab, task(), Way("bfloat16", "contiguous", "eager"), direction, SINGLE, 1)
+    call, _ = contenders.prepare(a_lab, task(), Way("bfloat16", "contiguous", "eager"), direction, SINGLE, 1)
     call()
     trains = direction == "training"
-    assert seen == [(trains, trains, True)] * (end_to_end.WARM_UP + 1)
+    assert seen == [(trains, trains, True)] * (contenders.WARM_UP + 1)
     assert torch.equal(before, spy.weight) != trains and spy.weight.grad is None
 
 
 def test_networks_are_what_they_are_called(a_lab):
     def kinds(name, T):
-        model = end_to_end.build(a_lab, task(), name, T)
+        model = contenders.build(a_lab, task(), name, T)
         names = {type(module).__name__ for module in model.modules()} & {"ReLU", "LIF", "NoisyLIF", "FusedSequential"}
         return names, getattr(model, "timesteps", None)
 
     assert kinds(RELU, 1) == ({"ReLU"}, None)
     assert kinds(SINGLE, 1) == ({"NoisyLIF"}, None)
     assert kinds(AT_MEAN, 1) == ({"NoisyLIF"}, None)
-    assert {neuron.surrogate.at for neuron in neurons(end_to_end.build(a_lab, task(), AT_MEAN, 1))} == {"mean"}
+    assert {neuron.surrogate.at for neuron in neurons(contenders.build(a_lab, task(), AT_MEAN, 1))} == {"mean"}
     assert kinds(FUSED, 1) == ({"NoisyLIF", "FusedSequential"}, None)
     assert kinds(LIF, 10) == ({"LIF"}, 10)
     assert kinds(CONVERTED, 5) == kinds(CALIBRATED, 5) == ({"NoisyLIF"}, 5)

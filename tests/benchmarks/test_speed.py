@@ -9,8 +9,8 @@ from test_results import ROW
 
 from benchmarks.__main__ import main
 from benchmarks.report import rows as results
-from benchmarks.speed import end_to_end, gpu, host, kernels, measure, peers, training_step
-from benchmarks.speed.end_to_end import AT_MEAN, CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
+from benchmarks.speed import contenders, end_to_end, gpu, host, kernels, measure, peers, training_step
+from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, GRAPH, LIF, PEER, RELU, SINGLE, Way
 from benchmarks.training import networks
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import Options
@@ -287,25 +287,25 @@ def test_there_is_an_end_to_the_experiment(alone, tmp_path, capsys, monkeypatch)
 @pytest.mark.parametrize("network", ["small", "resnet18"])
 def test_a_network_of_spikingjelly_s_layers_computes_what_ours_does(network, torchvision, monkeypatch):
     lab = Lab(Options(backend="reference", width=0.0625), CPU)
-    task = end_to_end.make_task(lab, network, count=4)
-    assert end_to_end._disagreement(lab, task) is None
-    spikes = end_to_end._spikes
+    task = contenders.make_task(lab, network, count=4)
+    assert contenders._disagreement(lab, task) is None
+    spikes = contenders._spikes
 
     def of_another_decay(model, images):
         for neuron in neurons(model):
             neuron.decay = 0.48
         return spikes(model, images)
 
-    monkeypatch.setattr(end_to_end, "_spikes", of_another_decay)
-    assert "spikes differ" in end_to_end._disagreement(lab, task)
+    monkeypatch.setattr(contenders, "_spikes", of_another_decay)
+    assert "spikes differ" in contenders._disagreement(lab, task)
 
 
 @pytest.mark.peers("spikingjelly")
 def test_a_network_of_spikingjelly_s_layers_forgets():
     lab = Lab(Options(width=0.0625), CPU)
-    task = end_to_end.make_task(lab, "small", count=4)
+    task = contenders.make_task(lab, "small", count=4)
     for T in (1, 4):
-        model = end_to_end.build(lab, task, PEER, T)
+        model = contenders.build(lab, task, PEER, T)
         first, second = model(task.images), model(task.images)
         assert first.shape == (4, 10) and torch.equal(first, second)
 
@@ -316,10 +316,10 @@ def test_a_network_of_spikingjelly_s_layers_forgets():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_network_as_a_cuda_graph(direction, neurons, T, dtype, monkeypatch):
     lab = Lab(Options(width=0.0625), torch.device("cuda"))
-    task, built, build = end_to_end.make_task(lab, "small", count=4), [], end_to_end.build
-    monkeypatch.setattr(end_to_end, "build", lambda *arguments: built.append(build(*arguments)) or built[-1])
+    task, built, build = contenders.make_task(lab, "small", count=4), [], contenders.build
+    monkeypatch.setattr(contenders, "build", lambda *arguments: built.append(build(*arguments)) or built[-1])
     way = Way(dtype, "channels_last", GRAPH)
-    replay, memory = end_to_end.prepare(lab, task, way, direction, neurons, T)
+    replay, memory = contenders.prepare(lab, task, way, direction, neurons, T)
     (model,) = built
     before = [parameter.clone() for parameter in model.parameters()]
     replay()

@@ -171,6 +171,8 @@ FAULTS = {
             ("batches a second for images a second",
              "spread(len(task.images) / time for time in times)", "spread(1 / time for time in times)"),
         ],
+    },
+    "benchmarks/speed/contenders.py": {
         "benchmarks/test_measure.py::test_a_network_is_timed_in_the_mode_it_is_used_in": [
             ("training is timed in evaluation mode", "model.train(direction == TRAINING)", "model.eval()"),
         ],
