@@ -94,13 +94,15 @@ def test_reset_is_what_others_call_it():
     "copied", [copy.deepcopy, lambda neuron: pickle.loads(pickle.dumps(neuron))], ids=["copy", "pickle"]
 )
 def test_every_kind_of_neuron_is_copied_with_its_membrane(kind, copied):
-    neuron = kind(timesteps=2, stateful=True)
+    """Without the graph that it may have."""
+    neuron = kind(timesteps=2, stateful=True, detach_state=False)
     if kind is NoisyLIF:
         neuron.convert()
-    neuron(torch.rand(6, 5))
+    neuron(torch.rand(6, 5, requires_grad=True))
     other = copied(neuron)
     assert type(other) is kind and repr(other) == repr(neuron)
     assert torch.equal(other.states[0], neuron.states[0]) and other.states[0] is not neuron.states[0]
+    assert neuron.states[0].requires_grad and not other.states[0].requires_grad
 
 
 def test_hooks_of_a_model_that_0_1_0_saved_are_found():

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from helpers import DEVICE, TIE, literal_membranes
+from helpers import DEVICE, REFERENCE, TIE, literal_membranes, sample, seeded
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
@@ -14,7 +14,6 @@ from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
 from fastlif.recording.log import READ_OUT
 
 T, N, FEATURES = 4, 3, 40
-PLAIN = {"backend": "reference"}
 CALIBRATED = torch.tensor([0.0, 0.2, 0.25, 0.3]), torch.tensor([0.5, 0.6, 0.7, 0.65])
 
 # A neuron, in its keywords, and what it is in those of literal_membranes beside decay, threshold and reset.
@@ -37,15 +36,6 @@ COMPILED = ("LIF", "LIF, reset below 0", "single step", "layer", "sample", "anti
 RUNS = [*((name, "reference") for name in CASES), *((name, "compiled") for name in COMPILED), ("calibrated", "triton")]
 
 
-def weighted_input(steps=T, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(steps, N, FEATURES, generator=generator) * 0.6 + 0.4).to(DEVICE)
-
-
-def folded(neuron, x):
-    return x if neuron.timesteps is None else x.flatten(0, 1)
-
-
 @pytest.mark.parametrize("name, backend", RUNS)
 def test_membranes_are_those_of_the_spikes(name, backend):
     kind, keywords, more = CASES[name]
@@ -57,13 +47,13 @@ def test_membranes_are_those_of_the_spikes(name, backend):
         equation |= {"alpha": neuron.alpha, "noise": neuron.noise, "statistics": neuron.statistics,
                      "over_time": neuron.over_time} | more  # fmt: skip
     for call in range(2):
-        x = weighted_input(neuron.timesteps or T, seed=call)
+        x = sample((neuron.timesteps or T, N, FEATURES), seed=call)
         state, recorded = neuron.states.get(0), {}
         for which in ("before", "after"):
             neuron.states = {} if state is None else {0: state}
             torch.manual_seed(call)
             with fastlif.record(neuron, membrane=which) as log:
-                output = neuron(folded(neuron, x))
+                output = neuron(x if neuron.timesteps is None else x.flatten(0, 1))
             entry = type(neuron).__name__
             assert log.names == [entry]
             assert torch.equal(log.spikes[entry], output.view(x.shape))
@@ -82,7 +72,7 @@ def test_membranes_are_those_of_the_spikes(name, backend):
 
 
 def test_membranes_of_a_batch_that_is_not_outermost():
-    neuron = NoisyLIF(2, statistics="sample", **PLAIN)
+    neuron = NoisyLIF(2, statistics="sample", **REFERENCE)
     x = torch.randn(5, 12).T + 0.5  # [2*6, 5], the features outermost
     with fastlif.record(neuron, membrane="before") as log:
         neuron(x)
@@ -91,13 +81,13 @@ def test_membranes_of_a_batch_that_is_not_outermost():
 
 def shared_model(**keywords):
     """One neuron for two layers."""
-    neuron = LIF(1, **PLAIN, **keywords)
+    neuron = LIF(1, **REFERENCE, **keywords)
     return nn.Sequential(nn.Linear(6, 5), neuron, nn.Linear(5, 5), neuron, nn.Linear(5, 2))
 
 
 def test_calls_of_a_shared_neuron_and_static_input():
     torch.manual_seed(1)
-    model = fastlif.convert(nn.Sequential(nn.Linear(6, 5), relu := nn.ReLU(), nn.Linear(5, 5), relu), **PLAIN)
+    model = fastlif.convert(nn.Sequential(nn.Linear(6, 5), relu := nn.ReLU(), nn.Linear(5, 5), relu), **REFERENCE)
     multi = MultiStep(model, T).calibrate([torch.rand(4, 6) * 4])
     x = torch.rand(4, 6) * 4
     with fastlif.record(multi, membrane="before") as log:
@@ -111,13 +101,13 @@ def test_calls_of_a_shared_neuron_and_static_input():
 
 def test_forwards_follow_one_another_in_time():
     torch.manual_seed(0)
-    neuron = LIF(1, stateful=True, decay=0.9, **PLAIN)
+    neuron = LIF(1, stateful=True, decay=0.9, **REFERENCE)
     model = nn.Sequential(nn.Identity(), neuron)
     x = torch.rand(6, N, 5)
     with fastlif.record(model, membrane="before") as log:
         for step in x:
             model(step)
-    assert torch.equal(log.spikes["1"], functional.lif(x, decay=0.9, **PLAIN))
+    assert torch.equal(log.spikes["1"], functional.lif(x, decay=0.9, **REFERENCE))
     assert log.membrane["1"].shape == x.shape
     with fastlif.record(model) as log:
         fastlif.reset(model)
@@ -134,8 +124,8 @@ def test_forwards_follow_one_another_in_time():
 
 
 def test_rates_and_the_table_by_hand():
-    model = nn.Sequential(nn.Linear(2, 3, bias=False), LIF(2, decay=0.0, **PLAIN), nn.Linear(3, 4), LIF(2, **PLAIN),
-                          nn.Linear(4, 2))  # fmt: skip
+    first, second = LIF(2, decay=0.0, **REFERENCE), LIF(2, **REFERENCE)
+    model = nn.Sequential(nn.Linear(2, 3, bias=False), first, nn.Linear(3, 4), second, nn.Linear(4, 2))
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 2.0]]))
         model[2].weight.zero_(), model[2].bias.copy_(torch.tensor([2.0, 0.0, 0.0, 2.0]))
@@ -198,22 +188,17 @@ def test_nothing_is_left_behind():
         model(torch.zeros(3, 6))
 
 
-def test_recording_draws_nothing():
-    model, x = fastlif.convert(nn.Sequential(nn.Linear(6, 5), nn.ReLU()), **PLAIN), torch.rand(50, 6)
-    torch.manual_seed(0)
-    expected = model(x), torch.rand(1)
-    torch.manual_seed(0)
-    with fastlif.record(model, membrane="before"):
-        output = model(x)
-    assert torch.equal(output, expected[0]) and torch.equal(torch.rand(1), expected[1])
+def test_nothing_is_drawn_gradients_pass_and_the_log_has_none():
+    model = fastlif.convert(nn.Sequential(nn.Linear(6, 5), nn.ReLU()), **REFERENCE)
+    x = torch.rand(50, 6, requires_grad=True)
 
+    def run():
+        spikes = model(x)
+        return spikes, *torch.autograd.grad(spikes.sum(), x), torch.rand(1)
 
-def test_gradients_pass_and_the_log_has_none():
-    model, x = shared_model(), (torch.rand(3, 6) * 4).requires_grad_()
-    (expected,) = torch.autograd.grad(model(x).sum(), x)
+    expected = seeded(run)
     with fastlif.record(model, membrane="before") as log:
-        (found,) = torch.autograd.grad(model(x).sum(), x)
-    assert torch.equal(found, expected)
+        assert all(map(torch.equal, seeded(run), expected))
     assert not any(tape["1"].requires_grad for tape in (log.spikes, log.membrane))
 
 
@@ -221,7 +206,7 @@ def test_a_change_in_place_after_the_neuron():
     class Residual(nn.Module):
         def __init__(self):
             super().__init__()
-            self.neuron = LIF(**PLAIN)
+            self.neuron = LIF(**REFERENCE)
 
         def forward(self, x):
             return self.neuron(x).mul_(7)
@@ -254,11 +239,9 @@ def test_fused_pairs(neuron):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), neuron())
     fused, x = fastlif.fuse(model), torch.randn(64, 6)
-    torch.manual_seed(0)
-    expected = fused(x)
-    torch.manual_seed(0)
+    expected = seeded(fused, x)
     with fastlif.record(fused, membrane="before") as log:
-        fused(x)
+        seeded(fused, x)
     assert torch.equal(log.spikes["2"][0], expected)
     assert torch.equal(log.membrane["2"][0] > 1, expected > 0)
 
@@ -267,8 +250,8 @@ def test_a_part_and_another_model_in_one_with():
     first, second, x = shared_model(), shared_model(), torch.rand(3, 6)
     with fastlif.record(first) as log, fastlif.record(second) as other:
         first(x), second(x), second(x)
-        for model in (first, first[1], nn.Sequential(first)):
-            with pytest.raises(RuntimeError, match="is being recorded already"), fastlif.record(model):
+        for model, name in ((first, "1"), (first[1], "the model"), (nn.Sequential(first), "0.1")):
+            with pytest.raises(RuntimeError, match=f"^{name} is being recorded already"), fastlif.record(model):
                 pass
     assert len(log.spikes["1"]) == 1 and len(other.spikes["1"]) == 2
 
