@@ -127,7 +127,7 @@ FAULTS = {
             ("calibration of a membrane carried from batch to batch",
              "for neuron in carried:\n", "for neuron in ():\n"),
         ],
-        "library/test_conversion.py::test_calibration_freezes_what_the_neurons_saw": [
+        "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps": [
             ("calibration goes on recording",
              "                    thread.recording = None\n", "                    pass\n"),
         ],

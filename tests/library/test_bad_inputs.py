@@ -299,6 +299,8 @@ CONVERSION = [
     (ValueError, "Sequential has no batch normalisation directly before a fastlif neuron", lambda m: fastlif.fuse(m.relu)),
     (ValueError, "FusedSequential is fused already", lambda m: fastlif.fuse(fastlif.fuse(NORMED))),
     (TypeError, "neuron must be a", lambda m: fastlif.batch_norm_neuron(NORMED[0], torch.relu, BATCH)),
+    (ValueError, "surrogate must be one of",
+     lambda m: fastlif.batch_norm_neuron(NORMED[0], changed(LIF(), surrogate="step"), BATCH)),
     (ValueError, "expected 4D input", lambda m: fastlif.batch_norm_neuron(nn.BatchNorm2d(6), NoisyLIF(), BATCH)),
     (ValueError, "more than 1 value per channel", lambda m: fastlif.batch_norm_neuron(NORMED[0], NORMED[1], BATCH[:1])),
     (ValueError, "timesteps=3 must divide the batch", lambda m: fastlif.batch_norm_neuron(NORMED[0], LIF(3), BATCH)),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import ALL_SURROGATES, DEVICE, REFERENCE, seeded
+from helpers import ALL_SURROGATES, DEVICE, FAST_BACKENDS, REFERENCE, seeded
 
 import fastlif
 from fastlif import Noise
@@ -13,10 +13,8 @@ from fastlif.functional import lif, noisy_lif, noisy_spike
 X = torch.zeros(2, 3, 4)
 
 
-@pytest.fixture(params=["triton", "compiled", "reference"])
+@pytest.fixture(params=["reference", *FAST_BACKENDS])
 def backend(request):
-    if request.param == "triton":
-        pytest.importorskip("triton")
     return request.param
 
 
