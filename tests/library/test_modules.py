@@ -13,13 +13,6 @@ import fastlif
 from fastlif import LIF, Noise, NoisyLIF, functional
 
 
-def test_lif_folds_time_into_the_batch():
-    x = torch.randn(4, 3, 2, 5, 5)
-    expected = functional.lif(x, decay=0.7, reset=None, **REFERENCE)
-    actual = LIF(timesteps=4, decay=0.7, reset=None, **REFERENCE)(x.flatten(0, 1))
-    assert torch.equal(actual.unflatten(0, (4, 3)), expected)
-
-
 def test_noisy_lif_is_single_step_until_converted():
     x, neuron = torch.randn(6, 5000), NoisyLIF(**REFERENCE)
     assert torch.equal(seeded(neuron, x), seeded(functional.noisy_spike, x, **REFERENCE))

@@ -6,13 +6,12 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from helpers import DEVICE
+from helpers import DEVICE, DTYPES
 from hypothesis import strategies as st
 
 from fastlif import Noise, Surrogate, functional, reference
 
 NEURONS = ("noisy_spike", "lif", "noisy_lif")
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STATISTICS = ("layer", "sample", "given")
 LAYOUTS = ("contiguous", "permuted", "channels_last", "sliced", "offset", "static", "expanded", "steps apart")
 SPECIALS = ("nan", "inf", "-inf", "max", "-max", "subnormal", "-subnormal", "-0.0", "tiny")
