@@ -5,7 +5,7 @@ The tables have a mistake a row: the error, a phrase of its message, and the cal
 
 import copy
 import functools
-import importlib
+import importlib.util
 import math
 import sys
 import unittest.mock
@@ -23,6 +23,7 @@ from fastlif.functional import lif, noisy_lif, noisy_spike
 from fastlif.scaling import scale_thresholds
 from fastlif.timesteps import recommend_timesteps
 
+nir = importlib.import_module("nir") if importlib.util.find_spec("nir") else None
 NAN, INF = math.nan, math.inf
 STEPS = 3  # that the MultiStep model below is calibrated for
 
@@ -531,15 +532,14 @@ NIR = [
     (ValueError, "r of 'lif' must be greater than 0, got 0", lambda m: from_nir(chain(lif_node(r=0.0)))),
     (ValueError, "threshold must hold numbers, and there is NaN in it", lambda m: from_nir(chain(lif_node(v_threshold=NAN)))),
     (TypeError, "unexpected keyword argument 'treshold'", lambda m: from_nir(chain(lif_node()), treshold=1)),
-    (ValueError, "fastlif has no counterpart for nir.Scale, the node 'scale'",
-     lambda m: from_nir(chain(importlib.import_module("nir").Scale(np.ones(2))))),
+    (ValueError, "no counterpart for nir.Scale, the node 'scale'", lambda m: from_nir(chain(nir.Scale(np.ones(2))))),
     (ValueError, "no recurrent edges, got lif -> linear -> lif",
      lambda m: from_nir(chain(lif_node(), edges=[("lif", "linear"), ("linear", "lif")]))),
     (ValueError, "graph must lead its input to every node, and none leads to 'linear'",
      lambda m: from_nir(chain(lif_node(), edges=[("linear", "output")]))),
     (ValueError, "graph has an edge of the node 'nobody'", lambda m: from_nir(chain(lif_node(), edges=[("nobody", "lif")]))),
-    (ValueError, "graph must have one nir.Output node, got 0", lambda m: from_nir(importlib.import_module("nir").NIRGraph(
-        {"input": importlib.import_module("nir").Input(np.array([2]))}, [], type_check=False))),
+    (ValueError, "graph must have one nir.Output node, got 0", lambda m: from_nir(
+        nir.NIRGraph({"input": nir.Input(np.array([2]))}, [], type_check=False))),
 ]  # fmt: skip
 
 
@@ -556,12 +556,11 @@ class Forward(nn.Module):
 
 def lif_node(**values):
     values = {"tau": 0.01, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0, **values}
-    return importlib.import_module("nir").LIF(**{name: np.full(2, value) for name, value in values.items()})
+    return nir.LIF(**{name: np.full(2, value) for name, value in values.items()})
 
 
 def chain(node, edges=()):
     """A graph of one node; with more edges also of a linear layer, which they lead to or from."""
-    nir = importlib.import_module("nir")
     graph = nir.NIRGraph.from_list(node)
     if edges:
         graph.nodes["linear"] = nir.Linear(np.eye(2))
@@ -630,9 +629,5 @@ def subject(make):
 
 @pytest.mark.parametrize("make, error, phrase, call", [(make, *row) for rows, make in GROUPS for row in rows])
 def test_a_bad_call_is_refused(make, error, phrase, call):
-    try:
-        with refused(error, phrase, subject(make)):
-            call(subject(make))
-    except BaseException:
-        subject.cache_clear()
-        raise
+    with refused(error, phrase, subject(make)):
+        call(subject(make))

@@ -100,11 +100,6 @@ def test_defaults_are_the_documented_ones():
     assert fastlif.Surrogate().name == "atan" and Noise() == Noise("gaussian", 0, 1, 4)
 
 
-def test_tau():
-    x = torch.randn(5, 3, 40)
-    assert torch.equal(lif(x, tau=4.0, **REFERENCE), lif(x, decay=0.75, **REFERENCE))
-
-
 def test_float64_is_the_references():
     spikes, v = lif(torch.randn(3, 2, 5).double(), return_state=True)
     assert spikes.dtype == v.dtype == torch.float64

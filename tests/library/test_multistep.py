@@ -73,14 +73,6 @@ def test_compiled_and_exported(fresh_compiler):
     assert torch.equal(program.module()(events(3), sequence=True), multi(events(3), sequence=True))
 
 
-def test_the_time_axis_of_a_sequence():
-    multi = MultiStep(network(statistics="sample"), 2)
-    for multi.output in ("mean", "steps"):
-        fastlif.check_time_axis(multi, events(3), batch_dim=1, call=lambda model, x: model(x, sequence=True))
-    with pytest.raises(ValueError, match="takes samples for time steps"):
-        fastlif.check_time_axis(multi, events(3), call=lambda model, x: model(x, sequence=True))
-
-
 # --- Every step ---------------------------------------------------------------------------------------------------
 
 

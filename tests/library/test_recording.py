@@ -80,9 +80,9 @@ def test_membranes_of_a_batch_that_is_not_outermost():
     assert torch.equal(log.membrane["NoisyLIF"] > 1, log.spikes["NoisyLIF"] > 0)
 
 
-def shared_model(**keywords):
+def shared_model():
     """One neuron for two layers."""
-    neuron = LIF(1, **REFERENCE, **keywords)
+    neuron = LIF(1, **REFERENCE)
     return nn.Sequential(nn.Linear(6, 5), neuron, nn.Linear(5, 5), neuron, nn.Linear(5, 2))
 
 
