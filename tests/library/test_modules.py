@@ -88,7 +88,8 @@ def test_reset_is_what_others_call_it():
 )
 def test_every_kind_of_neuron_is_copied_with_its_membrane(kind, copied):
     """Without the graph that it may have."""
-    neuron = kind(timesteps=2, stateful=True, detach_state=False)
+    backend = {} if kind is fastlif.LI else REFERENCE
+    neuron = kind(timesteps=2, stateful=True, detach_state=False, **backend)
     if kind is NoisyLIF:
         neuron.convert()
     neuron(torch.rand(6, 5, requires_grad=True))
