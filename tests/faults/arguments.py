@@ -106,7 +106,9 @@ FAULTS = {
             ("a state of another shape", "if state.shape != x.shape[1:]:", "if False:"),
             ("a seed of two elements", "if seed.numel() != 1:", "if False:"),
         ],
-        "library/test_functional.py::test_tau": [("tau as the decay", "decay = 1 - 1 / tau", "decay = 1 / tau")],
+        "library/test_parameters.py::test_parametric_lif[True-None]": [
+            ("tau as the decay", "decay = 1 - 1 / tau", "decay = 1 / tau"),
+        ],
         "library/test_properties.py::test_the_smallest_alpha_is_accepted_for_every_noise": [
             ("the smallest alpha is refused", "while 1 / alpha > noise.half_range:", "while False:"),
         ],

@@ -11,7 +11,7 @@ FAULTS = {
         ],
     },
     "fastlif/exchange/nir_models.py": {
-        "library/test_nir.py::test_a_model_with_neurons_of_ours_too_is_told_what_is_in_the_way": [
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
             ("a model that has neurons of ours too is sent elsewhere", "if library and neurons(model):", "if False:"),
         ],
         "library/test_conversion.py::test_whoever_has_another_library_s_neurons_is_told_what_takes_them_over": [

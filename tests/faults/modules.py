@@ -102,6 +102,10 @@ FAULTS = {
         "library/test_parameters.py::test_a_parameter_may_be_set_later": [
             ("a tensor that is set later is no buffer",
              "self.register_buffer(name, value)", "vars(self)[name] = value"),
+            ("a parameter stays where a number was set",
+             "            if not isinstance(value, nn.Parameter):\n"
+             "                self._parameters.pop(name, None)\n",
+             ""),
         ],
         "library/test_modules.py::test_stateful_carries_the_membrane": [
             ("reset forgets nothing",
@@ -135,12 +139,6 @@ FAULTS = {
         ],
         "pytorch/test_pytorch.py::test_replicas_of_neurons_that_learn": [
             ("a replica's learned numbers are refused", "is_buffer and not self._is_replica", "is_buffer"),
-        ],
-        "library/test_parameters.py::test_a_number_takes_the_place_of_a_parameter": [
-            ("a parameter stays where a number was set",
-             "            if not isinstance(value, nn.Parameter):\n"
-             "                self._parameters.pop(name, None)\n",
-             ""),
         ],
         "library/test_conversion.py::test_a_batch_in_the_second_dimension_is_noticed": [
             ("a batch in the second dimension of an input that is repeated",

@@ -40,13 +40,13 @@ def test_neuron_and_keywords():
 
 
 def test_other_activations():
-    class Own(nn.Module):
-        def forward(self, x):
-            return x.abs()
+    class Own(nn.ReLU):
+        def forward(self, input):
+            return F.relu(input)  # which is not warned of where the module is swapped
 
     model = nn.Sequential(nn.ReLU(), nn.ReLU6(), Own(), nn.Sequential(nn.Hardtanh()))
     with pytest.warns(UserWarning, match=r"swap: Hardtanh \(3.0\). Only"):
-        kinds = [type(m) for m in fastlif.convert(model, activations=(nn.ReLU, nn.ReLU6, Own)).modules()][1:]
+        kinds = [type(m) for m in fastlif.convert(model, activations=(nn.ReLU, nn.ReLU6)).modules()][1:]
     assert kinds == [NoisyLIF, NoisyLIF, NoisyLIF, nn.Sequential, nn.Hardtanh]
     with pytest.warns(UserWarning, match=r"swap: ReLU \(0\); ReLU6 \(1\). Only modules of the types in activations"):
         kinds = [type(m) for m in fastlif.convert(model, {"[0-2]*": NoisyLIF}, activations=Own).children()]
@@ -111,10 +111,10 @@ class Functional(nn.Module):
 
 def test_what_could_not_be_swapped_is_said():
     with pytest.warns(UserWarning) as caught:
-        fastlif.convert(nn.Sequential(Functional(), nn.ReLU()))
+        fastlif.convert(nn.Sequential(Functional(), Functional(), nn.ReLU()))
     message = str(caught[0].message)
-    assert "F.relu in Functional (0)" in message and "torch.relu in Functional (0)" in message
-    assert "GELU (0.gelu)" in message and "self.relu" not in message
+    assert "2 x F.relu in Functional (0, ...); 2 x torch.relu in Functional (0, ...)" in message
+    assert "2 x GELU (0.gelu, ...)" in message and "self.relu" not in message
     with pytest.warns(UserWarning, match=r"the function relu \(0.activation\)"):
         fastlif.convert(nn.Sequential(nn.TransformerEncoderLayer(8, 2), nn.ReLU()))
     with pytest.warns(UserWarning, match=r'swap: RNN with nonlinearity="relu" \(0\). Only'):
@@ -216,32 +216,10 @@ def test_functions_that_a_model_holds():
         fastlif.convert(torch.fx.symbolic_trace(Functional()))
 
 
-def test_a_relu_of_ones_own_is_swapped_without_a_word():
-    class Own(nn.ReLU):
-        def forward(self, input):
-            return F.relu(input)
-
-    parts, said = swapped(nn.Sequential(Own()))
-    assert isinstance(parts["0"], NoisyLIF) and not said
-
-
 def test_what_a_script_module_holds_is_said():
     scripted = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
     with pytest.warns(UserWarning, match=r"swap: ReLU in a ScriptModule \(1.1\). Only"):
         fastlif.convert(nn.Sequential(nn.ReLU(), scripted))
-
-
-def test_many_are_counted():
-    models = pytest.importorskip("torchvision.models", exc_type=(ImportError, RuntimeError))
-    with torch.device("meta"):
-        inception = models.inception_v3(init_weights=False)
-        mobilenet, densenet = models.mobilenet_v2(), models.densenet121()
-    with pytest.raises(ValueError, match=r"it has: 35 x ReLU6 \(features.0.2, ...\). Replace"):
-        fastlif.convert(mobilenet)
-    with pytest.raises(ValueError, match=r"it has: 96 x F.relu in BasicConv2d \(Conv2d_1a_3x3, ...\). Replace"):
-        fastlif.convert(inception)
-    with pytest.warns(UserWarning, match=r"swap: F.relu in DenseNet \(the model\). Only"):
-        fastlif.convert(densenet)
 
 
 @pytest.mark.parametrize("padding", [None, torch.tensor([[False, False, True]])])
@@ -476,25 +454,22 @@ class Ordered(collections.OrderedDict):
 
 @pytest.mark.parametrize("kind", [Scores, Ordered])
 def test_outputs_in_a_class_of_their_own(kind):
-    x, model = torch.rand(5, 6), Shaped(lambda spikes, x: (kind(logits=spikes),))
-    multi = MultiStep(model, 3)
-    (output,) = multi(x)
-    assert type(output) is kind and torch.equal(output.logits, MultiStep(model.neuron, 3)(x))
-    if kind is Scores:
-        assert torch.equal(output.doubled, 2 * output.logits)
-    multi.output = "steps"
-    assert multi(x)[0].logits.shape == (3, 5, 6)
+    """Under which a checkpoint belongs to its pass, too."""
 
-
-@pytest.mark.parametrize("kind", [Scores, Ordered])
-def test_a_checkpoint_under_outputs_in_a_class_of_their_own(kind):
     class Net(nn.Sequential):
         def forward(self, x):
-            return kind(logits=torch.utils.checkpoint.checkpoint(super().forward, x, use_reentrant=False)), x
+            return kind(logits=torch.utils.checkpoint.checkpoint(super().forward, x, use_reentrant=False)), None
 
-    multi = MultiStep(Net(nn.Linear(6, 6), LIF(decay=0.9, **REFERENCE)), 3)
-    multi(torch.rand(5, 6))[0].logits.sum().backward()
+    x, model = torch.rand(5, 6), Net(nn.Linear(6, 6), LIF(decay=0.9, **REFERENCE))
+    multi = MultiStep(model, 3)
+    output, _ = multi(x)
+    assert type(output) is kind and torch.equal(output.logits, MultiStep(nn.Sequential(*model), 3)(x))
+    if kind is Scores:
+        assert torch.equal(output.doubled, 2 * output.logits)
+    output.logits.sum().backward()
     assert multi.model[0].weight.grad.any()
+    multi.output = "steps"
+    assert multi(x)[0].logits.shape == (3, 5, 6)
 
 
 def test_a_model_that_shapes_by_its_input_s_batch_is_noticed():
@@ -540,19 +515,6 @@ def test_a_batch_in_the_second_dimension_is_noticed():
     assert MultiStep(model, 1, repeat_input=True)(x).shape == x.shape, "at T = 1 there is no time to mistake"
 
 
-def test_calibration_freezes_what_the_neurons_saw():
-    multi = MultiStep(small(noise=Noise("none")), 4)
-    x = torch.randn(64, 1, 8, 8)
-    by_layer = multi(x)
-    assert not any("calibrated" in key for key in multi.state_dict())
-    assert multi.calibrate([x, (x, torch.zeros(64))]) is multi
-    torch.testing.assert_close(multi(x), by_layer)  # calibrated on this batch alone, it is this batch's result
-    neuron = multi.model[2]
-    assert neuron.calibrated_mean.shape == (1, 4) and float(neuron.calibrated_deviation[0, 0]) == 0
-    torch.testing.assert_close(torch.cat([multi(part) for part in x.split(16)]), multi(x))
-    assert not torch.allclose(by_layer, torch.cat([MultiStep(small(noise=Noise("none")), 4)(p) for p in x.split(16)]))
-
-
 def test_calibration_travels_in_the_state_dict():
     multi = MultiStep(small(), 4).calibrate([torch.randn(8, 1, 8, 8)])
     halved = MultiStep(small(), 4)
@@ -570,13 +532,6 @@ def test_calibration_travels_in_the_state_dict():
     other.timesteps = 5
     with pytest.raises(ValueError, match="timesteps=5 exceeds the 4 steps that were calibrated"):
         other(x)
-
-
-def test_fine_tuning_reaches_every_weight():
-    multi = MultiStep(small(), 3).train()
-    multi(torch.randn(8, 1, 8, 8)).square().sum().backward()
-    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in multi.parameters())
-    assert float(multi.model[0].weight.grad.abs().sum()) > 0
 
 
 OPTIONS = {  # the default, and another value

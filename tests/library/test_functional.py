@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import ALL_SURROGATES, DEVICE, REFERENCE, seeded
+from helpers import ALL_SURROGATES, DEVICE, FAST_BACKENDS, REFERENCE, seeded
 
 import fastlif
 from fastlif import Noise
@@ -13,10 +13,8 @@ from fastlif.functional import lif, noisy_lif, noisy_spike
 X = torch.zeros(2, 3, 4)
 
 
-@pytest.fixture(params=["triton", "compiled", "reference"])
+@pytest.fixture(params=["reference", *FAST_BACKENDS])
 def backend(request):
-    if request.param == "triton":
-        pytest.importorskip("triton")
     return request.param
 
 
@@ -100,11 +98,6 @@ def test_defaults_are_the_documented_ones():
         "atan": 2, "sigmoid": 4, "rectangular": 1, "triangular": 1, "fast_sigmoid": 25, "gaussian": 0.5
     }  # fmt: skip
     assert fastlif.Surrogate().name == "atan" and Noise() == Noise("gaussian", 0, 1, 4)
-
-
-def test_tau():
-    x = torch.randn(5, 3, 40)
-    assert torch.equal(lif(x, tau=4.0, **REFERENCE), lif(x, decay=0.75, **REFERENCE))
 
 
 def test_float64_is_the_references():

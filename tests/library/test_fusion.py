@@ -179,10 +179,17 @@ def test_a_mean_of_many_deviations(training, backend, dtype):
         against_float64(norm, neuron(backend), [x], error)
 
 
+def set_by_name(backend):
+    neuron = LIF(timesteps=4, backend=backend)
+    neuron.surrogate = "sigmoid"
+    return neuron
+
+
 UNUSUAL = {
     "noisy": lambda backend: NoisyLIF(
         noise=Noise("uniform", -0.5, 1.2), threshold=0.6, surrogate=Surrogate("triangular", 0.7), backend=backend
     ),
+    "a surrogate set by its name": set_by_name,
     "at the mean": lambda backend: NoisyLIF(surrogate=Surrogate("triangular", at="mean"), backend=backend),
     "LIF": lambda backend: LIF(
         timesteps=4, decay=0.8, threshold=0.6, reset=-0.3, surrogate=Surrogate("sigmoid", 3.0), detach_reset=True,
@@ -352,16 +359,3 @@ def test_the_kernels_read_what_normalises(neuron):
         batch_norm_neuron(norm, NEURONS[neuron]("triton"), x.requires_grad_()).sum().backward()
     called = {event.key for event in profile.key_averages()}
     assert "aten::native_batch_norm_backward" in called and not called & {"aten::mul", "aten::stack", "aten::cat"}
-
-
-@pytest.mark.parametrize("neuron", ["noisy", "LIF"])
-def test_a_surrogate_set_by_name(neuron):
-    x, norm = example("images")
-    named, neuron = NEURONS[neuron](BACKENDS[-1]), NEURONS[neuron](BACKENDS[-1])
-    named.surrogate, neuron.surrogate = "sigmoid", Surrogate("sigmoid")
-    for results in zip(both(norm, named, x), both(norm, neuron, x)):  # fused, and one after the other
-        (_, grads, _), (_, wanted, _) = results
-        assert all(map(torch.equal, grads, wanted))
-    named.surrogate = "step"
-    with pytest.raises(ValueError, match="surrogate"):
-        batch_norm_neuron(norm, named, x)

@@ -13,13 +13,6 @@ import fastlif
 from fastlif import LIF, Noise, NoisyLIF, functional
 
 
-def test_lif_folds_time_into_the_batch():
-    x = torch.randn(4, 3, 2, 5, 5)
-    expected = functional.lif(x, decay=0.7, reset=None, **REFERENCE)
-    actual = LIF(timesteps=4, decay=0.7, reset=None, **REFERENCE)(x.flatten(0, 1))
-    assert torch.equal(actual.unflatten(0, (4, 3)), expected)
-
-
 def test_noisy_lif_is_single_step_until_converted():
     x, neuron = torch.randn(6, 5000), NoisyLIF(**REFERENCE)
     assert torch.equal(seeded(neuron, x), seeded(functional.noisy_spike, x, **REFERENCE))
@@ -94,13 +87,16 @@ def test_reset_is_what_others_call_it():
     "copied", [copy.deepcopy, lambda neuron: pickle.loads(pickle.dumps(neuron))], ids=["copy", "pickle"]
 )
 def test_every_kind_of_neuron_is_copied_with_its_membrane(kind, copied):
-    neuron = kind(timesteps=2, stateful=True)
+    """Without the graph that it may have."""
+    backend = {} if kind is fastlif.LI else REFERENCE
+    neuron = kind(timesteps=2, stateful=True, detach_state=False, **backend)
     if kind is NoisyLIF:
         neuron.convert()
-    neuron(torch.rand(6, 5))
+    neuron(torch.rand(6, 5, requires_grad=True))
     other = copied(neuron)
     assert type(other) is kind and repr(other) == repr(neuron)
     assert torch.equal(other.states[0], neuron.states[0]) and other.states[0] is not neuron.states[0]
+    assert neuron.states[0].requires_grad and not other.states[0].requires_grad
 
 
 def test_hooks_of_a_model_that_0_1_0_saved_are_found():

@@ -33,13 +33,6 @@ def test_a_sequence_goes_in_step_by_step(T):
     assert multi.timesteps == 4 and {neuron.timesteps for neuron in fastlif.neuron.neurons(multi)} == {4}
 
 
-def test_a_sequence_of_one_image_is_that_image():
-    x = events(1)[0]
-    for repeat_input in (False, True):
-        multi = MultiStep(network(), 3, repeat_input=repeat_input)
-        torch.testing.assert_close(multi(x.expand(3, *x.shape), sequence=True), multi(x))
-
-
 def test_stateful_neurons_carry_on_from_sequence_to_sequence():
     whole, parts = (MultiStep(network(stateful=stateful), 2, output="steps") for stateful in (False, True))
     x = events(7)
@@ -78,14 +71,6 @@ def test_compiled_and_exported(fresh_compiler):
         torch.testing.assert_close(compiled(events(T), sequence=True), multi(events(T), sequence=True))
     program = torch.export.export(multi, (events(3),), {"sequence": True})
     assert torch.equal(program.module()(events(3), sequence=True), multi(events(3), sequence=True))
-
-
-def test_the_time_axis_of_a_sequence():
-    multi = MultiStep(network(statistics="sample"), 2)
-    for multi.output in ("mean", "steps"):
-        fastlif.check_time_axis(multi, events(3), batch_dim=1, call=lambda model, x: model(x, sequence=True))
-    with pytest.raises(ValueError, match="takes samples for time steps"):
-        fastlif.check_time_axis(multi, events(3), call=lambda model, x: model(x, sequence=True))
 
 
 # --- Every step ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import torch
-from helpers import QUIET, REFERENCE
+from helpers import QUIET, REFERENCE, literal_membranes
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -193,9 +193,8 @@ def test_several_passes_in_one_backward(reentrant):
 
 def calibrated_blocks(*, reentrant=None, each=True):
     """One neuron for four layers, calibrated, in one checkpoint or in two."""
-    plain = parts(NoisyLIF, **QUIET)[:1] + [NoisyLIF(**QUIET)]
-    linears, neuron = [nn.Linear(6, 6) for _ in range(4)], plain[1]
-    layers = [module for linear in linears for module in (linear, neuron)]
+    neuron = NoisyLIF(**QUIET)
+    layers = [module for _ in range(4) for module in (nn.Linear(6, 6), neuron)]
     if reentrant is not None:
         keywords = {"use_reentrant": reentrant}
         middle = [Checkpointed(*layers[:4], **keywords), Checkpointed(*layers[4:], **keywords)]
@@ -311,23 +310,15 @@ def test_passes_in_several_threads_do_not_wait_for_each_other():
 # --- Calibration, by value ----------------------------------------------------------------------------------------
 
 
-def normalised_run(calls, x, T):
-    """The statistics of a neuron that is called after each of some layers, ``[calls, T]``, from the equations."""
+def statistics_of_calls(weights, x, T):
+    """Of a neuron that is called after each of some layers, ``[calls, T]``, from the equations."""
     means, deviations, x = [], [], x.double().expand(T, *x.shape)
-    for weight in calls:
-        x, v, mean, deviation, spikes = x @ weight.double().T, 0.0 * x[0] @ weight.double().T, [], [], []
-        for t in range(T):
-            leaked = 0.5 * v
-            centre, spread = leaked.mean(), leaked.std(correction=0)
-            mean.append(centre)
-            deviation.append((leaked - centre).abs().max())
-            share = 0.0 * leaked if spread == 0 else (leaked - centre) / (4 * deviation[-1])
-            h = x[t] + share + 0.5
-            spikes.append((h > 1).double())
-            v = h * (1 - spikes[-1])
-        means.append(torch.stack(mean))
-        deviations.append(torch.stack(deviation))
-        x = torch.stack(spikes)
+    for weight in weights:
+        h = literal_membranes(x @ weight.double().T, alpha=4.0)
+        x = (h > 1).double()
+        leaked = 0.5 * torch.cat([torch.zeros_like(h[:1]), (h * (1 - x))[:-1]])
+        means.append(leaked.mean((1, 2)))
+        deviations.append((leaked - means[-1][:, None, None]).abs().amax((1, 2)))
     return torch.stack(means), torch.stack(deviations)
 
 
@@ -341,7 +332,7 @@ def test_calibration_is_the_mean_over_batches_of_each_step_and_call():
     multi = MultiStep(nn.Sequential(*(module for linear in linears for module in (linear, neuron))), T)
     batches = [torch.rand(9, 12, generator=generator), 3 * torch.rand(5, 12, generator=generator)]
     multi.calibrate(batches)
-    each = [normalised_run([linear.weight for linear in linears], batch, T) for batch in batches]
+    each = [statistics_of_calls([linear.weight for linear in linears], batch, T) for batch in batches]
     for values in zip(*each):  # the batches, the calls and all steps but the first differ
         assert (values[0] - values[1]).abs()[:, 1:].min() > 1e-4
         assert (values[0].diff(dim=0)).abs()[:, 1:].min() > 1e-4 and (values[0].diff(dim=1)).abs().min() > 1e-4

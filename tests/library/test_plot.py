@@ -89,12 +89,6 @@ def test_rates(log):
     assert plot.rates(log.rates(), ax=ax) is ax
 
 
-def test_without_matplotlib(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"fastlif.plot needs matplotlib: pip install 'fastlif\[plot\]'"):
-        plot.rates({"a": 0.5})
-
-
 @pytest.mark.full
 def test_the_example_writes_its_pictures(tmp_path):
     pytest.importorskip("sklearn")

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import torch
-from helpers import DEVICE, TIE, literal_membranes
+from helpers import DEVICE, REFERENCE, TIE, literal_membranes, sample, seeded
+from refusals import unchanged
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
@@ -14,7 +15,6 @@ from fastlif import LIF, MultiStep, Noise, NoisyLIF, functional
 from fastlif.recording.log import READ_OUT
 
 T, N, FEATURES = 4, 3, 40
-PLAIN = {"backend": "reference"}
 CALIBRATED = torch.tensor([0.0, 0.2, 0.25, 0.3]), torch.tensor([0.5, 0.6, 0.7, 0.65])
 
 # A neuron, in its keywords, and what it is in those of literal_membranes beside decay, threshold and reset.
@@ -37,15 +37,6 @@ COMPILED = ("LIF", "LIF, reset below 0", "single step", "layer", "sample", "anti
 RUNS = [*((name, "reference") for name in CASES), *((name, "compiled") for name in COMPILED), ("calibrated", "triton")]
 
 
-def weighted_input(steps=T, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(steps, N, FEATURES, generator=generator) * 0.6 + 0.4).to(DEVICE)
-
-
-def folded(neuron, x):
-    return x if neuron.timesteps is None else x.flatten(0, 1)
-
-
 @pytest.mark.parametrize("name, backend", RUNS)
 def test_membranes_are_those_of_the_spikes(name, backend):
     kind, keywords, more = CASES[name]
@@ -57,13 +48,13 @@ def test_membranes_are_those_of_the_spikes(name, backend):
         equation |= {"alpha": neuron.alpha, "noise": neuron.noise, "statistics": neuron.statistics,
                      "over_time": neuron.over_time} | more  # fmt: skip
     for call in range(2):
-        x = weighted_input(neuron.timesteps or T, seed=call)
+        x = sample((neuron.timesteps or T, N, FEATURES), seed=call)
         state, recorded = neuron.states.get(0), {}
         for which in ("before", "after"):
             neuron.states = {} if state is None else {0: state}
             torch.manual_seed(call)
             with fastlif.record(neuron, membrane=which) as log:
-                output = neuron(folded(neuron, x))
+                output = neuron(x if neuron.timesteps is None else x.flatten(0, 1))
             entry = type(neuron).__name__
             assert log.names == [entry]
             assert torch.equal(log.spikes[entry], output.view(x.shape))
@@ -82,22 +73,22 @@ def test_membranes_are_those_of_the_spikes(name, backend):
 
 
 def test_membranes_of_a_batch_that_is_not_outermost():
-    neuron = NoisyLIF(2, statistics="sample", **PLAIN)
+    neuron = NoisyLIF(2, statistics="sample", **REFERENCE)
     x = torch.randn(5, 12).T + 0.5  # [2*6, 5], the features outermost
     with fastlif.record(neuron, membrane="before") as log:
         neuron(x)
     assert torch.equal(log.membrane["NoisyLIF"] > 1, log.spikes["NoisyLIF"] > 0)
 
 
-def shared_model(**keywords):
+def shared_model():
     """One neuron for two layers."""
-    neuron = LIF(1, **PLAIN, **keywords)
+    neuron = LIF(1, **REFERENCE)
     return nn.Sequential(nn.Linear(6, 5), neuron, nn.Linear(5, 5), neuron, nn.Linear(5, 2))
 
 
 def test_calls_of_a_shared_neuron_and_static_input():
     torch.manual_seed(1)
-    model = fastlif.convert(nn.Sequential(nn.Linear(6, 5), relu := nn.ReLU(), nn.Linear(5, 5), relu), **PLAIN)
+    model = fastlif.convert(nn.Sequential(nn.Linear(6, 5), relu := nn.ReLU(), nn.Linear(5, 5), relu), **REFERENCE)
     multi = MultiStep(model, T).calibrate([torch.rand(4, 6) * 4])
     x = torch.rand(4, 6) * 4
     with fastlif.record(multi, membrane="before") as log:
@@ -111,13 +102,13 @@ def test_calls_of_a_shared_neuron_and_static_input():
 
 def test_forwards_follow_one_another_in_time():
     torch.manual_seed(0)
-    neuron = LIF(1, stateful=True, decay=0.9, **PLAIN)
+    neuron = LIF(1, stateful=True, decay=0.9, **REFERENCE)
     model = nn.Sequential(nn.Identity(), neuron)
     x = torch.rand(6, N, 5)
     with fastlif.record(model, membrane="before") as log:
         for step in x:
             model(step)
-    assert torch.equal(log.spikes["1"], functional.lif(x, decay=0.9, **PLAIN))
+    assert torch.equal(log.spikes["1"], functional.lif(x, decay=0.9, **REFERENCE))
     assert log.membrane["1"].shape == x.shape
     with fastlif.record(model) as log:
         fastlif.reset(model)
@@ -134,8 +125,8 @@ def test_forwards_follow_one_another_in_time():
 
 
 def test_rates_and_the_table_by_hand():
-    model = nn.Sequential(nn.Linear(2, 3, bias=False), LIF(2, decay=0.0, **PLAIN), nn.Linear(3, 4), LIF(2, **PLAIN),
-                          nn.Linear(4, 2))  # fmt: skip
+    first, second = LIF(2, decay=0.0, **REFERENCE), LIF(2, **REFERENCE)
+    model = nn.Sequential(nn.Linear(2, 3, bias=False), first, nn.Linear(3, 4), second, nn.Linear(4, 2))
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 2.0]]))
         model[2].weight.zero_(), model[2].bias.copy_(torch.tensor([2.0, 0.0, 0.0, 2.0]))
@@ -180,40 +171,28 @@ def test_rates_alone_are_one_reduction():
     assert not any(entry.spikes or entry.membranes or entry.layers for entry in log._entries.values())
 
 
-def hooks_of(model):
-    return [hooks for module in model.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks)]
-
-
 def test_nothing_is_left_behind():
-    model = shared_model(stateful=True)
-    before = torch.get_rng_state()
-    with fastlif.record(model, membrane="after"):
-        model(torch.zeros(3, 6))
-        assert sum(map(len, hooks_of(model))) == 1 + 3 + 2  # the model, three layers, the neuron before and after
-    assert not any(map(len, hooks_of(model))) and torch.equal(torch.get_rng_state(), before)
-    with pytest.raises(ValueError, match="carried from the last call"), fastlif.record(model, membrane="after"):
-        model(torch.zeros(4, 6))
-    assert not any(map(len, hooks_of(model)))
+    model, x, other = shared_model(), torch.zeros(3, 6), torch.zeros(3, 5)
+    with unchanged(model):
+        with fastlif.record(model, membrane="after"):
+            model(x)
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), fastlif.record(model, membrane="after"):
+            model(other)
     with fastlif.record(model):  # and it is not thought to be recorded still
-        model(torch.zeros(3, 6))
+        model(x)
 
 
-def test_recording_draws_nothing():
-    model, x = fastlif.convert(nn.Sequential(nn.Linear(6, 5), nn.ReLU()), **PLAIN), torch.rand(50, 6)
-    torch.manual_seed(0)
-    expected = model(x), torch.rand(1)
-    torch.manual_seed(0)
-    with fastlif.record(model, membrane="before"):
-        output = model(x)
-    assert torch.equal(output, expected[0]) and torch.equal(torch.rand(1), expected[1])
+def test_nothing_is_drawn_gradients_pass_and_the_log_has_none():
+    model = fastlif.convert(nn.Sequential(nn.Linear(6, 5), nn.ReLU()), **REFERENCE)
+    x = torch.rand(50, 6, requires_grad=True)
 
+    def run():
+        spikes = model(x)
+        return spikes, *torch.autograd.grad(spikes.sum(), x), torch.rand(1)
 
-def test_gradients_pass_and_the_log_has_none():
-    model, x = shared_model(), (torch.rand(3, 6) * 4).requires_grad_()
-    (expected,) = torch.autograd.grad(model(x).sum(), x)
+    expected = seeded(run)
     with fastlif.record(model, membrane="before") as log:
-        (found,) = torch.autograd.grad(model(x).sum(), x)
-    assert torch.equal(found, expected)
+        assert all(map(torch.equal, seeded(run), expected))
     assert not any(tape["1"].requires_grad for tape in (log.spikes, log.membrane))
 
 
@@ -221,7 +200,7 @@ def test_a_change_in_place_after_the_neuron():
     class Residual(nn.Module):
         def __init__(self):
             super().__init__()
-            self.neuron = LIF(**PLAIN)
+            self.neuron = LIF(**REFERENCE)
 
         def forward(self, x):
             return self.neuron(x).mul_(7)
@@ -254,11 +233,9 @@ def test_fused_pairs(neuron):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), neuron())
     fused, x = fastlif.fuse(model), torch.randn(64, 6)
-    torch.manual_seed(0)
-    expected = fused(x)
-    torch.manual_seed(0)
+    expected = seeded(fused, x)
     with fastlif.record(fused, membrane="before") as log:
-        fused(x)
+        seeded(fused, x)
     assert torch.equal(log.spikes["2"][0], expected)
     assert torch.equal(log.membrane["2"][0] > 1, expected > 0)
 
@@ -267,8 +244,8 @@ def test_a_part_and_another_model_in_one_with():
     first, second, x = shared_model(), shared_model(), torch.rand(3, 6)
     with fastlif.record(first) as log, fastlif.record(second) as other:
         first(x), second(x), second(x)
-        for model in (first, first[1], nn.Sequential(first)):
-            with pytest.raises(RuntimeError, match="is being recorded already"), fastlif.record(model):
+        for model, name in ((first, "1"), (first[1], "the model"), (nn.Sequential(first), "0.1")):
+            with pytest.raises(RuntimeError, match=f"^{name} is being recorded already"), fastlif.record(model):
                 pass
     assert len(log.spikes["1"]) == 1 and len(other.spikes["1"]) == 2
 

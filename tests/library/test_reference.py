@@ -53,15 +53,6 @@ def test_surrogates_integrate_to_the_spike():
         assert area == pytest.approx(2 / w if name == "fast_sigmoid" else 1, abs=5e-3), name
 
 
-def test_gradient_is_the_surrogates():
-    x = torch.randn(3, 50, dtype=torch.float64, requires_grad=True)
-    for surrogate in ALL_SURROGATES:
-        spikes = noisy_spike(x, noise=Noise("none"), surrogate=surrogate.name, backend="reference")
-        (grad,) = torch.autograd.grad(spikes.sum(), x)
-        expected = reference.SURROGATES[surrogate.name](x.detach() - 1, surrogate.width)
-        torch.testing.assert_close(grad, expected)
-
-
 @pytest.mark.parametrize("noise, width", [(Noise("uniform", -0.5, 1.0), 1.5), (Noise(width=6), 1 / 12)], ids=str)
 def test_the_gradient_at_the_mean_is_that_of_the_firing_probability(noise, width):
     """The surrogate that has the noise's density gives the derivative of P(x + n > threshold), which is that of its

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 import torch
-from helpers import DEVICE, FAST_BACKENDS
+from helpers import DEVICE, FAST_BACKENDS, outputs_and_gradients, sample, weighted_gradients
 
 import fastlif
 from fastlif import Noise
@@ -12,37 +12,16 @@ from fastlif.compiled import graphs
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 BACKENDS = ["reference", *FAST_BACKENDS]
+GIVEN = torch.tensor([[0.0, 0.1], [0.0, 0.7]], device=DEVICE).unbind()
 
 
-def normal(*shape, seed=0):
-    generator = torch.Generator("cpu").manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu").to(DEVICE)
+def call(function, *shape, carried=False, **keywords):
+    """Outputs and gradients of a neuron's function, in one tuple, for a backend."""
 
-
-def gradients(outputs, *inputs):
-    weights = [normal(*output.shape, seed=9).to(output) for output in outputs]
-    return *(output.detach() for output in outputs), *torch.autograd.grad(outputs, inputs, weights)
-
-
-def spike(backend):
-    x = normal(3, 40).requires_grad_()
-    return gradients([noisy_spike(x, seed=5, backend=backend)], x)
-
-
-def plain(backend):
-    x, state = normal(3, 4, 40).requires_grad_(), normal(4, 40, seed=1).requires_grad_()
-    outputs = lif(x, decay=0.7, initial_state=state, return_state=True, backend=backend)
-    return gradients(outputs, x, state)
-
-
-def noisy(statistics, noise):
     def run(backend):
-        given = statistics
-        if statistics == "given":
-            given = tuple(torch.tensor(values, dtype=torch.float32, device=DEVICE) for values in ([0, 0.1], [0, 0.7]))
-        x = normal(2, 4, 40).requires_grad_()
-        outputs = noisy_lif(x, seed=5, statistics=given, noise=noise, return_state=True, backend=backend)
-        return gradients(outputs, x)
+        state = sample(shape[1:], seed=1) if carried else None
+        outputs, gradients = outputs_and_gradients(function, backend, sample(shape), state, **keywords)
+        return *outputs, *gradients
 
     return run
 
@@ -50,27 +29,29 @@ def noisy(statistics, noise):
 def normalised(training, make):
     def run(backend):
         norm = torch.nn.BatchNorm1d(5, dtype=torch.float32, device=DEVICE).train(training)
-        x = normal(8, 5, 8).requires_grad_(training)
+        x = sample((8, 5, 8)).requires_grad_(training)
         torch.manual_seed(5)
         with torch.set_grad_enabled(training):
             spikes = fastlif.batch_norm_neuron(norm, make(backend), x)
-        return gradients([spikes], x, norm.weight, norm.bias) if training else (spikes,)
+        return spikes.detach(), *(weighted_gradients([spikes], [x, norm.weight, norm.bias]) if training else ())
 
     return run
 
 
 def packed(backend):
-    weight = normal(3, 4, 40, seed=1).requires_grad_()
+    weight = sample((3, 4, 40), seed=1).requires_grad_()
     with fastlif.packed_spikes():
-        return gradients([lif(normal(3, 4, 40), backend=backend) * weight], weight)
+        output = lif(sample((3, 4, 40)), backend=backend) * weight
+    return output.detach(), *weighted_gradients([output], [weight])
 
 
+plain = call(lif, 3, 4, 40, carried=True, decay=0.7)
 EVERYTHING = {
-    "noisy_spike": spike,
+    "noisy_spike": call(noisy_spike, 3, 40, seed=5),
     "lif": plain,
-    "noisy_lif, layer": noisy("layer", Noise()),
-    "noisy_lif, sample": noisy("sample", Noise("none")),
-    "noisy_lif, given": noisy("given", Noise()),
+    "noisy_lif, layer": call(noisy_lif, 2, 4, 40, seed=5),
+    "noisy_lif, sample": call(noisy_lif, 2, 4, 40, seed=5, statistics="sample", noise=Noise("none")),
+    "noisy_lif, given": call(noisy_lif, 2, 4, 40, seed=5, statistics=GIVEN),
     "batch norm and noisy": normalised(True, lambda backend: fastlif.NoisyLIF(backend=backend)),
     "batch norm and noisy, evaluation": normalised(False, lambda backend: fastlif.NoisyLIF(backend=backend)),
     "batch norm and LIF": normalised(True, lambda backend: fastlif.LIF(2, backend=backend)),

@@ -111,8 +111,8 @@ def relative_error(actual, expected):
 
 def weighted_gradients(outputs, inputs, seed=0, lay=lambda weights: weights):
     """Gradients of the outputs' sum, weighted at random, with respect to ``inputs``; ``lay`` lays the weights."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = [torch.randn(output.shape, generator=generator, dtype=torch.float64) for output in outputs]
+    generator = torch.Generator("cpu").manual_seed(seed)
+    drawn = [torch.randn(output.shape, generator=generator, dtype=torch.float64, device="cpu") for output in outputs]
     return torch.autograd.grad(outputs, inputs, [lay(weights.to(output)) for weights, output in zip(drawn, outputs)])
 
 
@@ -152,8 +152,9 @@ def check_against_reference(function, backend, x, initial_state=None, *, drawn_f
 
 def sample(shape, dtype=torch.float32, seed=0):
     """An input that makes neurons spike now and then."""
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(shape, generator=generator) * 0.6 + 0.4).to(DEVICE, dtype)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    x = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+    return (x * 0.6 + 0.4).to(DEVICE, dtype)
 
 
 def statistics_of(name, T):

@@ -6,13 +6,12 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from helpers import DEVICE
+from helpers import DEVICE, DTYPES
 from hypothesis import strategies as st
 
 from fastlif import Noise, Surrogate, functional, reference
 
 NEURONS = ("noisy_spike", "lif", "noisy_lif")
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STATISTICS = ("layer", "sample", "given")
 LAYOUTS = ("contiguous", "permuted", "channels_last", "sliced", "offset", "static", "expanded", "steps apart")
 SPECIALS = ("nan", "inf", "-inf", "max", "-max", "subnormal", "-subnormal", "-0.0", "tiny")
@@ -159,23 +158,22 @@ STEPS = st.sampled_from((1, 2, 3) * 12 + (4, 5, 8, 13, 17, 20))
 @st.composite
 def cases(
     draw, *, neurons=NEURONS, noise=("gaussian", "uniform", "none"), statistics=STATISTICS, dtypes=DTYPES,
-    layouts=LAYOUTS, special=True, samples=4, limit=300, steps=STEPS, ordinary=False,
+    layouts=LAYOUTS, special=True, samples=4, limit=300, steps=STEPS,
 ):  # fmt: skip
-    """Calls of a neuron, with arguments that it accepts; ``ordinary`` ones are all of the same order of size."""
+    """Calls of a neuron, with arguments that it accepts."""
     neuron = draw(st.sampled_from(neurons))
     shape = draw(shapes(st.just(1) if neuron == "noisy_spike" else steps, limit, samples))
     dtype = draw(st.sampled_from(dtypes))
     subnormal = neuron == "lif" and dtype == torch.float32
-    scale = draw(st.sampled_from((1.0,) * 6 + (1e-3, 1e3) + (1e-41,) * subnormal)) if not ordinary else 1.0
+    scale = draw(st.sampled_from((1.0,) * 6 + (1e-3, 1e3) + (1e-41,) * subnormal))
     unit = scale if scale > 1e-30 else 0.0  # Triton's interpreter takes a subnormal argument for a float64
-    far = () if ordinary else (1e6, -1e30)
-    threshold = draw(numbers(1.0, 0.75, 0.0, -0.5, *far, low=-2, high=2)) * unit
+    threshold = draw(numbers(1.0, 0.75, 0.0, -0.5, 1e6, -1e30, low=-2, high=2)) * unit
     keywords = {"threshold": threshold, "surrogate": draw(surrogates)}
     if neuron != "lif":
         keywords["noise"] = draw(noises(scale, noise))
     if neuron != "noisy_spike":
         keywords["decay"] = draw(numbers(0.5, 1.0, 0.0, 0.9, low=0, high=1))
-        reset = draw(st.none() | numbers(0.0, -0.25, 0.5, 3.0, *far[:1], low=-2, high=2))
+        reset = draw(st.none() | numbers(0.0, -0.25, 0.5, 3.0, 1e6, low=-2, high=2))
         keywords["reset"] = None if reset is None else reset * unit
         keywords["detach_reset"] = draw(st.booleans())
     if neuron == "noisy_lif":
