@@ -42,10 +42,11 @@ class Group:
     @property
     def command(self) -> str:
         """What makes the rows again."""
-        names = {row.dataset for row in self.rows}
-        chosen = "--dataset digits" if "digits" in names else ""  # not one of the default ones
-        synthetic = "--synthetic" if any(name.startswith("synthetic") for name in names) else ""
-        words = "python -m benchmarks run", self.name, self.options, chosen, synthetic
+        words = ["python -m benchmarks run", self.name, self.options]
+        if self.name not in experiments.SPEED:  # which choose their data themselves
+            names = dict.fromkeys(row.dataset for row in self.rows if row.dataset != "none")
+            words += [f"--dataset {name.removeprefix('synthetic ')}" for name in names]
+            words += ["--synthetic"] if any(name.startswith("synthetic") for name in names) else []
         return " ".join(word for word in words if word)
 
     def findings(self) -> list[Finding]:

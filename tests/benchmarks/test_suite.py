@@ -85,7 +85,8 @@ def test_a_run_replaces_its_own_rows_and_stands_beside_those_of_other_options(ma
     if other:
         options = f"--quick {usual} {other}" if "seed" in other else f"--quick {other} {usual}"
         assert {row.options for row in after} - {row.options for row in before} == {options}
-        assert f"python -m benchmarks run {name} {options}" in report.page(made)
+        data = "" if name == "dynamics" else " --dataset digits"
+        assert f"`python -m benchmarks run {name} {options}{data}`" in report.page(made)
 
 
 def test_the_list_names_every_experiment(capsys):
