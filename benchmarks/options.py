@@ -62,7 +62,7 @@ def add_shared(parser: argparse.ArgumentParser, folder: Path) -> None:
     option("--download", action="store_true", help="download data sets that are not found")
     option("--device", choices=DEVICES, default="auto")
     option("--backend", choices=BACKENDS, default="auto", help="where the neurons are computed")
-    option("--batch-size", type=whole(2), help="images in a batch of training")
+    option("--batch-size", type=whole(2), help="images in a batch")
     option("--limit", type=whole(2), help="use only the first LIMIT images to train and to test")
     option("--width", type=positive, help="factor on the network's channels and hidden units")
     option("--seed", type=whole(0), default=0)

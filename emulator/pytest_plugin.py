@@ -40,6 +40,7 @@ def _a_finding_fails():
             pytest.fail("\n".join(dict.fromkeys(findings)), pytrace=False)
 
 
+# What a test's fixtures launch is looked at too.
 pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = _a_finding_fails
 
 

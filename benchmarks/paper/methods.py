@@ -108,7 +108,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             method: [f"{row.median:.2f}" for row in select(own, metric="accuracy", method=method)]
             for method in (OURS, other)
         }
-        shown = "; ".join(f"{method} {' / '.join(own)} %" for method, own in accuracies.items())
+        shown = "; ".join(f"{method} {' / '.join(each)} %" for method, each in accuracies.items())
         over = "; ".join(f"T = {one}: {leads[other, one]}" for one in STEPS)
         return f"{name}, T = {' / '.join(map(str, STEPS))}: {shown}; ours over it: {over}"
 

@@ -14,7 +14,8 @@ from unittest import mock
 
 import torch
 
-from benchmarks.speed.cases import DEFAULT_CASES, DTYPES, SIZES, Case, add_table_arguments, launch, make_table
+from benchmarks.speed.cases import DEFAULT_CASES, DTYPES, SIZES, Case, launch
+from benchmarks.speed.table import add_table_arguments, make_table
 
 DESCRIPTION = "instructions that every kernel executes and sectors that it moves, emulated without a GPU"
 COLUMNS = (

@@ -33,7 +33,8 @@ from unittest import mock
 import torch
 
 from benchmarks.options import UsageError
-from benchmarks.speed.cases import ALL_CASES, DEFAULT_CASES, DTYPES, Case, add_table_arguments, launch, make_table
+from benchmarks.speed.cases import ALL_CASES, DEFAULT_CASES, DTYPES, Case, launch
+from benchmarks.speed.table import add_table_arguments, make_table
 
 DESCRIPTION = "registers, spills, access widths and instructions of every kernel, compiled without a GPU"
 PER_ELEMENT = (

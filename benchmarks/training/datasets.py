@@ -5,6 +5,7 @@ Nothing heavy is imported before the call that needs it.
 """
 
 import gzip
+import hashlib
 import os
 import zlib
 from dataclasses import dataclass
@@ -50,6 +51,21 @@ class ImageDataset:
 
 
 READERS = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar-10": "CIFAR10"}  # classes of torchvision.datasets
+# SHA-256 of the published files, unpacked. torchvision checks what it downloads, and CIFAR-10 whenever it is read.
+SUMS = {
+    "fashion-mnist": {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+    "mnist": {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+}
 PADDED = "fashion-mnist-32"  # Fashion-MNIST with zeros around, of the size that VGG-16 takes
 NAMES = ("digits", *READERS, PADDED)
 SHAPES = {  # (C, H, W) of one image
@@ -78,7 +94,7 @@ def load(name: str, *, data_root: str | os.PathLike | None = None, download: boo
     Raises:
         ValueError: the name is unknown.
         DatasetNotFound: it is not there; says how to get it.
-        DatasetError: torchvision refuses a file, or writing or downloading failed.
+        DatasetError: a file is not the published one, or writing or downloading failed.
         ImportError: torchvision, or scikit-learn for the digits, does not import.
     """
     _check_name(name)
@@ -170,12 +186,16 @@ def _read(name: str, root: Path, download: bool) -> ImageDataset:
         command = f"python -m benchmarks run accuracy --dataset {name} --download"
         raise DatasetNotFound(f"there is no {name} in {folder}; to get it: {debian}{command}")
     try:
-        return ImageDataset(name, *_tensors(reader(root, True, download=download)), *_tensors(reader(root, False)))
+        tensors = *_tensors(reader(root, True, download=download)), *_tensors(reader(root, False))
+        for file, expected in SUMS.get(name, {}).items():
+            if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
+                raise ValueError(f"{file} is not the published one")
+        return ImageDataset(name, *tensors)
     except Exception as error:  # network, server, disk, damaged and missing files each fail in their own way
         reason = " ".join(str(error).split()) or type(error).__name__
         if download:
-            raise DatasetError(f"torchvision could not download {name} into {root}: {reason}") from None
-        raise DatasetError(f"torchvision refuses what is in {folder} ({reason}): delete it, and get it anew") from None
+            raise DatasetError(f"{name} could not be downloaded into {root}: {reason}") from None
+        raise DatasetError(f"{name} in {folder} cannot be used ({reason}): delete it, and get it anew") from None
 
 
 def _unpack(source: Path, folder: Path) -> None:

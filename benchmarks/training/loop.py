@@ -3,7 +3,7 @@
 Images stay uint8 on the device; they are augmented and become float32 there, batch by batch, so that no loader is ever
 part of what is timed. A model takes images ``[N, C, H, W]`` and gives scores ``[N, classes]``. A network of T steps
 does so inside ``fastlif.MultiStep``, which runs what comes before its first neuron once and averages the scores over
-time: trained that way, ``MultiStep(small_network(..., activation=lambda: LIF(timesteps=10)), timesteps=10)`` is the
+time: trained that way, ``MultiStep(networks.build(..., activation=lambda: LIF(timesteps=10)), timesteps=10)`` is the
 baseline.
 """
 

@@ -75,8 +75,10 @@ def torchvision_datasets(torchvision):
 
 
 @pytest.fixture
-def root(tmp_path, without_data) -> Path:
-    """An empty folder on a machine without any data."""
+def root(tmp_path, monkeypatch, without_data) -> Path:
+    """An empty folder on a machine without any data, where the small files are the published ones."""
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
+    monkeypatch.setattr(datasets, "SUMS", {"fashion-mnist": sums, "mnist": sums})
     return tmp_path / "data"
 
 
@@ -158,7 +160,7 @@ def test_wrong_arguments(phrase, call):
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "mnist"])
 def test_files_in_the_layout_of_torchvision(root, torchvision_datasets, name):
-    put(root / {"fashion-mnist": "FashionMNIST", "mnist": "MNIST"}[name] / "raw")
+    put(root / datasets.READERS[name] / "raw")
     before = tree(root)
     check(load(root, name), name)
     assert tree(root) == before
@@ -206,17 +208,20 @@ def test_what_cannot_be_unpacked(root, torchvision_datasets):
             load(root)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda path: path.unlink(),
-    lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    lambda path: path.write_bytes(gzip.compress(path.read_bytes())),
-    lambda path: path.write_bytes(b""),
-], ids=["a file less", "cut short", "packed", "empty"])  # fmt: skip
-def test_damaged_files_are_refused(root, torchvision_datasets, damage):
-    folder = put(root / "FashionMNIST" / "raw")
+@pytest.mark.parametrize(("reason", "damage"), [
+    ("Dataset not found", lambda path: path.unlink()),
+    ("", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+    ("", lambda path: path.write_bytes(gzip.compress(path.read_bytes()))),
+    ("", lambda path: path.write_bytes(b"")),
+    (f"{TRAIN_IMAGES} is not the published one",
+     lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))),
+], ids=["a file less", "cut short", "packed", "empty", "a bit"])  # fmt: skip
+@pytest.mark.parametrize("name", ["fashion-mnist", "mnist"])
+def test_damaged_files_are_refused(root, torchvision_datasets, name, reason, damage):
+    folder = put(root / datasets.READERS[name] / "raw")
     damage(folder / TRAIN_IMAGES)
-    with refused(datasets.DatasetError, f"torchvision refuses what is in {folder} ("):
-        load(root)
+    with refused(datasets.DatasetError, f"{name} in {folder} cannot be used ({reason}"):
+        load(root, name)
 
 
 def test_download(root, monkeypatch, torchvision_datasets):
@@ -235,7 +240,7 @@ def test_download_without_network(root, monkeypatch, torchvision_datasets, error
         raise error
 
     monkeypatch.setattr(torchvision_datasets.FashionMNIST, "download", fail)
-    with refused(datasets.DatasetError, f"torchvision could not download fashion-mnist into {root}: "):
+    with refused(datasets.DatasetError, f"fashion-mnist could not be downloaded into {root}: "):
         load(root, download=True)
     with refused(datasets.DatasetNotFound, "there is no fashion-mnist"):
         load(root)
@@ -312,7 +317,7 @@ def test_cifar(cifar, root):
 def test_foreign_cifar_is_never_unpickled(cifar, root, tmp_path, name):
     foreign = pickle.dumps(Touch(tmp_path / "unpickled"))
     put(root / "cifar-10-batches-py", cifar[0] | {name: foreign})
-    with refused(datasets.DatasetError, "torchvision refuses what is in", tmp_path):
+    with refused(datasets.DatasetError, "cifar-10 in", tmp_path):
         load(root, "cifar-10")
     pickle.loads(foreign)
     assert (tmp_path / "unpickled").exists()  # it is what would have happened

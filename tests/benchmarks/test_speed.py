@@ -118,7 +118,7 @@ def test_the_host_experiment(tmp_path, monkeypatch):
 
 
 def row(experiment, metric, median, spread=0.0, **setting):
-    """On a CPU; the setting's ``direction`` is its pass."""
+    """On a CPU; the setting's ``direction`` is its pass. ``spread`` is in the unit of the median."""
     setting = {name.replace("direction", "pass"): str(value) for name, value in setting.items()}
     values = {"median": median, "p20": median - spread, "p80": median + spread, "device": "a CPU, 2 threads"}
     return dataclasses.replace(ROW, experiment=experiment, setting=setting, metric=metric, **values)

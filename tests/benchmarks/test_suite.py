@@ -193,6 +193,7 @@ def test_operations_are_counted_over_just_so_many_steps(steps):
 
 
 def row(experiment, metric, median, spread=0.0, **setting):
+    """``spread``: a fraction of the median."""
     about = {"experiment": experiment, "metric": metric, "setting": {name: str(one) for name, one in setting.items()}}
     values = {"median": median, "p20": median * (1 - spread), "p80": median * (1 + spread)}
     return dataclasses.replace(ROW, dataset="digits", **about, **values)

@@ -1,6 +1,7 @@
 """Random neurons on random inputs for minutes, forward and backward, against the equations; memory stays flat.
 
-``python tests/by_hand/soak.py --minutes 10`` on a GPU. On a CPU the kernels run in Triton's interpreter.
+``python tests/by_hand/soak.py --minutes 10`` on a GPU. On a CPU the kernels run in Triton's interpreter. It
+takes the properties of tests/library, so it needs pytest and hypothesis.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from strategies import cases
 from test_properties import check, expected_of, run
 
-LARGEST = 200_000 if DEVICE == "cuda" else 2_000  # elements of a step
+LARGEST = 1_000_000 if DEVICE == "cuda" else 2_000  # elements of a step
 FLAT = 0 if DEVICE == "cuda" else 64 << 20  # bytes that memory may grow by: a process keeps some of what it gives back
 trials = 0
 

@@ -73,6 +73,10 @@ FAULTS = {
         ],
     },
     "fastlif/scaling.py": {
+        "library/test_scaling.py::test_it_travels_in_the_state_dict_and_over_time": [
+            ("no gradient through a scaled neuron",
+             "self.neuron(input / self.scale)", "self.neuron(input.detach() / self.scale)"),
+        ],
         "library/test_scaling.py::test_a_scale_is_the_best_single_level": [
             ("spikes are not scaled",
              "return self.neuron(input / self.scale) * self.scale", "return self.neuron(input / self.scale)"),

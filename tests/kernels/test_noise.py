@@ -266,6 +266,8 @@ def test_every_number_is_equally_probable():
     counts = sum(torch.bincount(bits(lattice(1000, 1_000_000, t)), minlength=65536) for t in range(10))
     for bins in (64, 256, 65536):
         check_chi_squared(counts.view(bins, -1).sum(dim=1), f"{bins} bins")
+    for i, lane in enumerate(lattice(22, 2**22).view(-1, 8, 256).unbind(1)):
+        check_chi_squared(torch.bincount(bits(lane.flatten()) >> 8, minlength=256), f"lane {i}")
 
 
 STREAM = 2**16

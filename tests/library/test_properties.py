@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from counts import COUNTS
-from helpers import DEVICE
+from helpers import DEVICE, step_noise
 
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_lif_options, noisy_spike, run_noisy_lif
@@ -418,6 +418,62 @@ def test_a_special_value_stays_with_its_own(case, name, backend):
                 same(mine, theirs)
 
 
+@pytest.mark.full
+@examples(260)
+@given(
+    cases(
+        neurons=("lif", "noisy_lif"),
+        noise=("none",),
+        steps=st.integers(2, 5),
+        layouts=("contiguous", "static", "permuted"),
+    ),
+    st.integers(1, 4),
+    BACKENDS,
+)
+def test_two_halves_are_the_whole(case, first, backend):
+    """The membrane, and its gradient, carried from one call to the next: bit for bit."""
+    T = case.shape[0]
+    cut = min(first, T - 1)
+    whole = run(case, backend)
+    x, state = case.input().requires_grad_(), case.initial_state()
+    state = None if state is None else state.requires_grad_()
+    of_spikes, of_state = case.gradients()
+    spikes, v = [], state
+    for part in (slice(None, cut), slice(cut, None)):
+        arguments = case.arguments()
+        if isinstance(arguments.get("statistics"), tuple):
+            arguments["statistics"] = tuple(value[part] for value in arguments["statistics"])
+        s, v = case.function()(x[part], initial_state=v, return_state=True, backend=backend, **arguments)
+        spikes.append(s)
+    outputs = [*spikes, v] if case.state_gradient else spikes
+    weights = [of_spikes[:cut], of_spikes[cut:], of_state][: len(outputs)]
+    grads = torch.autograd.grad(outputs, [x] if state is None else [x, state], weights)
+    same(torch.cat(spikes), whole.spikes)
+    same(v, whole.state)
+    same(grads[0], whole.grad_x)
+    if state is not None:
+        same(grads[1], whole.grad_state)
+
+
+@examples(200)
+@given(
+    cases(neurons=("noisy_lif",), noise=("gaussian", "uniform"), statistics=("layer", "given"), special=False), BACKENDS
+)
+def test_without_the_membrane_each_step_is_a_noisy_single_step(case, backend):
+    """alpha = inf: the spikes of step t are those of the training noise drawn for (seed, t)."""
+    x, keywords = case.input(), case.arguments() | {"alpha": math.inf}
+    spikes = noisy_lif(x, backend=backend, **keywords)
+    noise, threshold = keywords["noise"], keywords["threshold"]
+    seed = torch.tensor([case.seed], device=DEVICE)
+    n = torch.stack([step_noise(x_t, seed, t, noise.kind, noise.scalars(), keywords["over_time"])
+                     for t, x_t in enumerate(x)])  # fmt: skip
+    h = x.double() + n
+    size = x.abs().double() + abs(noise.low) + abs(noise.high) + abs(keywords["beta"]) + noise.half_range
+    sure = (h - threshold).abs() > 1e-4 * noise.half_range / noise.width + 8 * EPS * size
+    same(spikes[sure], (h > threshold).to(x.dtype)[sure])
+    assert sure.double().mean() > 0.9 or case.shape[0] * math.prod(case.shape[1:]) < 100 or case.values == "wide"
+
+
 @examples(260)
 @given(
     cases(neurons=("noisy_lif", "lif"), statistics=("sample", "given"), layouts=("contiguous",), special=False),
@@ -439,6 +495,30 @@ def test_a_sample_does_not_depend_on_its_batch(case, random, backend):
     same_gradient(part.grad_x, whole.grad_x[:, index], case, backend)
     if state is not None:
         same_gradient(part.grad_state, whole.grad_state[index], case, backend)
+
+
+@pytest.mark.full
+@examples(260)
+@given(
+    cases(special=False, statistics=("given",), dtypes=DTYPES[:1], noise=("none",)), st.sampled_from((-1, 2)), BACKENDS
+)
+def test_layouts_do_not_matter_and_gradients_are_linear(case, factor, backend):
+    """The same values in contiguous memory give the same bits; a multiple of the gradient comes back multiplied."""
+    first = run(case, backend)
+    x, state = (None if value is None else value.contiguous() for value in (case.input(), case.initial_state()))
+    weights = tuple(factor * value for value in case.gradients())
+    second = run(case, backend, x=x, state=state, weights=weights)
+    same(second.spikes, first.spikes)
+    if first.state is not None:
+        same(second.state, first.state)
+    for once, multiple in ((first.grad_x, second.grad_x), (first.grad_state, second.grad_state)):
+        if once is not None and factor == -1:
+            same_gradient(multiple, -once, case, backend)
+        elif once is not None:  # doubled, a subnormal number on the way may round otherwise
+            limits = torch.finfo(once.dtype)
+            atol = 1e-5 * float(once.nan_to_num(posinf=0, neginf=0).abs().max()) + limits.tiny * limits.eps
+            finite = multiple.isfinite()  # and a large one may overflow
+            torch.testing.assert_close(multiple[finite], 2 * once[finite], rtol=0, atol=atol)
 
 
 @examples(200)

@@ -115,3 +115,5 @@ def test_it_travels_in_the_state_dict_and_over_time():
     x = batches(1)[0]
     results = [seeded(lambda run=run: MultiStep(run, 3).calibrate([x])(x)) for run in (made, loaded)]
     assert torch.equal(*results) and results[0].shape == (64, 3)
+    made(x).square().mean().backward()  # it can be fine-tuned
+    assert all(bool(parameter.grad.any()) for parameter in made.parameters())

@@ -8,16 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.peers("spikingjelly")] if path.stem == "accelerate" else [])
-    for path in sorted((ROOT / "examples").glob("*.py"))
-    if path.stem != "look_inside"  # test_plot runs it
-]
+ELSEWHERE = ("accelerate", "look_inside")  # test_peers_spikingjelly and test_plot run these
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem not in ELSEWHERE)
 NEEDS = {"early_exit": ["sklearn"], "export_nir": ["nir"]}  # not in every environment
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("path", EXAMPLES)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(path, tmp_path):
     for library in NEEDS.get(path.stem, []):
         pytest.importorskip(library, exc_type=ImportError)

@@ -1,6 +1,8 @@
 """fastlif built, installed outside the checkout, and used there in poorer and poorer environments."""
 
+import ast
 import importlib.metadata
+import itertools
 import os
 import shutil
 import subprocess
@@ -187,6 +189,17 @@ def test_a_torchvision_for_another_torch(tmp_path):
 
 
 # --- Imports ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_imports_torch_alone():
+    """And the noise and the options, which it is made of."""
+    allowed = {"torch", *sys.stdlib_module_names}
+    for file, ours in (("reference.py", {"fastlif.noise"}), ("noise.py", {"fastlif.options"}), ("options.py", set())):
+        tree = ast.walk(ast.parse((ROOT / "fastlif" / file).read_text()))
+        names = [[node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                 for node in tree if isinstance(node, (ast.Import, ast.ImportFrom))]  # fmt: skip
+        found = set(itertools.chain(*names))
+        assert found - allowed == ours
 
 
 def test_what_few_users_need_is_imported_where_it_is_needed():

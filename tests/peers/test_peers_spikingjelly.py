@@ -2,10 +2,13 @@
 
 import copy
 import importlib.util
+import os
 import pickle
+import subprocess
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,6 +358,15 @@ def test_spikingjellys_networks(sj, name, node, keywords, mode):
 
 
 # --- Looking inside ------------------------------------------------------------------------------------------------
+
+
+def test_the_example_runs():
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    run = subprocess.run([sys.executable, root / "examples/accelerate.py", "spiking_resnet18", "16"], env=environment,
+                         capture_output=True, text=True, timeout=500)  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "0 of 160 outputs differ" in run.stdout and "times as fast" in run.stdout
 
 
 @pytest.mark.parametrize("mode", ["m", "s"])

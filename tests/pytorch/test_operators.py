@@ -4,6 +4,8 @@ import pytest
 import torch
 from helpers import DEVICE, SEQUENCE_LAYOUTS
 
+import fastlif
+from fastlif import functional
 from fastlif.noise import noise_scalars
 from fastlif.options import options
 
@@ -82,3 +84,26 @@ def test_opcheck(name, layout):
     if name.startswith(("lif, given", "noisy_lif, sample", "lif_backward, sample")) and layout == "every-other":
         values = tuple(v.contiguous() if isinstance(v, torch.Tensor) else v for v in values)
     torch.library.opcheck(operator.default, values)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_at_the_mean_the_backward_is_that_of_a_lower_threshold_without_noise(normalised, monkeypatch):
+    """No kernel and no graph of its own: what is launched has the very record of another neuron, and no seed."""
+    from fastlif.operators import common, single_step
+
+    launched = []
+
+    class Launchers:
+        def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
+            launched.append((seed, o))
+            common.compiled.noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o)
+
+    monkeypatch.setattr(single_step, "launchers", lambda *arguments: Launchers)
+    x, grad, norm = torch.randn(4, 3, 5), torch.randn(4, 3, 5), torch.rand(4, 3) if normalised else None
+    chosen = functional.noisy_spike_options(
+        fastlif.Noise("uniform", -1, 2), 0.75, fastlif.Surrogate("sigmoid", at="mean"), "compiled"
+    )  # fmt: skip
+    still = functional.noisy_spike_options(fastlif.Noise("none"), 0.25, "sigmoid", "compiled")
+    mine = single_step.noisy_spike_backward(grad, x, torch.tensor([3]), norm, chosen)
+    assert torch.equal(mine, single_step.noisy_spike_backward(grad, x, None, norm, still))
+    assert launched == [(None, still), (None, still)]
