@@ -18,13 +18,15 @@ ALLOWANCE = 1 if VERSION in ((3, 8), (3, 9)) else 1.15
 
 # Beside the committed table: case, most instructions per element or neuron-step, least KB in flight and least warps on
 # a multiprocessor: sm_90, fp16, as triton 3.8 and 3.9 compile it. Other versions may take 15 % more instructions.
+# Triton 3.8 makes worse code than 3.9 of two of them, and gives a third more registers.
+OLDER = VERSION < (3, 9)
 BESIDE = [
     (Case("noisy_lif_forward", T=10, size="odd"), 55.5, 40, 12),
     (Case("lif_backward", T=10, statistics="sample", noise="none"), 45.5, 48, 28),
-    (Case("lif_backward", T=32, reset="soft", state=True), 83, 32, 12),
+    (Case("lif_backward", T=32, reset="soft", state=True), 83, 27 if OLDER else 32, 12),
     *((Case("lif_backward", T=T, learned=learned, **PLAIN), most, 24, 12) for learned, T, most in (
         ("one", 1, 30), ("one", 4, 30.5), ("one", 32, 45.5), ("contiguous", 1, 39.5), ("contiguous", 4, 32),
-        ("channels_last", 1, 33), ("channels_last", 4, 31),
+        ("channels_last", 1, 49 if OLDER else 33), ("channels_last", 4, 35 if OLDER else 31),
     )),
 ]  # fmt: skip
 ELSEWHERE = [
