@@ -189,6 +189,6 @@ class Lab(Recorder):
             training = f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}"
             about = networks.title(work.network, self.data[work.dataset].classes, about.width)
         self.add_row(
-            experiment, about, setting, metric, unit, values, over,
-            dataset=dataset, trained=training, test_images=test_images,
+            setting, values, experiment=experiment, network=about, metric=metric, unit=unit, over=over,
+            dataset=dataset, training=training, test_images=test_images,
         )  # fmt: skip

@@ -47,42 +47,22 @@ class Recorder:
         with open(self.work_folder / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def add_row(
-        self,
-        experiment: str,
-        network: str,
-        setting: dict[str, object],
-        metric: str,
-        unit: str,
-        values: Spread | float,
-        over: str = "",
-        *,
-        dataset: str = "none",
-        trained: str = "",
-        test_images: int = 0,
-    ) -> None:
-        """Add a row: ``values`` of ``metric`` at this setting. The arguments are columns of :class:`Row`."""
+    def add_row(self, setting: dict[str, object], values: Spread | float, **columns) -> None:
+        """Add a :class:`Row` of ``values`` at this setting, with these ``columns``; a run's own are known here."""
         if not isinstance(values, Spread):
             values = Spread(*3 * [float(values)])
         self.rows.append(
             Row(
-                experiment=experiment,
                 form=self.options.form,
                 preset=self.options.preset,
-                dataset=dataset,
-                network=network,
                 options=self.options.shown(self.device),
-                training=trained,
-                test_images=test_images,
                 setting={name: str(value) for name, value in setting.items()},
-                metric=metric,
-                unit=unit,
                 **dataclasses.asdict(values),
-                over=over,
                 seed=self.options.seed,
                 dtype=self.options.dtype,
                 device=machine.describe(self.device),
                 versions=" ".join(f"{name} {version}" for name, version in machine.versions().items()),
                 commit=machine.commit(),
+                **columns,
             )
         )

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import torch
-from helpers import QUIET, REFERENCE, literal_membranes
+from helpers import QUIET, REFERENCE, Checkpointed, literal_membranes
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -118,15 +118,6 @@ def test_a_failed_pass_of_a_multistep_model_is_over(call):
 
 
 # --- Activation checkpointing -------------------------------------------------------------------------------------
-
-
-class Checkpointed(nn.Module):
-    def __init__(self, *parts, **keywords):
-        super().__init__()
-        self.part, self.keywords = nn.Sequential(*parts), keywords
-
-    def forward(self, x):
-        return checkpoint(self.part, x, **self.keywords)
 
 
 def parts(neuron=LIF, **keywords):

@@ -14,7 +14,7 @@ import pickle
 import pytest
 import torch
 import torch._dynamo.testing
-from helpers import DEVICE
+from helpers import DEVICE, Checkpointed
 from test_settings import SETTINGS
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -160,15 +160,6 @@ def test_checkpointing_draws_the_same_noise_again(case, reentrant):
         y = seeded(functools.partial(checkpoint, use_reentrant=reentrant, preserve_rng_state=preserved), model, x)
         y.square().sum().backward()
         assert all_equal([parameter.grad for parameter in model.parameters()], expected) == preserved
-
-
-class Checkpointed(nn.Module):
-    def __init__(self, *parts, **keywords):
-        super().__init__()
-        self.part, self.keywords = nn.Sequential(*parts), keywords
-
-    def forward(self, x):
-        return checkpoint(self.part, x, **self.keywords)
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

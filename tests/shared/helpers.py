@@ -3,6 +3,8 @@
 import importlib.util
 
 import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from fastlif import Noise, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
@@ -20,6 +22,17 @@ TIE = 2e-6
 # 25) magnifies the last bit of h.
 GRADIENT_ERROR = {torch.float32: 5e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 DTYPES = list(GRADIENT_ERROR)
+
+
+class Checkpointed(nn.Module):
+    """Layers one after the other, computed again in the backward."""
+
+    def __init__(self, *parts, **keywords):
+        super().__init__()
+        self.part, self.keywords = nn.Sequential(*parts), keywords
+
+    def forward(self, x):
+        return checkpoint(self.part, x, **self.keywords)
 
 
 def literal_membranes(
