@@ -260,11 +260,13 @@ def _beside_a_copy(rows: list[Row]) -> Iterator[Finding]:
 def _faster(rows: list[Row], neuron: str, library: str, direction: str, goal: float, T: int = 10) -> Finding | None:
     """That ours is ``goal`` times as fast at the largest size that both were measured at; None within their spread."""
     about = {"metric": "time", "neuron": neuron, "pass": direction, "type": "float32", "T": T}
-    *smaller, theirs = sorted(select(rows, library=library, **about), key=_size) or [None]
-    if theirs is None:
+    all_ours = {_size(row): row for row in select(rows, library=OURS, **about)}
+    both = [row for row in sorted(select(rows, library=library, **about), key=_size) if _size(row) in all_ours]
+    if not both:
         return None
+    *smaller, theirs = both
     size = _size(theirs)
-    (ours,) = select(rows, library=OURS, size=size, **about)
+    ours = all_ours[size]
     times = f"{theirs.median / ours.median:.1f} times"
     shown = (
         f"{size:,} neuron-steps, {neuron}, T = {T}: {ours.median:.3g} ms (p20-p80 {ours.p20:.3g}-{ours.p80:.3g}) "
@@ -275,8 +277,7 @@ def _faster(rows: list[Row], neuron: str, library: str, direction: str, goal: fl
     if all(memories):
         shown += f"; peak memory, forward and backward, {memories[0]:.3g} MB against {memories[1]:.3g}"
     for row in smaller:
-        own = value(rows, library=OURS, size=_size(row), **about)
-        shown += f"; {row.median / own:.2g} times at {_size(row):,}" if own else ""
+        shown += f"; {row.median / all_ours[_size(row)].median:.2g} times at {_size(row):,}"
     verdict = faster(ours, theirs, goal)
     for name, row in ((OURS, ours), (library, theirs)):
         forward = value(rows, **about | {"library": name, "size": size, "pass": "forward"})

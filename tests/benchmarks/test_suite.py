@@ -335,6 +335,15 @@ def test_a_time_below_that_of_a_part_of_it_is_no_verdict(forward, expected):
     assert finding.reproduced is expected and ("measure again" in finding.evidence) == (forward > 1)
 
 
+def test_two_libraries_are_compared_at_the_largest_size_that_both_have():
+    about = {"neuron": "lif", "T": 10, "type": "float32", "pass": "forward"}
+    own = [measured(1, library="fastlif", size=100, **about)]
+    assert kernels._faster(own, "lif", "Norse", "forward", 1) is None
+    own += [measured(seconds, library="Norse", size=size, **about) for size, seconds in ((100, 2), (1000, 0.1))]
+    finding = kernels._faster(own, "lif", "Norse", "forward", 1)
+    assert finding.reproduced and finding.evidence.startswith("100 neuron-steps") and finding.short == "2.0 times"
+
+
 def test_a_claim_of_several_comparisons_needs_all_of_them():
     assert all_of([True, True]) is True and all_of([True, None]) is None and all_of([True, None, False]) is False
 
