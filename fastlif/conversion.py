@@ -60,8 +60,8 @@ def convert(
             no pattern matches, the activation stays. In a pattern ``*`` stands for any characters, dots included, ``?``
             for one and ``[34]`` for one of those (:func:`fnmatch.fnmatchcase`).
         activations: the types of the modules to swap, their subclasses included; ``nn.ReLU`` alone by default.
-        keywords: passed to whatever makes neurons. Every neuron gets a copy of an ``nn.Parameter`` among them: an
-            optimizer takes the parameters of what is returned.
+        keywords: passed to whatever makes neurons. Every neuron gets a copy of a tensor among them: an optimizer
+            takes the parameters of what is returned.
 
     Raises:
         TypeError: if ``model`` is not a module or cannot be copied, ``neuron`` does not make modules, or
@@ -103,7 +103,7 @@ def convert(
         if pattern is None or makers[pattern] is None:
             continue
         if (child, pattern) not in swapped:
-            copies = {key: copy.deepcopy(value) if isinstance(value, nn.Parameter) else value
+            copies = {key: copy.deepcopy(value) if isinstance(value, torch.Tensor) else value
                       for key, value in keywords.items()}  # fmt: skip
             made = makers[pattern](**copies)
             if not isinstance(made, nn.Module):

@@ -103,7 +103,8 @@ def _in_one_pass(batch_norm, neuron, input):
     seed = functional._seed(None, options, input)
     weight, bias, eps = batch_norm.weight, batch_norm.bias, batch_norm.eps
     if batch_norm.training:
-        batch_norm.num_batches_tracked.add_(1)
+        if batch_norm.num_batches_tracked is not None:
+            batch_norm.num_batches_tracked.add_(1)
         mean, invstd = torch.ops.fastlif.batch_statistics(
             input.detach(), batch_norm.running_mean, batch_norm.running_var, batch_norm.momentum, eps
         )

@@ -299,7 +299,14 @@ class NoisyLIF(Neuron):
         over_time: str | None = None,
         statistics: str | None = None,
     ) -> None:
-        """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own."""
+        """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own.
+
+        Args:
+            alpha, beta, residual, over_time, statistics: as in NoisyLIF; None, the default, keeps the neuron's own.
+
+        Raises:
+            TypeError, ValueError: for wrong values, as NoisyLIF itself; the neuron is then as it was.
+        """
         alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
         residual = self.residual if residual is None else residual
         over_time = self.over_time if over_time is None else over_time
@@ -314,7 +321,8 @@ class NoisyLIF(Neuron):
         """Freezes the statistics, ``[calls, T]`` float32 each; from then on they are in the state_dict."""
         with torch.inference_mode(False):  # tensors that were made in it could not be trained with
             for name, value in zip(CALIBRATED, (mean, deviation)):
-                value = value.to(self.calibrated_mean.device, torch.float32, copy=True)
+                device = value.device if self.calibrated_mean.is_meta else self.calibrated_mean.device
+                value = value.to(device, torch.float32, copy=True)
                 self.register_buffer(name, value.contiguous(), persistent=True)  # kernels know its address alone
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import sys
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 from fastlif import neuron_values, validation
 from fastlif.backends import BACKENDS
 from fastlif.layout import step_shape
+from fastlif.libraries.names import of_spikingjelly
 from fastlif.options import Options
 from fastlif.passes import PASS, Membranes, Pass, begin_pass, end_pass, in_backward, metadata, thread
 from fastlif.types import Surrogate
@@ -40,12 +41,6 @@ def detach(model: nn.Module) -> None:
         node.detach()
     for neuron in neurons(model):
         neuron.states = {call: state.detach() for call, state in neuron.states.items()}
-
-
-def of_spikingjelly(model: nn.Module) -> list[Any]:
-    """Whatever of SpikingJelly's in ``model`` has a memory: on our kernels or not."""
-    base = sys.modules.get("spikingjelly.activation_based.base")
-    return [module for module in model.modules() if isinstance(module, base.MemoryModule)] if base else []
 
 
 def copy_of(model: nn.Module) -> nn.Module:
@@ -115,6 +110,8 @@ class Neuron(nn.Module):
     def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
                  reset_delay=False, detach_state=True):  # fmt: skip
         super().__init__()
+        if isinstance(timesteps, float):
+            raise TypeError("timesteps must be an integer, got float: a time constant is given by name, tau=2.0")
         self.timesteps = None if timesteps is None else validation.check_timesteps(timesteps)
         self.decay = neuron_values.check_decay(decay, tau)
         self.threshold = neuron_values.check_threshold(threshold)
@@ -132,18 +129,21 @@ class Neuron(nn.Module):
         self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
 
     @property
-    def reset(self) -> Callable[[], None]:
-        """``reset()`` forgets the membranes carried from the last pass; ``reset_to`` is where a spike puts one."""
-        return self._forget
+    def tau(self) -> float | torch.Tensor:
+        """The time constant in steps, 1 / (1 - decay); to set it sets the decay, to a number."""
+        return math.inf if isinstance(self.decay, float) and self.decay == 1 else 1 / (1 - self.decay)
 
-    @reset.setter
-    def reset(self, value) -> None:
-        raise AttributeError(f"reset() forgets the membrane and cannot be set: set reset_to={value!r} instead")
+    @tau.setter
+    def tau(self, value: float) -> None:
+        self.decay = neuron_values.check_decay(None, value)
 
-    def _forget(self) -> None:
+    def reset(self) -> None:
+        """Forgets the membranes carried from the last pass; ``reset_to`` is where a spike puts one."""
         self.states = {}
 
     def __setattr__(self, name, value):
+        if name == "reset":
+            raise AttributeError(f"reset() forgets the membrane and cannot be set: set reset_to={value!r} instead")
         check = self._checks.get(name)
         if check is not None:
             value = check(name, value)
@@ -168,6 +168,8 @@ class Neuron(nn.Module):
 
     def _set_parameter(self, name, value):
         """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
+        if value is None:
+            raise TypeError(f"{name} must be a number or a tensor, got None")
         is_buffer = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
         is_buffer = is_buffer and not self._is_replica  # whose tensors are copies with a graph
         if is_buffer and value.requires_grad:

@@ -48,6 +48,16 @@ SURROGATES = {
 }
 
 
+def derivative_of(surrogate: str):
+    """The function of (u, w) that a record has under this name."""
+    if surrogate not in SURROGATES:
+        raise RuntimeError(
+            f"{surrogate!r} is a surrogate of your own, which an exported program does not hold: to train the program, "
+            "make the same fastlif.Surrogate(function) before, or train the model and export it again"
+        )
+    return SURROGATES[surrogate]
+
+
 NO_SECOND_DERIVATIVE = (
     "a spike's surrogate gradient is a gradient by definition, not a function with one of its own: fastlif's neurons "
     "cannot be differentiated twice"
@@ -85,7 +95,7 @@ class _SpikeGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(grad, at, threshold, width, surrogate):
-        return grad * SURROGATES[surrogate](at - threshold, width)
+        return grad * derivative_of(surrogate)(at - threshold, width)
 
     @staticmethod
     def setup_context(ctx, inputs, output):

@@ -105,8 +105,8 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
     seen: dict[Neuron, list] = {neuron: [] for neuron in names}
     generator = torch.Generator().manual_seed(0)  # of its own, so that the same activations are drawn every time
 
-    def before(neuron, module, arguments):
-        x = arguments[0]
+    def before(neuron, module, arguments, keywords):
+        x = arguments[0] if arguments else keywords["input"]
         chosen = torch.randint(x.numel(), (SAMPLES,), generator=generator, device="cpu").to(x.device)
         seen[neuron].append((x.shape, chosen, x.reshape(-1)[chosen].float()))  # before it is overwritten in place
 
@@ -121,7 +121,7 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
 
     hooks = []
     for neuron, name in names.items():
-        hooks.append(modules[name].register_forward_pre_hook(functools.partial(before, neuron)))
+        hooks.append(modules[name].register_forward_pre_hook(functools.partial(before, neuron), with_kwargs=True))
         hooks.append(modules[name].register_forward_hook(functools.partial(after, neuron)))
     try:
         count = 0

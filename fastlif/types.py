@@ -5,12 +5,15 @@ At the end stand the keywords of ``functional.lif`` and ``noisy_lif``, which typ
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import operator
 import pickle
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, TypedDict
 
 import torch
@@ -30,6 +33,7 @@ SURROGATE_WIDTHS = {
 }
 SURROGATE_PLACES = ("membrane", "mean")
 OWN: dict[str, Surrogate] = {}  # surrogates that are a user's functions, by the name that records have for them
+PROCESS = uuid.uuid4().hex[:8]  # in the names of functions that no other process knows again
 _naming = threading.Lock()
 
 
@@ -98,8 +102,9 @@ class Surrogate:
         name: ``"atan"`` (default), ``"sigmoid"``, ``"rectangular"``, ``"triangular"``, ``"fast_sigmoid"`` or
             ``"gaussian"``; the formulas are in :mod:`fastlif.reference`. Or a function ``(u, width) -> derivative`` of
             your own, in PyTorch's operations: it gets u of a membrane's shape, and width as a tensor without
-            dimensions. Define it once, outside of loops: each function is compiled for, and kept. What it reads from
-            outside must be numbers. On the backend "compiled" they keep the values of its first backward.
+            dimensions. Define it once, outside of loops: each function, and each ``functools.partial``, is compiled
+            for, and kept. What it reads from outside must be numbers. On the backend "compiled" they keep the values
+            of its first backward. An exported program that is to be trained needs it defined where it is loaded.
         width: its parameter w, a width, or a slope for ``"atan"``, ``"sigmoid"`` and ``"fast_sigmoid"``; by default 2,
             4, 1, 1, 25 and 0.5, in that order, and 1 for a function.
         at: ``"membrane"`` (default) or ``"mean"``; without noise the two are one.
@@ -195,11 +200,21 @@ def _own_key(surrogate: Surrogate, function: Callable) -> str:
 
 def _found_or_made(surrogate: Surrogate, function: Callable) -> str:
     for key, known in OWN.items():
-        if known.name is function and known.triton is surrogate.triton:
+        if known.name == function and known.triton is surrogate.triton:
             return key
-    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({len(OWN)})"
+    name = getattr(function, "__qualname__", type(function).__name__)
+    key = f"{name} ({len(OWN)}, {PROCESS if torch.compiler.is_dynamo_compiling() else _fingerprint(function)})"
     OWN[key], SURROGATES[key] = surrogate, function
     return key
+
+
+def _fingerprint(function: Callable) -> str:
+    """The same wherever a function has the same code and reads the same: an exported program takes no other's."""
+    if not isinstance(function, FunctionType):
+        return PROCESS
+    code = function.__code__
+    reads = [cell.cell_contents for cell in function.__closure__ or ()], function.__defaults__
+    return hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names, reads)).encode()).hexdigest()[:8]
 
 
 class ScanArguments(TypedDict, total=False):

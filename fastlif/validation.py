@@ -51,7 +51,9 @@ def check_positive(name: str, value) -> float:
 
 def check_flag(name: str, value) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+        kind = type(value)
+        place = "" if kind.__module__ == "builtins" else f"{kind.__module__}."  # numpy has a bool too
+        raise TypeError(f"{name} must be True or False, got {place}{kind.__name__}")
     return value
 
 

@@ -65,8 +65,13 @@ class ParametricLIF(LIF):
         self.decay_input = validation.check_flag("decay_input", decay_input)
         if channels is not None:
             validation.check_index("channels", channels, minimum=1)
-        shape = () if channels is None else (channels,)
-        self.w = nn.Parameter(torch.full(shape, -math.log(init_tau - 1)))
+        self.init_tau = init_tau
+        self.w = nn.Parameter(torch.empty(() if channels is None else (channels,)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Lets the time constant be ``init_tau`` again."""
+        nn.init.constant_(self.w, -math.log(self.init_tau - 1))
 
     @property
     def decay(self) -> torch.Tensor:
@@ -157,7 +162,7 @@ class LI(Neuron):
         x, T, call, states = self._call(input)
         v = None if states is None else self._initial_state(x, T, states.get(call))
         x = unfolded(x, T)
-        v = torch.zeros_like(x[0], dtype=membrane_dtype(x)) if v is None else v
+        v = torch.zeros_like(x[0], dtype=membrane_dtype(x)) if v is None else v.to(membrane_dtype(x))
         steps, parameters = [], []
         for name, value in (("gain", self.gain), ("decay", self.used_decay())):
             if isinstance(value, torch.Tensor):

@@ -4,6 +4,7 @@ the two, given in place of a name."""
 import triton
 import triton.language as tl
 
+from fastlif.reference import derivative_of
 from fastlif.types import OWN
 
 
@@ -39,4 +40,5 @@ def surrogate_derivative(u, w, NAME: tl.constexpr):
 
 def in_triton(surrogate):
     """A record's surrogate as :func:`surrogate_derivative` takes it."""
+    derivative_of(surrogate)  # or why there is none
     return OWN[surrogate].triton_function() if surrogate in OWN else surrogate

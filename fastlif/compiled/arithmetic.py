@@ -33,7 +33,7 @@ def spike(x, noise, scalars, norm):
 
 def spike_backward(surrogate, x, grad_spikes, noise, scalars, norm):
     u = _input(0, x, noise, norm) - scalars[0]
-    return [grad_spikes[0] * reference.SURROGATES[surrogate](u, scalars[2])]
+    return [grad_spikes[0] * reference.derivative_of(surrogate)(u, scalars[2])]
 
 
 def scan(variant, firing, x, noise, v, mean, deviation, scalars, norm, gain, decay, threshold):
@@ -69,7 +69,7 @@ def reverse_scan(variant, surrogate, at, detach_reset, wanted, x, grad_spikes, n
     grads, shares = [], [0, 0, 0]
 
     def derivative(membrane):
-        return reference.SURROGATES[surrogate](membrane - threshold, width)
+        return reference.derivative_of(surrogate)(membrane - threshold, width)
 
     for i, (still, h, spiking, _) in reversed(list(enumerate(steps))):
         before = steps[i - 1][3] if i else v

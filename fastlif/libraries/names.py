@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from torch import nn
 
@@ -83,3 +84,9 @@ def no_neuron(model: nn.Module) -> str:
     return f"{type(model).__name__} has no fastlif neuron" + (
         take_over(model) or ": convert it first, with fastlif.convert"
     )
+
+
+def of_spikingjelly(model: nn.Module) -> list[Any]:
+    """Whatever of SpikingJelly's in ``model`` has a memory: on our kernels or not."""
+    base = sys.modules.get("spikingjelly.activation_based.base")
+    return [module for module in model.modules() if isinstance(module, base.MemoryModule)] if base else []

@@ -173,15 +173,18 @@ def _each_example(registered):
     within it."""
 
     def rule(info, in_dims, *arguments):
-        results = [
-            registered(*(
-                argument.select(dim, example) if isinstance(dim, int) else argument
-                for argument, dim in zip(arguments, in_dims)
-            ))
-            for example in range(info.batch_size)
-        ]  # fmt: skip
+        size = info.batch_size
+
+        def one(argument, dim, example):
+            if not isinstance(dim, int):
+                return argument
+            return argument.select(dim, example) if size else argument.sum(dim, dtype=argument.dtype)
+
+        # Of no examples, the shapes are those of one of zeros.
+        results = [registered(*map(one, arguments, in_dims, [example] * len(arguments)))
+                   for example in range(max(1, size))]  # fmt: skip
         if isinstance(results[0], torch.Tensor):
-            return torch.stack(results), 0
-        return tuple(torch.stack(outputs) for outputs in zip(*results)), (0,) * len(results[0])
+            return torch.stack(results)[:size], 0
+        return tuple(torch.stack(outputs)[:size] for outputs in zip(*results)), (0,) * len(results[0])
 
     return rule

@@ -66,7 +66,7 @@ def _weights_met(layer, places: Tensor) -> int:
 
 
 def _dimensions(layer) -> int:
-    return next(count for kind, count in CONVOLUTIONS.items() if isinstance(layer, kind))
+    return next((count for kind, count in CONVOLUTIONS.items() if isinstance(layer, kind)), 0)
 
 
 @dataclass
@@ -237,9 +237,9 @@ def energy(
             runs once, in evaluation mode; its modes and membranes are as before afterwards.
         input: what the model takes. A sample is one of the batch N that the first neuron sees.
         add_pj: energy of an addition in pJ; by default 0.9, a 32-bit float one in 45 nm.
-        keywords: given to the model beside the input, such as ``sequence=True`` to a MultiStep.
         multiply_pj: energy of a multiplication in pJ; by default 3.7, likewise. Both from M. Horowitz, "Computing's
             energy problem (and what we can do about it)", ISSCC 2014: a multiply-accumulate takes 4.6 pJ.
+        keywords: given to the model beside the input, such as ``sequence=True`` to a MultiStep.
 
     Returns:
         An :class:`Energy`.
@@ -317,8 +317,9 @@ class _NeuronCall:
 
 
 def _one_sample(call: LayerCall, first: _NeuronCall) -> tuple[int, ...]:
-    """The shape of the layer's input for one sample and step."""
-    if first.neuron.timesteps is None and call.shape[:2] == first.shape[:2]:
+    """The shape of the layer's input for one sample and step. More dimensions than `[N, C, *space]` are the time's."""
+    timed = len(call.shape) > _dimensions(call.layer) + 2 and call.shape[:2] == first.shape[:2]
+    if first.neuron.timesteps is None and timed:
         return (1, 1, *call.shape[2:])
     return (1, *call.shape[1:])
 

@@ -70,6 +70,8 @@ def record(model: nn.Module, *, spikes: bool = True, membrane: str | None = None
         raise ValueError(f"membrane must be None, 'before' or 'after', got {membrane!r}")
     found = watched_neurons(model)
     validation.check_watchable(model, found)
+    if not any(isinstance(neuron, SPIKING) for neuron in found):
+        raise ValueError("model must have a neuron that spikes: fastlif.LI, which it has, does not")
     if membrane is not None and any(isinstance(neuron, Accelerated) for neuron in found):
         raise ValueError("membrane must be None for SpikingJelly's nodes, which keep it themselves: store_v_seq = True")
     return Log(model, spikes, membrane)

@@ -142,7 +142,7 @@ FUNCTIONAL = [
     (TypeError, "seed must be a dense tensor", lambda x: noisy_lif(x, seed=int64(1).to_sparse())),
     (ValueError, "seed must have one element, got shape (0,)", lambda x: noisy_lif(x, seed=int64())),
     (ValueError, "seed must have one element, got shape (2,)", lambda x: noisy_spike(x, seed=int64(1, 2))),
-    (ValueError, "seed must fit into 64 bits, got 9223372036854775808", lambda x: noisy_spike(x, seed=2**63)),
+    (ValueError, "seed must fit into 64 bits, got 18446744073709551616", lambda x: noisy_spike(x, seed=2**64)),
     (ValueError, "seed must fit into 64 bits, got -9223372036854775809", lambda x: noisy_lif(x, seed=-(2**63) - 1)),
     (ValueError, "seed must be on the input's device", lambda x: noisy_spike(x, seed=int64(1, device="meta"))),
     # the backend
@@ -166,6 +166,10 @@ def second_derivative(x):
 MODULES = [
     (TypeError, "timesteps must be an integer, got bool", lambda m: LIF(True)),
     (TypeError, "timesteps must be an integer, got float", lambda m: NoisyLIF(timesteps=2.0)),
+    (TypeError, "a time constant is given by name, tau=2.0", lambda m: LIF(2.0)),
+    (TypeError, "stateful must be True or False, got numpy.bool", lambda m: LIF(stateful=np.bool_(True))),
+    (TypeError, "decay must be a number or a tensor, got None", lambda m: setattr(m.lif, "decay", None)),
+    (ValueError, "tau must be at least 1", lambda m: setattr(m.lif, "tau", 0.5)),
     (ValueError, "timesteps must be at most 2147483647", lambda m: LIF(timesteps=2**31)),
     (TypeError, "positional arguments but 3 were given", lambda m: LIF(2, 0.5)),
     (TypeError, "NoisyLIF takes surrogate, not spike_grad", lambda m: convert(nn.ReLU(), spike_grad=None)),
@@ -446,6 +450,7 @@ INSIDE = [
     (TypeError, "model must be a torch.nn.Module, got type", lambda m: record(LIF)),
     (ValueError, "Sequential has no fastlif neuron: convert it first", lambda m: record(m.relu)),
     (TypeError, "spikes must be True or False, got str", lambda m: record(m.net, spikes="all")),
+    (ValueError, "model must have a neuron that spikes", lambda m: record(fastlif.LI())),
     (ValueError, "membrane must be None, 'before' or 'after', got 'h'", lambda m: record(m.net, membrane="h")),
     (RuntimeError, "model must not be compiled, and it is, by torch.compile", lambda m: record(COMPILED)),
     (RuntimeError, "model must not be compiled, and model is", lambda m: record(changed(m.multi, model=COMPILED))),

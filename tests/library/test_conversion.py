@@ -320,6 +320,23 @@ def test_calibration_leaves_the_rest_of_a_model_alone():
     assert multi.model[2].states == multi.model[5].states == {}
 
 
+def test_every_neuron_gets_a_tensor_of_its_own():
+    threshold = torch.tensor(1.0)
+    model = fastlif.convert(nn.Sequential(nn.ReLU(), nn.ReLU()), LIF, threshold=threshold)
+    model[0].threshold.fill_(0.1)
+    assert (model[0].threshold, model[1].threshold, threshold) == (torch.tensor(0.1), 1, 1)
+
+
+def test_what_was_loaded_into_a_model_without_memory_is_calibrated():
+    model = fastlif.convert(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
+    with torch.device("meta"):
+        empty = fastlif.convert(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
+    empty.load_state_dict(model.state_dict(), assign=True)
+    multi = MultiStep(empty, 2).eval()
+    multi.calibrate([torch.rand(5, 3)])
+    assert multi(torch.rand(2, 3)).shape == (2, 4) and multi.model[1].calibrated_mean.device.type == "cpu"
+
+
 def test_calibrating_again_forgets_the_first_calibration():
     first, second = torch.rand(8, 1, 8, 8), 3 * torch.rand(8, 1, 8, 8)
     again = MultiStep(small(noise=Noise("none")), 3).calibrate([first]).calibrate([second])

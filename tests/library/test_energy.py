@@ -82,6 +82,15 @@ def test_static_input_is_counted_once_and_the_twin_runs_once():
     assert found.relu_macs == single.relu_macs == 2 * 9 * 16 + 3 * 8 + 12
 
 
+def test_channels_are_no_batch_even_where_both_are_as_many():
+    image = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), LIF(None, **REFERENCE))
+    image.forward = lambda x: image[2](image[1](image[0](x)).expand(3, 3, 2))
+    assert fastlif.energy(image, torch.rand(3, 3, 3, 3)).relu_macs == 2 * 27
+    features = nn.Sequential(nn.Linear(3, 2), LIF(None, **REFERENCE))
+    features.forward = lambda x: features[1](features[0](x).expand(3, 3, 2))
+    assert fastlif.energy(features, torch.rand(3, 3)).relu_macs == 2 * 3
+
+
 def test_what_is_not_counted_is_named():
     model = nn.Sequential(nn.ConvTranspose2d(1, 1, 2), LIF(**REFERENCE), nn.Bilinear(2, 2, 2), nn.Linear(4, 2))
     model.forward = lambda x: model[3](model[1](x))

@@ -50,6 +50,13 @@ def test_empty_batch(backend):
     assert fastlif.LIF(timesteps=4, backend=backend)(state).shape == (0, 5)
 
 
+def test_a_seed_beyond_63_bits_is_a_negative_one():
+    """As torch.initial_seed() gives it."""
+    x = torch.rand(40)
+    signed, unsigned = (noisy_spike(x, seed=seed, **REFERENCE) for seed in (-5, 2**64 - 5))
+    assert torch.equal(signed, unsigned)
+
+
 def test_seed_comes_from_torchs_generator():
     x = torch.randn(4, 1000)
     first, second = seeded(noisy_spike, x, **REFERENCE), noisy_spike(x, **REFERENCE)

@@ -325,6 +325,12 @@ def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch)
         assert torch.equal(grad, expected_grad)
 
 
+def test_batches_that_nobody_counts():
+    norm, x = nn.BatchNorm2d(6), torch.randn(4, 6, 5, 5)
+    norm.num_batches_tracked = None
+    assert torch.equal(seeded(batch_norm_neuron, norm, NoisyLIF(), x), seeded(one_after_the_other, norm, NoisyLIF(), x))
+
+
 @pytest.mark.parametrize("kind", ["forward_pre", "forward", "full_backward_pre", "full_backward"])
 def test_a_hook_of_all_modules_sees_both(kind):
     model, seen = fuse(network()), []

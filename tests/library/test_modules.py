@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import pickle
 
 import pytest
@@ -80,6 +81,13 @@ def test_reset_is_what_others_call_it():
     neuron.reset()
     soft = functional.lif(x.unflatten(0, (2, 20)), reset=None, **REFERENCE)
     assert torch.equal(neuron(x), soft.flatten(0, 1)) and not torch.equal(soft.flatten(0, 1), first)
+
+
+def test_tau_is_another_word_for_the_decay():
+    neuron = LIF(tau=4.0)
+    assert neuron.tau == 4 and fastlif.IF().tau == math.inf
+    neuron.tau = 10.0
+    assert neuron.decay == 0.9 and neuron.tau == pytest.approx(10)
 
 
 @pytest.mark.parametrize("kind", [LIF, NoisyLIF, fastlif.IF, fastlif.LI, fastlif.ParametricLIF])

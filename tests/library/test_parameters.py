@@ -211,6 +211,32 @@ def test_own_surrogates_are_known_by_their_function():
         assert again == mine and again.key == mine.key
 
 
+class Bumps:
+    def high(self, u, width):
+        return 1 - u.abs()
+
+    def wide(self, u, width):
+        return 2 - u.abs()
+
+
+def test_a_bound_method_is_one_surrogate():
+    bumps = Bumps()
+    assert fastlif.Surrogate(bumps.high).key == fastlif.Surrogate(bumps.high).key != fastlif.Surrogate(bumps.wide).key
+
+
+def test_another_process_takes_no_other_function_for_an_exported_one(monkeypatch):
+    def key(function):  # of the first surrogate in a process
+        monkeypatch.setattr(fastlif.types, "OWN", {})
+        return fastlif.Surrogate(function).key
+
+    def times(factor):
+        return lambda u, width: factor * u
+
+    assert key(times(2)) == key(times(2)) != key(times(3)) and key(lambda u, width: u) != key(lambda u, width: u + 1)
+    with pytest.raises(RuntimeError, match="is a surrogate of your own, which an exported program does not hold"):
+        fastlif.reference.derivative_of("bump (0, 01234567)")
+
+
 def test_a_surrogate_is_copied_and_saved_with_its_triton_function():
     """Outside of the interpreter a Triton function holds a lock, so that it cannot be copied or pickled itself."""
     triton = pytest.importorskip("triton")
@@ -318,6 +344,10 @@ def test_parametric_lif(channels, decay_input):
         neuron.decay = 0.5
     with pytest.raises(AttributeError, match="set w or decay_input instead"):
         neuron.gain = 2.0
+    with torch.no_grad():
+        neuron.w.fill_(3.0)
+    neuron.reset_parameters()
+    torch.testing.assert_close(neuron.tau, torch.full_like(neuron.w, 4.0))
 
 
 class Sigmoid(nn.Module):
@@ -360,6 +390,12 @@ def test_leaky_integrator(decay, timesteps):
     parts = [part if timesteps is None else part.flatten(0, 1) for part in x.split(4)]
     membranes = torch.cat([neuron(part) for part in parts])
     torch.testing.assert_close(membranes.view(x.shape), torch.stack(expected))
+
+
+def test_leaky_integrator_goes_on_in_float64():
+    neuron, x = fastlif.LI(2, decay=0.9, stateful=True), torch.rand(2, 3)
+    neuron(x)
+    assert neuron(x.double()).dtype == neuron.states[0].dtype == torch.float64
 
 
 @pytest.mark.parametrize("detach_state", [True, False])

@@ -84,6 +84,13 @@ def test_nothing_else_changes(monkeypatch):
         assert torch.equal(made.state_dict()[key], value)
 
 
+def test_an_activation_that_is_called_by_keyword():
+    relu, levels = nn.Sequential(nn.ReLU()), torch.rand(100, 4)
+    expected = scaled(relu, [levels])
+    relu.forward = lambda x: relu[0](input=x)
+    assert torch.equal(scaled(relu, [levels])[0].scale, expected[0].scale)
+
+
 def test_a_shared_neuron_has_one_scale():
     relu = nn.ReLU()
     model = nn.Sequential(relu, nn.Linear(6, 6), relu)

@@ -45,6 +45,8 @@ def test_vmap_is_a_loop_over_examples(name, backend):
     assert torch.equal(torch.vmap(one)(xs, seeds), expected)
     inner = torch.vmap(one, in_dims=(2, 0), out_dims=1)(xs.movedim(0, 2), seeds)
     assert torch.equal(inner, expected.movedim(0, 1))
+    if backend != "reference":  # PyTorch's own operations refuse some sums of no examples
+        assert torch.vmap(one)(xs[:0], seeds[:0]).shape == (0, *expected.shape[1:])
 
 
 @pytest.mark.parametrize("name", NEURONS)
