@@ -90,10 +90,10 @@ def _sum_of_scores(output, timesteps: int, batch: int, states: dict) -> torch.Te
         found = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
         raise TypeError(f"until_confident needs a model that returns scores [N, classes], got {found}")
     sizes = {state.shape[0] for calls in states.values() for state in calls.values()}
-    if output.shape[0] != timesteps * batch or sizes - {batch}:
-        raise ValueError(
-            "until_confident needs a model in which every layer has one row for each sample, "
-            f"got {output.shape[0]} rows of scores for {timesteps * batch}"
-        )
+    found = f"{output.shape[0]} rows of scores for {timesteps * batch}" if output.shape[0] != timesteps * batch else ""
+    if sizes - {batch}:
+        found = f"{min(sizes - {batch})} rows of a neuron for {batch} samples"
+    if found:
+        raise ValueError(f"until_confident needs a model in which every layer has one row for each sample, got {found}")
     output = output.to(torch.promote_types(output.dtype, torch.float32))
     return output.unflatten(0, (timesteps, batch)).sum(dim=0)

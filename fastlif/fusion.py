@@ -13,6 +13,7 @@ from fastlif.neuron import Neuron, copy_of
 from fastlif.operators import batch_norm as operators
 from fastlif.packing import mark
 from fastlif.passes import thread
+from fastlif.scaling import Scaled
 
 __all__ = ["batch_norm_neuron", "fuse"]
 
@@ -38,6 +39,8 @@ def fuse(model: nn.Module) -> nn.Module:
     if not fused:
         if any(isinstance(module, FusedSequential) for module in model.modules()):
             raise ValueError(f"{type(model).__name__} is fused already")
+        if any(isinstance(module, Scaled) for module in model.modules()):
+            raise ValueError("model has neurons of scale_thresholds, which run alone: fuse a model without them")
         raise ValueError(
             f"{type(model).__name__} has no batch normalisation directly before a fastlif neuron in an nn.Sequential: "
             "convert it first, with fastlif.convert; in a forward of your own, call fastlif.batch_norm_neuron"

@@ -22,6 +22,7 @@ from fastlif.types import Surrogate
 __all__ = ["Neuron", "detach", "reset"]
 
 PARAMETERS = ("gain", "decay", "threshold")  # which may be tensors
+TABLE = "or it is called on a table and on no batch, which fastlif.check_time_axis finds in the model before MultiStep"
 
 
 def reset(model: nn.Module) -> None:
@@ -53,7 +54,8 @@ def copy_of(model: nn.Module) -> nn.Module:
         kept = isinstance(error, RuntimeError) and "created explicitly by the user" in str(error)
         reason = (
             "it keeps a tensor with its graph, such as a membrane (reset the model first) or a weight of "
-            "torch.nn.utils.weight_norm (take that of torch.nn.utils.parametrizations)"
+            "torch.nn.utils.weight_norm (take that of torch.nn.utils.parametrizations) or torch.nn.utils.prune "
+            "(call the model once under torch.no_grad())"
         )
         raise TypeError(
             f"model must be one that copy.deepcopy can copy, and {name} is not: {reason if kept else error}"
@@ -121,8 +123,7 @@ class Neuron(nn.Module):
         self.stateful = stateful
         self.detach_state = detach_state
         self.backend = validation.check_choice("backend", backend, BACKENDS)
-        # The membrane of each call in a pass, by its number. In a plain attribute: it never enters the state_dict,
-        # and copies and pickles like any tensor, without its graph.
+        # The membrane of each call in a pass, by its number: not in the state_dict, and pickled without its graph.
         self.states: Membranes = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
         self.unmarked = False  # whether convert marked none for it, as it was not stateful then
@@ -280,14 +281,14 @@ class Neuron(nn.Module):
                 raise ValueError(
                     f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {current.batch} and "
                     f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True); or it "
-                    "takes the batch second, give it batch_first=True"
+                    f"takes the batch second, give it batch_first=True; {TABLE}"
                 )
         validation.check_folded_batch(x, T)
         if current is not None and T > 1 and current.batch and x.shape[0] % (T * current.batch):
             raise ValueError(
                 f"a neuron of a MultiStep model got the batch {x.shape[0]} where {T * current.batch} = timesteps * "
                 "batch went in: the batch must be the first dimension of what layers take (batch_first=True in "
-                "PyTorch's transformers), and no layer may gather samples"
+                f"PyTorch's transformers), and no layer may gather samples; {TABLE}"
             )
         return x, T, call, states
 

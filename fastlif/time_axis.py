@@ -11,6 +11,7 @@ from fastlif import validation
 from fastlif.modules import NoisyLIF
 from fastlif.multistep import MultiStep
 from fastlif.neuron import Neuron, copy_of, neurons, reset
+from fastlif.recording.watch import watch
 
 __all__ = ["check_time_axis"]
 
@@ -31,7 +32,8 @@ def check_time_axis(
     """Raises an error if ``model`` takes part of a batch for time steps, or time steps for samples.
 
     The mistakes it finds: batch-first input where time-major is meant, a batch that is not repeated over T, neurons
-    that disagree on T, a later step that reaches an earlier one, and neurons that remember nothing. It follows the
+    that disagree on T, a later step that reaches an earlier one, neurons that remember nothing, and a neuron that gets
+    no batch but a table, such as that of a position bias, whose rows would be time steps. It follows the
     gradients of each row of the output: a row may depend on one sample only, and on no later step. Statistics of a
     layer have no gradient, so that they do not count. A copy of the model is run, in evaluation mode; a
     :class:`fastlif.MultiStep` a second time, with an input of its own at each step.
@@ -73,7 +75,11 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     """Raises the errors of :func:`check_time_axis` for one call: which samples and steps each row depends on."""
     reset(model)
     x = input.detach().clone().requires_grad_()
+    seen: list[tuple[str, torch.Tensor]] = []
+    handles = watch(model, Neuron, lambda name, neuron, given, output: seen.append((name, given)))
     output = model(x) if call is None else call(model, x)
+    for handle in handles:
+        handle.remove()
     if not isinstance(output, torch.Tensor) or not output.ndim:
         raise TypeError(f"call must give a tensor with a first dimension, got {type(output).__name__}")
     if not output.requires_grad:
@@ -104,6 +110,15 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
             )
     if not reached:
         raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
+    for name, given in seen:
+        path = given.requires_grad and torch.autograd.grad(given.sum(), x, retain_graph=True, allow_unused=True)[0]
+        if path is None or path is False:
+            name = name.removeprefix("model.") if isinstance(model, MultiStep) else name
+            raise ValueError(
+                f"{name or 'the model'} is called with what does not depend on the input, as far as gradients tell, "
+                "such as a table of positions, whose rows it would take for time steps. Leave its activation as it is: "
+                f"fastlif.convert(model, {{{name!r}: None, '*': fastlif.NoisyLIF}})"
+            )
     forgetful = [name for name, module in model.named_modules() if isinstance(module, Neuron) and _forgets(module)]
     if stepped and forgetful:
         raise ValueError(

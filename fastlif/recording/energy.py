@@ -7,7 +7,6 @@ the padding are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,14 +18,13 @@ from fastlif import validation
 from fastlif.libraries.spikingjelly import Accelerated, at_rest
 from fastlif.modules import NoisyLIF
 from fastlif.neuron import Neuron, evaluating
-from fastlif.passes import thread
 from fastlif.recording.tables import lines_of
+from fastlif.recording.watch import WATCHED, unfold, watch, watched_neurons
 
 __all__ = ["Energy", "energy", "weights_met"]
 
 CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}  # with the number of their dimensions in space
 COUNTED = (nn.Linear, *CONVOLUTIONS)
-WATCHED = (Neuron, Accelerated)  # what can be watched: ours, and SpikingJelly's where we compute them
 
 
 def weights_met(layer: nn.Module, events: Tensor) -> int:
@@ -98,41 +96,6 @@ class LayerCall:
         """Additions for ``"spikes"``, else multiply-accumulates; of all inputs for ``"analogue"``, else of nonzero."""
         with torch.no_grad():
             return _weights_met(self.layer, self.places)
-
-
-def watch(model: nn.Module, kinds, note: Callable) -> list:
-    """Calls ``note(name, module, input, output)`` after each call of a module of these kinds.
-
-    Returns the handles of its hooks. A copy that is made of the model meanwhile has the hooks too, but notes nothing.
-    """
-
-    def hook_for(name, module):
-        def hook(called, arguments, keywords, output):
-            if called is module:
-                note(name, module, arguments[0] if arguments else keywords["input"], output)
-
-        return hook
-
-    return [
-        module.register_forward_hook(hook_for(name or type(module).__name__, module), with_kwargs=True)
-        for name, module in model.named_modules()
-        if isinstance(module, kinds)
-    ]
-
-
-def watched_neurons(model: nn.Module) -> list[Neuron | Accelerated]:
-    """Every neuron in ``model`` that can be watched, each once."""
-    return [module for module in model.modules() if isinstance(module, WATCHED)]
-
-
-def unfold(neuron: Neuron | Accelerated, output: Tensor) -> Tensor:
-    """What a neuron just gave, ``[T, N, *]`` without a copy: T is that of the pass, if it is a MultiStep's."""
-    timesteps = neuron.timesteps
-    if thread.current is not None and thread.current.timesteps is not None:
-        timesteps = thread.current.timesteps
-    if isinstance(neuron, Accelerated) and output.ndim < (2 if timesteps is None else 1):  # a step without dimensions
-        output = output[..., None]
-    return output if timesteps is None else output.unflatten(0, (timesteps, output.shape[0] // timesteps))
 
 
 class EnergyRow(NamedTuple):

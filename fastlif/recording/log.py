@@ -17,9 +17,10 @@ from fastlif.libraries.spikingjelly import Accelerated
 from fastlif.modules import LIF, NoisyLIF
 from fastlif.neuron import Neuron
 from fastlif.passes import Membranes, in_backward, thread
-from fastlif.recording.energy import COUNTED, LayerCall, unfold, watch, watched_neurons
+from fastlif.recording.energy import COUNTED, LayerCall
 from fastlif.recording.membranes import generator_state, membranes
 from fastlif.recording.tables import Row, Table
+from fastlif.recording.watch import unfold, watch, watched_neurons
 
 __all__ = ["Log", "record"]
 

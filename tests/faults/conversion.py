@@ -209,6 +209,7 @@ FAULTS = {
              'if False:\n            raise ValueError(\n                f"row'),
             ("later steps that reach earlier ones are not found",
              "if stepped and found and found[-1] > step:", "if False:"),
+            ("a table is a batch", "if path is None or path is False:", "if False:"),
             ("neurons may disagree on T", "        _check_timesteps(model)\n        for", "        for"),
             ("a model without a memory passes", "if stepped and forgetful:", "if False:"),
             ("a stateful neuron's graph is cut", "neuron.detach_state = False", "pass"),

@@ -47,7 +47,7 @@ FAULTS = {
             ("a soft reset of 1", "return h - threshold * s if reset is None", "return h - s if reset is None"),
         ],
     },
-    "fastlif/recording/energy.py": {
+    "fastlif/recording/watch.py": {
         "peers/test_peers_spikingjelly.py::test_steps_without_dimensions_are_recorded[m-shape0]": [
             ("a step has dimensions", "output = output[..., None]", "pass"),
         ],
@@ -57,6 +57,8 @@ FAULTS = {
         "library/test_recording.py::test_a_pass_has_steps_of_its_own": [
             ("a pass has the model's T", "timesteps = thread.current.timesteps", "pass"),
         ],
+    },
+    "fastlif/recording/energy.py": {
         "library/test_energy.py::test_energy_by_hand": [
             ("no spike costs too", "torch.ones_like(input) if analogue else input != 0", "torch.ones_like(input)"),
             ("the ReLU twin runs T times", "    return (1, *call.shape[1:])", "    return tuple(call.shape)"),

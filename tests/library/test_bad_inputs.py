@@ -300,6 +300,8 @@ CONVERSION = [
     (ImportError, "pip install 'fastlif[peers]'", lambda m: without(NODES, fastlif.restore, m.net)),
     (TypeError, "model must be a torch.nn.Module, got str", lambda m: fastlif.fuse("model")),
     (ValueError, "Sequential has no batch normalisation directly before a fastlif neuron", lambda m: fastlif.fuse(m.relu)),
+    (ValueError, "model has neurons of scale_thresholds, which run alone",
+     lambda m: fastlif.fuse(scale_thresholds(m.net))),
     (ValueError, "FusedSequential is fused already", lambda m: fastlif.fuse(fastlif.fuse(NORMED))),
     (TypeError, "neuron must be a", lambda m: fastlif.batch_norm_neuron(NORMED[0], torch.relu, BATCH)),
     (ValueError, "surrogate must be one of",
@@ -371,6 +373,8 @@ CONVERSION = [
      lambda m: MultiStep(Forward(lambda y: {"scores": y})).eval().until_confident(BATCH)),
     (ValueError, "one row for each sample, got 2 rows of scores for 4",
      lambda m: MultiStep(Forward(lambda y: y[:2])).eval().until_confident(BATCH)),
+    (ValueError, "one row for each sample, got 8 rows of a neuron for 4 samples",
+     lambda m: MultiStep(nn.Sequential(Doubled(), LIF(), Halved()), repeat_input=True).eval().until_confident(BATCH)),
     # how many steps are enough
     (TypeError, "multi must be a fastlif.MultiStep, got Sequential", lambda m: recommend_timesteps(m.net, LABELLED)),
     (TypeError, "loader must be an iterable of batches, such as a data loader or a list of tensors, got int",
@@ -572,6 +576,18 @@ class Forward(nn.Module):
 
     def forward(self, x):
         return self.function(self.neuron(x))
+
+
+class Doubled(nn.Module):
+    """Two rows for each sample, as of two patches."""
+
+    def forward(self, x):
+        return x.repeat_interleave(2, dim=0)
+
+
+class Halved(nn.Module):
+    def forward(self, x):
+        return x[::2]
 
 
 def lif_node(**values):

@@ -94,6 +94,18 @@ class Net(nn.Module):
         return self.shape(self.neuron(x), len(x), self.neuron)
 
 
+class Positions(nn.Module):
+    """Adds what a small network makes of a table."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.rand(16, 5))
+        self.network = nn.Sequential(nn.Linear(5, 1), NoisyLIF(**REFERENCE))
+
+    def forward(self, x):
+        return x + self.network(self.table).mean()
+
+
 def views(spikes, batch, neuron):
     """Two views of each sample, one behind the other in the batch."""
     return sum(neuron(torch.cat([spikes, 2 * spikes])).chunk(2))
@@ -165,6 +177,12 @@ WRONG = {
         "depends on the time steps", lambda: check_time_axis(MultiStep(Net(views), 4), STATIC)),
     "a MultiStep model that shapes by the input's batch": (
         "depends on the samples", lambda: check_time_axis(MultiStep(Net(mixed), 4), STATIC)),
+    "a table, and no batch": (
+        r"^0.network.1 is called with what does not.*convert\(model, {'0.network.1': None",
+        lambda: check_time_axis(nn.Sequential(Positions()), STATIC)),
+    "a table in a MultiStep": (
+        r"^1.network.1 is called with what does not",
+        lambda: check_time_axis(MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), Positions()), 4), STATIC)),
     "no gradient": (
         "no gradient reaches the input",
         lambda: check_time_axis(layers(4), STATIC, call=lambda model, x: model(x.detach()))),
