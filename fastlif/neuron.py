@@ -293,9 +293,9 @@ class Neuron(nn.Module):
         return x, T, call, states
 
     def _initial_state(self, x: torch.Tensor, timesteps: int | None, state: torch.Tensor | None) -> torch.Tensor | None:
-        if torch.compiler._is_exporting_flag:  # is_exporting() is true in whatever torch 2.11 compiles
+        if torch.compiler._is_exporting_flag or torch._C._get_tracing_state():  # is_exporting() errs in 2.11
             raise RuntimeError(
-                "a stateful neuron cannot be exported, as the exported program would forget its membrane: export with "
+                "a stateful neuron cannot be exported or traced, as the program would forget its membrane: export with "
                 "stateful=False, or carry the membrane yourself, through initial_state and return_state of "
                 "fastlif.functional"
             )

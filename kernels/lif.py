@@ -103,12 +103,12 @@ def _lif_forward_kernel(
         tl.store(final_state_ptr + offsets, v, mask=mask)
 
 
-def _forward_tile(numel, group, noise, bits):
-    """For ``numel`` elements a step, their ``group``, and whether their spikes become bits too. ``python -m benchmarks
-    static`` shows what each choice costs."""
+def _forward_tile(numel, group, noise, bits, mixed):
+    """For ``numel`` elements a step, their ``group``, whether their spikes become bits too, and whether membranes of 32
+    bits are read or written beside 16 bits. ``python -m benchmarks static`` shows what each choice costs."""
     even = numel % 16 == 0
     if noise == "none" and group == "all" and not bits:  # nothing ties rows together: one needs the fewest registers
-        return Tile(1, 1024, 8, 2)
+        return Tile(1, 1024, 4 if mixed else 8, 2)  # of 8, two accesses to a membrane would share their sectors
     if group == "element":  # every element has a mean and a deviation of its own in registers
         return Tile(8, 128, 1, 4)
     return Tile(8, 128, 2, 2) if even else noise_tile(numel)
@@ -124,7 +124,8 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
     """
     T, numel, groups = counts_of(x, mean)
     group = group_of(numel, groups)
-    tile = _forward_tile(numel, group, o.noise, bits is not None)
+    mixed = x.element_size() == 2 and not initial_state is final_state is None
+    tile = _forward_tile(numel, group, o.noise, bits is not None, mixed)
     tensors = {
         "x_ptr": x,
         "spikes_ptr": spikes,

@@ -187,17 +187,18 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o,
         "seed_ptr": seed,
     }
     sizes = {"numel": numel, "stride_xt": x.stride(0), "groups": groups, "group_size": group_size}
-    tile = _tile(o.noise, group_size)
+    tile = _tile(o.noise, group_size, x.element_size() == 2)
     block = tile.ROWS * tile.COLS
     chosen = o, _over_time(o, groups, group_size, block), has_state, groups > 1, programs == 1, group_size % block == 0
     chosen += MAX_PROGRAMS, tile
     launch(_noisy_lif_steps_kernel, (groups, programs, 1), tensors, sizes, _constants, *chosen, each=spans)
 
 
-def _tile(noise, group_size):
-    """Few neighbours in a thread, so that many warps fit on a multiprocessor while each waits for x and v."""
+def _tile(noise, group_size, mixed):
+    """Few neighbours in a thread, so that many warps fit on a multiprocessor while each waits for x and v. ``mixed``: x
+    has 16 bits beside the membrane's 32, of which a thread with more neighbours would read its sectors twice."""
     if noise == "none":  # then nothing ties rows together, and one needs the fewest registers
-        return Tile(1, 1024, 4 if group_size % 16 == 0 else 1, 4)
+        return Tile(1, 512 if mixed else 1024, 4 if group_size % 16 == 0 else 1, 4)
     return Tile(LANES.value, SUB_BLOCK.value, 2 if group_size % 16 == 0 else 1, 4)
 
 

@@ -98,10 +98,21 @@ def test_traced_by_torchscript(backend):
     x = torch.randn(4, 30, device=DEVICE)
     traced = torch.jit.trace(neuron, torch.zeros_like(x), check_trace=False)
     assert "fastlif::lif" in str(traced.inlined_graph) and torch.equal(traced(x), neuron(x))
+    neuron.stateful = True
+    with pytest.raises(RuntimeError, match="a stateful neuron cannot be exported or traced"):
+        torch.jit.trace(neuron, x)
+
+
+def calibrated():
+    neuron = fastlif.NoisyLIF(2)
+    neuron.convert()
+    neuron.set_calibration(torch.full((1, 2), 0.2), torch.full((1, 2), 0.5))
+    return neuron.to(DEVICE)
 
 
 @pytest.mark.parametrize("gradient", [False, True])
-@pytest.mark.parametrize("neuron", [fastlif.NoisyLIF(), fastlif.LIF(2)], ids=["NoisyLIF", "LIF"])
+@pytest.mark.parametrize("neuron", [fastlif.NoisyLIF(), fastlif.LIF(2), calibrated()],
+                         ids=["NoisyLIF", "LIF", "calibrated"])  # fmt: skip
 def test_calls_of_python_in_a_forward(neuron, gradient):
     """Counted exactly, with what launches in place of the kernels: one call."""
     x = torch.randn(4, 50, device=DEVICE, requires_grad=gradient)
@@ -115,11 +126,8 @@ def test_calls_of_python_in_a_forward(neuron, gradient):
 @pytest.mark.parametrize("name", ["LIF", "layer", "calibrated"])
 def test_the_graph_holds_the_neuron_alone(name):
     """A node of autograd for each view of time would cost a small layer more than the neuron does."""
-    neuron, x = fastlif.LIF(2) if name == "LIF" else fastlif.NoisyLIF(2), torch.randn(4, 50, device=DEVICE)
-    if name == "calibrated":
-        neuron.convert()
-        neuron.set_calibration(torch.full((1, 2), 0.2), torch.full((1, 2), 0.5))
-    spikes = neuron.to(DEVICE)(x.requires_grad_())
+    neuron = {"LIF": fastlif.LIF, "layer": fastlif.NoisyLIF, "calibrated": lambda T: calibrated()}[name](2)
+    spikes = neuron.to(DEVICE)(torch.randn(4, 50, device=DEVICE, requires_grad=True))
     following = [node for node, _ in spikes.grad_fn.next_functions if node]
     assert [type(node).__name__ for node in following] == ["AccumulateGrad"]
 
