@@ -182,9 +182,8 @@ def _lif_backward_kernel(
                 u = h - threshold
             derivative = surrogate_derivative(u, surrogate_width, SURROGATE)
             spiking = spikes_at(h, threshold, INCLUSIVE)
-            # kept: the derivative of the membrane after the step by h. moved: its part through the spike.
-            # of_threshold: the step's share of -d loss / d threshold. taken, delayed: how much of the threshold the
-            # spike before takes off, with its derivative.
+            # kept: the derivative of the membrane after the step by h. moved: its part through the spike, which "hard"
+            # adds and the others subtract. of_threshold: the step's share of -d loss / d threshold.
             if RESET == "hard":
                 kept = tl.where(spiking, 0.0, 1.0)
                 if not DETACH_RESET:
@@ -203,6 +202,7 @@ def _lif_backward_kernel(
                 else:
                     before = begin
             if RESET == "delayed":
+                # how much of the threshold the spike before takes off, with its derivative
                 taken = tl.where(spikes_at(before, threshold, INCLUSIVE), 1.0, 0.0)
                 if not DETACH_RESET:
                     moved = threshold * surrogate_derivative(before - threshold, surrogate_width, SURROGATE)

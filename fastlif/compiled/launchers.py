@@ -60,7 +60,8 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
 def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
     graphs.in_huge_pages(spikes)
     sizes, T = _sizes(x, None, mean), x.shape[0]
-    v, noise = _membrane(x).zero_() if initial_state is None else initial_state, None
+    v = _membrane(x).zero_() if initial_state is None else initial_state
+    noise = None
     steps = zip(x.split(1), _rows(x, spikes), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
         after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
