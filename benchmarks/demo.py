@@ -74,6 +74,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     train_set = [tensor[: args.limit].to(device) for tensor in (data.train_images, data.train_labels)]
     test_set = [tensor[: args.limit].to(device) for tensor in (data.test_images, data.test_labels)]
     images, batch_size = train_set[0], args.batch_size
+    commit = machine.commit()  # once all is trained the checkout may be another
 
     def network(activation: Callable[[], nn.Module], output: str = args.output) -> nn.Module:
         torch.manual_seed(args.seed)  # the same first weights whatever the neurons
@@ -136,7 +137,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "device": machine.describe(device),
         "versions": machine.versions(),
-        "commit": machine.commit(),
+        "commit": commit,
         "rows": rows,
         "training": histories,
     }

@@ -31,7 +31,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-@functools.cache
 def commit() -> str:
     """The commit of this checkout, marked "+" if a Python file differs from it; else "unknown"."""
 

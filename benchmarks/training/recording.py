@@ -16,12 +16,13 @@ from benchmarks.training.presets import FORMS, Form, Options
 
 @dataclass
 class Recorder:
-    """Options, device and the rows so far."""
+    """Options, device, commit and the rows so far."""
 
     options: Options
     device: torch.device
     rows: list[Row] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
+    commit: str = field(default_factory=machine.commit)  # at the start: hours later the checkout may be another
 
     @property
     def form(self) -> Form:
@@ -62,7 +63,7 @@ class Recorder:
                 dtype=self.options.dtype,
                 device=machine.describe(self.device),
                 versions=" ".join(f"{name} {version}" for name, version in machine.versions().items()),
-                commit=machine.commit(),
+                commit=self.commit,
                 **columns,
             )
         )

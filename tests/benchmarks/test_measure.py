@@ -238,6 +238,12 @@ def test_a_network_may_differ_by_five_spikes_in_a_hundred(different, expected, m
     assert contenders._disagreement(a_lab, task()) == expected
 
 
+def test_a_row_s_commit_is_that_at_the_start_of_its_run(monkeypatch, a_lab):
+    monkeypatch.setattr(machine, "commit", lambda: "another")
+    a_lab.record("alpha", "a network", {}, "accuracy", "%", 90.0)
+    assert a_lab.rows[0].commit == a_lab.commit != "another"
+
+
 # The neurons by themselves
 
 

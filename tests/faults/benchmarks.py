@@ -189,6 +189,11 @@ FAULTS = {
             ("training is timed in evaluation mode", "model.train(direction == TRAINING)", "model.eval()"),
         ],
     },
+    "benchmarks/training/recording.py": {
+        "benchmarks/test_measure.py::test_a_row_s_commit_is_that_at_the_start_of_its_run": [
+            ("the commit that is there when a row is added", "commit=self.commit", "commit=machine.commit()"),
+        ],
+    },
     "benchmarks/training/lab.py": {
         "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("every training from the first seed", "seed=options.seed if seed is None else seed", "seed=options.seed"),
