@@ -15,6 +15,7 @@ from benchmarks.report.panels import error_bars
 from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, all_of, faster, lead, of_each_network
 from benchmarks.training import datasets
+from benchmarks.training.data import Work
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.trials import Trials
 
@@ -44,7 +45,7 @@ EQUAL = 1.0  # point
 def measure(lab: Lab) -> None:
     for work in lab.data.workloads(large=False):
         trials = Trials(lab, "methods", work)
-        seconds = {method: [] for method in WAYS}
+        seconds, first = {method: [] for method in WAYS}, {}
         for seed in lab.training_seeds:
             for method, changes in WAYS.items():
                 spec = lab.spec(work, seed=seed, **changes)
@@ -53,7 +54,8 @@ def measure(lab: Lab) -> None:
                 multi = _over_time(lab, spec, trained.model)
                 trials.test_steps(spec, multi, STEPS, method=method)
                 if seed == lab.training_seeds[0]:
-                    _time(lab, spec, method, multi)
+                    first[method] = spec, multi
+        _time(lab, work, first)
         trials.record_accuracies()
         for method, changes in WAYS.items():
             about = lab.spec(work, **changes)
@@ -74,12 +76,16 @@ def _over_time(lab: Lab, spec: Spec, model) -> fastlif.MultiStep:
     return multi
 
 
-def _time(lab: Lab, spec: Spec, method: str, multi: fastlif.MultiStep) -> None:
-    for steps in STEPS:
-        multi.timesteps = steps
-        fastlif.reset(multi)
-        time = lab.seconds_per_image(multi, spec.work)
-        lab.record("methods", spec, {"method": method, "T": steps}, "latency", "s/image", time, "batches")
+def _time(lab: Lab, work: Work, trained: dict[str, tuple[Spec, fastlif.MultiStep]]) -> None:
+    """The latency of each method's network at each T, all in turns."""
+    cases = list(itertools.product(trained, STEPS))
+    models = [copy.deepcopy(trained[method][1]) for method, _ in cases]
+    for model, (_, steps) in zip(models, cases):
+        model.timesteps = steps
+        fastlif.reset(model)
+    for (method, steps), time in zip(cases, lab.seconds_per_image(models, work)):
+        about = trained[method][0], {"method": method, "T": steps}
+        lab.record("methods", *about, "latency", "s/image", time, "turns")
 
 
 def draw(rows: list[Row], figure) -> None:

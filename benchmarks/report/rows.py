@@ -26,6 +26,9 @@ class Spread:
     p80: float
     samples: int = 1
 
+    def __mul__(self, factor: float) -> "Spread":
+        return Spread(self.median * factor, self.p20 * factor, self.p80 * factor, self.samples)
+
 
 def spread(values: Iterable[float]) -> Spread:
     """The spread of at least one value."""

@@ -1,6 +1,8 @@
 """Where experiments run: each network is trained once for all that need it."""
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 from dataclasses import dataclass, field
 
@@ -9,11 +11,13 @@ from torch import Tensor, nn
 
 import fastlif
 from benchmarks.report.rows import Spread
+from benchmarks.speed.measure import in_turns
 from benchmarks.training import datasets, evaluation, loop, networks
 from benchmarks.training.data import Sets, Work
 from benchmarks.training.loop import Epoch, Recipe
 from benchmarks.training.presets import PRESETS, WORKLOADS, T
 from benchmarks.training.recording import Recorder
+from fastlif.neuron import evaluating
 
 CALIBRATION_IMAGES = 1000
 
@@ -159,10 +163,20 @@ class Lab(Recorder):
         """Accuracy in % on ``images`` ``[N, C, H, W]`` uint8, with one seed of the noise."""
         return 100 * evaluation.evaluate(model, images, labels, dtype=self.options.dtype, seed=self.options.seed)
 
-    def seconds_per_image(self, model: nn.Module, work: Work) -> Spread:
-        """Seconds per image of a forward pass over a batch of test images, over several passes."""
+    @torch.no_grad()
+    def seconds_per_image(self, models: list[nn.Module], work: Work) -> list[Spread]:
+        """Seconds per image of a forward pass of each of ``models`` over a batch of test images, in turns."""
         batch = datasets.to_float(self.data[work.dataset].test_images[: self.spec(work).recipe.batch_size])
-        return evaluation.time_per_image(model, batch, dtype=self.options.dtype)
+
+        def call(model: nn.Module):
+            with loop.autocast(self.device, self.options.dtype):
+                model(batch)
+
+        with contextlib.ExitStack() as modes:
+            for model in models:
+                modes.enter_context(evaluating(model))
+            times = in_turns([functools.partial(call, model) for model in models], self.device)
+        return [time * (1 / len(batch)) for time in times]
 
     def record(
         self,

@@ -14,7 +14,7 @@ from torch import nn
 
 import fastlif
 from benchmarks import machine
-from benchmarks.paper import ablation, accuracy, alpha, any_t, methods, noise_type, training_speed
+from benchmarks.paper import ablation, accuracy, alpha, any_t, inference, methods, noise_type, training_speed
 from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select, spread
 from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
@@ -555,8 +555,13 @@ def test_leads_of_the_ablation_are_those_of_their_names(worth, a_lab):
     assert [(row.median, row.samples) for row in times] == 3 * [(2.0, 3)]
 
 
+def timesteps(lab, models, work):
+    """Instead of seconds per image."""
+    return [spread([model.timesteps]) for model in models]
+
+
 def test_leads_of_the_methods_are_those_of_their_names(worth, a_lab, monkeypatch):
-    monkeypatch.setattr(Lab, "seconds_per_image", lambda lab, model, work: spread([model.timesteps]))
+    monkeypatch.setattr(Lab, "seconds_per_image", timesteps)
     methods.measure(a_lab)
     wanted = {name: ((methods.OURS, T), (other, T)) for (other, T), name in methods.LEADS.items()}
     assert_leads(a_lab, worth, wanted)
@@ -621,6 +626,37 @@ def test_the_time_of_an_image_leaves_out_the_first_batches(clock):
     model = Constant(lambda: clock(next(costs))).train()
     found = evaluation.time_per_image(model, torch.zeros(4, 1, 2, 2))
     assert found == Spread(2.0, 2.0, 2.0, evaluation.TIMED_BATCHES) and model.training
+
+
+def test_networks_take_turns_and_their_times_are_of_an_image(clock, a_lab):
+    calls, models = [], {"a": nn.Identity(), "b": nn.Identity()}
+    for seconds, (name, model) in enumerate(models.items(), start=1):
+        model.forward = lambda images, own=(name, seconds): calls.append(own[0]) or clock(7 * own[1])
+    times = a_lab.seconds_per_image([*models.values()], Work("digits", "small"))
+    assert [(time.median, time.p80) for time in times] == [(1, 1), (2, 2)], "of seven images each"
+    turns = {"".join(calls[i : i + 2]) for i in range(6, len(calls), 2)}
+    assert turns == {"ab", "ba"} and all(model.training for model in models.values())
+
+
+def test_the_latency_to_a_goal_is_that_of_all_its_steps(monkeypatch, a_lab):
+    """Of 17 steps, ten of which are timed, too; those of all methods are taken in turns."""
+
+    def right(model, images, labels, *, steps=None, **_):
+        first = 17 if steps else 4  # of the rate-coded network, of ours
+        return (torch.arange(1, (steps or model.timesteps) + 1)[:, None] >= first).expand(-1, len(images))
+
+    together = []
+    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: _trained(lab, spec))
+    monkeypatch.setattr(Lab, "accuracy_on", lambda *_: 100.0)
+    monkeypatch.setattr(Lab, "seconds_per_image", lambda *own: together.extend(own[1]) or timesteps(*own))
+    monkeypatch.setattr(inference, "correct_per_step", right)
+    inference.measure(a_lab)
+    found = {(row.setting["method"], row.setting["goal"]): row.median
+             for row in select(a_lab.rows, metric="latency to the goal")}  # fmt: skip
+    assert [model.timesteps for model in together] == [4, 4, 10, 10, 10, 10] and found == {
+        (method, goal): pytest.approx(4 if method == inference.OURS else 17)
+        for method in inference.METHODS for goal in (inference.SAME, inference.OWN)
+    }  # fmt: skip
 
 
 def test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean(clock, monkeypatch):

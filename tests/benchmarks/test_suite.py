@@ -97,7 +97,6 @@ def test_the_list_names_every_experiment(capsys):
 
 def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, torchvision, monkeypatch, capsys):
     monkeypatch.setattr(training_speed, "TIMED_EPOCHS", 1)
-    monkeypatch.setattr(lab.evaluation, "TIMED_BATCHES", 1)
     monkeypatch.setattr(lab.loop, "WARM_UP_BATCHES", 1)
     monkeypatch.setitem(presets.WORKLOADS, "cifar-10", {"resnet18": 800})
     build = lab.networks.build

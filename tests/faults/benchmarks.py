@@ -194,7 +194,19 @@ FAULTS = {
             ("the commit that is there when a row is added", "commit=self.commit", "commit=machine.commit()"),
         ],
     },
+    "benchmarks/paper/inference.py": {
+        "benchmarks/test_measure.py::test_the_latency_to_a_goal_is_that_of_all_its_steps": [
+            ("the latency of a chunk for that of all steps", "time *= one.steps / one.model.timesteps", "pass"),
+            ("a network timed at the steps that it was tested at", "timed.timesteps = min(CHUNK, steps)", "pass"),
+        ],
+    },
     "benchmarks/training/lab.py": {
+        "benchmarks/test_measure.py::test_networks_take_turns_and_their_times_are_of_an_image": [
+            ("networks are timed one after the other",
+             "in_turns([functools.partial(call, model) for model in models], self.device)",
+             "[in_turns([functools.partial(call, model)], self.device)[0] for model in models]"),
+            ("a batch's time for an image's", "[time * (1 / len(batch)) for", "[time for"),
+        ],
         "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("every training from the first seed", "seed=options.seed if seed is None else seed", "seed=options.seed"),
         ],
