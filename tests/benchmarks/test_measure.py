@@ -460,6 +460,7 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     monkeypatch.setattr(Lab, "train", lambda lab, spec, title: built[spec.neuron])
     monkeypatch.setattr(trials, "correct", right)
     monkeypatch.setattr(trials, "correct_per_step", per_step)
+    monkeypatch.setattr(accuracy, "OURS", ("digits", "paper"))
     accuracy.measure(a_lab)
     alpha.measure(a_lab)
     found = {row.setting["T"]: row.median for row in select(a_lab.rows, experiment="accuracy", metric="accuracy")}
@@ -474,6 +475,7 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     gain = verdicts.lead(own, accuracy.GAINS["single step"])  # 50, 25 and 0 points
     assert (gain.mean, gain.trainings) == (25, 3) and verdicts.lead(own, accuracy.GAINS[1]).mean == 50
     assert verdicts.lead(own, accuracy.OVER_RELU).mean == -25
+    assert verdicts.lead(own, accuracy.OVER_SDSNN).mean == pytest.approx(25 - 93.72, abs=1e-3)
     own = select(a_lab.rows, experiment="alpha")
     assert verdicts.lead(own, alpha.GAIN).mean == 75 and verdicts.lead(own, alpha.MORE[8.0]).mean == 25 - 75
     assert verdicts.lead(own, alpha.APART[4.0, 8.0]).mean == 75 - 50

@@ -293,6 +293,20 @@ def test_the_paper_s_accuracy_is_a_mark_for_the_full_form_alone(five, ten, expec
     assert judged(accuracy, fewer) == [True, *expected], "fewer epochs excuse nothing"
 
 
+@pytest.mark.parametrize(("last", "over", "expected"), [(94.9, 0.5, [True, True]), (94.7, -0.5, [False, False]),
+                                                        (94.8, 0.1, [None, None])])  # fmt: skip
+def test_our_own_accuracies_are_goals_of_the_full_form_and_the_modern_preset(last, over, expected):
+    medians = dict.fromkeys((accuracy.SINGLE, *accuracy.STEPS), 94.6) | {10: last}
+    own = [row("accuracy", "accuracy", median, 5e-4, T=T) for T, median in medians.items()]
+    own += [one for name in accuracy.GAINS.values() for one in lead("accuracy", name, 1.0)]
+    own += [one for name in accuracy.OVER_THE_PAPER.values() for one in lead("accuracy", name, 1.0)]
+    own += lead("accuracy", accuracy.OVER_SDSNN, over)
+    full = [dataclasses.replace(one, form="full", dataset="fashion-mnist", preset="modern") for one in own]
+    assert judged(accuracy, full) == [True, True, True, *expected]
+    assert judged(accuracy, [dataclasses.replace(one, preset="paper") for one in full]) == [True, True, True]
+    assert judged(accuracy, [dataclasses.replace(one, options="--width 0.5") for one in full]) == [True]
+
+
 def test_a_verdict_takes_two_standard_errors_and_three_trainings():
     assert Lead(1.0, 0.49, 3).beyond() is True and Lead(-1.0, 0.49, 3).beyond() is False
     assert Lead(1.0, 0.51, 3).beyond() is None and Lead(1.0, 0.1, 2).beyond() is None

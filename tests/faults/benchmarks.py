@@ -34,6 +34,11 @@ FAULTS = {
             ("the spiking network in the place of the ReLU network", ', neuron="relu")', ")"),
             ("how far ReLU is ahead, for how far it is behind",
              "right(T=T) - trials.right(T=RELU)", "right(T=RELU) - trials.right(T=T)"),
+            ("T = 10 for SDSNN's single step", "trials.right(T=1) - SDSNN", "trials.right(T=T) - SDSNN"),
+        ],
+        "benchmarks/test_suite.py::test_our_own_accuracies_are_goals_of_the_full_form_and_the_modern_preset": [
+            ("the last goal is not looked at", "zip(GOALS.values(), found)", "zip([*GOALS.values()][:-1], found)"),
+            ("our goals for any recipe", "(own[0].dataset, own[0].preset) == OURS", 'own[0].dataset == "fashion-mnist"'),
         ],
     },
     "benchmarks/paper/any_t.py": {
