@@ -148,11 +148,12 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         short=f"widest apart: {max(pairs.values(), key=lambda one: abs(one.mean)).points}",
     )
     yield Finding(
-        "Ours: residual noise of training's spread converts better than that of training's width",
-        residual[T].beyond(),
+        "Ours: residual noise of training's spread converts better than that of training's width, at T = "
+        + ", ".join(map(str, MATCHED)),
+        all_of(one.beyond() for one in residual.values()),
         f"{name}, T = {T}: {shown('residual noise')}; matched over range: "
         + "; ".join(f"T = {steps}: {one}" for steps, one in residual.items()),
-        short=residual[T].points,
+        short=" / ".join(one.points for one in residual.values()),
     )
     yield Finding(
         f"Ours: no surrogate is more than {EQUAL:g} point ahead of the default, atan",

@@ -131,10 +131,22 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         beside(DIRECT),
         short=leads[DIRECT, DIRECT_STEPS].points,
     )
-    for other, words in ((QCFS, "QCFS's"), (DIRECT, f"direct training's over T = {DIRECT_STEPS}")):
+    direct = f"direct training's over T = {DIRECT_STEPS}"
+    for other, words in ((QCFS, "QCFS's"), (DIRECT, direct), (CODED, "the ReLU network's")):
         yield Finding(
             f"Ours: an epoch takes less time than {words}",
             faster(times[OURS], times[other]),
             f"{name}: {times[OURS].median:.1f} s against {times[other].median:.1f} s",
             short=f"{times[other].median / times[OURS].median:.2f} times as fast",
+        )
+    latencies = {method: select(own, metric="latency", method=method, T=FEW) for method in WAYS}
+    for other, words in ((QCFS, "by QCFS"), (DIRECT, "by the directly trained network"), (CODED, "by rate coding")):
+        pairs = list(zip(latencies[OURS], latencies[other]))
+        yield Finding(
+            f"Ours: at T = {', '.join(map(str, FEW))} an image takes less time than {words}",
+            all_of(faster(*pair) for pair in pairs),
+            f"{name}: "
+            + " / ".join(f"{1e3 * ours.median:.2f} against {1e3 * its.median:.2f}" for ours, its in pairs)
+            + " ms",
+            short=" / ".join(f"{its.median / ours.median:.2f}" for ours, its in pairs) + " times as fast",
         )

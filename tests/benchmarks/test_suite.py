@@ -234,14 +234,15 @@ CLAIMS = {
          ([any_t.EXITS[any_t.JUDGED]], -0.1, -2.0, -0.4)],
     ),
     "methods": (
-        [row("methods", "time of an epoch", 1 + (way != methods.OURS), 0.1, method=way) for way in methods.WAYS],
+        [row("methods", "time of an epoch", 1 + (way != methods.OURS), 0.1, method=way) for way in methods.WAYS]
+        + [row("methods", "latency", 1, 0.1, method=way, T=T) for way in methods.WAYS for T in methods.STEPS],
         [([methods.LEADS[methods.QCFS, T] for T in methods.FEW], 2.0, -2.0, 0.1),
          ([methods.LEADS[methods.CODED, T] for T in methods.FEW], 2.0, -2.0, 0.1),
          ([methods.LEADS[methods.DIRECT, methods.DIRECT_STEPS]], 3.0, -2.0, -0.9)],
     ),
     "ablation": (
         [row("ablation", "accuracy", 80, part="statistics", variant="layer", T=10)],
-        [(ablation.PAIRS.values(), 0.1, 2.0, 0.9), ([ablation.MATCHED[10]], 2.0, -2.0, 0.1),
+        [(ablation.PAIRS.values(), 0.1, 2.0, 0.9), (ablation.MATCHED.values(), 2.0, -2.0, 0.1),
          (ablation.SURROGATES.values(), -3.0, 3.0, 0.9), (ablation.WIDTHS.values(), -3.0, 3.0, 0.9),
          ([ablation.NORM], 2.0, -2.0, 0.1), ([ablation.TUNED], 2.0, -2.0, 0.1)],
     ),
@@ -273,11 +274,16 @@ def test_early_exit_is_judged_by_its_steps_too():
     assert judged(any_t, own + lead("any-t", any_t.EXITS[any_t.JUDGED], -0.1)) == [True, True, False]
 
 
-@pytest.mark.parametrize(("quicker", "expected"), [(methods.QCFS, [False, True]), (methods.DIRECT, [True, False])])
+@pytest.mark.parametrize(("quicker", "expected"), [(methods.QCFS, [False, True, True]),
+                                                   (methods.DIRECT, [True, False, True]),
+                                                   (methods.CODED, [True, True, False])])  # fmt: skip
 def test_methods_are_judged_by_their_times_too(quicker, expected):
+    """Of an epoch, and of an image at each T: it is enough to be slower at one of them."""
     seconds = dict.fromkeys(methods.WAYS, 2.0) | {methods.OURS: 1.0, quicker: 0.5}
     own = [row("methods", "time of an epoch", time, 0.1, method=method) for method, time in seconds.items()]
-    assert judged(methods, own)[3:] == expected
+    own += [row("methods", "latency", time if T == 4 else 2.0 - (method == methods.OURS), 0.1, method=method, T=T)
+            for method, time in seconds.items() for T in methods.STEPS]  # fmt: skip
+    assert judged(methods, own)[3:] == expected + expected
 
 
 @pytest.mark.parametrize(("five", "ten", "expected"), [(0.5, -0.5, [True, False]), (0.1, -0.1, [None, None])])
