@@ -91,7 +91,7 @@ def _run_one(name: str, lab: Lab) -> int:
             _save(lab)
         raise
     if not lab.rows:
-        lab.say("  left out: none of its networks has its data here")
+        lab.say("  left out: there is nothing to measure it on here")
     else:
         path = _save(lab)
         for finding in experiment.findings(lab.rows):

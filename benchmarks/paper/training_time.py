@@ -28,7 +28,10 @@ BOUNDS = {(True, True): "measured", (True, False): "at least", (False, True): "a
 
 def measure(lab: Lab) -> None:
     for work in lab.data.workloads():
-        goal = lab.form.goals[work.dataset, work.network]
+        goal = lab.form.goals.get((work.dataset, work.network))
+        if goal is None:
+            lab.say(f"{work.dataset} {work.network} is left out: the {lab.options.form} form has no goal for it")
+            continue
         trainings = [curves(lab, work, WAYS, seed) for seed in lab.training_seeds]
         record, reached = functools.partial(lab.record, "training-time"), {}
         for way, (spec, _) in trainings[0].items():
@@ -65,9 +68,12 @@ def _time_to(goal: float, epochs: list[Epoch]) -> float:
 def draw(rows: list[Row], figure) -> None:
     for axes, own in panels(rows, figure, 5.5, 4):
         for way in WAYS:
-            reached = select(own, way=way, metric="time to the goal")
-            for row in reached or select(own, way=way, metric="time in all"):
-                label = way.replace(" in ", "\nin ") + ("" if reached else "\nnot reached in this time")
+            count = sum(row.samples for row in select(own, way=way, metric="time to the goal"))
+            trainings = own[0].samples
+            reached = count == trainings
+            for row in select(own, way=way, metric="time to the goal" if reached else "time in all"):
+                words = f"reached in {count} of {trainings}" if count else "not reached in this time"
+                label = way.replace(" in ", "\nin ") + ("" if reached else f"\n{words}")
                 look = {"facecolor": "C0"} if reached else {"facecolor": "none", "hatch": "//"}
                 axes.bar(label, row.median, yerr=error_bars([row]), capsize=4, edgecolor="C0", **look)
         axes.set(ylabel=f"training time to {own[0].setting['goal']} (s)")

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import statistics
 import sys
 from types import SimpleNamespace
 
@@ -113,7 +114,7 @@ def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, tor
     assert run("dynamics", "training-speed", *options, "--out", tmp_path / "without") == 0, "what can be measured is"
     printed = capsys.readouterr().out
     assert "cifar-10 is left out: no complete copy" in printed and "--synthetic" in printed
-    assert "left out: none of its networks has its data" in printed
+    assert "left out: there is nothing to measure it on here" in printed
     assert run("training-speed", *options, "--synthetic", "--out", tmp_path) == 0
     rows = read(tmp_path)
     assert {(row.dataset, row.network) for row in rows} == {("synthetic cifar-10", "ResNet-18")}
@@ -399,7 +400,18 @@ def test_training_time(seconds, expected, words, monkeypatch):
     training_time.measure(lab)
     (finding,) = training_time.findings(own)
     assert finding.reproduced is expected and words in finding.evidence
-    training_time.draw(own, pytest.importorskip("matplotlib.figure").Figure())
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    training_time.draw(own, figure)
+    drawn = [(bar.get_hatch(), bar.get_height()) for bar in figure.axes[0].patches]
+    in_all = [statistics.median(40 if time else 10 for time in times) for times in seconds]
+    assert drawn == [("//", time) if None in times else (None, pytest.approx(statistics.median(times)))
+                     for times, time in zip(seconds, in_all)], "reached is what all trainings reached"  # fmt: skip
+
+
+def test_a_network_without_a_goal_is_left_out(tiny, monkeypatch, capsys):
+    monkeypatch.setitem(presets.FORMS, "quick", dataclasses.replace(FORMS["quick"], goals={}))
+    training_time.measure(tiny)
+    assert not tiny.rows and "digits small is left out: the quick form has no goal for it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(201.0, True), (50.0, False), (None, None)])

@@ -237,6 +237,10 @@ FAULTS = {
              "reached[way] = len(needed) == len(epochs)", "reached[way] = True"),
             ("a bound is taken for the time saved",
              'return None if (bound, told) in (("at least", False), ("at most", True)) else told', "return told"),
+            ("drawn as reached, if one training reached it", "reached = count == trainings", "reached = count > 0"),
+        ],
+        "benchmarks/test_suite.py::test_a_network_without_a_goal_is_left_out": [
+            ("every network has a goal", "goals.get((work.dataset, work.network))", "goals[work.dataset, work.network]"),
         ],
     },
     "benchmarks/report/verdicts.py": {
