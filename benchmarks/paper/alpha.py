@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 
 import fastlif
-from benchmarks.report.panels import OVER_TIME, panels, plot_over_time
+from benchmarks.report.panels import OVER_TIME, legend_below, panels, plot_over_time
 from benchmarks.report.rows import Row, select, value
 from benchmarks.report.verdicts import Finding, Published, all_of, lead, of_each_network
 from benchmarks.training.lab import Lab
@@ -49,7 +49,7 @@ def draw(rows: list[Row], figure) -> None:
         for alpha in ALPHAS:
             plot_over_time(axes, select(own, alpha=f"{alpha:g}"), f"alpha = {alpha:g}")
         axes.axhline(value(own, alpha="none"), color="black", linestyle=":", label="single step, as trained")
-        axes.legend()
+    legend_below(figure)
 
 
 @of_each_network

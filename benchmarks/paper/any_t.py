@@ -71,7 +71,7 @@ def draw(rows: list[Row], figure) -> None:
         if exits:
             axes.plot(steps, [row.median for row in exits], "s--", label="calibrated, early exit")
         for row, x in zip(exits, steps):
-            axes.annotate(row.setting["confidence"], (x, row.median), ha="left", va="top", fontsize=7)
+            axes.annotate(row.setting["confidence"], (x, row.median), (6, -9), textcoords="offset points", fontsize=7)
         axes.legend()
 
 

@@ -17,6 +17,7 @@ from benchmarks.report.verdicts import Finding, all_of, faster, lead, of_each_ne
 from benchmarks.training import datasets
 from benchmarks.training.data import Work
 from benchmarks.training.lab import Lab, Spec
+from benchmarks.training.networks import QuantisedReLU
 from benchmarks.training.trials import Trials
 
 TITLE = "Methods: a single step, QCFS, rate coding and direct training over T = 4"
@@ -118,7 +119,8 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         over = "; ".join(f"T = {one}: {leads[other, one]}" for one in STEPS)
         return f"{name}, T = {' / '.join(map(str, STEPS))}: {shown}; ours over it: {over}"
 
-    for other, title in ((QCFS, "the QCFS conversion"), (CODED, "a rate-coded ReLU network")):
+    qcfs = f"the QCFS conversion, of our own QuantisedReLU with {QuantisedReLU().levels} levels"
+    for other, title in ((QCFS, qcfs), (CODED, "a rate-coded ReLU network")):
         yield Finding(
             f"Ours: at T = {', '.join(map(str, FEW))} the conversion is ahead of {title}",
             all_of(leads[other, one].beyond() for one in FEW),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import fastlif
-from benchmarks.report.panels import error_bars, panels
+from benchmarks.report.panels import error_bars, legend_below, panels
 from benchmarks.report.rows import Row, select
 from benchmarks.report.verdicts import Finding, Published, lead, of_each_network
 from benchmarks.training.lab import Lab
@@ -49,7 +49,7 @@ def draw(rows: list[Row], figure) -> None:
             places, medians = [x + (i - 1) * 0.1 for x in range(len(points))], [row.median for row in points]
             axes.errorbar(places, medians, error_bars(points), fmt="o", capsize=4, label=kind)
         axes.set_xticks(range(3), ["single step", "converted, T = 1", f"converted, T = {T}"])
-        axes.legend(title="training noise")
+    legend_below(figure, title="training noise")
 
 
 @of_each_network

@@ -20,6 +20,12 @@ def panels(rows: Iterable[Row], figure, width: float = 6, height: float = 4.5, f
         yield axes, own
 
 
+def legend_below(figure, **options) -> None:
+    """One legend for all panels, below them: it covers no data."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, **options)
+
+
 def plot_over_time(axes, curve: list[Row], label: str) -> None:
     """The rows' medians against their T."""
     axes.plot([int(row.setting["T"]) for row in curve], [row.median for row in curve], "o-", label=label)
