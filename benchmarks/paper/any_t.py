@@ -1,12 +1,18 @@
-"""Ours: accuracy against T once the network is trained: calibrated statistics, antithetic noise, and early exit."""
+"""Ours: accuracy against T, and the time of an image, once the network is trained.
+
+With calibrated statistics, antithetic noise, and early exit.
+"""
 
 from collections.abc import Iterator
 
+from torch import nn
+
 import fastlif
-from benchmarks.report.panels import OVER_TIME, panels, plot_over_time
-from benchmarks.report.rows import Row, select, spread, value
+from benchmarks.report.panels import OVER_TIME
+from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, all_of, at_most, lead, of_each_network
-from benchmarks.training.lab import Lab
+from benchmarks.training.evaluation import over
+from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
 
@@ -41,14 +47,15 @@ def measure(lab: Lab) -> None:
                 lab.calibrated(fastlif.MultiStep(single, timesteps=T, over_time=over_time), spec)
                 for over_time in ("independent", "antithetic")
             )
-            trials.test_steps(spec, fastlif.MultiStep(single, timesteps=T), STEPS, variant=LAYER)
-            trials.test_steps(spec, calibrated, STEPS, variant=CALIBRATED)
-            trials.test_steps(spec, antithetic, STEPS, variant=ANTITHETIC)
+            variants = {LAYER: fastlif.MultiStep(single, timesteps=T), CALIBRATED: calibrated, ANTITHETIC: antithetic}
+            for variant, multi in variants.items():
+                trials.test_steps(spec, multi, STEPS, variant=variant)
             for confidence in confidences:
                 taken[confidence].append(
                     trials.test_early_exit(spec, calibrated, variant="early exit", confidence=confidence)
                 )
         trials.record_accuracies()
+        _time(lab, spec, variants, confidences)
         for confidence, steps in taken.items():
             setting = {"variant": "early exit", "confidence": confidence}
             lab.record("any-t", lab.spec(work), setting, "steps of an image", "steps", spread(steps), "trainings")
@@ -61,18 +68,51 @@ def measure(lab: Lab) -> None:
             trials.record_lead(EXITS[confidence], trials.right(variant="early exit", confidence=confidence) - last)
 
 
+class EarlyExit(nn.Module):
+    """What is timed: each image at its own number of steps."""
+
+    def __init__(self, model: fastlif.MultiStep, confidence: float):
+        super().__init__()
+        self.model, self.confidence = model, confidence
+
+    def forward(self, images):
+        return self.model.until_confident(images, self.confidence)
+
+
+def _time(lab: Lab, spec: Spec, variants: dict[str, fastlif.MultiStep], confidences) -> None:
+    """The latency of one training's network in each variant at each T, and with early exit, all in turns."""
+    cases = [({"variant": name, "T": steps}, over(multi, steps)) for name, multi in variants.items() for steps in STEPS]
+    cases += [({"variant": "early exit", "confidence": one}, EarlyExit(variants[CALIBRATED], one))
+              for one in confidences]  # fmt: skip
+    for (setting, _), time in zip(cases, lab.seconds_per_image([model for _, model in cases], spec.work)):
+        lab.record("any-t", spec, setting, "latency", "s/image", time, "turns")
+
+
 def draw(rows: list[Row], figure) -> None:
-    for axes, own in panels(rows, figure, folded=True, **OVER_TIME | {"xlabel": "time steps of an image, on average"}):
-        accuracies = select(own, metric="accuracy")
-        for variant in (LAYER, CALIBRATED, ANTITHETIC):
-            plot_over_time(axes, select(accuracies, variant=variant), variant)
-        exits = select(accuracies, variant="early exit")
-        steps = [value(own, metric="steps of an image", confidence=row.setting["confidence"]) for row in exits]
-        if exits:
-            axes.plot(steps, [row.median for row in exits], "s--", label="calibrated, early exit")
-        for row, x in zip(exits, steps):
-            axes.annotate(row.setting["confidence"], (x, row.median), (6, -9), textcoords="offset points", fontsize=7)
-        axes.legend()
+    """Against the steps of an image and, where it was measured, its time."""
+    groups, metrics = by_work(rows), ["steps of an image", "latency"][: 1 + bool(select(rows, metric="latency"))]
+    figure.set_size_inches(6 * len(metrics), 4.5 * len(groups))
+    for panels, (name, own) in zip(figure.subplots(len(groups), len(metrics), squeeze=False), groups.items()):
+        for axes, metric in zip(panels, metrics):
+            _draw(axes, own, metric)
+        panels[0].set(title=name.replace(", ", "\n"), xlabel="time steps of an image, on average")
+        panels[0].legend()
+        if len(panels) > 1:
+            panels[1].set(xlabel="time of an image (s)", xscale="log")
+
+
+def _draw(axes, own: list[Row], metric: str) -> None:
+    """The accuracies against ``metric``; T steps are T, which has no row."""
+    for variant in (LAYER, CALIBRATED, ANTITHETIC, "early exit"):
+        curve = select(own, metric="accuracy", variant=variant)
+        places = [value(own, metric=metric, **row.setting) or int(row.setting["T"]) for row in curve]
+        look = "s--" if variant == "early exit" else "o-"
+        if curve:
+            axes.plot(places, [row.median for row in curve], look, label=variant)
+        for row, x in zip(curve, places):
+            words = row.setting.get("confidence", "")
+            axes.annotate(words, (x, row.median), (6, -9), textcoords="offset points", fontsize=7)
+    axes.set(ylabel=OVER_TIME["ylabel"])
 
 
 @of_each_network

@@ -5,7 +5,6 @@ It is measured as the standard method has it, and with half-charged membranes, t
 ours has at T = 10, and what each method converges to (ours at T = 10, the ReLU network), both less one point.
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from benchmarks.report.rows import Row, select, spread, value
 from benchmarks.report.verdicts import Finding, Published, faster, of_each_network
 from benchmarks.training import datasets
 from benchmarks.training.data import Work
-from benchmarks.training.evaluation import correct_per_step
+from benchmarks.training.evaluation import correct_per_step, over
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.presets import T
 
@@ -108,9 +107,7 @@ def _rate_coded(lab: Lab, work: Work, same: float) -> list[Reached]:
 
 def _additions(multi: fastlif.MultiStep, images: Tensor, steps: int) -> float:
     """Synaptic operations per image over ``steps`` from the first one on."""
-    multi = copy.deepcopy(multi)
-    fastlif.reset(multi)
-    additions = 0.0
+    multi, additions = over(multi, steps), 0.0
     for start in range(0, steps, CHUNK):
         multi.timesteps = min(CHUNK, steps - start)
         additions += operations(multi, images)[0]
@@ -140,10 +137,7 @@ def _reached(lab: Lab, spec: Spec, method: str, multi, accuracies: dict[int, flo
         additions = _additions(multi, _counted(lab, spec.work), steps)
         _record(lab, spec, setting, "steps to the goal", "steps", steps)
         _record(lab, spec, setting, "synaptic operations to the goal", "1/image", additions)
-        timed = copy.deepcopy(multi)
-        timed.timesteps = min(CHUNK, steps)
-        fastlif.reset(timed)
-        reached.append(Reached(spec, setting, steps, timed))
+        reached.append(Reached(spec, setting, steps, over(multi, min(CHUNK, steps))))
     return reached
 
 

@@ -16,6 +16,7 @@ from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, all_of, faster, lead, of_each_network
 from benchmarks.training import datasets
 from benchmarks.training.data import Work
+from benchmarks.training.evaluation import over
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.networks import QuantisedReLU
 from benchmarks.training.trials import Trials
@@ -80,10 +81,7 @@ def _over_time(lab: Lab, spec: Spec, model) -> fastlif.MultiStep:
 def _time(lab: Lab, work: Work, trained: dict[str, tuple[Spec, fastlif.MultiStep]]) -> None:
     """The latency of each method's network at each T, all in turns."""
     cases = list(itertools.product(trained, STEPS))
-    models = [copy.deepcopy(trained[method][1]) for method, _ in cases]
-    for model, (_, steps) in zip(models, cases):
-        model.timesteps = steps
-        fastlif.reset(model)
+    models = [over(trained[method][1], steps) for method, steps in cases]
     for (method, steps), time in zip(cases, lab.seconds_per_image(models, work)):
         about = trained[method][0], {"method": method, "T": steps}
         lab.record("methods", *about, "latency", "s/image", time, "turns")

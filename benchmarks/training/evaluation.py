@@ -4,6 +4,7 @@ The noise behind an accuracy follows from a seed, and torch's generators are lef
 what ran before it nor changes what runs after it.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -95,6 +96,14 @@ def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -
                 model(batch)
             times.append((now(batch.device) - start) / len(batch))
     return spread(times[WARM_UP_BATCHES:])
+
+
+def over(model: fastlif.MultiStep, steps: int) -> fastlif.MultiStep:
+    """A copy of ``model`` that takes so many steps, and carries no membranes yet."""
+    model = copy.deepcopy(model)
+    model.timesteps = steps
+    fastlif.reset(model)
+    return model
 
 
 @torch.no_grad()

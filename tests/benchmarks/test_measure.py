@@ -487,6 +487,11 @@ def _trained(lab, spec):
     return Trained(model, [loop.Epoch(1.0, float(getattr(model, "timesteps", 1)))] * 2)
 
 
+def timesteps(lab, models, work):
+    """Instead of seconds per image; of early exit the confidence."""
+    return [spread([getattr(model, "timesteps", 0) or model.confidence]) for model in models]
+
+
 @pytest.fixture
 def worth(monkeypatch):
     """Instead of tests of networks: what each setting is worth, in every training: another number for each."""
@@ -503,6 +508,7 @@ def worth(monkeypatch):
     monkeypatch.setattr(Lab, "train", lambda lab, spec, title: _trained(lab, spec))
     monkeypatch.setattr(Lab, "calibrated", lambda lab, model, spec: model)
     monkeypatch.setattr(Lab, "warm_up", lambda *_: None)
+    monkeypatch.setattr(Lab, "seconds_per_image", timesteps)
     monkeypatch.setattr(loop, "train", lambda *_: [loop.Epoch(1.0, 2.0)])
     monkeypatch.setattr(trials.Trials, "test", note)
     monkeypatch.setattr(trials.Trials, "test_steps", note_steps)
@@ -533,6 +539,14 @@ def test_leads_of_any_t_are_those_of_their_names(worth, a_lab):
     assert_leads(a_lab, worth, wanted | {any_t.FROZEN: ((any_t.CALIBRATED, 10), (any_t.LAYER, 10))})
     taken = select(a_lab.rows, metric="steps of an image")
     assert [(row.setting["confidence"], row.median) for row in taken] == [(f"{c:g}", 3) for c in any_t.CONFIDENCES]
+    latencies = [(row.setting["variant"], row.median) for row in select(a_lab.rows, metric="latency")]
+    assert latencies == [(variant, T) for variant in (any_t.LAYER, any_t.CALIBRATED, any_t.ANTITHETIC)
+                         for T in any_t.STEPS] + [("early exit", one) for one in any_t.CONFIDENCES]  # fmt: skip
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    any_t.draw(a_lab.rows, figure)
+    steps, times = ([list(line.get_xdata()) for line in axes.lines] for axes in figure.axes)
+    assert steps == 3 * [list(any_t.STEPS)] + [4 * [3]]
+    assert times == 3 * [list(any_t.STEPS)] + [list(any_t.CONFIDENCES)]
 
 
 def test_a_spiking_output_has_no_early_exit(worth, a_lab, capsys):
@@ -557,13 +571,7 @@ def test_leads_of_the_ablation_are_those_of_their_names(worth, a_lab):
     assert [(row.median, row.samples) for row in times] == 3 * [(2.0, 3)]
 
 
-def timesteps(lab, models, work):
-    """Instead of seconds per image."""
-    return [spread([model.timesteps]) for model in models]
-
-
-def test_leads_of_the_methods_are_those_of_their_names(worth, a_lab, monkeypatch):
-    monkeypatch.setattr(Lab, "seconds_per_image", timesteps)
+def test_leads_of_the_methods_are_those_of_their_names(worth, a_lab):
     methods.measure(a_lab)
     wanted = {name: ((methods.OURS, T), (other, T)) for (other, T), name in methods.LEADS.items()}
     assert_leads(a_lab, worth, wanted)

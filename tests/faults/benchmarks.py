@@ -45,6 +45,8 @@ FAULTS = {
         "benchmarks/test_measure.py::test_leads_of_any_t_are_those_of_their_names": [
             ("calibrated behind the layer",
              "last - trials.right(variant=LAYER, T=T)", "trials.right(variant=LAYER, T=T) - last"),
+            ("every T is timed at the last", "over(multi, steps))", "multi)"),
+            ("drawn against the steps for the time", "metric=metric, **row", 'metric="steps of an image", **row'),
         ],
         "benchmarks/test_measure.py::test_a_spiking_output_has_no_early_exit": [
             ("early exit whatever the scores", 'if "cross-entropy" in lab.spec(work).recipe.loss else ()', ""),
@@ -210,7 +212,7 @@ FAULTS = {
     "benchmarks/paper/inference.py": {
         "benchmarks/test_measure.py::test_the_latency_to_a_goal_is_that_of_all_its_steps": [
             ("the latency of a chunk for that of all steps", "time *= one.steps / one.model.timesteps", "pass"),
-            ("a network timed at the steps that it was tested at", "timed.timesteps = min(CHUNK, steps)", "pass"),
+            ("a network timed at the steps that it was tested at", "over(multi, min(CHUNK, steps))", "multi"),
         ],
     },
     "benchmarks/training/lab.py": {
