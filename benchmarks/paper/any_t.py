@@ -98,7 +98,7 @@ def draw(rows: list[Row], figure) -> None:
         panels[0].set(title=name.replace(", ", "\n"), xlabel="time steps of an image, on average")
         panels[0].legend()
         if len(panels) > 1:
-            panels[1].set(xlabel="time of an image (s)", xscale="log")
+            panels[1].set(xlabel="time of an image (s)")
 
 
 def _draw(axes, own: list[Row], metric: str) -> None:

@@ -50,9 +50,10 @@ def measure(lab: Lab) -> None:
     for work in lab.data.workloads(large=False):
         limit, reached = _ours(lab, work)
         reached += _rate_coded(lab, work, same=limit)
-        times = lab.seconds_per_image([one.model for one in reached], work)
-        for one, time in zip(reached, times):  # in proportion to the steps, of which rate coding takes many
-            time *= one.steps / one.model.timesteps
+        models = {(one.setting["method"], one.steps): one.model for one in reached}  # a method may reach two at once
+        times = dict(zip(models, lab.seconds_per_image([*models.values()], work)))
+        for one in reached:  # the time is in proportion to the steps, of which rate coding takes many
+            time = times[one.setting["method"], one.steps] * (one.steps / one.model.timesteps)
             _record(lab, one.spec, one.setting, "latency to the goal", "s/image", time, "turns")
 
 
