@@ -91,12 +91,12 @@ def measure(lab: Lab) -> None:
         torch.set_num_threads(threads)
 
 
-def _in_turns(lab: Lab, first, second, calls: int) -> tuple[list[float], list[float]]:
+def _in_turns(lab: Lab, first, second, calls: int) -> list[list[float]]:
     """Seconds of each of two calls, turn by turn, once both are warm."""
     for _ in range(calls):
         first()
         second()
-    return measuring.by_turns(first, second, lab.device, budget=SECONDS, calls=calls)
+    return measuring.by_turns([first, second], lab.device, budget=SECONDS, calls=calls)
 
 
 def _beside_relu(lab: Lab) -> None:

@@ -12,7 +12,7 @@ from benchmarks.report.rows import Spread, spread
 
 WARM_UP_SECONDS = {"cpu": 0.1, "cuda": 0.02}
 CALLS = (5, 100)  # that are timed: at least, at most
-TURNS = (5, 20)  # of each of two calls that are compared: at least, at most
+TURNS = (5, 20)  # of calls that are compared turn by turn: at least, at most
 COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # several times any cache
 
 
@@ -73,22 +73,22 @@ def _cuda_times(calls, device, turns) -> list[list[float]]:
 
 
 def by_turns(
-    first: Callable[[], object], second: Callable[[], object], device: torch.device, *, budget: float, calls: int = 1
-) -> tuple[list[float], list[float]]:
-    """Seconds of each of two calls, turn by turn, for a ratio in each: whatever else the machine does slows both alike.
+    functions: list[Callable[[], object]], device: torch.device, *, budget: float, calls: int = 1
+) -> list[list[float]]:
+    """Seconds of each of the ``functions``, turn by turn, for ratios in each: what the machine does besides slows all.
 
-    Unlike :func:`in_turns` it uses the host's clock, on a GPU too.
+    As in :func:`in_turns`, each turn has an order of its own. Unlike there the clock is the host's, on a GPU too.
 
-    There are from 5 turns each up to 20, for about ``budget`` seconds; in a turn it is called ``calls`` times, without
-    waiting for the device in between. Nothing is warmed up.
+    There are from 5 turns up to 20, for about ``budget`` seconds in all; in a turn each is called ``calls`` times,
+    without waiting for the device in between. Nothing is warmed up.
     """
-    times, start = ([], []), now(device)
+    times, start, orders = [[] for _ in functions], now(device), random.Random(0)
     while len(times[0]) < TURNS[0] or (len(times[0]) < TURNS[1] and now(device) - start < budget):
-        for own, call in zip(times, (first, second)):
+        for index in orders.sample(range(len(functions)), len(functions)):
             began = now(device)
             for _ in range(calls):
-                call()
-            own.append((now(device) - began) / calls)
+                functions[index]()
+            times[index].append((now(device) - began) / calls)
     return times
 
 

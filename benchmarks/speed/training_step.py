@@ -54,7 +54,7 @@ def measure(lab: Lab) -> None:
             for _ in range(3):
                 step()
             memory = measuring.peak_memory(step, lab.device)
-            beside, times = measuring.by_turns(plain, step, lab.device, budget=SECONDS[lab.options.form])
+            beside, times = measuring.by_turns([plain, step], lab.device, budget=SECONDS[lab.options.form])
             ratio = spread(time / other for time, other in zip(times, beside))
             setting = {"T": steps, "way": way}
             record(setting, "time of a step", "ms", spread(1000 * time for time in times), "turns")

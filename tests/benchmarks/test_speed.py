@@ -347,6 +347,16 @@ def test_training_is_judged_where_relu_is_fastest(ratio, expected):
     assert "2.00 in float32, contiguous, eager" in finding.evidence
 
 
+def test_bars_stand_around_the_name_of_their_way():
+    contenders = [(RELU, 1), *end_to_end.CONTENDERS["training"]]
+    ways = {way: [whole_network(SPEED, 1, *one) for one in contenders] for way in ("first", "second")}
+    axes = pytest.importorskip("matplotlib.figure").Figure().add_subplot()
+    end_to_end._bars(axes, ways, SPEED)
+    middles = sorted(bar.get_x() + bar.get_width() / 2 for bar in axes.patches)
+    assert sum(middles[: len(contenders)]) == pytest.approx(0, abs=1e-9)
+    assert middles[len(contenders) // 2 :: len(contenders)] == pytest.approx(list(axes.get_xticks()))
+
+
 @pytest.mark.parametrize(("ten", "expected"), [(19.0, True), (21.0, False)])
 def test_ten_steps_are_judged_against_one(ten, expected):
     rows = [whole_network(SPEED, 10, RELU, 1, "inference")]
