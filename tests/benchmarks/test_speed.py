@@ -130,13 +130,35 @@ def time(library, median, size=1000, spread=0.0):
     return row("kernels", "time", median, spread, **about)
 
 
-def test_findings_compare_the_largest_size():
+def test_the_largest_size_is_shown_first():
     rows = [time("fastlif", 1.0, 100), time("fastlif", 2.0), time("SpikingJelly", 50.0, 100)]
     (met,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000")])
     (missed,) = kernels.findings([*rows, time("SpikingJelly", 19.0, "1000")])
     (unsure,) = kernels.findings([*rows, time("SpikingJelly", 21.0, "1000", spread=2.0)])
     assert met.reproduced is True and missed.reproduced is False and unsure.reproduced is None
     assert "9.5 times; 50 times at 100" in missed.evidence
+
+
+def test_a_library_is_beaten_at_every_size_or_not_at_all():
+    ours = [time("fastlif", 1.0, size) for size in (100, 1000)]
+    for theirs, expected in (((11, 12), True), ((2, 11), False), ((11, 2), False)):
+        rows = [time("SpikingJelly", median, size) for size, median in zip((100, 1000), theirs)]
+        (finding,) = kernels.findings(ours + rows)
+        assert finding.reproduced is expected and finding.claim.endswith("at every size")
+    assert finding.short == "2.0 to 11.0 times"
+
+
+def test_ours_against_t_is_drawn_of_what_was_measured_alone():
+    """Where other libraries take turns with ours, they leave it other caches."""
+    about = {"neuron": "lif", "size": kernels.STEPS_SIZE["quick"], "type": "float32"}
+    rows = [
+        row("kernels", "time", 1.0, **about, library=library, T=T, direction=direction)
+        for library, T in (("fastlif", 10), ("Norse", 10), ("fastlif", 4))
+        for direction in kernels.PASSES[:2]
+    ]
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    kernels.draw(rows, figure)
+    assert [list(line.get_xdata()) for line in figure.axes[1].lines] == [[4], [4]]
 
 
 def test_the_compiler_is_compared_with_too():

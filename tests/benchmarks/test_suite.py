@@ -345,17 +345,18 @@ def test_training_speed_is_judged_by_its_spread(direct, expected):
     assert judged(training_speed, own) == [expected]
 
 
+@pytest.mark.parametrize("part", ["forward", "backward"])
 @pytest.mark.parametrize(("forward", "expected"), [(0.9, True), (1.2, None)])
-def test_a_time_below_that_of_a_part_of_it_is_no_verdict(forward, expected):
+def test_a_time_below_that_of_a_part_of_it_is_no_verdict(forward, expected, part):
     about = {"neuron": "lif", "T": 10, "type": "float32", "size": 100}
     own = [measured(1, library="fastlif", **about, **{"pass": "forward and backward"})]
     own += [measured(6, library="snnTorch", **about, **{"pass": "forward and backward"})]
-    own += [measured(forward, library="fastlif", **about, **{"pass": "forward"})]
+    own += [measured(forward, library="fastlif", **about, **{"pass": part})]
     finding = kernels._faster(own, "lif", "snnTorch", "forward and backward", 5 / 1.3, T=10)
     assert finding.reproduced is expected and ("measure again" in finding.evidence) == (forward > 1)
 
 
-def test_two_libraries_are_compared_at_the_largest_size_that_both_have():
+def test_two_libraries_are_compared_at_the_sizes_that_both_have():
     about = {"neuron": "lif", "T": 10, "type": "float32", "pass": "forward"}
     own = [measured(1, library="fastlif", size=100, **about)]
     assert kernels._faster(own, "lif", "Norse", "forward", 1) is None
