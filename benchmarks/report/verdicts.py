@@ -54,7 +54,7 @@ def of_each_network(judge: Callable[[str, list[Row]], Iterator[Finding]]) -> Cal
     return findings
 
 
-ENOUGH = 3  # trainings, from different seeds, that a verdict on an accuracy takes
+ENOUGH = 3  # samples that a verdict takes; for an accuracy, trainings from different seeds
 STUDENT = (0.0, 12.71, 4.30, 3.18, 2.78, 2.57)  # t for 95 %, two-sided, of 1, 2, ... trainings; of more, the last
 LEAD, ERROR = "lead", "standard error of the lead"  # the metrics of a comparison's two rows
 
@@ -85,7 +85,7 @@ class Lead:
     def beyond(self, points: float = 0.0) -> bool | None:
         """Whether it is above ``points``; None if it is within two standard errors, or from too few trainings."""
         distance = self.mean - points
-        return None if self.trainings < ENOUGH or abs(distance) <= 2 * self.error else distance > 0
+        return distance > 0 if self.trainings >= ENOUGH and abs(distance) > 2 * self.error else None
 
     def within(self, points: float) -> bool | None:
         """Whether the mean, with two standard errors on either side, lies between -``points`` and ``points``."""
@@ -115,12 +115,12 @@ def lead(rows: Iterable[Row], name: str) -> Lead:
 
 def at_most(limit: float, *rows: Row) -> bool | None:
     """Whether each row's measurements are at most ``limit``; None if that lies within the spread of one."""
-    return all_of(True if row.p80 <= limit else False if row.p20 > limit else None for row in rows)
+    return all_of(_told(row.p80 <= limit, row.p20 > limit, row) for row in rows)
 
 
 def at_least(limit: float, *rows: Row) -> bool | None:
     """Whether each row's measurements are at least ``limit``; None if that lies within the spread of one."""
-    return all_of(True if row.p20 >= limit else False if row.p80 < limit else None for row in rows)
+    return all_of(_told(row.p20 >= limit, row.p80 < limit, row) for row in rows)
 
 
 def faster(ours: Row, theirs: Row, times: float = 1.0) -> bool | None:
@@ -128,11 +128,16 @@ def faster(ours: Row, theirs: Row, times: float = 1.0) -> bool | None:
 
     Both rows are times. Of speeds, give theirs first.
     """
-    sooner, later = times * ours.p80 <= theirs.p20, times * ours.p20 > theirs.p80
-    return sooner if sooner or later else None
+    return _told(times * ours.p80 <= theirs.p20, times * ours.p20 > theirs.p80, ours, theirs)
+
+
+def _told(holds: bool, fails: bool, *rows: Row) -> bool | None:
+    """The verdict, where the rows have enough samples and either is so; else None."""
+    enough = all(row.samples >= ENOUGH for row in rows)
+    return holds if enough and (holds or fails) else None
 
 
 def all_of(verdicts: Iterable[bool | None]) -> bool | None:
-    """The verdict on a claim that several comparisons must bear out."""
+    """The verdict on a claim that several comparisons must bear out; None without any."""
     verdicts = set(verdicts)
-    return False if False in verdicts else None if None in verdicts else True
+    return False if False in verdicts else True if verdicts == {True} else None

@@ -52,7 +52,7 @@ def read(folder):
 # The quickest way, and one that this device has not, or has not always.
 WAYS = Way("float32", "channels_last", "eager"), Way("float32", "contiguous", GRAPH)
 SMALLEST = {
-    measure: {"COPIED_BYTES": {"cpu": 1 << 16}, "TURNS": (2, 2), "WARM_UP_SECONDS": {"cpu": 1e-3}},
+    measure: {"COPIED_BYTES": {"cpu": 1 << 16}, "TURNS": (3, 3), "WARM_UP_SECONDS": {"cpu": 1e-3}},
     kernels: {"SIZES": (400, 800, 1600), "STEPS_SIZE": 800, "STEPS": (10, 4), "BUDGET": 1e-3},
     host: {"SECONDS": 0.0, "CALLS": 2, "SMALL": {(1, 1, 64): 2}},
     training_step: {"SECONDS": {"quick": 0}, "STEPS": (1, 2), "PROFILED": 1},

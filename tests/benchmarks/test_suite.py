@@ -365,7 +365,22 @@ def test_two_libraries_are_compared_at_the_sizes_that_both_have():
     assert finding.reproduced and finding.evidence.startswith("100 neuron-steps") and finding.short == "2.0 times"
 
 
+def test_a_verdict_on_a_time_takes_three_samples():
+    two, three = (dataclasses.replace(measured(1), samples=samples) for samples in (2, 3))
+    assert at_most(2, three) is True and at_most(2, two) is None and at_most(0.5, two) is None
+    assert at_least(0.5, three) is True and at_least(0.5, two) is None
+    assert faster(three, measured(2)) is True and faster(two, measured(2)) is faster(measured(2), two) is None
+
+
+def test_what_is_not_a_number_is_no_verdict():
+    for one in (Lead(math.nan, 1.0, 3), Lead(1.0, math.nan, 3)):
+        assert one.beyond() is one.at_most(1.0) is one.within(1.0) is None
+    assert at_most(1, measured(math.nan)) is at_least(1, measured(math.nan)) is None
+    assert faster(measured(math.nan), measured(1)) is None
+
+
 def test_a_claim_of_several_comparisons_needs_all_of_them():
+    assert all_of([]) is None
     assert all_of([True, True]) is True and all_of([True, None]) is None and all_of([True, None, False]) is False
 
 
