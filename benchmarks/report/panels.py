@@ -31,6 +31,11 @@ def plot_over_time(axes, curve: list[Row], label: str) -> None:
     axes.plot([int(row.setting["T"]) for row in curve], [row.median for row in curve], "o-", label=label)
 
 
+def legend_beside(axes) -> None:
+    """A legend to the right of the panel, where it covers no data."""
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+
+
 def error_bars(rows: list[Row]) -> list[list[float]]:
     """How far p20 and p80 are from the medians: matplotlib's yerr."""
     return [[row.median - row.p20 for row in rows], [row.p80 - row.median for row in rows]]

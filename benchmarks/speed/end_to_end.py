@@ -9,6 +9,7 @@ images come at every step. float32 is as PyTorch has it: on a GPU convolutions m
 import torch
 
 from benchmarks import options
+from benchmarks.report.panels import legend_beside
 from benchmarks.report.rows import Row, by_work, select, spread, value
 from benchmarks.report.verdicts import Finding, at_most, faster
 from benchmarks.speed import measure as measuring
@@ -165,12 +166,12 @@ def draw(rows: list[Row], figure) -> None:
         speeds.set(title=f"{name}\ntraining", ylabel="images/s")
         _bars(memories, training, "peak memory")
         memories.set(title="training", ylabel="peak memory (MB)")
-        memories.legend(fontsize=7)
+        legend_beside(memories)
         way = next((way for way, measured in inference.items() if select(measured, neurons=CONVERTED, T=1)), None)
         if way:
             _against_T(steps, select(inference[way], metric="time against ReLU"))
             steps.set(title=f"inference, {way}", xlabel="T", ylabel="time against ReLU")
-    figure.set_size_inches(16, 4 * len(works))
+    figure.set_size_inches(19, 4 * len(works))
 
 
 def _bars(axes, ways: dict[str, list[Row]], metric: str) -> None:
@@ -194,7 +195,7 @@ def _against_T(axes, rows: list[Row]) -> None:
             axes.plot([int(row.setting["T"]) for row in own], [row.median for row in own], "o-", label=neurons)
     axes.axhline(1, color="black", linestyle=":", label=RELU)
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=7)
+    legend_beside(axes)
 
 
 def findings(rows: list[Row]) -> list[Finding]:
