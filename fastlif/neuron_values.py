@@ -196,10 +196,11 @@ def check_seed(seed, device: torch.device) -> torch.Tensor:
     if isinstance(seed, bool) or not isinstance(seed, (numbers.Integral, torch.Tensor)):
         raise TypeError(f"seed must be an integer or a one-element int64 tensor, got {type(seed).__name__}")
     if not isinstance(seed, torch.Tensor):
-        if not -(2**63) <= int(seed) < 2**64:
+        number = int(seed)
+        if not -(2**63) <= number < 2**64:
             raise ValueError(f"seed must fit into 64 bits, got {seed}")
-        seed = int(seed) - (2**64 if seed >= 2**63 else 0)  # as torch.initial_seed() gives a negative one
-        return torch.tensor([seed], dtype=torch.int64, device=device)
+        number -= 2**64 if number >= 2**63 else 0  # torch.initial_seed() gives a negative one unsigned
+        return torch.tensor([number], dtype=torch.int64, device=device)
     if seed.dtype != torch.int64:
         raise TypeError(
             f"seed must be an integer or a one-element int64 tensor, got dtype {validation.dtype_name(seed)}"

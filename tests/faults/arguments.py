@@ -105,7 +105,7 @@ FAULTS = {
     },
     "fastlif/neuron_values.py": {
         "library/test_functional.py::test_a_seed_beyond_63_bits_is_a_negative_one": [
-            ("an unsigned seed is halved", "int(seed) - (2**64 if seed >= 2**63 else 0)", "int(seed) - (2**63 if seed >= 2**63 else 0)"),
+            ("an unsigned seed is halved", "number -= 2**64 if number >= 2**63 else 0", "number -= 2**63 if number >= 2**63 else 0"),
         ],
         "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
             ("decay beyond 1", "if not 0 <= decay <= 1:", "if not 0 <= decay:"),
