@@ -5,6 +5,7 @@ At the end stand the keywords of ``functional.lif`` and ``noisy_lif``, which typ
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import operator
@@ -212,8 +213,10 @@ def _fingerprint(function: Callable) -> str:
     """The same wherever a function has the same code and reads the same: an exported program takes no other's."""
     if not isinstance(function, FunctionType):
         return PROCESS
-    code = function.__code__
-    reads = [cell.cell_contents for cell in function.__closure__ or ()], function.__defaults__
+    code, reads = function.__code__, [function.__defaults__]
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # of a cell that nothing was put into yet
+            reads.append(cell.cell_contents)
     return hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names, reads)).encode()).hexdigest()[:8]
 
 
