@@ -103,7 +103,7 @@ def convert(
         if pattern is None or makers[pattern] is None:
             continue
         if (child, pattern) not in swapped:
-            copies = {key: copy.deepcopy(value) if isinstance(value, torch.Tensor) else value
+            copies = {key: copy.deepcopy(value) if isinstance(value, torch.Tensor) and value.is_leaf else value
                       for key, value in keywords.items()}  # fmt: skip
             made = makers[pattern](**copies)
             if not isinstance(made, nn.Module):

@@ -132,7 +132,7 @@ class Neuron(nn.Module):
     @property
     def tau(self) -> float | torch.Tensor:
         """The time constant in steps, 1 / (1 - decay); to set it sets the decay, to a number."""
-        return math.inf if isinstance(self.decay, float) and self.decay == 1 else 1 / (1 - self.decay)
+        return math.inf if type(self.decay) is float and self.decay == 1 else 1 / (1 - self.decay)
 
     @tau.setter
     def tau(self, value: float) -> None:
@@ -150,6 +150,8 @@ class Neuron(nn.Module):
             value = check(name, value)
         if name in PARAMETERS and not isinstance(getattr(type(self), name, None), property):
             self._set_parameter(name, value)
+        elif name == "tau":
+            object.__setattr__(self, name, value)  # a property: no parameter may take its place
         else:
             super().__setattr__(name, value)
         vars(self)["_kept"] = {}  # whatever was set, the records may be others now
@@ -338,13 +340,7 @@ class Neuron(nn.Module):
             value = getattr(self, name)
             if isinstance(value, torch.Tensor) or value != getattr(default, name):
                 shown[name] = value
-        return ", ".join(f"{name}={in_words(value)}" for name, value in shown.items())
+        return ", ".join(f"{name}={neuron_values.in_words(value)}" for name, value in shown.items())
 
     _shown: tuple[str, ...] = ()
     _earlier: dict[str, object] = {}  # of attributes that older pickles lack: what was computed then
-
-
-def in_words(value) -> str:
-    if not isinstance(value, torch.Tensor):
-        return repr(value)
-    return f"{'learned' if value.requires_grad else 'tensor'} {list(value.shape)}"

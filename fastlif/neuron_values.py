@@ -210,3 +210,10 @@ def check_seed(seed, device: torch.device) -> torch.Tensor:
         raise ValueError(f"seed must have one element, got shape {tuple(seed.shape)}")
     validation.check_device("seed", seed, device)
     return seed.reshape(1)
+
+
+def in_words(value) -> str:
+    """A value as a neuron's repr shows it."""
+    if not isinstance(value, torch.Tensor):
+        return repr(value)
+    return f"{'learned' if value.requires_grad else 'tensor'} {list(value.shape)}"

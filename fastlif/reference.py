@@ -52,8 +52,8 @@ def derivative_of(surrogate: str):
     """The function of (u, w) that a record has under this name."""
     if surrogate not in SURROGATES:
         raise RuntimeError(
-            f"{surrogate!r} is a surrogate of your own, which an exported program does not hold: to train the program, "
-            "make the same fastlif.Surrogate(function) before, or train the model and export it again"
+            f"{surrogate!r} is a surrogate of your own, which an exported program does not hold: train the model and "
+            "export it again; or make fastlif.Surrogate of the same function before, if it is no method or object"
         )
     return SURROGATES[surrogate]
 

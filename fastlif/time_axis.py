@@ -111,13 +111,15 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     if not reached:
         raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
     for name, given in seen:
-        path = given.requires_grad and torch.autograd.grad(given.sum(), x, retain_graph=True, allow_unused=True)[0]
-        if path is None or path is False:
+        if not given.requires_grad or bool((given == given[:1]).all()):
+            continue  # what has no gradient tells nothing; and the rows of a learned token, or of zeros, are alike
+        (path,) = torch.autograd.grad(given.sum(), x, retain_graph=True, allow_unused=True)
+        if path is None:
             name = name.removeprefix("model.") if isinstance(model, MultiStep) else name
             raise ValueError(
-                f"{name or 'the model'} is called with what does not depend on the input, as far as gradients tell, "
-                "such as a table of positions, whose rows it would take for time steps. Leave its activation as it is: "
-                f"fastlif.convert(model, {{{name!r}: None, '*': fastlif.NoisyLIF}})"
+                f"{name} is called with what does not depend on the input, such as a table of positions, whose rows it "
+                "would take for time steps. Leave its activation as it is, with None for its name in the patterns that "
+                f"fastlif.convert takes: {{{name!r}: None, '*': ...}}"
             )
     forgetful = [name for name, module in model.named_modules() if isinstance(module, Neuron) and _forgets(module)]
     if stepped and forgetful:

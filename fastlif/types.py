@@ -6,6 +6,7 @@ At the end stand the keywords of ``functional.lif`` and ``noisy_lif``, which typ
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import operator
@@ -14,7 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any, TypedDict
 
 import torch
@@ -105,7 +106,8 @@ class Surrogate:
             your own, in PyTorch's operations: it gets u of a membrane's shape, and width as a tensor without
             dimensions. Define it once, outside of loops: each function, and each ``functools.partial``, is compiled
             for, and kept. What it reads from outside must be numbers. On the backend "compiled" they keep the values
-            of its first backward. An exported program that is to be trained needs it defined where it is loaded.
+            of its first backward. An exported program that is trained needs a Surrogate of the same function where it
+            is loaded; a method or an object is not known again there.
         width: its parameter w, a width, or a slope for ``"atan"``, ``"sigmoid"`` and ``"fast_sigmoid"``; by default 2,
             4, 1, 1, 25 and 0.5, in that order, and 1 for a function.
         at: ``"membrane"`` (default) or ``"mean"``; without noise the two are one.
@@ -201,23 +203,39 @@ def _own_key(surrogate: Surrogate, function: Callable) -> str:
 
 def _found_or_made(surrogate: Surrogate, function: Callable) -> str:
     for key, known in OWN.items():
-        if known.name == function and known.triton is surrogate.triton:
+        same = known.name is function or (isinstance(function, MethodType) and known.name == function)
+        if same and known.triton is surrogate.triton:
             return key
-    name = getattr(function, "__qualname__", type(function).__name__)
-    key = f"{name} ({len(OWN)}, {PROCESS if torch.compiler.is_dynamo_compiling() else _fingerprint(function)})"
+    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({_fingerprint(function)})"
+    if key in SURROGATES:
+        key = f"{key} {len(OWN)}"
     OWN[key], SURROGATES[key] = surrogate, function
     return key
 
 
+@torch.compiler.assume_constant_result
 def _fingerprint(function: Callable) -> str:
-    """The same wherever a function has the same code and reads the same: an exported program takes no other's."""
-    if not isinstance(function, FunctionType):
-        return PROCESS
-    code, reads = function.__code__, [function.__defaults__]
-    for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # of a cell that nothing was put into yet
-            reads.append(cell.cell_contents)
-    return hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names, reads)).encode()).hexdigest()[:8]
+    """The same in every process for a function that says and reads the same, and for others another: an exported
+    program, which holds the name alone, takes no other function."""
+    return hashlib.sha256(repr(_meaning(function)).encode()).hexdigest()[:8]
+
+
+def _meaning(value: Any, depth: int = 4) -> Any:
+    """What a function, or a value that it reads, says. What cannot be compared is this process's alone."""
+    inner = functools.partial(_meaning, depth=depth - 1)
+    if depth and isinstance(value, FunctionType):
+        reads = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        for cell in value.__closure__ or ():
+            with contextlib.suppress(ValueError):  # of a cell that nothing was put into yet
+                reads.append(cell.cell_contents)
+        named = (value.__globals__.get(name) for name in value.__code__.co_names)
+        reads += [number for number in named if isinstance(number, (int, float))]
+        return inner(value.__code__), [inner(one) for one in reads]
+    if depth and isinstance(value, CodeType):
+        return value.co_code, [inner(one) for one in value.co_consts], value.co_names
+    if depth and isinstance(value, tuple):
+        return [inner(one) for one in value]
+    return value if isinstance(value, (int, float, str, bytes, type(None))) else PROCESS
 
 
 class ScanArguments(TypedDict, total=False):

@@ -12,7 +12,7 @@ from torch import nn
 from fastlif import neuron_values, validation
 from fastlif.layout import membrane_dtype, unfolded
 from fastlif.modules import LIF
-from fastlif.neuron import Neuron, in_words
+from fastlif.neuron import Neuron
 
 __all__ = ["IF", "LI", "ParametricLIF"]
 
@@ -72,6 +72,8 @@ class ParametricLIF(LIF):
     def reset_parameters(self) -> None:
         """Lets the time constant be ``init_tau`` again."""
         nn.init.constant_(self.w, -math.log(self.init_tau - 1))
+
+    _earlier = {"init_tau": 2.0}
 
     @property
     def decay(self) -> torch.Tensor:
@@ -188,7 +190,8 @@ class LI(Neuron):
     }
 
     def extra_repr(self) -> str:
-        return f"timesteps={self.timesteps}, decay={in_words(self.decay)}, gain={in_words(self.gain)}"
+        decay, gain = map(neuron_values.in_words, (self.decay, self.gain))
+        return f"timesteps={self.timesteps}, decay={decay}, gain={gain}"
 
 
 def _refuse(keywords, names, sentence) -> None:

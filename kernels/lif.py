@@ -124,7 +124,7 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
     """
     T, numel, groups = counts_of(x, mean)
     group = group_of(numel, groups)
-    mixed = x.element_size() == 2 and not initial_state is final_state is None
+    mixed = x.element_size() == 2 and (initial_state is not None or final_state is not None)
     tile = _forward_tile(numel, group, o.noise, bits is not None, mixed)
     tensors = {
         "x_ptr": x,

@@ -80,7 +80,7 @@ class EarlyExit(nn.Module):
 
 
 def _time(lab: Lab, spec: Spec, variants: dict[str, fastlif.MultiStep], confidences) -> None:
-    """The latency of one training's network in each variant at each T, and with early exit, all in turns."""
+    """The latency of the last training's network in each variant at each T, and with early exit, all in turns."""
     cases = [({"variant": name, "T": steps}, over(multi, steps)) for name, multi in variants.items() for steps in STEPS]
     cases += [({"variant": "early exit", "confidence": one}, EarlyExit(variants[CALIBRATED], one))
               for one in confidences]  # fmt: skip
@@ -102,9 +102,10 @@ def draw(rows: list[Row], figure) -> None:
 
 
 def _draw(axes, own: list[Row], metric: str) -> None:
-    """The accuracies against ``metric``; T steps are T, which has no row."""
+    """The accuracies against ``metric``; T steps are T, which has no row. What has no latency is left out."""
     for variant in (LAYER, CALIBRATED, ANTITHETIC, "early exit"):
         curve = select(own, metric="accuracy", variant=variant)
+        curve = [row for row in curve if metric != "latency" or value(own, metric=metric, **row.setting)]
         places = [value(own, metric=metric, **row.setting) or int(row.setting["T"]) for row in curve]
         look = "s--" if variant == "early exit" else "o-"
         if curve:

@@ -59,12 +59,12 @@ FAULTS = {
     },
     "fastlif/types.py": {
         "library/test_parameters.py::test_another_process_takes_no_other_function_for_an_exported_one": [
-            ("functions are told apart by their number",
-             "PROCESS if torch.compiler.is_dynamo_compiling() else _fingerprint(function)", "0"),
-            ("what a function reads is not told apart", "code.co_names, reads)", "code.co_names)"),
+            ("functions are told apart by their number", "return hashlib.sha256(repr(_meaning(function))", "return hashlib.sha256(repr(len(OWN))"),
+            ("what a function reads is not told apart", "[inner(one) for one in reads]", "0"),
         ],
-        "library/test_parameters.py::test_a_bound_method_is_one_surrogate": [
-            ("a bound method is another each time", "known.name == function", "known.name is function"),
+        "library/test_parameters.py::test_a_bound_method_is_one_surrogate_and_equal_objects_are_two": [
+            ("a bound method is another each time", "and known.name == function", "and known.name is function"),
+            ("equal objects are one", "isinstance(function, MethodType) and known.name", "known.name"),
         ],
         "library/test_parameters.py::test_an_own_surrogate_is_made_in_a_compiled_function": [
             ("a compiler enters a lock",
@@ -80,7 +80,7 @@ FAULTS = {
             ("type checkers do not know a keyword", "    inclusive: bool\n", ""),
         ],
         "library/test_parameters.py::test_own_surrogates_are_known_by_their_function": [
-            ("all of a user's functions are one", "if known.name == function and known.triton", "if known.triton"),
+            ("all of a user's functions are one", "if same and known.triton", "if known.triton"),
         ],
         "library/test_functional.py::test_defaults_are_the_documented_ones": [
             ("another default width", '"sigmoid": 4.0', '"sigmoid": 5.0'),

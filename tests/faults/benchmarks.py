@@ -46,7 +46,8 @@ FAULTS = {
             ("calibrated behind the layer",
              "last - trials.right(variant=LAYER, T=T)", "trials.right(variant=LAYER, T=T) - last"),
             ("every T is timed at the last", "over(multi, steps))", "multi)"),
-            ("drawn against the steps for the time", "metric=metric, **row", 'metric="steps of an image", **row'),
+            ("drawn against the steps for the time",
+             "metric=metric, **row.setting) or int", 'metric="steps of an image", **row.setting) or int'),
         ],
         "benchmarks/test_measure.py::test_a_spiking_output_has_no_early_exit": [
             ("early exit whatever the scores", 'if "cross-entropy" in lab.spec(work).recipe.loss else ()', ""),

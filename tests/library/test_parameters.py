@@ -2,6 +2,7 @@
 reset, surrogates of a user's own. Every backend against the equations in float64."""
 
 import copy
+import dataclasses
 import math
 import pickle
 
@@ -219,20 +220,35 @@ class Bumps:
         return 2 - u.abs()
 
 
-def test_a_bound_method_is_one_surrogate():
+@dataclasses.dataclass
+class Scaled:
+    factor: float = 1.0
+
+    def __call__(self, u, width):
+        return self.factor * u
+
+
+def test_a_bound_method_is_one_surrogate_and_equal_objects_are_two():
     bumps = Bumps()
     assert fastlif.Surrogate(bumps.high).key == fastlif.Surrogate(bumps.high).key != fastlif.Surrogate(bumps.wide).key
+    assert fastlif.Surrogate(Scaled()).key != fastlif.Surrogate(Scaled()).key
 
 
 def test_another_process_takes_no_other_function_for_an_exported_one(monkeypatch):
     def key(function):  # of the first surrogate in a process
-        monkeypatch.setattr(fastlif.types, "OWN", {})
+        for known in ("OWN", "SURROGATES"):
+            monkeypatch.setattr(fastlif.types, known, {})
         return fastlif.Surrogate(function).key
 
     def times(factor):
         return lambda u, width: factor * u
 
-    assert key(times(2)) == key(times(2)) != key(times(3)) and key(lambda u, width: u) != key(lambda u, width: u + 1)
+    def within(factor):
+        return lambda u, width: (lambda: factor * u)()
+
+    for make in (times, within):
+        assert key(make(2)) == key(make(2)) != key(make(3))
+    assert key(lambda u, width, *, k=1: u) != key(lambda u, width, *, k=2: u)
     with pytest.raises(RuntimeError, match="is a surrogate of your own, which an exported program does not hold"):
         fastlif.reference.derivative_of("bump (0, 01234567)")
 

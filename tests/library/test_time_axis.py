@@ -97,13 +97,24 @@ class Net(nn.Module):
 class Positions(nn.Module):
     """Adds what a small network makes of a table."""
 
-    def __init__(self):
+    def __init__(self, learned=False):
         super().__init__()
-        self.table = nn.Parameter(torch.rand(16, 5))
+        self.table = nn.Parameter(torch.rand(1 if learned else 16, 5))
         self.network = nn.Sequential(nn.Linear(5, 1), NoisyLIF(**REFERENCE))
 
     def forward(self, x):
-        return x + self.network(self.table).mean()
+        return x + self.network(self.table.expand(16, 5)).mean()
+
+
+class Feedback(nn.Module):
+    """A step of a network that takes its own spikes back, of which there are none at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.neuron = nn.Linear(5, 5, bias=False), NoisyLIF(**REFERENCE)
+
+    def forward(self, x):
+        return x + self.neuron(self.layer(torch.zeros_like(x)))
 
 
 def views(spikes, batch, neuron):
@@ -148,6 +159,10 @@ RIGHT = {
     "a single noisy step a call": lambda: check_time_axis(
         layers(1, neuron=NoisyLIF), STEPS, batch_dim=1, call=step_by_step
     ),
+    "a learned token": lambda: check_time_axis(nn.Sequential(Positions(learned=True)), STATIC),
+    "a feedback that begins with zeros": lambda: check_time_axis(
+        MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), Feedback()), 4), STATIC
+    ),
     "decay=0, which remembers nothing": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
 }
 WRONG = {
@@ -178,7 +193,7 @@ WRONG = {
     "a MultiStep model that shapes by the input's batch": (
         "depends on the samples", lambda: check_time_axis(MultiStep(Net(mixed), 4), STATIC)),
     "a table, and no batch": (
-        r"^0.network.1 is called with what does not.*convert\(model, {'0.network.1': None",
+        r"^0.network.1 is called with what does not.*convert takes: {'0.network.1': None",
         lambda: check_time_axis(nn.Sequential(Positions()), STATIC)),
     "a table in a MultiStep": (
         r"^1.network.1 is called with what does not",
