@@ -206,14 +206,14 @@ def _found_or_made(surrogate: Surrogate, function: Callable) -> str:
         same = known.name is function or (isinstance(function, MethodType) and known.name == function)
         if same and known.triton is surrogate.triton:
             return key
-    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({_fingerprint(function)})"
+    fingerprint = PROCESS if torch.compiler.is_dynamo_compiling() else _fingerprint(function)
+    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({fingerprint})"
     if key in SURROGATES:
         key = f"{key} {len(OWN)}"
     OWN[key], SURROGATES[key] = surrogate, function
     return key
 
 
-@torch.compiler.assume_constant_result
 def _fingerprint(function: Callable) -> str:
     """The same in every process for a function that says and reads the same, and for others another: an exported
     program, which holds the name alone, takes no other function."""
