@@ -64,7 +64,7 @@ SAMPLES = 10  # that a time step is made of
 def measure(lab: Lab) -> None:
     options.no_dtype(lab.options.dtype)
     copy = measuring.copy_bandwidth(lab.device)
-    lab.record("kernels", "a copy", {}, "copy bandwidth", "GB/s", _scaled(copy, 1e-9), "copies")
+    lab.record("kernels", "a copy", {}, "copy bandwidth", "GB/s", copy * 1e-9, "copies")
     lab.say(f"copy bandwidth {copy.median / 1e9:.1f} GB/s")
     lifs = {OURS: lif_of(lab)} | checked_peers(lab)
     form = lab.options.form
@@ -165,9 +165,9 @@ def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, 
         moved = moved_bytes(neuron, direction, x.numel(), x.element_size(), T)
         for library, seconds in zip(some, times):
             achieved = Spread(*(moved / t for t in (seconds.median, seconds.p80, seconds.p20)), seconds.samples)
-            record(library, direction, "time", "ms", _scaled(seconds, 1e3))
-            record(library, direction, "bandwidth", "GB/s", _scaled(achieved, 1e-9))
-            record(library, direction, "fraction of the copy bandwidth", "", _scaled(achieved, 1 / copy.median))
+            record(library, direction, "time", "ms", seconds * 1e3)
+            record(library, direction, "bandwidth", "GB/s", achieved * 1e-9)
+            record(library, direction, "fraction of the copy bandwidth", "", achieved * (1 / copy.median))
     for library, function in able.items():
         memory = measuring.peak_memory(_call(PASSES[2], function, x, leaf, grad), lab.device)
         record(library, PASSES[2], "peak memory", "MB", memory / 1e6)
@@ -196,10 +196,6 @@ def moved_bytes(neuron: str, direction: str, size: int, itemsize: int, T: int) -
     forward, backward = 2 * itemsize + membrane, 3 * itemsize
     per_element = {"forward": forward, "backward": backward, "forward and backward": forward + backward}
     return round(size * per_element[direction])
-
-
-def _scaled(spread: Spread, factor: float) -> Spread:
-    return Spread(spread.median * factor, spread.p20 * factor, spread.p80 * factor, spread.samples)
 
 
 def _size(row: Row) -> int:

@@ -86,14 +86,13 @@ def correct_when_confident(
 
 
 @torch.no_grad()
-def time_per_image(model: nn.Module, batch: Tensor, *, dtype: str = "float32") -> Spread:
+def time_per_image(model: nn.Module, batch: Tensor) -> Spread:
     """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
     times = []
     with evaluating(model):
         for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
             start = now(batch.device)
-            with autocast(batch.device, dtype):
-                model(batch)
+            model(batch)
             times.append((now(batch.device) - start) / len(batch))
     return spread(times[WARM_UP_BATCHES:])
 

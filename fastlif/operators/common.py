@@ -181,8 +181,10 @@ def _each_example(registered):
             return argument.select(dim, example) if size else argument.sum(dim, dtype=argument.dtype)
 
         # Of no examples, the shapes are those of one of zeros.
-        results = [registered(*map(one, arguments, in_dims, [example] * len(arguments)))
-                   for example in range(max(1, size))]  # fmt: skip
+        results = [
+            registered(*(one(argument, dim, example) for argument, dim in zip(arguments, in_dims)))
+            for example in range(max(1, size))
+        ]
         if isinstance(results[0], torch.Tensor):
             return torch.stack(results)[:size], 0
         return tuple(torch.stack(outputs)[:size] for outputs in zip(*results)), (0,) * len(results[0])

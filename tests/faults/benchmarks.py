@@ -192,8 +192,8 @@ FAULTS = {
         "benchmarks/test_measure.py::test_each_pass_of_each_library_gets_its_own_time": [
             ("forward and backward swapped",
              'if direction == "backward":\n        spikes', 'if direction == "forward":\n        spikes'),
-            ("seconds for milliseconds", '"time", "ms", _scaled(seconds, 1e3)', '"time", "ms", seconds'),
-            ("a fraction of a copy's slowest", "_scaled(achieved, 1 / copy.median)", "_scaled(achieved, 1 / copy.p20)"),
+            ("seconds for milliseconds", '"time", "ms", seconds * 1e3', '"time", "ms", seconds'),
+            ("a fraction of a copy's slowest", "achieved * (1 / copy.median)", "achieved * (1 / copy.p20)"),
         ],
         "benchmarks/test_speed.py::test_what_is_wrong_is_not_timed": [
             ("ours is not checked",
