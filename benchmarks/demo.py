@@ -113,11 +113,13 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 
     histories = {name: train(name) for name in models}
     converted = {f"converted, T = {T}": fastlif.MultiStep(models[SINGLE], timesteps=T) for T in TIMESTEPS}
+    tested = {SINGLE: models[SINGLE]} | converted | {DIRECT: models[DIRECT], RELU: models[RELU]}
+    times = evaluation.seconds_per_image([*tested.values()], datasets.to_float(test_set[0][:batch_size]))
     rows = [
-        measure(name, model, *test_set, batch_size=batch_size, seed=args.seed)
-        for name, model in ({SINGLE: models[SINGLE]} | converted | {DIRECT: models[DIRECT], RELU: models[RELU]}).items()
+        measure(name, model, time, *test_set, batch_size=batch_size, seed=args.seed)
+        for (name, model), time in zip(tested.items(), times)
     ]
-    print_table(rows, f"{evaluation.TIMED_BATCHES} batches of {min(batch_size, len(test_set[0]))} images")
+    print_table(rows, f"{times[0].samples} batches of {min(batch_size, len(test_set[0]))} images, in turns")
     epochs = {name: spread([epoch.seconds for epoch in history]) for name, history in histories.items()}
     for name, seconds in epochs.items():
         print(
@@ -145,13 +147,15 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
     print(f"\nMade {figure} (the figure) and {results} (every number, with the library versions).")
 
 
-def measure(name: str, model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int, seed: int) -> Row:
-    """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, and the time of a batch of them."""
+def measure(name: str, model: nn.Module, time: Spread, images: Tensor, labels: Tensor, **options) -> Row:
+    """Accuracy and spikes on all ``images`` ``[N, C, H, W]`` uint8, beside the ``time`` of one.
+
+    ``options``: those of ``evaluation.evaluate``.
+    """
     timesteps = getattr(model, "timesteps", 1)
     with fastlif.record(model, spikes=False) if neurons(model) else nullcontext() as log:
-        accuracy = evaluation.evaluate(model, images, labels, batch_size=batch_size, seed=seed, title=f"testing {name}")
-    seconds = evaluation.time_per_image(model, datasets.to_float(images[:batch_size]))
-    return Row(name, timesteps, accuracy, seconds, log and spikes_per_neuron(log, timesteps))
+        accuracy = evaluation.evaluate(model, images, labels, title=f"testing {name}", **options)
+    return Row(name, timesteps, accuracy, time, log and spikes_per_neuron(log, timesteps))
 
 
 def spikes_per_neuron(log, timesteps: int) -> float:

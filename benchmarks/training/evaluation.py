@@ -4,24 +4,23 @@ The noise behind an accuracy follows from a seed, and torch's generators are lef
 what ran before it nor changes what runs after it.
 """
 
+import contextlib
 import copy
+import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 import fastlif
-from benchmarks.machine import now
-from benchmarks.report.rows import Spread, spread
-from benchmarks.training.loop import WARM_UP_BATCHES, autocast, batches
+from benchmarks.report.rows import Spread
+from benchmarks.speed.measure import in_turns
+from benchmarks.training.loop import autocast, batches
 from fastlif.neuron import evaluating, neurons
 
-TIMED_BATCHES = 30
 
-
-@contextmanager
+@contextlib.contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
     """Draws from torch's generators follow from ``seed``; afterwards they are as they were before."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -86,15 +85,21 @@ def correct_when_confident(
 
 
 @torch.no_grad()
-def time_per_image(model: nn.Module, batch: Tensor) -> Spread:
-    """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through ``model`` in evaluation mode."""
-    times = []
-    with evaluating(model):
-        for _ in range(WARM_UP_BATCHES + TIMED_BATCHES):
-            start = now(batch.device)
+def seconds_per_image(models: list[nn.Module], batch: Tensor, *, dtype: str = "float32") -> list[Spread]:
+    """Seconds per image of a pass of ``batch`` ``[N, C, H, W]`` float32 through each of ``models``, in turns.
+
+    They are in evaluation mode. How many passes of each there are, and what is not timed: as in :func:`in_turns`.
+    """
+
+    def call(model: nn.Module):
+        with autocast(batch.device, dtype):
             model(batch)
-            times.append((now(batch.device) - start) / len(batch))
-    return spread(times[WARM_UP_BATCHES:])
+
+    with contextlib.ExitStack() as modes:
+        for model in models:
+            modes.enter_context(evaluating(model))
+        times = in_turns([functools.partial(call, model) for model in models], batch.device)
+    return [time * (1 / len(batch)) for time in times]
 
 
 def over(model: fastlif.MultiStep, steps: int) -> fastlif.MultiStep:

@@ -1,8 +1,6 @@
 """Where experiments run: each network is trained once for all that need it."""
 
-import contextlib
 import dataclasses
-import functools
 import hashlib
 from dataclasses import dataclass, field
 
@@ -11,13 +9,11 @@ from torch import Tensor, nn
 
 import fastlif
 from benchmarks.report.rows import Spread
-from benchmarks.speed.measure import in_turns
 from benchmarks.training import datasets, evaluation, loop, networks
 from benchmarks.training.data import Sets, Work
 from benchmarks.training.loop import Epoch, Recipe
 from benchmarks.training.presets import PRESETS, WORKLOADS, T
 from benchmarks.training.recording import Recorder
-from fastlif.neuron import evaluating
 
 CALIBRATION_IMAGES = 1000
 
@@ -163,20 +159,10 @@ class Lab(Recorder):
         """Accuracy in % on ``images`` ``[N, C, H, W]`` uint8, with one seed of the noise."""
         return 100 * evaluation.evaluate(model, images, labels, dtype=self.options.dtype, seed=self.options.seed)
 
-    @torch.no_grad()
     def seconds_per_image(self, models: list[nn.Module], work: Work) -> list[Spread]:
-        """Seconds per image of a forward pass of each of ``models`` over a batch of test images, in turns."""
+        """Seconds per image of a pass of a batch of test images through each of ``models``, in turns."""
         batch = datasets.to_float(self.data[work.dataset].test_images[: self.spec(work).recipe.batch_size])
-
-        def call(model: nn.Module):
-            with loop.autocast(self.device, self.options.dtype):
-                model(batch)
-
-        with contextlib.ExitStack() as modes:
-            for model in models:
-                modes.enter_context(evaluating(model))
-            times = in_turns([functools.partial(call, model) for model in models], self.device)
-        return [time * (1 / len(batch)) for time in times]
+        return evaluation.seconds_per_image(models, batch, dtype=self.options.dtype)
 
     def record(
         self,

@@ -8,7 +8,8 @@ from torch import nn
 
 import fastlif
 from benchmarks import demo, options
-from benchmarks.training import evaluation, loop, networks
+from benchmarks.speed import measure
+from benchmarks.training import loop, networks
 
 
 def test_batches_are_whole_when_shuffled_and_complete_when_not(digits):
@@ -31,7 +32,7 @@ def test_spikes_are_counted_per_neuron_and_image():
 @pytest.mark.full
 @pytest.mark.parametrize("output", networks.OUTPUTS)
 def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluation, "TIMED_BATCHES", 2)
+    monkeypatch.setattr(measure, "CALLS", (2, 4))
     command = "--backend reference --device cpu --width 0.1 --epochs 2 --limit 120 --output".split()
     demo.main([*command, output, "--out", str(tmp_path / "new" / "folder")])
     printed = capsys.readouterr().out

@@ -659,17 +659,12 @@ def test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode():
     assert evaluation.evaluate(Constant().train(), images, labels, batch_size=3) == 5 / 7
 
 
-def test_the_time_of_an_image_leaves_out_the_first_batches(clock):
-    costs = iter([100] * loop.WARM_UP_BATCHES + [8.0] * evaluation.TIMED_BATCHES)
-    model = Constant(lambda: clock(next(costs))).train()
-    found = evaluation.time_per_image(model, torch.zeros(4, 1, 2, 2))
-    assert found == Spread(2.0, 2.0, 2.0, evaluation.TIMED_BATCHES) and model.training
-
-
 def test_networks_take_turns_and_their_times_are_of_an_image(clock, a_lab):
     calls, models = [], {"a": nn.Identity(), "b": nn.Identity()}
     for seconds, (name, model) in enumerate(models.items(), start=1):
-        model.forward = lambda images, own=(name, seconds): calls.append(own[0]) or clock(7 * own[1])
+        model.forward = lambda images, own=(name, seconds), model=model: (
+            calls.append(own[0] + "t" * model.training) or clock(7 * own[1])
+        )
     times = a_lab.seconds_per_image([*models.values()], Work("digits", "small"))
     assert [(time.median, time.p80) for time in times] == [(1, 1), (2, 2)], "of seven images each"
     turns = {"".join(calls[i : i + 2]) for i in range(6, len(calls), 2)}

@@ -246,12 +246,6 @@ FAULTS = {
         ],
     },
     "benchmarks/training/lab.py": {
-        "benchmarks/test_measure.py::test_networks_take_turns_and_their_times_are_of_an_image": [
-            ("networks are timed one after the other",
-             "in_turns([functools.partial(call, model) for model in models], self.device)",
-             "[in_turns([functools.partial(call, model)], self.device)[0] for model in models]"),
-            ("a batch's time for an image's", "[time * (1 / len(batch)) for", "[time for"),
-        ],
         "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("every training from the first seed", "seed=options.seed if seed is None else seed", "seed=options.seed"),
         ],
@@ -308,6 +302,13 @@ FAULTS = {
         ],
     },
     "benchmarks/training/evaluation.py": {
+        "benchmarks/test_measure.py::test_networks_take_turns_and_their_times_are_of_an_image": [
+            ("networks are timed one after the other",
+             "in_turns([functools.partial(call, model) for model in models], batch.device)",
+             "[in_turns([functools.partial(call, model)], batch.device)[0] for model in models]"),
+            ("networks are timed as in training", "modes.enter_context(evaluating(model))", "pass"),
+            ("a batch's time for an image's", "[time * (1 / len(batch)) for", "[time for"),
+        ],
         "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode": [
             ("evaluated in training mode",
              "        evaluating(model),\n", ""),
