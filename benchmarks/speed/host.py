@@ -1,9 +1,9 @@
-"""What a call costs the host: a neuron of a small layer beside ReLU, and small calls beside other libraries.
+"""What the host spends: on a call of a neuron beside ReLU, on a launch beside Triton's own way, on small calls.
 
 Beside ReLU the launch itself is replaced by a function that does nothing. So the figures are Python's and PyTorch's
 part of a call, which is the same on a CPU as before a GPU's kernels. ReLU's figures contain its 16,384 elements, some
-microseconds on a CPU. The small calls beside other libraries are timed whole. All of it runs in one thread, whatever
-the machine's file of results is named after.
+microseconds on a CPU. Launches are timed up to a driver that launches nothing. The small calls beside other libraries
+are timed whole. All of it runs in one thread, whatever the machine's file of results is named after.
 """
 
 import contextlib
@@ -21,15 +21,22 @@ from benchmarks.report.rows import Row, select, spread
 from benchmarks.report.verdicts import Finding, at_least, at_most
 from benchmarks.speed import kernels
 from benchmarks.speed import measure as measuring
+from benchmarks.speed.cases import Case, launch
 from benchmarks.training.lab import Lab
 from fastlif.operators import scan, single_step
 
-TITLE = "A call: the host's time beside ReLU, and small calls beside other libraries"
-DESCRIPTION = "the host's time of a call beside ReLU, calls of Python counted, small calls beside other libraries"
+TITLE = "A call: the host's time beside ReLU, of a launch, and of small calls beside other libraries"
+DESCRIPTION = "the host's time of a call beside ReLU and of a launch, small calls beside other libraries"
 SUMMARY = ({"metric": "time against ReLU", "pass": ("forward", "forward and backward")}, {"metric": "calls of Python"})
 PAPER = ()
 SHAPE = (64, 256)
 T = 4  # of the neurons that have time steps
+LAUNCHES = {  # what is launched -> its case, and how many launches it takes
+    "single step": (Case("noisy_spike_forward"), 1),
+    f"given statistics, T = {T}": (Case("lif_forward", T=T), 1),
+    "statistics of the layer, T = 10": (Case("noisy_lif_forward", T=10), 10),
+}
+JIT = "Triton's JIT"
 SMALL = {(1, 1, 64): 200, (10, 4, 64): 50}  # input [T, N, features], and the calls in a turn
 CALLS = 100  # in a turn
 SECONDS = 3.0  # of each comparison
@@ -87,6 +94,7 @@ def measure(lab: Lab) -> None:
     torch.set_num_threads(1)
     try:
         _beside_relu(lab)
+        _beside_jit(lab)
         _beside_others(lab)
     finally:
         torch.set_num_threads(threads)
@@ -117,6 +125,39 @@ def _beside_relu(lab: Lab) -> None:
                 lab.say(f"{name}, {direction}: {1e6 * spread(own).median:.1f} us, {ratio.median:.2f} of ReLU's")
             counted = float(len(calls_of_python(functools.partial(neuron, leaf.detach()))))
             record({"neuron": name, "pass": "forward"}, "calls of Python", "", counted)
+
+
+def _repeat(call, count: int) -> None:
+    for _ in range(count):
+        call()
+
+
+def _beside_jit(lab: Lab) -> None:
+    try:
+        from triton import knobs
+        from triton.runtime.jit import JITFunction
+
+        from emulator import driver
+        from fastlif import kernels as launchers
+    except ImportError as error:
+        return lab.say(f"launches are left out: {error}")
+    if knobs.runtime.interpret:
+        return lab.say("launches are left out: TRITON_INTERPRET is set, and interpreted kernels are not launched")
+    record = functools.partial(lab.record, "host", "one layer")
+    with driver.launching_nothing():
+        for name, (case, count) in LAUNCHES.items():
+            with mock.patch.object(launchers, case.launcher) as launcher:
+                launch(case, torch.float16)
+            ours = functools.partial(getattr(launchers, case.launcher), *launcher.call_args.args)
+            with mock.patch.object(JITFunction, "run", autospec=True, side_effect=JITFunction.run) as asked:
+                ours()
+            once = functools.partial(JITFunction.run, *asked.call_args.args, **asked.call_args.kwargs)
+            own, others = _in_turns(lab, ours, functools.partial(_repeat, once, count), CALLS)
+            record({"launch": name, "by": kernels.OURS}, "time", "us", spread(1e6 * time for time in own), "turns")
+            record({"launch": name, "by": JIT}, "time", "us", spread(1e6 * time for time in others), "turns")
+            ratio = spread(theirs / mine for mine, theirs in zip(own, others))
+            record({"launch": name, "by": JIT}, "time of the JIT against ours", "", ratio, "turns")
+            lab.say(f"launches, {name}: {1e6 * spread(own).median:.1f} us, by {JIT} {ratio.median:.1f} times as long")
 
 
 def _beside_others(lab: Lab) -> None:
@@ -165,6 +206,12 @@ def findings(rows: list[Row]) -> list[Finding]:
             claim = f"Ours: the host's time of a {direction.replace(',', '')} is at most {limit} times ReLU's"
             most = f"at most {max(row.median for row in own):.2f} times"
             found.append(Finding(claim, at_most(limit, *own), shown, short=most))
+    launched = select(rows, metric="time of the JIT against ours")
+    if launched:
+        shown = "; ".join(f"{row.setting['launch']} {_times(row)}" for row in launched)
+        least = min(row.median for row in launched)
+        claim = "Ours: a launch takes less of the host's time than by Triton's JIT"
+        found.append(Finding(claim, at_least(1, *launched), shown, short=f"{least:.1f} times or more"))
     counted = select(rows, metric="calls of Python")
     if counted:
         shown = ", ".join(f"{row.setting['neuron']} {row.median:.0f}" for row in counted)

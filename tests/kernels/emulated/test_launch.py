@@ -3,13 +3,15 @@
 import dataclasses
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from fastlif.kernels import bits, launch, noisy_spike
-from triton import knobs
+from triton import knobs, runtime
 from triton.runtime.jit import JITFunction
 
+from benchmarks.speed import host
 from emulator import driver
 from fastlif import kernels
 from fastlif.options import options
@@ -112,6 +114,26 @@ def test_steps_share_a_key(nothing_runs, monkeypatch):
     x, state, statistics = torch.empty(10, 1, 1 << 14), torch.empty(1, 1 << 14), torch.empty(10, 1)
     kernels.noisy_lif_forward(x, x, None, state, statistics, statistics, SEED, options(threshold=1.0, **CONVERTED))
     assert len(computed) == 1 and [arguments[:2] for *_, arguments in nothing_runs] == [(t, t) for t in range(10)]
+
+
+def test_what_a_launch_costs_the_host_is_measured_without_launching(monkeypatch):
+    rows, before = [], vars(runtime.driver).copy()
+
+    def record(experiment, about, setting, metric, unit, values, over):
+        rows.append((setting, metric, values))
+
+    monkeypatch.setattr(host, "SECONDS", 0.0)
+    monkeypatch.setattr(host, "CALLS", 5)
+    lab = SimpleNamespace(device=torch.device("cpu"), record=record, say=print)
+    launched, call = [], driver.Launcher.__call__
+    monkeypatch.setattr(driver.Launcher, "__call__", lambda *a: launched.append(1) or call(*a))
+    host._beside_jit(lab)
+    assert not launched and vars(runtime.driver) == before
+    ratios = {setting["launch"]: values for setting, metric, values in rows if metric.startswith("time of the JIT")}
+    assert [*ratios] == [*host.LAUNCHES] and all(1 < ratio.median < 100 for ratio in ratios.values()), ratios
+    ten, one = ([values.median for setting, metric, values in rows if setting["launch"] == name and metric == "time"]
+                for name in ("statistics of the layer, T = 10", "single step"))  # fmt: skip
+    assert all(4 < some / single < 100 for some, single in zip(ten, one)), "ten launches by both"
 
 
 def tensors():
