@@ -27,7 +27,9 @@ RESIDUAL_STEPS = (1, 4, T)
 MATCHED = {steps: f"residual noise matched over range, T = {steps}" for steps in RESIDUAL_STEPS}
 STATISTICS = ("layer", "sample", "calibrated")
 PAIRS = {pair: f"statistics {pair[0]} over {pair[1]}" for pair in itertools.combinations(STATISTICS, 2)}
-SURROGATES = {name: f"surrogate {name} over atan" for name in SURROGATE_WIDTHS if name != "atan"}
+TAKEN = {name: name for name in SURROGATE_WIDTHS}  # the surrogates, at the drawn membrane and at the noise's mean
+TAKEN |= {f"{name} at the mean": fastlif.Surrogate(name, at="mean") for name in SURROGATE_WIDTHS}
+SURROGATES = {name: f"surrogate {name} over atan" for name in TAKEN if name != "atan"}
 WIDTHS = {f"{width:g}": f"noise width {width:g} over 4" for width in NOISE_WIDTHS if width != 4}
 NORM = "with batch normalisation over without"
 TUNED = "an epoch over T steps over one in a single step"
@@ -68,7 +70,7 @@ def _residual_noise(trials: Trials, spec: Spec, single) -> None:
 
 
 def _trained_otherwise(trials: Trials, spec: Spec) -> None:
-    choices = [("surrogate", name, {"surrogate": name}) for name in SURROGATE_WIDTHS]
+    choices = [("surrogate", name, {"surrogate": one}) for name, one in TAKEN.items()]
     choices += [("noise width", f"{width:g}", {"noise": fastlif.Noise(width=width)}) for width in NOISE_WIDTHS]
     choices += [("batch normalisation", "on" if on else "off", {"batch_norm": on}) for on in (True, False)]
     for part, variant, changes in choices:

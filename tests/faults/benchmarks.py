@@ -208,6 +208,9 @@ FAULTS = {
         "benchmarks/test_speed.py::test_a_forward_for_training_is_held_to_the_same_limit": [
             ("a forward for training has no limit", ' "forward, with gradient": 4,', ""),
         ],
+        "kernels/test_emulated.py::test_nothing_is_found[the emulator, huge sizes, fuzz]": [
+            ("ten launches beside a single one of Triton's JIT", "for _ in range(count):", "for _ in range(1):"),
+        ],
     },
     "benchmarks/speed/end_to_end.py": {
         "benchmarks/test_measure.py::test_all_that_is_compared_takes_turns_in_an_order_that_changes": [
