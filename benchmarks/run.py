@@ -12,6 +12,7 @@ from benchmarks.training import checkpoint, datasets
 from benchmarks.training.lab import Lab
 from benchmarks.training.loop import DTYPES
 from benchmarks.training.presets import PRESETS, WORKLOADS, Options
+from fastlif.types import SURROGATE_WIDTHS
 
 DESCRIPTION = "run experiments: run NAME... or run all; --help lists the options"
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("names", nargs="+", metavar="NAME", choices=known, help=words)
     option("--quick", action="store_true", help="for two CPU cores; without it, Table 1's epochs, for a GPU")
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
+    option("--surrogate", choices=SURROGATE_WIDTHS, help="taken at the drawn membrane, in place of the preset's")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
     option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
@@ -62,6 +64,7 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
     return Options(
         form="quick" if arguments.quick else "full",
         preset=arguments.preset,
+        surrogate=arguments.surrogate,
         datasets=tuple(arguments.dataset or Options.datasets),
         synthetic=arguments.synthetic,
         dtype=arguments.dtype,

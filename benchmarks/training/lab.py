@@ -74,7 +74,7 @@ class Lab(Recorder):
         )
         data = self.data[work.dataset]
         choices = {
-            "surrogate": preset.surrogate,
+            "surrogate": options.surrogate or preset.surrogate,
             "width": self.width(work.network),
             "output": preset.output,
             "channels_last": preset.channels_last,

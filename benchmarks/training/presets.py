@@ -127,6 +127,7 @@ class Options:
 
     form: str = "quick"
     preset: str = "paper"
+    surrogate: str | None = None  # in place of the preset's
     datasets: tuple[str, ...] = ("mnist", "fashion-mnist", "cifar-10")
     synthetic: bool = False
     dtype: str = "float32"
@@ -149,6 +150,7 @@ class Options:
         numbers = {name: getattr(self, name) for name in ("epochs", "batch_size", "limit", "width", "trainings")}
         values = {
             "preset": self.preset if self.preset != "paper" else None,
+            "surrogate": self.surrogate,
             "dtype": self.dtype if self.dtype != "float32" else None,
             "backend": backend,
             **numbers,

@@ -470,6 +470,12 @@ def test_a_network_learns_from_the_training_images_and_is_tested_on_others(neuro
     assert trained == [(0, 1), (0, 1)] and tested == [(timesteps, 255, 1)]  # first for a warm-up
 
 
+def test_the_surrogate_that_is_asked_for_is_trained_with(a_lab):
+    a_lab.options = dataclasses.replace(a_lab.options, preset="modern", surrogate="sigmoid")
+    model = a_lab.build(a_lab.spec(Work("digits", "small")))
+    assert {neuron.surrogate for neuron in neurons(model)} == {fastlif.Surrogate("sigmoid")}
+
+
 def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     """Of four images the network of seed s gets s right in a single step, and over t steps as many as t over alpha.
     The ReLU network gets all of them."""

@@ -76,7 +76,7 @@ def test_all_is_measured_and_shown_on_a_page_and_rows_say_where_they_come_from(m
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("command", ["dynamics", "dynamics --seed 2", "accuracy --preset modern"])
+@pytest.mark.parametrize("command", ["dynamics", "dynamics --seed 2", "accuracy --preset modern --surrogate sigmoid"])
 def test_a_run_replaces_its_own_rows_and_stands_beside_those_of_other_options(made, command):
     before, (name, _, other) = read(made), command.partition(" ")
     assert run(*command.split(), *TINY, "--out", made) == 0

@@ -249,6 +249,9 @@ FAULTS = {
         ],
     },
     "benchmarks/training/lab.py": {
+        "benchmarks/test_measure.py::test_the_surrogate_that_is_asked_for_is_trained_with": [
+            ("the preset's surrogate all the same", "options.surrogate or preset.surrogate", "preset.surrogate"),
+        ],
         "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("every training from the first seed", "seed=options.seed if seed is None else seed", "seed=options.seed"),
         ],
