@@ -181,4 +181,6 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             reproduced,
             f"{name}, an image: {shown}{ratio}" + (f". Tried: {TRIED}" if reproduced is False else ""),
             short=times or "never reached",
+            about=f"to {goal}",
+            heading="Inference is more than 100 times faster than by ANN-to-SNN conversion",
         )

@@ -123,7 +123,9 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             f"Ours: at T = {', '.join(map(str, FEW))} the conversion is ahead of {title}",
             all_of(leads[other, one].beyond() for one in FEW),
             beside(other),
-            short=" / ".join(leads[other, one].points for one in FEW),
+            short=", ".join(leads[other, one].points for one in FEW),
+            about=other,
+            heading=f"at T = {', '.join(map(str, FEW))} the conversion is ahead of other methods",
         )
     yield Finding(
         f"Ours: at T = {DIRECT_STEPS} the conversion is within {EQUAL:g} point of direct training, or ahead",
@@ -138,6 +140,8 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             faster(times[OURS], times[other]),
             f"{name}: {times[OURS].median:.1f} s against {times[other].median:.1f} s",
             short=f"{times[other].median / times[OURS].median:.2f} times as fast",
+            about=other,
+            heading="an epoch takes less time than by other methods",
         )
     latencies = {method: select(own, metric="latency", method=method, T=FEW) for method in WAYS}
     for other, words in ((QCFS, "by QCFS"), (DIRECT, "by the directly trained network"), (CODED, "by rate coding")):
@@ -148,5 +152,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             f"{name}: "
             + " / ".join(f"{1e3 * ours.median:.2f} against {1e3 * its.median:.2f}" for ours, its in pairs)
             + " ms",
-            short=" / ".join(f"{its.median / ours.median:.2f}" for ours, its in pairs) + " times as fast",
+            short=", ".join(f"{its.median / ours.median:.2f}" for ours, its in pairs) + " times as fast",
+            about=other,
+            heading=f"at T = {', '.join(map(str, FEW))} an image takes less time than by other methods",
         )

@@ -60,11 +60,11 @@ def page(folder: Path) -> str:
     run = {group: f" ({words})" if (words := _run(group, everything)) else "" for group in everything}
     titles = {group: group.module.TITLE + words for group, words in run.items()}
     links = dict(zip(titles, _anchors(titles.values())))
-    where = {group: f"[{group.name}](#{links[group]}){plain(words)}" for group, words in run.items()}
+    where = {group: f"[{group.name}](#{links[group]})" for group in titles}
     contents = [f"- [{plain(title)}](#{links[group]})" for group, title in titles.items()]
     findings = {group: group.findings() for group in titles}
     tables = {
-        heading: [line for group in titles for line in _verdicts(findings[group], ours, where[group])]
+        heading: _verdicts(findings, ours, where, run)
         for heading, ours in (("The paper's claims", False), ("Our own goals", True))
     }
     tables = {heading: lines for heading, lines in tables.items() if lines}
@@ -111,17 +111,31 @@ def _anchors(titles: Iterable[str]) -> list[str]:
     return found
 
 
-def _verdicts(findings: list[Finding], ours: bool, where: str) -> list[list[str]]:
-    """A line for each claim. The numbers of several networks stand side by side, and so do verdicts that differ."""
-    claims: dict[str, list[Finding]] = {}
-    for finding in findings:
-        if finding.ours == ours:
-            claims.setdefault(finding.words, []).append(finding)
+def _verdicts(
+    findings: dict[Group, list[Finding]], ours: bool, where: dict[Group, str], run: dict[Group, str]
+) -> list[list[str]]:
+    """A line for each claim, and in it a line for each run and for each thing that it is about. There the numbers of
+    several networks stand side by side, and so do verdicts that differ."""
+    claims: dict[str, dict[tuple[Group, str], list[Finding]]] = {}
+    for group, found in findings.items():
+        for finding in found:
+            if finding.ours == ours:
+                own = claims.setdefault(finding.heading or finding.words, {})
+                own.setdefault((group, finding.about), []).append(finding)
     lines = []
-    for claim, found in claims.items():
-        verdicts = [finding.verdict for finding in found]
-        verdict = " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1])
-        lines.append([plain(claim), plain(" / ".join(finding.short for finding in found)), verdict, where])
+    for claim, own in claims.items():
+        briefs = {group: f" ({group.rows[0].form}, {group.rows[0].preset})" for group, _ in own}
+        told = briefs if len({*briefs.values()}) == len(briefs) > 1 else run if len(briefs) > 1 else {}
+        cells = []
+        for (group, about), found in own.items():
+            verdicts = [finding.verdict for finding in found]
+            cells.append([
+                f"{plain(about)}: " * bool(about) + plain(" / ".join(finding.short for finding in found)),
+                " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1]),
+                where[group] + plain(told.get(group, "")),
+            ])  # fmt: skip
+        numbers, verdicts, links = zip(*cells)
+        lines.append([plain(claim), "<br>".join(numbers), "<br>".join(verdicts), "<br>".join(dict.fromkeys(links))])
     return lines
 
 

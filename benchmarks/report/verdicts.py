@@ -26,6 +26,8 @@ class Finding:
     reproduced: bool | None  # None: these rows cannot tell
     evidence: str  # the numbers that say so
     short: str = ""  # the number that decides, for a table
+    about: str = ""  # what tells it from other findings under the same heading
+    heading: str = ""  # the claim that these share a table's line under, if it is not the finding's own
 
     @property
     def ours(self) -> bool:

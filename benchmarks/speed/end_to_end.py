@@ -261,5 +261,7 @@ def _beside_spikingjelly(name: str, rows: list[Row], direction: str, neurons: st
         )
         shown += "; what lies before the first neuron is run once for ours, at every step for theirs" if T > 1 else ""
         claim = f"Ours: {direction} at T = {T} ({neurons}) is faster than on SpikingJelly's layers"
-        return Finding(claim, faster(ours, theirs), shown, short=times)
+        heading = "whole networks are faster than on SpikingJelly's layers"
+        about = f"{direction} at T = {T} ({neurons})"
+        return Finding(claim, faster(ours, theirs), shown, times, about, heading)
     return None

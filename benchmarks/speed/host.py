@@ -205,7 +205,9 @@ def findings(rows: list[Row]) -> list[Finding]:
             shown = "; ".join(f"{row.setting['neuron']} {_times(row)}" for row in own)
             claim = f"Ours: the host's time of a {direction.replace(',', '')} is at most {limit} times ReLU's"
             most = f"at most {max(row.median for row in own):.2f} times"
-            found.append(Finding(claim, at_most(limit, *own), shown, short=most))
+            first, last = LIMITS["forward"], LIMITS["forward and backward"]
+            heading = f"the host's time is at most {first} times ReLU's, with backward {last} times"
+            found.append(Finding(claim, at_most(limit, *own), shown, most, direction, heading))
     launched = select(rows, metric="time of the JIT against ours")
     if launched:
         shown = "; ".join(f"{row.setting['launch']} {_times(row)}" for row in launched)
@@ -223,5 +225,6 @@ def findings(rows: list[Row]) -> list[Finding]:
         own = select(others, library=library)
         shown = "; ".join(f"{row.setting['pass']}{_size(row)}: {_times(row)}" for row in own)
         claim, least = f"Ours: small calls are faster than with {library}", min(row.median for row in own)
-        found.append(Finding(claim, at_least(1, *own), shown, short=f"{least:.2f} times or more"))
+        heading = "small calls are faster than with other libraries"
+        found.append(Finding(claim, at_least(1, *own), shown, f"{least:.2f} times or more", library, heading))
     return found

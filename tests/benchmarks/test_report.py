@@ -110,13 +110,17 @@ def test_page(folder):
 
 
 def test_runs_of_an_experiment_are_told_apart(folder):
-    alone = "[inference](#table-3-inference--speed-full-form-paper-preset) (full form, paper preset) |"
-    assert alone in report.page(folder)
+    link = "[inference](#table-3-inference--speed-{0}-form-{1}-preset) ({0}, {1})"
+    links = [link.format(*how) for how in (("full", "paper"), ("quick", "paper"), ("quick", "modern"))]
+    line = f"| It is fast | <br><br> | cannot be told<br>cannot be told<br>cannot be told | {'<br>'.join(links)} |"
+    assert line in report.page(folder)
     results.update(folder / "b-cpu.csv", [replace(row, device="B") for row in ALPHA])
     text = report.page(folder)
-    for name in ("a-cpu", "b-cpu"):
-        link = f"(#figure-5-alpha-quick-form-paper-preset-{name}) (quick form, paper preset, {name})"
-        assert f"| A larger alpha is better | 4 | NOT reproduced | [alpha]{link} |" in text
+    links = "<br>".join(
+        f"[alpha](#figure-5-alpha-quick-form-paper-preset-{name}) (quick form, paper preset, {name})"
+        for name in ("a-cpu", "b-cpu")
+    )
+    assert f"| A larger alpha is better | 4<br>4 | NOT reproduced<br>NOT reproduced | {links} |" in text
 
 
 def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
@@ -127,6 +131,9 @@ def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
     text = report.page(tmp_path)
     assert "| It is fast | 5 / 2 / 6 | reproduced / NOT reproduced / reproduced | [alpha](#figure-5-alpha) |" in text
     assert "## Our own goals" not in text and "(#our-own-goals)" not in text
+    found[1:] = [Finding("It is slow", False, "", "2", about="B", heading="It is fast")]
+    line = "| It is fast | 5<br>B: 2 | reproduced<br>NOT reproduced | [alpha](#figure-5-alpha) |"
+    assert line in report.page(tmp_path)
 
 
 def test_headings_alike_have_anchors_of_their_own():
