@@ -86,7 +86,7 @@ def uniform_lattice(
     key = (seed.to(torch.int32), (seed >> 32).to(torch.int32))
     words = philox((low, high, zero + step, zero), key)
     bits = torch.cat([word & 0xFFFF for word in words] + [_high_half(word) for word in words], dim=1)
-    return (bits.to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)).reshape(-1)[:numel]
+    return bits.reshape(-1)[:numel].to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)
 
 
 def gaussian_quantile(width: float) -> tuple[float, ...]:

@@ -10,7 +10,8 @@ from fastlif.compiled import arithmetic, graphs
 from fastlif.noise import LANES, SUB_BLOCK
 
 MAX_UNROLL = 16  # time steps in one compiled graph
-PART = 1 << 20  # elements of the single step that one call computes, about
+PART = 1 << 18  # elements with noise that one call computes, about: the memory that it takes meanwhile is reused
+PART_OF_A_THREAD = 1 << 16  # at least, so that many threads have enough to do
 
 
 def noisy_spike_forward(x, spikes, seed, norm, o):
@@ -38,11 +39,15 @@ def _parts(sizes, *tensors):
     """
     row = math.prod(sizes[1:])
     unit = math.lcm(row, SUB_BLOCK * LANES)
-    length, end = max(PART // unit, 1) * unit, sizes[0] * row
+    length, end = max(_part() // unit, 1) * unit, sizes[0] * row
     for start in range(0, end, length):
         part = min(length, end - start)
         flat = (tensor.as_strided((1, part), (part, 1), tensor.storage_offset() + start) for tensor in tensors)
         yield start, (part // row, *sizes[1:]), *flat
+
+
+def _part():
+    return max(PART, torch.get_num_threads() * PART_OF_A_THREAD)
 
 
 def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
@@ -113,7 +118,7 @@ def _chunks(x, o):
     """Cuts T into chunks: a graph computes one each. In large work with noise a chunk is one step, or the two steps
     that share a draw, so that their noise is read again before it leaves the cache."""
     T = x.shape[0]
-    length = MAX_UNROLL if o.noise == "none" or x.numel() <= PART else 1 if o.over_time == "independent" else 2
+    length = MAX_UNROLL if o.noise == "none" or x.numel() <= _part() else 1 if o.over_time == "independent" else 2
     if T <= length:  # nearly always, so this is the quick way
         return [slice(0, T)]
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
@@ -143,11 +148,20 @@ def _noise(x, seed, o, t=0, start=0, before=None):
         if antithetic and i % 2:
             torch.sub(graphs.constant(2 * o.noise_scalars[0], torch.float32, x.device), before, out=row)
         else:
-            graphs.run(arithmetic.draw, (o.noise,), row.shape[1:], [row], x=row, first=_counter(start, x.device),
-                       seed=seed, t=graphs.constant(i // 2 if antithetic else i, torch.int32, x.device),
-                       scalars=_scalars(o, x.device))  # fmt: skip
+            step = graphs.constant(i // 2 if antithetic else i, torch.int32, x.device)
+            for first, part in _cut(row):
+                graphs.run(arithmetic.draw, (o.noise,), part.shape[1:], [part], x=part, seed=seed, t=step,
+                           first=_counter(start + first, x.device), scalars=_scalars(o, x.device))  # fmt: skip
         before = row
     return noise
+
+
+def _cut(row):
+    """Parts of ``row`` ``[1, neurons]``, each with the number of its first element."""
+    if row.numel() <= PART:  # nearly always, so this is the quick way
+        return ((0, row),)
+    length = _part()
+    return [(i * length, part) for i, part in enumerate(row.split(length, dim=1))]
 
 
 def _factors(norm):

@@ -10,6 +10,7 @@ from profiles import PROFILE
 from torch._inductor.utils import run_and_get_cpp_code
 from torch.fx.experimental import symbolic_shapes
 
+from benchmarks.speed.measure import peak_memory
 from fastlif import LIF, Noise, NoisyLIF, Surrogate, batch_norm_neuron, reference
 from fastlif.compiled import graphs, launchers
 from fastlif.functional import lif, noisy_lif, noisy_spike
@@ -127,20 +128,30 @@ def test_huge_pages_are_asked_for_within_the_output(monkeypatch, fresh_compiler)
 
 
 def test_parts_draw_what_the_whole_draws(monkeypatch):
-    """A large single step is computed in parts, which have the counters of the whole."""
+    """Large work with noise is computed in parts, which have the counters of the whole."""
     x = torch.rand(3 * 4096 + 700, generator=torch.Generator().manual_seed(0))
     grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
 
     def run():
         leaf = x.clone().requires_grad_()
         spikes = noisy_spike(leaf, seed=2**40 + 3, backend="compiled")
-        return spikes.detach(), *torch.autograd.grad(spikes, leaf, grad)
+        steps = noisy_lif(x.expand(3, -1), seed=5, over_time="antithetic", backend="compiled")
+        return spikes.detach(), steps, *torch.autograd.grad(spikes, leaf, grad)
 
     whole = run()
     monkeypatch.setattr(launchers, "PART", 4096)
-    for part, expected in zip(run(), whole):
+    monkeypatch.setattr(launchers, "PART_OF_A_THREAD", 1)
+    assert len(launchers._cut(x[None])) == 4
+    for part, expected in zip(run(), whole, strict=True):
         assert torch.equal(part, expected)
     assert [start for start, *_ in launchers._parts((len(x),), x)] == [0, 4096, 8192, 12288]
+
+
+def test_noise_takes_little_memory_beside_a_large_layer():
+    """What a part takes is reused, and may be found in the cache."""
+    x = torch.rand(5_000_000)
+    noisy_spike(x, backend="compiled")
+    assert peak_memory(lambda: noisy_spike(x, backend="compiled"), x.device) < 1.4 * x.nbytes
 
 
 def test_the_counter_of_a_part_has_64_bits():
