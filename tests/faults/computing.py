@@ -277,10 +277,6 @@ FAULTS = {
         ],
     },
     "fastlif/compiled/launchers.py": {
-        "pytorch/test_compiled.py::test_parts_draw_what_the_whole_draws": [
-            ("each part of a step draws what the first draws", "_counter(start + first, x.device)",
-             "_counter(start, x.device)"),
-        ],
         "pytorch/test_compiled.py::test_noise_takes_little_memory_beside_a_large_layer": [
             ("the noise of a layer is drawn at once", "PART = 1 << 18", "PART = 1 << 24"),
         ],
@@ -301,6 +297,8 @@ FAULTS = {
              "nothing = wanted is None and all([membrane is None for membrane in given])", "nothing = True"),
         ],
         "pytorch/test_compiled.py::test_parts_draw_what_the_whole_draws": [
+            ("each part of a step draws what the first draws", "_counter(start + first, x.device)",
+             "_counter(start, x.device)"),
             ("parts draw the noise of the first",
              "noise = _noise(part, seed, o, start=start)\n        graphs.run(arithmetic.spike, ()",
              "noise = _noise(part, seed, o)\n        graphs.run(arithmetic.spike, ()"),
