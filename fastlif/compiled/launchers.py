@@ -10,6 +10,7 @@ from fastlif.compiled import arithmetic, graphs
 from fastlif.noise import LANES, SUB_BLOCK
 
 MAX_UNROLL = 16  # time steps in one compiled graph
+LARGE = 1 << 20  # elements from which on a scan with noise is cut into single steps
 PART = 1 << 18  # elements with noise that one call computes, about: the memory that it takes meanwhile is reused
 PART_OF_A_THREAD = 1 << 16  # at least, so that many threads have enough to do
 
@@ -118,7 +119,7 @@ def _chunks(x, o):
     """Cuts T into chunks: a graph computes one each. In large work with noise a chunk is one step, or the two steps
     that share a draw, so that their noise is read again before it leaves the cache."""
     T = x.shape[0]
-    length = MAX_UNROLL if o.noise == "none" or x.numel() <= _part() else 1 if o.over_time == "independent" else 2
+    length = MAX_UNROLL if o.noise == "none" or x.numel() <= LARGE else 1 if o.over_time == "independent" else 2
     if T <= length:  # nearly always, so this is the quick way
         return [slice(0, T)]
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
