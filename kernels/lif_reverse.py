@@ -284,7 +284,7 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
                  parameters, wanted, o):  # fmt: skip
     """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given.
 
-    Returns the gradients of the parameters' gain, decay and threshold, ``[count]`` float32, None where not ``wanted``.
+    Returns the gradients of the parameters' gain, decay and threshold, ``[channels]`` float32; None if not ``wanted``.
     """
     T, numel, groups = counts_of(x, mean)
     group = group_of(numel, groups)
@@ -296,7 +296,7 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
     others, sizes, runs = scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile)
     shares, alike = NO_SHARES, 1 if runs.CHANNELS_LAST else runs.RUN
     if any(wanted):  # one partial sum a program, or where there are many values one a run
-        size = numel // alike if parameters.count > 1 else programs[0]
+        size = numel // alike if parameters.channels > 1 else programs[0]
         shares = {name: x.new_empty(size, dtype=torch.float32) if want else None
                   for name, want in zip(NO_SHARES, wanted)}  # fmt: skip
     tensors = {
@@ -312,8 +312,8 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
     tensors.update(others)
     launch(_lif_backward_kernel, programs, tensors, sizes, _backward_constants, o, tile, group, runs)
     if any(wanted):
-        count, stride = (parameters.count, parameters.stride // alike) if parameters.count > 1 else (1, 1)
-        return [None if share is None else share.view(-1, count, stride).sum((0, 2)) for share in shares.values()]
+        channels, stride = (parameters.channels, parameters.stride // alike) if parameters.channels > 1 else (1, 1)
+        return [None if share is None else share.view(-1, channels, stride).sum((0, 2)) for share in shares.values()]
 
 
 def _backward_constants(o, tile, group, runs):

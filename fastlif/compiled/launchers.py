@@ -195,8 +195,8 @@ def _membrane(x):
 def _sizes(x, norm, mean=None, parameters=None):
     """The variable sizes of a graph over x ``[T, N, *]``, as they lie in memory: see arithmetic.py."""
     neurons = x.numel() // x.shape[0]
-    if parameters is not None and parameters.count > 1:
-        channels, inner = parameters.count, parameters.stride
+    if parameters is not None and parameters.channels > 1:
+        channels, inner = parameters.channels, parameters.stride
         return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
     if norm is not None:
         channels = norm.shape[1]

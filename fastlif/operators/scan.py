@@ -49,15 +49,15 @@ def _step_as(state, x):
 
 
 class Parameters(NamedTuple):
-    """Tensors that broadcast against a time step, as the launchers take them: ``[count]`` float32 each, or None.
+    """Tensors that broadcast against a time step, as the launchers take them: ``[channels]`` float32 each, or None.
 
-    Element i of a dense time step has the value ``i // stride % count``.
+    Element i of a dense time step has the value ``i // stride % channels``.
     """
 
     gain: torch.Tensor | None
     decay: torch.Tensor | None
     threshold: torch.Tensor | None
-    count: int  # type: ignore[assignment]  # in place of the tuple's method
+    channels: int
     stride: int
 
 
@@ -66,7 +66,7 @@ class _Layout(NamedTuple):
 
     order: list[int]  # the step's dimensions, outermost first
     shape: list[int]  # the step's, from the first dimension in which a tensor varies to the last, and 1 in the others
-    count: int  # type: ignore[assignment]  # values in this shape
+    channels: int  # values in this shape
     stride: int  # how far in the step's memory one lies from the next
 
 
@@ -86,13 +86,13 @@ def _parameters(layout, tensors):
     """The :class:`Parameters` of gain, decay and threshold."""
 
     def flat(tensor):  # contiguous, as the launchers know its address alone
-        return tensor.expand(layout.shape).permute(layout.order).reshape(layout.count).float().contiguous()
+        return tensor.expand(layout.shape).permute(layout.order).reshape(layout.channels).float().contiguous()
 
-    return Parameters(*(None if tensor is None else flat(tensor) for tensor in tensors), layout.count, layout.stride)
+    return Parameters(*(None if tensor is None else flat(tensor) for tensor in tensors), layout.channels, layout.stride)
 
 
 def _parameter_gradient(total, layout, tensor):
-    """The gradient of one of the tensors from that of its flat values, ``[count]``."""
+    """The gradient of one of the tensors from that of its flat values, ``[channels]``."""
     inverse = sorted(range(len(layout.order)), key=lambda place: layout.order[place])
     expanded = total.view([layout.shape[dim] for dim in layout.order]).permute(inverse)
     summed = expanded.sum_to_size((1,) * (expanded.ndim - tensor.ndim) + tensor.shape)
