@@ -74,7 +74,7 @@ def draw(rows: list[Row], figure) -> None:
         axes.axhline(single.median, color="C7", linestyle=":")
         words("single step, as trained", (T, single.median), (0, 4), color="C7")
         axes.errorbar(STEPS, [row.median for row in curve], error_bars(curve), fmt="o-", capsize=4, color="C0")
-        words("converted", (T, curve[-1].p80), (0, 8), color="C0")
+        words("converted", (STEPS[1], curve[1].median), (8, -14), ha="left", color="C0")
         for row in select(own, T=RELU):
             axes.axhline(row.median, color="black", linestyle="--")
             words("ReLU", (T, row.median), (0, 4))
