@@ -12,6 +12,7 @@ from fastlif.modules import NoisyLIF
 from fastlif.multistep import MultiStep
 from fastlif.neuron import Neuron, copy_of, neurons, reset
 from fastlif.recording.watch import watch
+from fastlif.types import Surrogate
 
 __all__ = ["check_time_axis"]
 
@@ -35,8 +36,9 @@ def check_time_axis(
     that disagree on T, a later step that reaches an earlier one, neurons that remember nothing, and a neuron that gets
     no batch but a table, such as that of a position bias, whose rows would be time steps. It follows the
     gradients of each row of the output: a row may depend on one sample only, and on no later step. Statistics of a
-    layer have no gradient, so that they do not count. A copy of the model is run, in evaluation mode; a
-    :class:`fastlif.MultiStep` a second time, with an input of its own at each step.
+    layer have no gradient, so that they do not count. A copy of the model is run, in evaluation mode
+    and with the surrogate ``"atan"``; a :class:`fastlif.MultiStep` a second time, with an input of its own at each
+    step.
 
     Args:
         model: a model with fastlif neurons.
@@ -65,6 +67,7 @@ def check_time_axis(
         _check_timesteps(model)
         for neuron in neurons(model):
             neuron.detach_state = False
+            neuron.surrogate = Surrogate("atan")  # nowhere 0, where others hide what depends on what
         _follow_gradients(model, input, T, samples, batch_dim, call)
         if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:
             T = model.timesteps

@@ -217,6 +217,7 @@ FAULTS = {
              "if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:", "if False:"),
         ],
         "library/test_time_axis.py::test_the_check_passes": [
+            ("the check keeps the model's surrogate", 'neuron.surrogate = Surrogate("atan")', "pass"),
             ("a token is a table", " or bool((given == given[:1]).all())", ""),
         ],
         "library/test_time_axis.py::test_the_check_leaves_the_model_alone": [

@@ -141,6 +141,7 @@ def stateful():
 
 
 STATIC, STEPS = torch.randn(4, 5), torch.randn(4, 4, 5)
+FAR_AND_NEAR = torch.tensor([9.0, 1.2])[:, None, None].expand(2, 2, 5)  # samples far from the threshold, and near it
 RIGHT = {
     "repeated": lambda: check_time_axis(layers(4, 4), STATIC, call=repeated),
     "folded": lambda: check_time_axis(layers(4, 4), STEPS.flatten(0, 1), timesteps=4),
@@ -163,6 +164,9 @@ RIGHT = {
     "a feedback that begins with zeros": lambda: check_time_axis(
         MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), Feedback()), 4), STATIC
     ),
+    "a surrogate that is 0 at every membrane": lambda: check_time_axis(
+        LIF(4, surrogate="rectangular", threshold=9.0, **REFERENCE), STEPS.flatten(0, 1), timesteps=4
+    ),
     "decay=0, which remembers nothing": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
 }
 WRONG = {
@@ -172,6 +176,9 @@ WRONG = {
     "batch first": (
         r"depends on the samples \[.*samples for time steps.*transpose\(0, 1\)",
         lambda: check_time_axis(layers(4, 4), STEPS, call=batch_first)),
+    "batch first, with a surrogate that is 0 at the first sample's membranes": (
+        r"depends on the samples \[0, 1",
+        lambda: check_time_axis(LIF(2, surrogate="rectangular", **REFERENCE), FAR_AND_NEAR, call=batch_first)),
     "neurons that disagree": (
         "must agree on timesteps: 2 has timesteps=4, 5 has timesteps=2",
         lambda: check_time_axis(layers(4, 2), STEPS.flatten(0, 1), timesteps=4)),
