@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from fastlif import validation
+from fastlif.libraries.spikingjelly import Accelerated
 from fastlif.modules import NoisyLIF
 from fastlif.multistep import MultiStep
 from fastlif.neuron import Neuron, copy_of, neurons, reset
-from fastlif.recording.watch import watch
+from fastlif.recording.watch import WATCHED, of_pass, watch
 from fastlif.types import Surrogate
 
 __all__ = ["check_time_axis"]
@@ -20,6 +22,15 @@ REMEDY = (
     "A neuron with timesteps=T takes [T*N, *], time-major: repeat images with x.repeat(T, 1, ...), fold [T, N, *] with "
     "x.flatten(0, 1) and [N, T, *] with x.transpose(0, 1).flatten(0, 1), and unfold with y.unflatten(0, (T, N))"
 )
+
+
+class _Call(NamedTuple):
+    """A call of a neuron, and T if it was in a MultiStep."""
+
+    name: str
+    neuron: Any
+    given: torch.Tensor
+    T: int | None
 
 
 def check_time_axis(
@@ -33,17 +44,18 @@ def check_time_axis(
     """Raises an error if ``model`` takes part of a batch for time steps, or time steps for samples.
 
     The mistakes it finds: batch-first input where time-major is meant, a batch that is not repeated over T, neurons
-    that disagree on T, a later step that reaches an earlier one, neurons that remember nothing, and a neuron that gets
-    no batch but a table, such as that of a position bias, whose rows would be time steps. It follows the
-    gradients of each row of the output: a row may depend on one sample only, and on no later step. Statistics of a
-    layer have no gradient, so that they do not count. A copy of the model is run, in evaluation mode
-    and with the surrogate ``"atan"``; a :class:`fastlif.MultiStep` a second time, with an input of its own at each
+    that disagree on T with each other or with the input, a later step that reaches an earlier one, neurons that
+    remember nothing, and a neuron that gets no batch but a table, such as that of a position bias, whose rows would be
+    time steps. It follows the gradients of each row of the output: a row may depend on one sample only, and on no later
+    step. Statistics of a layer have no gradient, so that they do not count. A copy of the model is run, in evaluation
+    mode and with the surrogate ``"atan"``; a :class:`fastlif.MultiStep` a second time, with an input of its own at each
     step.
 
     Args:
         model: a model with fastlif neurons.
         input: a small example of what you give it, with at least two samples; each row of the output is a backward.
-        timesteps: if the samples in ``input`` are folded, ``[T*N, *]`` time-major, the T of them.
+        timesteps: if the samples in ``input`` are folded, ``[T*N, *]`` time-major, the T of them. A batch that was
+            folded in the wrong order cannot be found then: give it as it was before, and fold it in ``call``.
         batch_dim: otherwise the dimension that counts the samples: 0, or 1 for ``[T, N, *]``.
         call: what you do with the model and the input, folding and averaging included: ``lambda model, x: model(x)``
             by default.
@@ -78,8 +90,8 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     """Raises the errors of :func:`check_time_axis` for one call: which samples and steps each row depends on."""
     reset(model)
     x = input.detach().clone().requires_grad_()
-    seen: list[tuple[str, torch.Tensor]] = []
-    handles = watch(model, Neuron, lambda name, neuron, given, output: seen.append((name, given)))
+    seen: list[_Call] = []
+    handles = watch(model, WATCHED, lambda *call: seen.append(_Call(*call[:3], of_pass())))
     output = model(x) if call is None else call(model, x)
     for handle in handles:
         handle.remove()
@@ -91,12 +103,16 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
         output = output.flatten(0, 1)
     rows, reached = output.shape[0], False
     stepped = T > 1 and rows == T * samples
-    for row in range(rows):
-        (grad,) = torch.autograd.grad(output[row].sum(), x, retain_graph=True, allow_unused=True)
-        if grad is None:
-            continue
+
+    def depends_on(row):  # [T, N]: the steps and the samples of the input
+        if not row.requires_grad:
+            return torch.zeros(T, samples, dtype=torch.bool)
+        (grad,) = torch.autograd.grad(row.sum(), x, retain_graph=True, materialize_grads=True, allow_unused=True)
         grad = grad if batch_dim == 1 else grad.unflatten(0, (T, samples))
-        depends = (grad != 0).reshape(T, samples, -1).any(2)  # [T, N]
+        return (grad != 0).reshape(T, samples, -1).any(2)
+
+    for row in range(rows):
+        depends = depends_on(output[row])
         reached |= bool(depends.any())
         found = depends.any(0).nonzero().flatten().tolist()
         if len(found) > 1:
@@ -113,8 +129,8 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
             )
     if not reached:
         raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
-    for name, given in seen:
-        if not given.requires_grad or bool((given == given[:1]).all()):
+    for name, neuron, given, _ in seen:
+        if not isinstance(neuron, Neuron) or not given.requires_grad or bool((given == given[:1]).all()):
             continue  # what has no gradient tells nothing; and the rows of a learned token, or of zeros, are alike
         (path,) = torch.autograd.grad(given.sum(), x, retain_graph=True, allow_unused=True)
         if path is None:
@@ -124,24 +140,48 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
                 "would take for time steps. Leave its activation as it is, with None for its name in the patterns that "
                 f"fastlif.convert takes: {{{name!r}: None, '*': ...}}"
             )
-    forgetful = [name for name, module in model.named_modules() if isinstance(module, Neuron) and _forgets(module)]
-    if stepped and forgetful:
-        raise ValueError(
-            f"{forgetful[0] or 'the model'} remembers nothing from step to step, as a neuron with timesteps=1 without "
-            "stateful=True: one that is called once a step has stateful=True, one that is called with all steps has "
-            "timesteps=T, or None for [T, N, *], and one that shall remember nothing has decay=0"
-        )
+    if T > 1:
+        _check_memory(seen, T, samples, stepped, depends_on)
 
 
 def _every_step(multi, x):
     return multi.over(len(x), "steps", x, sequence=True)
 
 
-def _forgets(neuron: Neuron) -> bool:
-    """Whether it would carry a membrane from step to step, and has but one step."""
-    if neuron.timesteps != 1 or neuron.stateful or (isinstance(neuron, NoisyLIF) and not neuron.converted):
-        return False
-    return bool(torch.as_tensor(neuron.decay).any())
+def _check_memory(seen, T, samples, stepped, depends_on):
+    """Raises an error for a neuron that gets the steps of the input one after the other, but forgets in between."""
+    calls: dict[Any, list[_Call]] = {}
+    for call in seen:
+        calls.setdefault(call.neuron, []).append(call)
+    for neuron, (first, *others) in calls.items():
+        last = others[-1] if others else first
+        if others and (isinstance(neuron, Accelerated) or neuron.stateful):
+            continue  # it carries its membrane from call to call
+        begins, ends = (depends_on(row).any(1).nonzero().flatten().tolist() for row in (first.given[0], last.given[-1]))
+        if not stepped and (begins != [0] or first.T):
+            continue  # it gets a mean over time, or all steps as channels; or frames that a MultiStep takes for images
+        if not any(ends):
+            continue  # it gets no later step
+        if (first.T or neuron.timesteps) == 1 and _remembers(neuron):
+            raise ValueError(
+                f"{first.name} remembers nothing from step to step: it gets all steps in one call and takes them for "
+                "samples, or is called once a step without stateful=True. One that is called once a step has "
+                "stateful=True, one that is called with all steps has timesteps=T, or None for [T, N, *] "
+                "(step_mode='m' in SpikingJelly), and one that shall remember nothing has decay=0"
+            )
+        whole = first.given.shape[0] == T * samples or first.given.shape[:2] == (T, samples)
+        if whole and first.T is None and neuron.timesteps not in (None, 1, T):
+            raise ValueError(
+                f"{first.name} has timesteps={neuron.timesteps}, gets the {T} time steps of the input in one call, and "
+                f"takes some of them for samples: set timesteps={T}, or None for [T, N, *]"
+            )
+
+
+def _remembers(neuron) -> bool:
+    """Whether it carries a membrane from step to step, if it is given several steps."""
+    if isinstance(neuron, Accelerated):
+        return True
+    return bool(torch.as_tensor(neuron.decay).any()) and (not isinstance(neuron, NoisyLIF) or neuron.converted)
 
 
 def _check_timesteps(model: nn.Module) -> None:

@@ -38,11 +38,14 @@ def watched_neurons(model: nn.Module) -> list[Neuron | Accelerated]:
     return [module for module in model.modules() if isinstance(module, WATCHED)]
 
 
+def of_pass() -> int | None:
+    """T of the pass that runs now, if it is one of a MultiStep."""
+    return None if thread.current is None else thread.current.timesteps
+
+
 def unfold(neuron: Neuron | Accelerated, output: Tensor) -> Tensor:
     """What a neuron just gave, ``[T, N, *]`` without a copy: T is that of the pass, if it is a MultiStep's."""
-    timesteps = neuron.timesteps
-    if thread.current is not None and thread.current.timesteps is not None:
-        timesteps = thread.current.timesteps
+    timesteps = of_pass() or neuron.timesteps
     if isinstance(neuron, Accelerated) and output.ndim < (2 if timesteps is None else 1):  # a step without dimensions
         output = output[..., None]
     return output if timesteps is None else output.unflatten(0, (timesteps, output.shape[0] // timesteps))

@@ -9,7 +9,7 @@ from refusals import unchanged
 from torch import nn
 
 import fastlif
-from fastlif import LIF, MultiStep, NoisyLIF, check_time_axis
+from fastlif import LI, LIF, MultiStep, NoisyLIF, check_time_axis
 
 NEURONS = {
     "lif": lambda timesteps: LIF(timesteps, **REFERENCE),
@@ -106,6 +106,17 @@ class Positions(nn.Module):
         return x + self.network(self.table.expand(16, 5)).mean()
 
 
+class TokenBeside(nn.Module):
+    """Adds what a stateful neuron makes of a learned token to each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.neuron = nn.Parameter(torch.rand(1, 5)), LIF(stateful=True, **REFERENCE)
+
+    def forward(self, x):
+        return x + self.neuron(self.token)
+
+
 class Feedback(nn.Module):
     """A step of a network that takes its own spikes back, of which there are none at first."""
 
@@ -115,6 +126,20 @@ class Feedback(nn.Module):
 
     def forward(self, x):
         return x + self.neuron(self.layer(torch.zeros_like(x)))
+
+
+class FedBack(nn.Module):
+    """A loop in which only the neuron of the feedback has no memory, and at first nothing to take."""
+
+    def __init__(self):
+        super().__init__()
+        self.neuron, self.feedback = LIF(stateful=True, **REFERENCE), LIF(**REFERENCE)
+
+    def forward(self, x):
+        outputs = [torch.zeros_like(x[0])]
+        for step in x:
+            outputs.append(self.neuron(step + self.feedback(outputs[-1])))
+        return torch.stack(outputs[1:])
 
 
 def views(spikes, batch, neuron):
@@ -130,6 +155,24 @@ def mixed(spikes, batch, neuron):
 
 def step_by_step(model, x):
     return torch.stack([model(step) for step in x])
+
+
+def mean_of_steps(model, x):
+    return step_by_step(model, x).mean(0)
+
+
+def in_pairs(model, x):
+    """One step of the model for two of the data: their mean."""
+    return model(x.unflatten(0, (2, 2)).mean(1).flatten(0, 1))
+
+
+def in_pieces(model, x):
+    return torch.cat([model(piece.flatten(0, 1)) for piece in x.split(2)])
+
+
+def as_images(model, x):
+    """Two steps of the model for one of the data, which knows of no other."""
+    return model(x.flatten(0, 1).repeat(2, 1)).unflatten(0, (2, *x.shape[:2])).mean(0)
 
 
 def rolling(model, x):
@@ -167,6 +210,29 @@ RIGHT = {
     "a surrogate that is 0 at every membrane": lambda: check_time_axis(
         LIF(4, surrogate="rectangular", threshold=9.0, **REFERENCE), STEPS.flatten(0, 1), timesteps=4
     ),
+    "fewer steps than in the data": lambda: check_time_axis(layers(2), STEPS, batch_dim=1, call=in_pairs),
+    "steps in pieces": lambda: check_time_axis(LIF(2, stateful=True, **REFERENCE), STEPS, batch_dim=1, call=in_pieces),
+    "each step an image, repeated": lambda: check_time_axis(layers(2), STEPS, batch_dim=1, call=as_images),
+    "each step an image of a MultiStep": lambda: check_time_axis(
+        MultiStep(layers(1), 2), STEPS, batch_dim=1, call=batch_first
+    ),
+    "each step an image of a MultiStep of one step": lambda: check_time_axis(
+        MultiStep(layers(1, neuron=NoisyLIF), 1), STEPS, batch_dim=1, call=mean_of_steps
+    ),
+    "a sequence to a MultiStep of one step": lambda: check_time_axis(
+        MultiStep(layers(1), 1, output="steps"), STEPS, batch_dim=1, call=lambda model, x: model(x, sequence=True)
+    ),
+    "one noisy step a call, and the mean": lambda: check_time_axis(
+        layers(1, neuron=NoisyLIF), STEPS, batch_dim=1, call=mean_of_steps
+    ),
+    "one step a call, and the mean": lambda: check_time_axis(stateful(), STEPS, batch_dim=1, call=mean_of_steps),
+    "a single step after the mean": lambda: check_time_axis(
+        layers(1), STEPS, batch_dim=1, call=lambda model, x: model(x.mean(0))
+    ),
+    "decay=0 in one step a call": lambda: check_time_axis(
+        LIF(decay=0.0, **REFERENCE), STEPS, batch_dim=1, call=step_by_step
+    ),
+    "a stateful neuron that is called on a learned token": lambda: check_time_axis(TokenBeside(), STEPS, batch_dim=1),
     "decay=0, which remembers nothing": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
 }
 WRONG = {
@@ -192,6 +258,27 @@ WRONG = {
     "neurons without a memory": (
         "2 remembers nothing from step to step.*stateful=True",
         lambda: check_time_axis(layers(1), STEPS, batch_dim=1, call=step_by_step)),
+    "a mean of neurons without a memory": (
+        "2 remembers nothing from step to step.*stateful=True",
+        lambda: check_time_axis(layers(1), STEPS, batch_dim=1, call=mean_of_steps)),
+    "a mean of a folded batch without a time axis": (
+        "2 remembers nothing from step to step.*timesteps=T, or None",
+        lambda: check_time_axis(layers(1), STEPS, batch_dim=1, call=lambda model, x: time_first(model, x).mean(0))),
+    "a stateful neuron that gets all steps in one call": (
+        "1 remembers nothing from step to step: it gets all steps in one call",
+        lambda: check_time_axis(stateful(), STEPS.flatten(0, 1), timesteps=4)),
+    "a fed-back neuron without a memory": (
+        "feedback remembers nothing from step to step", lambda: check_time_axis(FedBack(), STEPS, batch_dim=1)),
+    "another T than the data's": (
+        "2 has timesteps=2, gets the 4 time steps .* set timesteps=4, or None",
+        lambda: check_time_axis(layers(2), STEPS.flatten(0, 1), timesteps=4)),
+    "another T than the data's, and the mean": (
+        "2 has timesteps=2, gets the 4 time steps .* set timesteps=4, or None",
+        lambda: check_time_axis(layers(2), STEPS, batch_dim=1, call=lambda model, x: time_first(model, x).mean(0))),
+    "another T behind a time-first neuron": (
+        "1 has timesteps=2, gets the 4 time steps .* set timesteps=4, or None",
+        lambda: check_time_axis(
+            nn.Sequential(LIF(None, **REFERENCE), LI(2)), STEPS[:, :3], batch_dim=1)),
     "all steps at once without a time axis": (
         "1 remembers nothing from step to step.*timesteps=T, or None",
         lambda: check_time_axis(nn.Sequential(nn.Linear(5, 5), LIF(**REFERENCE)), STEPS, batch_dim=1)),

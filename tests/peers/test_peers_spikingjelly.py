@@ -279,6 +279,15 @@ LEFT = (
 )
 
 
+def test_a_single_step_node_that_is_given_all_steps(sj):
+    model, x = fastlif.accelerate(network(sj)), torch.rand(4, 3, 6)
+    with pytest.raises(ValueError, match="1 remembers nothing from step to step: it gets all .*step_mode='m'"):
+        fastlif.check_time_axis(model, x, batch_dim=1)
+    fastlif.check_time_axis(model, x, batch_dim=1, call=lambda model, x: sj.functional.multi_step_forward(x, model))
+    sj.functional.set_step_mode(model, "m")
+    fastlif.check_time_axis(model, x, batch_dim=1)
+
+
 def test_what_stays_is_said_once(sj):
     model = mixed(sj)
     with pytest.warns(UserWarning) as caught:
