@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--quick", action="store_true", help="for two CPU cores; without it, Table 1's epochs, for a GPU")
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")
     option("--surrogate", choices=SURROGATE_WIDTHS, help="taken at the drawn membrane, in place of the preset's")
+    option("--erase", action="store_true", help="blank a rectangle of each training image, at random")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
     option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
@@ -65,6 +66,7 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
         form="quick" if arguments.quick else "full",
         preset=arguments.preset,
         surrogate=arguments.surrogate,
+        erase=arguments.erase,
         datasets=tuple(arguments.dataset or Options.datasets),
         synthetic=arguments.synthetic,
         dtype=arguments.dtype,

@@ -37,3 +37,27 @@ def crop_and_flip(images: Tensor, generator: torch.Generator | None = None, padd
         rows[:, None, :, None],
         columns[:, None, None, :],
     ]
+
+
+def erase(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Each image with a rectangle of zeros, anywhere and up to half as high and wide (after Zhong et al. 2020).
+
+    Args:
+        images: ``[N, C, H, W]`` of any dtype, on any device. They are not changed.
+        generator: the source of the random numbers; by default the global one of the images' device.
+
+    Returns:
+        New images of the same shape and dtype, on the same device.
+    """
+    count, _, *sizes = images.shape
+    device, source = images.device, generator.device if generator else images.device
+
+    def draw(bounds):  # [2, N, 1]: for rows and columns
+        return torch.stack([torch.randint(bound, (count, 1), generator=generator, device=source) for bound in bounds])
+
+    lengths, centres = draw([size // 2 + 1 for size in sizes]).to(device), draw(sizes).to(device)
+    rows, columns = (
+        2 * (torch.arange(size, device=device) - centre).abs() < length
+        for size, centre, length in zip(sizes, centres, lengths)
+    )
+    return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0)

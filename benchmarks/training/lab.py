@@ -69,6 +69,7 @@ class Lab(Recorder):
             epochs=epochs or options.epochs or self.form.epochs or WORKLOADS[name][work.network],
             batch_size=options.batch_size or (self.form.batch_size if small else self.form.large_batch_size),
             shift=preset.shifts.get(name, 0),
+            erase=options.erase,
             dtype=options.dtype,
             seed=options.seed if seed is None else seed,
         )

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks import machine
 from benchmarks.training import checkpoint
-from benchmarks.training.augmentation import crop_and_flip
+from benchmarks.training.augmentation import crop_and_flip, erase
 from benchmarks.training.datasets import to_float
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -42,6 +42,7 @@ class Recipe:
     schedule: str = "constant"  # a key of SCHEDULES
     weight_decay: float = 0.0  # decoupled from the gradient: AdamW, which is Adam where it is 0
     shift: int = 0  # pixels that images are shifted by at most, at random; where it is not 0 they are mirrored too
+    erase: bool = False  # whether a rectangle of each image is blanked, at random
     dtype: str = "float32"  # a key of DTYPES: autocast to it in the 16-bit ones
     seed: int = 0  # of the order of the images, of the augmentation and of the neurons' noise
 
@@ -136,7 +137,7 @@ def train(
     with progress:
         for number in range(len(history) + 1, recipe.epochs + 1):
             start, losses = machine.now(device), []
-            for x, y in batches(images, labels, recipe.batch_size, order, shift=recipe.shift):
+            for x, y in batches(images, labels, recipe.batch_size, order, recipe.shift, recipe.erase):
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device, recipe.dtype):
                     loss = LOSSES[recipe.loss](model(x).float(), y)
@@ -206,13 +207,13 @@ def batches(
     labels: Tensor,
     batch_size: int,
     order: torch.Generator | None = None,
-    *,
     shift: int = 0,
+    erased: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of float32 images in [0, 1] ``[n, C, H, W]`` and their labels ``[n]``.
 
     With ``order`` they are shuffled and all of one size: batch normalisation cannot train on a single leftover image.
-    ``shift``: as in :class:`Recipe`.
+    ``shift`` and ``erased``: as in :class:`Recipe`.
     """
     count = len(images)
     indices = torch.arange(count) if order is None else torch.randperm(count, generator=order)
@@ -220,4 +221,5 @@ def batches(
         indices = indices[: count - count % batch_size]
     for index in indices.to(images.device).split(batch_size):
         x = images[index]
-        yield to_float(crop_and_flip(x, padding=shift) if shift else x), labels[index]
+        x = crop_and_flip(x, padding=shift) if shift else x
+        yield to_float(erase(x) if erased else x), labels[index]

@@ -128,6 +128,7 @@ class Options:
     form: str = "quick"
     preset: str = "paper"
     surrogate: str | None = None  # in place of the preset's
+    erase: bool = False  # as in Recipe
     datasets: tuple[str, ...] = ("mnist", "fashion-mnist", "cifar-10")
     synthetic: bool = False
     dtype: str = "float32"
@@ -156,6 +157,6 @@ class Options:
             **numbers,
             "seed": self.seed or None,
         }
-        words = ["--quick"] if self.form == "quick" else []
+        words = ["--quick"] * (self.form == "quick") + ["--erase"] * self.erase
         words += [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value is not None]
         return " ".join(words)

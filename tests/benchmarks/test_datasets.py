@@ -16,7 +16,7 @@ import torch
 from refusals import refused, tree
 
 from benchmarks.training import datasets
-from benchmarks.training.augmentation import crop_and_flip
+from benchmarks.training.augmentation import crop_and_flip, erase
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 HEIGHT, WIDTH, CLASSES = 5, 7, 3
@@ -379,6 +379,20 @@ def test_crop_and_flip_repeats_with_the_seed():
     assert torch.equal(first, same) and not torch.equal(first, other)
     torch.manual_seed(1)
     assert torch.equal(crop_and_flip(images), first)
+
+
+def test_erase_blanks_a_rectangle():
+    images = torch.ones(400, 2, 9, 14, dtype=torch.uint8)
+    changed = erase(images, torch.Generator().manual_seed(1))
+    assert images.all() and changed.shape == images.shape and changed.dtype == images.dtype
+    assert torch.equal(changed, erase(images, torch.Generator().manual_seed(1)))
+    blank = changed == 0
+    assert torch.equal(blank[:, 0], blank[:, 1])
+    rows, columns = blank[:, 0].any(2), blank[:, 0].any(1)  # [N, H], [N, W]
+    assert torch.equal(blank[:, 0], rows[:, :, None] & columns[:, None, :]), "a rectangle"
+    for lines, size in ((rows, 9), (columns, 14)):
+        lengths = lines.sum(1)
+        assert lengths.min() == 0 and size // 4 < lengths.max() <= size // 2 and lines.any(0).all(), "anywhere"
 
 
 # Fashion-MNIST for deep networks

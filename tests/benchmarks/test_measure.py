@@ -470,6 +470,16 @@ def test_a_network_learns_from_the_training_images_and_is_tested_on_others(neuro
     assert trained == [(0, 1), (0, 1)] and tested == [(timesteps, 255, 1)]  # first for a warm-up
 
 
+def test_images_are_erased_where_that_is_asked_for(a_lab):
+    images, labels = torch.ones(50, 1, 8, 8, dtype=torch.uint8), torch.zeros(50).long()
+    a_lab.options = dataclasses.replace(a_lab.options, erase=True)
+    recipe = a_lab.spec(Work("digits", "small")).recipe
+    assert recipe.erase and "--erase" in a_lab.options.shown(torch.device("cpu"))
+    for erased in (recipe.erase, False):
+        ((x, _),) = loop.batches(images, labels, 50, None, recipe.shift, erased)
+        assert (x == 0).any().item() == erased
+
+
 def test_the_surrogate_that_is_asked_for_is_trained_with(a_lab):
     a_lab.options = dataclasses.replace(a_lab.options, preset="modern", surrogate="sigmoid")
     model = a_lab.build(a_lab.spec(Work("digits", "small")))

@@ -256,6 +256,9 @@ FAULTS = {
         ],
     },
     "benchmarks/training/lab.py": {
+        "benchmarks/test_measure.py::test_images_are_erased_where_that_is_asked_for": [
+            ("no image is erased", "            erase=options.erase,\n", ""),
+        ],
         "benchmarks/test_measure.py::test_the_surrogate_that_is_asked_for_is_trained_with": [
             ("the preset's surrogate all the same", "options.surrogate or preset.surrogate", "preset.surrogate"),
         ],
