@@ -119,6 +119,8 @@ def _in_one_pass(batch_norm, neuron, input):
 
 
 def _fusable(batch_norm, neuron, x) -> bool:
+    if not isinstance(x, torch.Tensor):  # such as what torch.fx traces with
+        return False
     if type(batch_norm) not in BATCH_NORMS or type(neuron) not in (LIF, NoisyLIF):
         return False
     if _has_any_global_hook():
@@ -138,7 +140,7 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1):
         return False
-    if not isinstance(x, torch.Tensor) or x.ndim < 2 or x.shape[1] != batch_norm.num_features or not x.numel():
+    if x.ndim < 2 or x.shape[1] != batch_norm.num_features or not x.numel():
         return False  # which the modules have words for
     batch_norm._check_input_dim(x)
     if not torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is not None:

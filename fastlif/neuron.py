@@ -16,7 +16,7 @@ from fastlif.backends import BACKENDS
 from fastlif.layout import step_shape
 from fastlif.libraries.names import of_spikingjelly
 from fastlif.options import Options
-from fastlif.passes import PASS, Membranes, Pass, begin_pass, end_pass, in_backward, metadata, thread
+from fastlif.passes import Membranes, Pass, begin_pass, end_pass, in_backward, pass_again, thread
 from fastlif.types import Surrogate
 
 __all__ = ["Neuron", "detach", "reset"]
@@ -218,8 +218,7 @@ class Neuron(nn.Module):
                     "told which pass it belongs to: call all parts of the model in the thread that calls the model"
                 )
             return None
-        node = torch._C._current_autograd_node()
-        found = None if node is None else metadata(node).get(PASS)
+        found = pass_again()
         if found is not None and self in found.calls:
             return found
         if self.needs_pass:

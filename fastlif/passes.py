@@ -92,6 +92,12 @@ def metadata(node) -> dict:
     return node.metadata
 
 
+def pass_again() -> Pass | None:
+    """In a backward: the pass of what activation checkpointing computes again, if that is known."""
+    node = torch._C._current_autograd_node()
+    return None if node is None else metadata(node).get(PASS)
+
+
 class Thread(threading.local):
     """What holds in one thread."""
 

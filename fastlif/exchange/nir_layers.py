@@ -139,7 +139,7 @@ def _padding(layer, where) -> tuple[int, ...]:
 
 
 def from_node(node, name: str) -> nn.Module:
-    """The layer of a node, for ``[T, N, *]``."""
+    """The layer of a node, for ``[T, N, *]``, or for ``[T*N, *]`` in a MultiStep."""
     if isinstance(node, (nir.Affine, nir.Linear)):
         weight = node.weight
         if weight.ndim != 2:
@@ -159,8 +159,8 @@ def from_node(node, name: str) -> nn.Module:
         divisor = 1 if isinstance(node, nir.SumPool2d) else None
         return PerStep(nn.AvgPool2d(kernel, stride, padding, divisor_override=divisor))
     if isinstance(node, nir.Flatten):
-        first, last = int(node.start_dim), int(node.end_dim)  # of a sample; ours are of [T, N, *]
-        return nn.Flatten(first + 2 if first >= 0 else first, last + 2 if last >= 0 else last)
+        first, last = int(node.start_dim), int(node.end_dim)  # of a sample; ours are of [N, *]
+        return PerStep(nn.Flatten(first + 1 if first >= 0 else first, last + 1 if last >= 0 else last))
     raise ValueError(f"graph: fastlif has no counterpart for nir.{type(node).__name__}, the node {name!r}")
 
 

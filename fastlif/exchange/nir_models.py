@@ -13,6 +13,7 @@ from fastlif import validation
 from fastlif.libraries.names import take_over, whose_neurons
 from fastlif.multistep import MultiStep
 from fastlif.neuron import neurons
+from fastlif.passes import in_backward, pass_again, thread
 
 __all__ = ["from_nir", "to_nir"]
 
@@ -98,7 +99,7 @@ def to_nir(
 def from_nir(
     graph: Any, dt: float | None = None, *, discretisation: str | None = None, **keywords: Any
 ) -> nn.Module:
-    """A module that computes what a NIR graph says: ``[T, N, *]`` to ``[T, N, *]``, any T.
+    """A module that computes what a NIR graph says: ``[T, N, *]`` to ``[T, N, *]``, any T. A MultiStep takes it too.
 
     NIR's neuron is ``tau v' = v_leak - v + r I``; it spikes where v exceeds v_threshold, and is then set to v_reset. A
     step of dt makes ``h = d v + g (v_leak / r + I)`` of it, with d and g as ``discretisation`` says. Our neuron's
@@ -146,11 +147,19 @@ def from_nir(
 
 
 class PerStep(nn.Module):
-    """Runs a layer that takes ``[N, *]`` on each time step of ``[T, N, *]``, all in one call."""
+    """Runs a layer that takes ``[N, *]`` on each time step of ``[T, N, *]``, all in one call.
+
+    In a MultiStep time is folded into the batch already.
+    """
 
     def __init__(self, layer: nn.Module):
         super().__init__()
         self.layer = layer
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
+        current = thread.current
+        if current is None and in_backward():
+            current = pass_again()
+        if current is not None and current.timesteps is not None:
+            return self.layer(input)
         return self.layer(input.flatten(0, 1)).unflatten(0, input.shape[:2])

@@ -8,6 +8,7 @@ import torch
 from helpers import REFERENCE
 from refusals import unchanged
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import fastlif
 from benchmarks.speed import nir_peers
@@ -214,6 +215,38 @@ def test_a_multistep_model_is_its_model():
     back = fastlif.from_nir(fastlif.to_nir(MultiStep(model, 8), (4,)), **REFERENCE)
     x = torch.rand(N, 4) * 3
     assert torch.equal(back(x.expand(8, N, 4)).mean(0), MultiStep(model, 8)(x))
+
+
+@pytest.mark.parametrize("name", ["images", "sequences", "branches"])
+def test_what_is_imported_runs_in_a_multistep_model(name):
+    model, shape = networks()[name]
+    back, x = fastlif.from_nir(fastlif.to_nir(model, shape), **REFERENCE), inputs(shape)
+    multi = MultiStep(back, T)
+    assert torch.equal(multi(x, sequence=True), back(x).mean(0))
+    assert torch.equal(multi(x[0]), back(x[:1].expand(x.shape)).mean(0))
+    assert torch.equal(fastlif.from_nir(fastlif.to_nir(multi, shape), **REFERENCE)(x), back(x))
+
+
+def test_what_is_imported_is_computed_again_in_a_multistep_model():
+    model, shape = networks()["images"]
+    multi = MultiStep(fastlif.from_nir(fastlif.to_nir(model, shape), **REFERENCE), T)
+    x, gradients = inputs(shape), []
+    for layers in (multi.model, nn.Sequential(*multi.model)):
+        if layers is not multi.model:
+            multi.model.forward = lambda x, run=layers: checkpoint(run, x, use_reentrant=False)
+        multi(x, sequence=True).sum().backward()
+        gradients.append([parameter.grad for parameter in multi.parameters()])
+        multi.zero_grad()
+    assert all(map(torch.equal, *gradients)) and all(gradient.any() for gradient in gradients[0][:1])
+
+
+def test_a_fused_model_is_written_as_it_was():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 20), nn.BatchNorm1d(20), neuron(), nn.Linear(20, 4), neuron())
+    model(torch.rand(8 * T, 6))
+    graphs = [fastlif.to_nir(one, (6,)) for one in (model.eval(), fastlif.fuse(model))]
+    first, second = (fastlif.from_nir(graph, **REFERENCE)(inputs((6,))) for graph in graphs)
+    assert torch.equal(first, second) and first.any()
 
 
 def test_a_noisy_neuron_without_noise_whose_statistics_do_not_vary():
