@@ -183,10 +183,10 @@ def exported(network, shape, reader, **options) -> str:
     return compare(lambda x: network(x.flatten(0, 1)).unflatten(0, (T, N)), theirs, shape)
 
 
-def imported(name: str) -> str:
+def imported(name: str, **keywords) -> str:
     """A peer's spikes against ours, from the graph that it exports."""
     theirs, graph, shape, dt = WRITERS[name]()
-    return compare(fastlif.from_nir(graph, dt=dt, backend="reference"), theirs, shape)
+    return compare(fastlif.from_nir(graph, dt=dt, backend="reference", **keywords), theirs, shape)
 
 
 def tables() -> str:
@@ -234,7 +234,8 @@ compared. The peers' own readers and writers do the exchange.
 - Norse's reader ignores r and the reset, has no `nir.AvgPool2d`, and runs branches in a wrong order.
 - snnTorch and Norse flatten the batch too where a file flattens a sample, so that the batch is {N} here.
 - Norse's writer divides dt by 1/tau: with dt=1 its time constants are in seconds.
-- snnTorch writes its default, a reset by subtraction, as a reset to 0.
+- snnTorch writes its default, a reset by subtraction, as a reset to 0. Read with `reset=None, reset_delay=True`, 0
+  spikes differ.
 - sinabs (a row where it is installed) reads time constants in steps and ignores r: `to_nir(..., dt=1.0,
   scale="membrane", discretisation="exponential")`. Its neurons reset by subtraction and spike several times a step
   until they are set to `SingleSpike` and `MembraneReset`, as here.

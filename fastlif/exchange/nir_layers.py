@@ -140,6 +140,8 @@ def _padding(layer, where) -> tuple[int, ...]:
 
 def from_node(node, name: str) -> nn.Module:
     """The layer of a node, for ``[T, N, *]``, or for ``[T*N, *]`` in a MultiStep."""
+    if node is None:
+        raise ValueError(f"graph: the tool that wrote the graph had no node for the layer {name!r}")
     if isinstance(node, (nir.Affine, nir.Linear)):
         weight = node.weight
         if weight.ndim != 2:

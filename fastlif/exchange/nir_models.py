@@ -20,6 +20,7 @@ __all__ = ["from_nir", "to_nir"]
 DT = 1e-4  # seconds, what NIR's tools use where nothing is said
 SCALES = ("weights", "membrane")
 DISCRETISATIONS = ("euler", "exponential")
+OF_GRAPH = ("timesteps", "decay", "tau", "threshold", "gain", "rest")  # what no keyword of from_nir says
 
 
 def _package():
@@ -112,8 +113,10 @@ def from_nir(
         discretisation: ``"euler"``: d = 1 - dt/tau and g = r dt/tau, as in SpikingJelly, snnTorch and Norse.
             ``"exponential"``: d = exp(-dt/tau) and g = r dt/tau, as in sinabs. By default what the graph says, or else
             ``"euler"``. A graph gives the spikes of the tool that wrote it in that tool's own form only.
-        keywords: passed to each :class:`fastlif.LIF`: surrogate, detach_reset, stateful, detach_state, backend; the
-            two on state to each :class:`fastlif.LI` too.
+        keywords: passed to each :class:`fastlif.LIF`: surrogate, detach_reset, stateful, detach_state, inclusive,
+            backend; the two on state to each :class:`fastlif.LI` too. NIR has no soft reset, and some tools write one
+            as a hard one. ``reset=None`` takes it for a soft one. What snnTorch's default neuron writes needs
+            ``reset=None, reset_delay=True``.
 
     Returns:
         An ``nn.Sequential`` if the graph is a chain, or else a ``torch.fx.GraphModule`` that sums what comes together
@@ -122,7 +125,7 @@ def from_nir(
 
     Raises:
         ImportError: without the package nir: ``pip install 'fastlif[nir]'``.
-        TypeError: if ``graph`` is neither a graph nor a path.
+        TypeError: if ``graph`` is neither a graph nor a path, or a keyword is what the graph says.
         ValueError: for a node that fastlif has no counterpart for, recurrent edges, several inputs or outputs, or a dt
             that is not positive, exceeds a time constant, or is not the one that the graph says.
         OSError: if the file cannot be read.
@@ -132,6 +135,14 @@ def from_nir(
         graph = nir.read(graph, type_check=False)
     if not isinstance(graph, nir.NIRGraph):
         raise TypeError(f"graph must be a nir.NIRGraph or the path of a file with one, got {type(graph).__name__}")
+    for name in OF_GRAPH:
+        if name in keywords:
+            raise TypeError(f"{name} must be left out: the graph says what its neurons compute, and T is the input's")
+    reset = keywords.get("reset")
+    if reset is not None:
+        raise ValueError(
+            f"reset must be None, to subtract the threshold, or be left out for the graph's own, got {reset!r}"
+        )
     said = graph.metadata if isinstance(graph.metadata, dict) else {}
     if dt is None:
         dt = float(said.get("dt", DT))

@@ -122,15 +122,16 @@ def from_node(node, name: str, dt: float, discretisation: str, keywords: dict) -
         raise ValueError(f"graph: the resistance r of {name!r} must be greater than 0, got {r.min():g}")
     threshold, reset = (np.asarray(value, np.float64) - leak for value in (node.v_threshold, node.v_reset))
     unit = gain  # of our membrane
-    if isinstance(_value(reset / gain), torch.Tensor):
-        unit, keywords = np.ones(()), keywords | {"gain": _value(gain)}
-    reset = _value(reset / unit)
-    if isinstance(reset, torch.Tensor):
+    keywords = {"reset": _value(reset / unit), **keywords}
+    if isinstance(keywords["reset"], torch.Tensor):
+        unit = np.ones(())
+        keywords |= {"gain": _value(gain), "reset": _value(reset)}
+    if isinstance(keywords["reset"], torch.Tensor):
         raise ValueError(
             f"graph: v_reset - v_leak of {name!r} must be the same for all neurons, got {reset.min():g} to "
             f"{reset.max():g} (of a model of ours, fastlif.to_nir(..., scale=\"membrane\") writes one)"
         )
-    return LIF(None, decay=_value(decay), threshold=_value(threshold / unit), reset=reset, **keywords)
+    return LIF(None, decay=_value(decay), threshold=_value(threshold / unit), **keywords)
 
 
 def _value(values: np.ndarray):

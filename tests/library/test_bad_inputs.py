@@ -555,6 +555,12 @@ NIR = [
     (ValueError, "r of 'lif' must be greater than 0, got 0", lambda m: from_nir(chain(lif_node(r=0.0)))),
     (ValueError, "threshold must hold numbers, and there is NaN in it", lambda m: from_nir(chain(lif_node(v_threshold=NAN)))),
     (TypeError, "unexpected keyword argument 'treshold'", lambda m: from_nir(chain(lif_node()), treshold=1)),
+    (TypeError, "threshold must be left out: the graph says what its neurons compute",
+     lambda m: from_nir(chain(lif_node()), threshold=2.0)),
+    (TypeError, "gain must be left out: the graph says", lambda m: from_nir(chain(lif_node()), gain=2.0)),
+    (ValueError, "reset must be None, to subtract the threshold, or be left out for the graph's own, got 0.5",
+     lambda m: from_nir(chain(lif_node()), reset=0.5)),
+    (ValueError, "the tool that wrote the graph had no node for the layer 'linear'", lambda m: from_nir(unwritten())),
     (ValueError, "fastlif has no counterpart for nir.Scale, the node 'scale'",
      lambda m: from_nir(chain(nir.Scale(np.ones(2))))),
     (ValueError, "no recurrent edges, got lif -> linear -> lif",
@@ -601,6 +607,13 @@ def chain(node, edges=()):
     if edges:
         graph.nodes["linear"] = nir.Linear(np.eye(2))
     graph.edges.extend(edges)
+    return graph
+
+
+def unwritten():
+    """What snnTorch writes of a network with a layer that its exporter does not know."""
+    graph = chain(lif_node(), edges=[("lif", "linear")])
+    graph.nodes["linear"] = None
     return graph
 
 

@@ -320,6 +320,20 @@ def test_a_neuron_that_leaks_elsewhere_and_is_reset_there():
     assert fastlif.from_nir(nir.NIRGraph.from_list(node), **REFERENCE)(x).flatten().tolist() == expected
 
 
+def test_a_soft_reset_one_step_late_that_the_graph_cannot_say():
+    """Against snnTorch's loop, whose exporter writes a reset to 0."""
+    node = nir.LIF(*(np.array([value, value]) for value in (2e-3, 20.0, 0.0, 0.9, 0.0)))
+    x, v, s, expected = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)), 0, 0, []
+    for current in x.double():
+        v = 0.95 * v + current - 0.9 * s
+        s = (v > 0.9).double()
+        expected.append(s)
+    graph, x = nir.NIRGraph.from_list(node), x[:, None]
+    model = fastlif.from_nir(graph, reset=None, reset_delay=True, **REFERENCE)
+    assert torch.equal(model(x)[:, 0].double(), torch.stack(expected))
+    assert not torch.equal(fastlif.from_nir(graph, **REFERENCE)(x), model(x))
+
+
 # --- Peers ---------------------------------------------------------------------------------------------------------
 
 PEERS = [pytest.param(name, marks=pytest.mark.peers(name.lower())) for name in nir_peers.READERS]
@@ -347,6 +361,7 @@ def test_a_peer_s_network_gives_the_same_spikes(name):
     torch.manual_seed(0)
     if "subtract" in name:
         assert not nir_peers.imported(name).startswith("0 of ")  # it is written as a hard reset
+        assert nir_peers.imported(name, reset=None, reset_delay=True).startswith("0 of ")
     elif "default dt" in name:
         with pytest.raises(ValueError, match="dt must not exceed the time constants"):
             nir_peers.imported(name)
