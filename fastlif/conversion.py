@@ -29,6 +29,7 @@ _ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.L
                        nn.RReLU, nn.SELU, nn.SiLU, nn.Softplus, nn.Threshold)  # fmt: skip
 _ACTIVATION_NAMES = ("celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu", "relu", "relu6",
                      "rrelu", "selu", "silu", "softplus", "threshold")  # fmt: skip
+_FUSED = ("torch.ao.nn.intrinsic.qat.", "torch.ao.nn.intrinsic.quantized.")  # where a class may compute a ReLU itself
 _ACTIVATION_FUNCTIONS = {
     vars(place)[name]
     for place in (nn.functional, torch)
@@ -207,18 +208,23 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
             continue
         if isinstance(module, (nn.RNN, nn.RNNCell)) and module.nonlinearity == "relu":
             note(f'{type(module).__name__} with nonlinearity="relu"', path)
+        if type(module).__module__.startswith(_FUSED) and "ReLU" in type(module).__name__:
+            note(type(module).__name__, path)
         for name, value in vars(module).items():
             listed = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
             if not name.startswith("_") and any(isinstance(v, (*activations, *_ACTIVATION_MODULES)) for v in listed):
                 note(f"modules in a plain {type(value).__name__}", f"{path}.{name}")
-            for function in _functions(value):  # such as nn.TransformerEncoderLayer.activation
-                note(f"the function {function}", f"{path}.{name}")
+            held = (value,) if name.startswith("_") else (value, *listed)
+            for function in sorted({function for one in held for function in _functions(one)}):
+                note(f"the function {function}", f"{path}.{name}")  # such as nn.TransformerEncoderLayer.activation
         for cls in type(module).__mro__:
             generated = cls is type(module) and isinstance(module, torch.fx.GraphModule)
             if generated or cls.__module__.split(".")[0] not in ("torch", "builtins", "fastlif"):
                 if cls not in functions_by_class:
-                    methods = [value for name, value in vars(cls).items() if name != "__init__"]
-                    functions_by_class[cls] = {name for method in methods for name in _functions(method, bound=True)}
+                    functions_by_class[cls] = {
+                        function for name, method in vars(cls).items() if name != "__init__"
+                        for function in _functions(method, bound=True, forward=name == "forward")
+                    }  # fmt: skip
                 for function in sorted(functions_by_class[cls]):
                     note(f"{function} in {cls.__name__}", path, inside=".")  # "layer1.*" is about layer1's code too
     return [
@@ -232,8 +238,10 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
 _OTHER = object()
 
 
-def _functions(value, bound: bool = False) -> set[str]:
+def _functions(value, bound: bool = False, forward: bool = False) -> set[str]:
     """The names of the activation functions that ``value``, an attribute, is or calls.
+
+    In a ``forward`` modules count that are made there. Other methods may build the model.
 
     They are read from its compiled code and from that of the functions it calls: code is there where the source is
     not, as in a notebook. What a name stands for counts. So an alias is found, and a module called ``relu`` is none.
@@ -253,12 +261,15 @@ def _functions(value, bound: bool = False) -> set[str]:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             with contextlib.suppress(ValueError):  # of a cell that nothing was put into yet
                 known[name] = cell.cell_contents
-        for name, loaded, arguments in _loads(function.__code__, function.__globals__, known):
+        for name, loaded, call in _loads(function.__code__, function.__globals__, known):
             if loaded in _ACTIVATION_FUNCTIONS:
                 found.add(name if name.endswith(loaded.__name__) else f"{name} ({loaded.__name__})")
-            elif loaded in ("Tensor.relu", "Tensor.relu_") and arguments() == []:
+            elif inspect.isclass(loaded):
+                if forward and function is value and _is_used(*call()):
+                    found.add(f"{name}()")
+            elif loaded in ("Tensor.relu", "Tensor.relu_") and call()[0] == []:
                 found.add(name)
-            elif loaded in _CLAMPS and arguments() in ([0], [0, ("min",)]):
+            elif loaded in _CLAMPS and call()[0] in ([0], [0, ("min",)]):
                 if function.__globals__ is value.__globals__:  # elsewhere it rather keeps an index or a size in bounds
                     found.add(f"{name} at 0")
             elif isinstance(loaded, FunctionType) and _is_of_a_user(loaded) and loaded not in searched:
@@ -273,7 +284,7 @@ def _is_of_a_user(function: FunctionType) -> bool:
 
 
 def _loads(code: CodeType, variables: dict, known: dict):
-    """Whatever ``code`` loads: its name, what that stands for ("Tensor.relu" if it is unknown), and its arguments."""
+    """Whatever ``code`` loads: its name, what that stands for ("Tensor.relu" if it is unknown), and its call."""
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "NOP", "PUSH_NULL")]
     name, value = "", None
     for i, instruction in enumerate(instructions):
@@ -293,23 +304,31 @@ def _loads(code: CodeType, variables: dict, known: dict):
             if isinstance(loaded, CodeType):
                 yield from _loads(loaded, variables, known)
             continue
-        if value is not None and not inspect.ismodule(value) and not inspect.isroutine(value):
+        is_activation = inspect.isclass(value) and issubclass(value, _ACTIVATION_MODULES)
+        if not (value is None or inspect.ismodule(value) or inspect.isroutine(value) or is_activation):
             value = _OTHER
-        yield name, name if value is None else value, functools.partial(_last_arguments, instructions[i + 1 :], code)
+        yield name, name if value is None else value, functools.partial(_call, instructions[i + 1 :], code)
 
 
-def _last_arguments(instructions: list[dis.Instruction], code: CodeType) -> list | None:
-    """The constants that end the arguments, keywords after them, of the call that takes what was loaded last."""
+def _is_used(arguments: list | None, after: list[dis.Instruction], code: CodeType) -> bool:
+    """Whether what a call makes is called itself, or put into a local variable. An attribute is a module to swap."""
+    return arguments is not None and (after[0].opname.startswith("STORE_FAST") or _call(after, code)[0] is not None)
+
+
+def _call(instructions: list[dis.Instruction], code: CodeType) -> tuple[list | None, list[dis.Instruction], CodeType]:
+    """Of the call of what was loaded last: the constants that end its arguments, keywords after them, what follows it,
+    and ``code``. They are None if it is not called."""
     depth = 0
     ending: list = []
-    for instruction in instructions:
+    for i, instruction in enumerate(instructions):
         depth += dis.stack_effect(instruction.opcode, instruction.arg, jump=False)
         if depth < 0:
-            return ending if instruction.opname.startswith("CALL") else None
+            is_call = instruction.opname.startswith("CALL") and depth == -1
+            return ending if is_call else None, instructions[i + 1 :], code
         if instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
             ending.append(instruction.argval)
         elif instruction.opname == "KW_NAMES" and instruction.arg is not None:
             ending.append(code.co_consts[instruction.arg])
         elif instruction.opname != "PRECALL":
             ending.clear()
-    return None
+    return None, [], code

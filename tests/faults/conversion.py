@@ -69,8 +69,21 @@ FAULTS = {
         "library/test_conversion.py::test_functional_activations_in_a_notebook": [
             ("an empty tuple in the code", "if isinstance(loaded, tuple) and loaded:", "if isinstance(loaded, tuple):"),
             ("a clamp in another file is an activation", "if function.__globals__ is value.__globals__:", "if True:"),
+            ("modules that are made in forward are not found",
+             "if forward and function is value and _is_used(*call()):", "if False:"),
+            ("a module that becomes an attribute counts",
+             'after[0].opname.startswith("STORE_FAST") or _call(after, code)[0] is not None', "True"),
             ("functions of other files are not read",
              "and _is_of_a_user(loaded) and", "and loaded.__globals__ is function.__globals__ and"),
+        ],
+        "library/test_conversion.py::test_functions_that_a_model_holds": [
+            ("functions in a list are not found", '(value,) if name.startswith("_") else (value, *listed)', "(value,)"),
+            ("what a builder makes counts", 'forward=name == "forward"', "forward=True"),
+        ],
+        "library/test_conversion.py::test_layers_that_compute_a_relu_themselves_are_said": [
+            ("a fused ReLU is not found", "if type(module).__module__.startswith(_FUSED) and", "if False and"),
+            ("every fused module computes a ReLU itself",
+             '("torch.ao.nn.intrinsic.qat.", "torch.ao.nn.intrinsic.quantized.")', '("torch.ao.nn.intrinsic.",)'),
         ],
         "library/test_conversion.py::test_what_a_script_module_holds_is_said": [
             ("what a script module holds is not said", 'note(f"{kind} in a ScriptModule", path)', "pass"),

@@ -185,9 +185,13 @@ FUNCTIONAL = {
     "return x.new_zeros(()) + F.relu(x)": "F.relu",
     "return elsewhere.act(x)": "Tensor.relu",
     "return F.relu(elsewhere.bounded(x))": "F.relu",
+    "return nn.ReLU(inplace=True)(this.relu(x))": "nn.ReLU()",
+    "act = nn.GELU(); return act(x)": "nn.GELU()",
     # no false alarm
     "return this.relu(x)": None,
     "act = this.relu; return act(x)": None,
+    "this.more = nn.ReLU(); return this.more(x)": None,
+    "return this.relu(x) if isinstance(this.relu, nn.ReLU) else x": None,
     "for relu in this.relus: x = relu(x)": None,
     "return [act(x) for act in this.relus]": None,
     "y = x; return this.relu_() * y": None,
@@ -208,12 +212,26 @@ def test_functional_activations_in_a_notebook(body):
 def test_functions_that_a_model_holds():
     assert left_over("return this.fixed(x)", "    fixed = staticmethod(F.elu)\n") == "elu in Net (the model)"
     assert left_over("pass", "    @classmethod\n    def of(cls, x): return F.relu(x)\n") == "F.relu in Net (the model)"
+    builds = "    def build(self): act = nn.ReLU(); return nn.Sequential(act)\n"  # as torchvision's _make_layer does
+    assert left_over("pass", builds) == ""
+    model = nn.Sequential(nn.ReLU())
+    model.some, model.named = [F.relu, None], {"gelu": F.gelu}
+    with pytest.warns(UserWarning, match=r"the function relu \(some\); the function gelu \(named\)"):
+        fastlif.convert(model)
     model = nn.Sequential(nn.ReLU())
     model.first, model.second = functools.partial(F.leaky_relu, negative_slope=0.1), lambda x: F.selu(x)
     with pytest.warns(UserWarning, match=r"the function leaky_relu \(first\); the function F.selu \(second\)"):
         fastlif.convert(model)
     with pytest.warns(UserWarning, match="torch.nn.functional.relu in GraphModule"):
         fastlif.convert(torch.fx.symbolic_trace(Functional()))
+
+
+def test_layers_that_compute_a_relu_themselves_are_said():
+    qconfig = torch.ao.quantization.get_default_qat_qconfig()
+    fused = torch.ao.nn.intrinsic.ConvReLU2d(nn.Conv2d(1, 1, 1), nn.ReLU())
+    assert swapped(fused)[1] == [] and isinstance(swapped(fused)[0]["1"], NoisyLIF)
+    model = nn.Sequential(nn.ReLU(), torch.ao.nn.intrinsic.qat.ConvReLU2d(1, 1, 1, qconfig=qconfig))
+    assert "swap: ConvReLU2d (1). Only" in swapped(model)[1][0]
 
 
 def test_what_a_script_module_holds_is_said():
