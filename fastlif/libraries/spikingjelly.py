@@ -23,6 +23,7 @@ class Accelerated:
     step_mode: str
     v_threshold: float
     reset: Callable[[], None]
+    _equation: Callable[[], dict[str, Any]]  # decay, gain and rest, as far as they are not a LIF's own
     named_memories: Callable[[], Iterator[tuple[str, Any]]]  # the membrane, and with store_v_seq all of a sequence
 
     @property

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+from torch.overrides import TorchFunctionMode
 
 from fastlif import validation
 from fastlif.libraries.spikingjelly import Accelerated, at_rest
@@ -25,6 +26,7 @@ __all__ = ["Energy", "energy", "weights_met"]
 
 CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}  # with the number of their dimensions in space
 COUNTED = (nn.Linear, *CONVOLUTIONS)
+PRODUCTS = ("matmul", "mm", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention")  # functions of two activations
 
 
 def weights_met(layer: nn.Module, events: Tensor) -> int:
@@ -130,7 +132,7 @@ class Energy:
         neuron_steps: how often a neuron is brought up to date, per sample.
         picojoules: the estimate, per sample.
         relu_macs, relu_picojoules: the same network with ReLU, which runs once and multiplies every input.
-        uncounted: classes with weights that are not counted.
+        uncounted: classes with weights, and functions that multiply activations, that are not counted.
         add_pj, multiply_pj: the constants.
     """
 
@@ -187,10 +189,11 @@ def energy(
       weight that a spike meets. Otherwise it is graded, such as averages of spikes, or spikes of
       :func:`fastlif.scale_thresholds`: a multiply-accumulate.
     - A neuron adds its input and compares with the threshold, which counts as an addition. Over time it multiplies by
-      the decay too. A converted :class:`fastlif.NoisyLIF` also adds the shift and the noise of Eq. (6).
+      the decay too, and its input by the gain, unless these are 1. A converted :class:`fastlif.NoisyLIF` also adds the
+      shift and the noise of Eq. (6).
     - Not counted: memory access, drawing random numbers, resets, biases, batch normalisation (which can be folded into
-      the weights) and pooling. Memory access often costs more than the arithmetic, so the estimate compares networks
-      and says little about a device.
+      the weights), pooling, and products of activations, as in attention (``uncounted`` names them). Memory access
+      often costs more than the arithmetic, so the estimate compares networks and says little about a device.
 
     The ReLU twin is the same network in one pass without time: a multiply-accumulate for every input and weight.
     A forward that loops over time by itself calls each layer T times, and its twin is counted as often.
@@ -221,7 +224,7 @@ def energy(
     add_pj = validation.check_positive("add_pj", add_pj)
     multiply_pj = validation.check_positive("multiply_pj", multiply_pj)
     calls: list[LayerCall | _NeuronCall] = []
-    reached = False
+    reached, products = False, _Products()
 
     def note_layer(name, layer, x, output):
         calls.append(LayerCall.of(name, layer, x, analogue=not reached))
@@ -236,7 +239,8 @@ def energy(
         with evaluating(model) as carried, at_rest(model):
             for neuron in carried:
                 neuron.reset()
-            model(input, **keywords)
+            with products:
+                model(input, **keywords)
     finally:
         for handle in handles:
             handle.remove()
@@ -260,7 +264,7 @@ def energy(
         found.setdefault(name, []).append(EnergyRow(name, kind, of, *numbers))
     steps = sum(call.shape.numel() for call in calls if isinstance(call, _NeuronCall)) / samples
     rows = [_joined(rows) for rows in found.values()]
-    return Energy(rows, samples, timesteps, steps, _uncounted(model), add_pj, multiply_pj)
+    return Energy(rows, samples, timesteps, steps, [*_uncounted(model), *products.names], add_pj, multiply_pj)
 
 
 @dataclass
@@ -273,10 +277,30 @@ class _NeuronCall:
         """Additions and multiplications of this call."""
         steps, neuron = self.shape.numel(), self.neuron
         if not isinstance(neuron, NoisyLIF):
-            return 2 * steps, steps  # input and threshold; the decay
+            return 2 * steps, steps * self._factors()  # input and threshold; decay and gain
         if self.shape[0] == 1 and not neuron.converted:
             return 2 * steps, 0  # the noise; the threshold
         return 4 * steps, steps  # also shift and noise
+
+    def _factors(self) -> int:
+        """How many of decay and gain are not the number 1."""
+        neuron: Any = self.neuron
+        said = neuron._equation() if isinstance(neuron, Accelerated) else {"decay": neuron.decay, "gain": neuron.gain}
+        return sum(isinstance(value, Tensor) or value != 1 for value in (said["decay"], said.get("gain", 1)))
+
+
+class _Products(TorchFunctionMode):
+    """Notes the names of those of PRODUCTS that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: dict[str, None] = {}
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        name = getattr(function, "__name__", "").strip("_")
+        if name in PRODUCTS:
+            self.names[name] = None
+        return function(*arguments, **(keywords or {}))
 
 
 def _one_sample(call: LayerCall, first: _NeuronCall) -> tuple[int, ...]:

@@ -70,6 +70,12 @@ FAULTS = {
             ("averages of spikes are spikes",
              "binary = ((input == 0) | (input == 1)).all()", "binary = (input >= 0).all()"),
         ],
+        "library/test_energy.py::test_what_a_neuron_multiplies": [
+            ("a neuron that does not leak multiplies", "steps * self._factors()", "steps"),
+        ],
+        "library/test_energy.py::test_products_of_activations_are_named": [
+            ("attention is not named", "[*_uncounted(model), *products.names]", "_uncounted(model)"),
+        ],
         "library/test_energy.py::test_weights_met_as_by_force": [
             ("groups are forgotten", " * (layer.out_channels // layer.groups)", " * layer.out_channels"),
         ],

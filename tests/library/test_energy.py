@@ -99,6 +99,30 @@ def test_what_is_not_counted_is_named():
     assert str(found).endswith("Not counted: ConvTranspose2d, Bilinear.") and repr(found) == str(found)
 
 
+@pytest.mark.parametrize("neuron, multiplications", [
+    (fastlif.IF, 0), (lambda *a, **k: LIF(*a, decay=0.9, **k), 1), (lambda *a, **k: LIF(*a, gain=0.5, **k), 2),
+    (lambda *a, **k: fastlif.IF(*a, gain=0.5, **k), 1), (fastlif.ParametricLIF, 2),
+    (lambda *a, **k: LIF(*a, decay=torch.ones(3), **k), 1), (lambda *a, **k: fastlif.LI(*a), 1),
+])  # fmt: skip
+def test_what_a_neuron_multiplies(neuron, multiplications):
+    found = fastlif.energy(nn.Sequential(nn.Linear(4, 3), neuron(5, **REFERENCE)), torch.rand(10, 4))
+    assert found.rows[1][3:5] == (2 * 5 * 3, multiplications * 5 * 3)
+
+
+def test_products_of_activations_are_named():
+    model = nn.Sequential(nn.Linear(4, 4), LIF(**REFERENCE))
+
+    def forward(x):
+        q = model[1](model[0](x))
+        y = torch.einsum("nij,njk->nik", q @ q.transpose(1, 2), q)
+        return nn.functional.scaled_dot_product_attention(q, y, q)
+
+    model.forward = forward
+    found = fastlif.energy(model, torch.rand(3, 5, 4))
+    assert found.uncounted == ["matmul", "einsum", "scaled_dot_product_attention"]
+    assert str(found).endswith("Not counted: matmul, einsum, scaled_dot_product_attention.")
+
+
 def test_a_shared_layer_is_one_row():
     layer, neuron = nn.Linear(4, 4), LIF(**REFERENCE)
     found = fastlif.energy(nn.Sequential(layer, neuron, layer, neuron), torch.rand(2, 4) * 5)
