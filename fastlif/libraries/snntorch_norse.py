@@ -20,12 +20,20 @@ __all__ = ["from_norse", "from_snntorch"]
 SNNTORCH_SURROGATES = {"atan": ("atan", "alpha"), "sigmoid": ("sigmoid", "slope"),
                        "fast_sigmoid": ("fast_sigmoid", "slope")}  # fmt: skip
 
+COMPUTED = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # by the name of a Leaky's step
+
 
 def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: dict) -> LIF:
     snntorch = _peer("snntorch")
     if type(leaky) is not snntorch.Leaky:
         raise TypeError(f"leaky must be a snntorch.Leaky, got {type(leaky).__name__}{_why_not(leaky)}")
     mechanism = leaky.reset_mechanism
+    computed = COMPUTED.get(leaky.state_function.__name__, mechanism)
+    if computed != mechanism:
+        raise ValueError(
+            f"leaky has reset_mechanism={mechanism!r}, which was set after it was made, and snnTorch goes on with "
+            f"{computed!r}: make a snntorch.Leaky with the reset_mechanism that you want"
+        )
     if mechanism == "none":
         raise ValueError("leaky has reset_mechanism='none', and a fastlif.LIF resets: there is no counterpart")
     if mechanism == "subtract" and not leaky.reset_delay:

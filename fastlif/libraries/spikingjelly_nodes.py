@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from spikingjelly.activation_based import neuron, surrogate
 
 from fastlif.functional import lif
@@ -51,6 +52,8 @@ class _Fast(Accelerated):
         if x.ndim == 1:  # steps without dimensions
             (spikes,), (v, *others) = self.multi_step_functional_forward((x[:, None],), (v[None], *others))
             return (spikes[:, 0],), (v[0].clone(), *others)  # SpikingJelly detaches it in place, which a view forbids
+        if not x.is_floating_point() and not x.is_complex():  # SpikingJelly's steps make floating-point numbers of it
+            x, v = x.to(torch.get_default_dtype()), v.to(torch.get_default_dtype())
         reason = why_not(self)
         if reason:
             raise RuntimeError(

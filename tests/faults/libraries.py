@@ -110,6 +110,9 @@ FAULTS = {
         ],
     },
     "fastlif/libraries/spikingjelly_nodes.py": {
+        "peers/test_peers_spikingjelly.py::test_integers_are_taken_as_theirs_takes_them": [
+            ("integers are refused", "if not x.is_floating_point() and not x.is_complex():", "if False:"),
+        ],
         "peers/test_peers_spikingjelly_rows.py::test_ties_spike": [
             ("a node spikes above the threshold alone", "inclusive=True", "inclusive=False"),
         ],
@@ -124,6 +127,9 @@ FAULTS = {
         "peers/test_peers_norse.py::test_what_has_no_counterpart": [
             ("a dt that is too long is told of as a decay",
              'if "decay" not in keywords and bool((torch.as_tensor(gain) > 1).any()):', "if False:"),
+        ],
+        "peers/test_peers_snntorch.py::test_a_reset_that_was_set_later_and_does_not_count": [
+            ("a reset that snnTorch does not compute is taken over", "if computed != mechanism:", "if False:"),
         ],
         "peers/test_peers_snntorch.py::test_a_hidden_state_is_kept_from_call_to_call": [
             ("snnTorch's hidden state is dropped", "if leaky.init_hidden and timesteps == 1:", "if False:"),

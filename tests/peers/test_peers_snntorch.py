@@ -119,6 +119,14 @@ def test_what_has_no_counterpart(snn, error, words, make):
         LIF.from_snntorch(neuron)
 
 
+@pytest.mark.parametrize("made, later", [("subtract", "zero"), ("zero", "subtract"), ("none", "zero")])
+def test_a_reset_that_was_set_later_and_does_not_count(snn, made, later):
+    leaky = snn.Leaky(beta=0.8, reset_mechanism=made)
+    leaky.reset_mechanism = later
+    with pytest.raises(ValueError, match=f"reset_mechanism='{later}', which was set .* goes on with '{made}'"):
+        LIF.from_snntorch(leaky)
+
+
 def test_inhibition_has_no_counterpart(snn):
     with pytest.warns(UserWarning, match="Inhibition"):
         leaky = snn.Leaky(beta=0.8, inhibition=True)
