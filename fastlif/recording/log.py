@@ -202,7 +202,7 @@ class Log:
             self._samples += spikes.shape[1]
         self._reached = True
         entry.calls += 1
-        entry.total = entry.total + spikes.sum(dtype=membrane_dtype(spikes))
+        entry.total = entry.total + spikes.sum(dtype=torch.float64)
         entry.chances += spikes.numel()
         entry.shape, entry.spike_bytes = spikes.shape, spikes.nbytes
         carries = not isinstance(neuron, NoisyLIF) or neuron.converted or spikes.shape[0] > 1
@@ -325,8 +325,8 @@ def _all(steps) -> Tensor:
 def _per_unit(name: str, parts: list[Tensor]) -> Tensor:
     """The mean over steps and samples, ``[*]``."""
     _check_alike(name, {part.shape[2:] for part in parts}, "share their units")
-    total = functools.reduce(torch.add, (part.sum(dim=(0, 1), dtype=torch.float32) for part in parts))
-    return total / sum(part.shape[:2].numel() for part in parts)
+    total = functools.reduce(torch.add, (part.sum(dim=(0, 1), dtype=torch.float64) for part in parts))
+    return (total / sum(part.shape[:2].numel() for part in parts)).float()
 
 
 def _hook_before(neuron: Neuron, kept: dict):

@@ -22,7 +22,7 @@ def watch(model: nn.Module, kinds, note: Callable) -> list:
     def hook_for(name, module):
         def hook(called, arguments, keywords, output):
             if called is module:
-                note(name, module, arguments[0] if arguments else keywords["input"], output)
+                note(name, module, next(iter((*arguments, *keywords.values()))), output)  # theirs is called x_seq
 
         return hook
 

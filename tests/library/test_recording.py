@@ -148,6 +148,15 @@ def test_rates_and_the_table_by_hand():
     assert log.table().rows == [("1", 7 / 12, 3, None, None, None, 48, 24), ("3", 0.5, 4, None, None, None, 64, 32)]
 
 
+def test_rates_of_many_spikes_count_every_one():
+    """Beyond 2**24 float32 does not tell n from n + 1."""
+    neuron = LIF(1, threshold=0.5, **REFERENCE)
+    with fastlif.record(neuron) as log:
+        for samples in (1 << 24, 1, 1, 1):
+            neuron(torch.ones(samples, 1))
+    assert log.rates() == {"LIF": 1.0} and log.rates(per="unit")["LIF"].tolist() == [1.0]
+
+
 class Operators(TorchDispatchMode):
     def __init__(self):
         super().__init__()

@@ -217,6 +217,20 @@ def test_other_dtypes(sj, dtype):
     assert (actual != expected).double().mean() <= (0.02 if dtype.itemsize == 2 else 0)
 
 
+@pytest.mark.parametrize("mode", ["m", "s"])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+def test_integers_are_taken_as_theirs_takes_them(sj, dtype, mode):
+    """Between calls the membrane is rounded down, as it takes the type of the input."""
+    nodes = sj.neuron.IFNode(v_threshold=2.5), sj.neuron.LIFNode(tau=2.0), sj.neuron.ParametricLIFNode(v_reset=0.5)
+    for node in nodes:
+        node.step_mode = mode
+        ours = fastlif.accelerate(node)
+        for x in torch.randint(4, (3, 5, 40)).to(dtype):
+            spikes = ours(x)
+            assert torch.equal(spikes, node(x)) and spikes.dtype == torch.float32 and spikes.any()
+            torch.testing.assert_close(ours.v, node.v, rtol=0, atol=1e-6)
+
+
 def test_explicit_states(sj):
     from spikingjelly.activation_based.base import to_functional_forward
 
@@ -424,6 +438,14 @@ def test_steps_without_dimensions_are_recorded(sj, mode, shape):
         output = node(torch.full(shape, 0.6))
     (spikes,) = log.spikes.values()
     assert spikes.ndim == 2 and spikes.sum() == output.sum()
+
+
+def test_a_node_that_is_called_by_keyword_is_recorded(sj):
+    model = nn.Sequential(fastlif.accelerate(sj.neuron.IFNode(step_mode="m")))
+    model.forward = lambda x: model[0](x_seq=x)
+    with fastlif.record(model) as log:
+        output = model(torch.rand(5, 2, 3))
+    assert torch.equal(log.spikes["0"], output)
 
 
 def test_what_cannot_be_looked_into_says_what_can(sj):
