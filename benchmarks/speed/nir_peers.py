@@ -144,11 +144,12 @@ def from_norse(dt: float):
     return step_by_step(network), graph, (64,), 1e-3
 
 
+BY_SUBTRACTION = 'snnTorch: Leaky, reset_mechanism="subtract", its default'
 WRITERS = {
     "SpikingJelly: LIFNode (decay_input=True), IFNode, pooling": lambda: from_spikingjelly(True),
     "SpikingJelly: LIFNode (decay_input=False), IFNode, pooling": lambda: from_spikingjelly(False),
     'snnTorch: Leaky, reset_mechanism="zero"': lambda: from_snntorch("zero"),
-    'snnTorch: Leaky, reset_mechanism="subtract", its default': lambda: from_snntorch("subtract"),
+    BY_SUBTRACTION: lambda: from_snntorch("subtract"),
     "Norse: LIFBoxCell, to_nir(..., dt=1)": lambda: from_norse(1.0),
     "Norse: LIFBoxCell, to_nir(...) with its default dt=0.001": lambda: from_norse(1e-3),
 }
@@ -198,6 +199,9 @@ def tables() -> str:
             lines.append([name, scale, *(attempt(functools.partial(made, reader)) for reader in READERS.values())])
     made = [table(["our network", "scale", *READERS], lines)]
     lines = [[name, attempt(functools.partial(imported, name))] for name in WRITERS]
+    options = {"reset": None, "reset_delay": True}
+    found = attempt(functools.partial(imported, BY_SUBTRACTION, **options))
+    lines.append([f"{BY_SUBTRACTION}; read with reset=None, reset_delay=True", found])
     made.append(table(["their network", "read by `fastlif.from_nir`"], lines))
     if importlib.util.find_spec("sinabs") is not None:
         name, (network, shape) = next(iter(networks().items()))
@@ -234,8 +238,7 @@ compared. The peers' own readers and writers do the exchange.
 - Norse's reader ignores r and the reset, has no `nir.AvgPool2d`, and runs branches in a wrong order.
 - snnTorch and Norse flatten the batch too where a file flattens a sample, so that the batch is {N} here.
 - Norse's writer divides dt by 1/tau: with dt=1 its time constants are in seconds.
-- snnTorch writes its default, a reset by subtraction, as a reset to 0. Read with `reset=None, reset_delay=True`, 0
-  spikes differ.
+- snnTorch writes its default, a reset by subtraction, as a reset to 0: read it with `reset=None, reset_delay=True`.
 - sinabs (a row where it is installed) reads time constants in steps and ignores r: `to_nir(..., dt=1.0,
   scale="membrane", discretisation="exponential")`. Its neurons reset by subtraction and spike several times a step
   until they are set to `SingleSpike` and `MembraneReset`, as here.
