@@ -183,7 +183,8 @@ class NoisyLIF(Neuron):
 
     Raises:
         TypeError, ValueError: for wrong arguments, at once; in a call, for a batch that T does not divide.
-        RuntimeError: for a stateful neuron of a converted model that is called outside of it.
+        RuntimeError: for a stateful neuron of a converted model that is called outside of it, or a calibrated one that
+            carries a membrane into a call: calibration knows step 1 with an empty membrane alone.
     """
 
     calibrated_mean: torch.Tensor
@@ -229,7 +230,7 @@ class NoisyLIF(Neuron):
             return functional.run_noisy_spike(input, None, self.options(single=True))
         x, T, call, states = self._call(input)
         initial_state = None if states is None else self._initial_state(x, T, states.get(call))
-        statistics = self._statistics(x.shape[0] if T is None else T, call, x)
+        statistics = self._statistics(x.shape[0] if T is None else T, call, x, initial_state)
         spikes, state, mean, deviation = functional.run_noisy_lif(
             x, T, initial_state, statistics, None, states is not None, self.options()
         )
@@ -260,7 +261,7 @@ class NoisyLIF(Neuron):
             self.over_time, self.surrogate, self.detach_reset, self.backend,
         )  # fmt: skip
 
-    def _statistics(self, timesteps, call, x):
+    def _statistics(self, timesteps, call, x, initial_state=None):
         """Where the statistics of a call over this many steps come from. ``call`` is its number in the pass, x its
         input."""
         if thread.recording is not None:
@@ -286,6 +287,8 @@ class NoisyLIF(Neuron):
             )
         if mean.device != x.device:
             validation.check_device("calibrated_mean", mean, x.device)
+        if initial_state is not None and first == 0:
+            neuron_values.check_carried(deviation[call, 0], self.options())
         if calls == 1 and T == timesteps:  # all of them
             return mean, deviation
         return mean[call, first:end], deviation[call, first:end]

@@ -177,6 +177,16 @@ def wrong_calibration(values: list) -> str | None:
     return "must hold finite values, the deviation at least 0"
 
 
+def check_carried(deviation, options) -> None:
+    """The calibrated ``deviation`` of step 1, for a call that begins with the membrane of the last one."""
+    if options.decay * options.inv_alpha and not bool(deviation):
+        raise RuntimeError(
+            "the calibrated statistics of step 1 are those of an empty membrane, and would drop the one that a "
+            "stateful neuron carries from the last call: use stateful=False, call fastlif.reset(model) before each "
+            'call, or do not calibrate and use statistics="sample"'
+        )
+
+
 def check_initial_state(state, x) -> None:
     if state is None:
         return

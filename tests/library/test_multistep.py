@@ -1,12 +1,14 @@
 """A MultiStep model given sequences, and asked for every step. What it does with images is in test_conversion.py."""
 
+import math
+
 import pytest
 import torch
 from helpers import QUIET, REFERENCE
 from torch import nn
 
 import fastlif
-from fastlif import LIF, MultiStep, functional
+from fastlif import LIF, MultiStep, NoisyLIF, functional
 
 
 def network(**keywords):
@@ -53,6 +55,26 @@ def test_calibrated_by_sequences_for_sequences():
     assert torch.equal(fed[0].unflatten(0, (3, 5)), expected)
     multi.calibrate([events(8)], sequence=True)  # more steps than before
     assert multi.model[1].calibrated_mean.shape == (1, 8)
+
+
+def test_calibrated_neurons_carry_no_membrane_into_a_call():
+    """At step 1 the frozen deviation is 0, which leaves the membrane out."""
+    for values in ({}, {"alpha": math.inf}):
+        whole, stateful = (MultiStep(network(stateful=kept, **values), 2) for kept in (False, True))
+        for multi in (whole, stateful):
+            multi.calibrate([events(4)], sequence=True)
+        for x in (events(4), events(3)):  # each begins with an empty membrane
+            fastlif.reset(stateful)
+            assert torch.equal(stateful(x, sequence=True), whole(x, sequence=True))
+        if values:  # no membrane to drop
+            assert torch.equal(stateful(x, sequence=True), whole(x, sequence=True))
+            continue
+        with pytest.raises(RuntimeError, match=r"would drop the one .* call fastlif.reset\(model\) before each call"):
+            stateful(x, sequence=True)
+    neuron = NoisyLIF(2, stateful=True, **QUIET)
+    neuron.set_calibration(torch.zeros(1, 2), torch.tensor([[0.1, 9.0]]))  # one's own, of a membrane that is carried
+    x = torch.full((2, 3), 0.1)
+    assert not torch.equal(neuron(x), neuron(x))
 
 
 def test_too_long_a_sequence_is_refused_before_anything_runs():
