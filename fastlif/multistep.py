@@ -24,6 +24,10 @@ REMEDY = (
     "If the model shapes tensors by the batch size of its input, or a path in it bypasses the first neuron, use "
     "MultiStep(..., repeat_input=True)"
 )
+FURTHER = (
+    "Further arguments go to the model as they are. One that has a row for each sample needs one for each step too: "
+    "give torch.cat([argument] * timesteps), with repeat_input=True or sequence=True"
+)
 
 
 class MultiStep(nn.Module):
@@ -32,7 +36,9 @@ class MultiStep(nn.Module):
     Holds a copy of ``model``, its neurons converted. ``multi(images)`` gives it the same input ``[N, *]`` at every
     step, so the layers before the first neuron are computed once; what follows sees the batch T times, ``[T*N, *]``
     time-major. ``multi(events, sequence=True)`` takes ``[T, N, *]``, an input for each step: then T is that of the
-    input, whatever ``timesteps`` is, and every layer sees ``[T*N, *]``. Further arguments go to the model as they are.
+    input, whatever ``timesteps`` is, and every layer sees ``[T*N, *]``. Further arguments go to the model as they are:
+    one with a row for each sample, such as a mask, needs ``repeat_input=True`` or ``sequence=True``, and to be repeated
+    by you, ``torch.cat([mask] * timesteps)``.
 
     Args:
         model: a module with fastlif neurons that takes ``[N, *]`` as its first argument.
@@ -127,9 +133,12 @@ class MultiStep(nn.Module):
             return over_time(self.run(current, self.model, input, *args, **keywords), T, batch, how)
         try:
             output = self.run(current, self.model, input, *args, **keywords)
-        except RuntimeError as error:
-            if current.reached and T > 1 and re.search("shape|size|dimension", str(error)):
-                error.add_note(f"{_behind(T, batch)}. {REMEDY}")
+        except (RuntimeError, AssertionError) as error:
+            if T > 1 and re.search("shape|size|dimension", str(error)):
+                if current.reached:
+                    error.add_note(f"{_behind(T, batch)}. {REMEDY}")
+                if any(tensor.ndim and len(tensor) == batch for tensor in tensors_in([args, keywords])):
+                    error.add_note(FURTHER)
             raise
         if current.reached and _only_of_batch(batch, output, T):
             raise ValueError(f"{_behind(T, batch)}, and the model's output has {batch}. {REMEDY}")

@@ -85,6 +85,34 @@ def test_too_long_a_sequence_is_refused_before_anything_runs():
     assert not multi.model[0].states
 
 
+class Labelled(nn.Module):
+    """Takes a label for each sample beside its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.neuron, self.classes = NoisyLIF(**QUIET), nn.Embedding(5, 6)
+
+    def forward(self, x, labels):
+        return self.neuron(x) * self.classes(labels)
+
+
+@pytest.mark.parametrize(
+    ("repeat_input", "sequence", "notes"), [(False, False, 2), (True, False, 1), (False, True, 1)]
+)
+def test_a_further_argument_is_repeated_by_its_owner(repeat_input, sequence, notes):
+    multi = MultiStep(Labelled(), 3, repeat_input=repeat_input)
+    x, labels = events(3) if sequence else events(1)[0], torch.arange(5)
+    with pytest.raises(RuntimeError, match="size of tensor") as caught:
+        multi(x, labels, sequence=sequence)
+    assert len(caught.value.__notes__) == notes and "give torch.cat([argument] * " in caught.value.__notes__[-1]
+    with pytest.raises(RuntimeError, match="size of tensor") as caught:
+        multi(x, torch.arange(4), sequence=sequence)  # no row for each sample
+    assert "argument" not in "".join(getattr(caught.value, "__notes__", ()))
+    if repeat_input or sequence:
+        expected = multi.model.classes(labels) * MultiStep(multi.model.neuron, 3)(x, sequence=sequence)
+        torch.testing.assert_close(multi(x, torch.cat([labels] * 3), sequence=sequence), expected)
+
+
 @pytest.mark.full
 def test_compiled_and_exported(fresh_compiler):
     multi = MultiStep(network(), 2).eval()
