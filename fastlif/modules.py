@@ -247,6 +247,8 @@ class NoisyLIF(Neuron):
             return input.shape[0] == 1 and not self.stateful
         if self.timesteps != 1:
             return False
+        if thread.current is not None:
+            thread.current.check_single()
         validation.check_input(input, dimensions="[N, *]", minimum=1)
         return True
 

@@ -48,6 +48,14 @@ class Pass:
         calls.append(None if torch.compiler.is_compiling() else _checkpoint())
         return len(calls) - 1
 
+    def check_single(self) -> None:
+        """Refuses a neuron of a single step, Eq. (5), in a MultiStep, which converts those that it is made of."""
+        if self.of_neurons is not None:
+            raise ValueError(
+                "a fastlif.NoisyLIF was put into a MultiStep model after it was made, so that it is not converted: put "
+                "it into the single-step model, and make the MultiStep again"
+            )
+
     def call_again(self, neuron: Neuron) -> int | None:
         """The number of a call that is computed again; None where that cannot be told."""
         calls = self.calls[neuron]

@@ -520,6 +520,18 @@ def test_a_model_that_shapes_by_its_input_s_batch_is_noticed():
     assert MultiStep(mixes, 1)(x).shape == x.shape
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_neuron_that_is_put_into_a_multistep_model_later_is_noticed(fused):
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), NoisyLIF(backend="compiled"))
+    multi = MultiStep(fastlif.fuse(model) if fused else model, 3).eval()
+    multi.model[2] = NoisyLIF(backend="compiled")
+    for sequence in (False, True):
+        with torch.no_grad(), pytest.raises(ValueError, match="put into a MultiStep model after it was made"):
+            multi(torch.rand(3, 5, 6) if sequence else torch.rand(5, 6), sequence=sequence)
+    multi.timesteps = 4  # of the new neuron too
+    assert multi(torch.rand(5, 6)).shape == (5, 8)
+
+
 def test_an_error_behind_the_first_neuron_comes_with_what_to_do():
     with pytest.raises(RuntimeError, match="shape") as caught:
         MultiStep(Shaped(lambda spikes, x: spikes.view(len(x), 6)), 3)(torch.rand(5, 6))
