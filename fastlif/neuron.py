@@ -313,7 +313,11 @@ class Neuron(nn.Module):
                 f"the membrane carried from the last call is on {state.device}, this call's input on {x.device}: "
                 "call fastlif.reset(model) before a batch on another device"
             )
-        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or not state.is_inference():
+        if torch.compiler.is_compiling():
+            return state
+        if torch._C._functorch.is_functorch_wrapped_tensor(state):
+            neuron_values.check_within_vmap(state)
+        if torch.is_inference_mode_enabled() or not state.is_inference():
             return state
         return state.clone()  # which autograd can save
 

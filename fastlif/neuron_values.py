@@ -187,6 +187,19 @@ def check_carried(deviation, options) -> None:
         )
 
 
+def check_within_vmap(membrane) -> None:
+    """Refuses a membrane that is carried out of torch.vmap, where it has no values."""
+    functorch = torch._C._functorch
+    level = functorch.maybe_current_level() or 0
+    while functorch.is_functorch_wrapped_tensor(membrane):
+        if functorch.is_batchedtensor(membrane) and functorch.maybe_get_level(membrane) > level:
+            raise RuntimeError(
+                "a stateful neuron cannot carry its membrane out of torch.vmap: call fastlif.reset(model) after it, "
+                "or pass the membrane yourself, through initial_state and return_state of fastlif.functional.lif"
+            )
+        membrane = functorch.get_unwrapped(membrane)
+
+
 def check_initial_state(state, x) -> None:
     if state is None:
         return

@@ -117,6 +117,10 @@ FAULTS = {
             ("a state of another shape", "if state.shape != x.shape[1:]:", "if False:"),
             ("a seed of two elements", "if seed.numel() != 1:", "if False:"),
         ],
+        "pytorch/test_transforms.py::test_a_membrane_stays_within_vmap[LIF-gradients]": [
+            ("a membrane out of vmap that a gradient holds", "membrane = functorch.get_unwrapped(membrane)", "return"),
+            ("a membrane within vmap is out of it", "functorch.maybe_get_level(membrane) > level:", "True:"),
+        ],
         "library/test_parameters.py::test_parametric_lif[True-None]": [
             ("tau as the decay", "decay = 1 - 1 / tau", "decay = 1 / tau"),
         ],

@@ -78,6 +78,30 @@ def test_noise_differs_between_examples_only_if_that_is_asked_for(backend):
     assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("transform", ["vmap", "gradients", "outer gradient"])
+@pytest.mark.parametrize("kind", [fastlif.LIF, fastlif.LI])
+def test_a_membrane_stays_within_vmap(kind, transform):
+    x, neuron = examples(), kind(4, stateful=True, detach_state=False)
+
+    def twice(x):  # as a network does that begins each sequence with a reset
+        fastlif.reset(neuron)
+        return (neuron(x.flatten(0, 1)) * neuron(x.flatten(0, 1))).sum()
+
+    run = {
+        "vmap": torch.vmap(twice),
+        "gradients": torch.vmap(torch.func.grad(twice)),
+        "outer gradient": torch.func.grad(lambda xs: torch.vmap(twice)(xs).sum()),
+    }[transform]
+    together = run(x)
+    with pytest.raises(RuntimeError, match="cannot carry its membrane out of torch.vmap: call fastlif.reset"):
+        neuron(x[0].flatten(0, 1))
+    assert torch.equal(run(x), together)
+    fastlif.reset(neuron)
+    neuron(x[0].flatten(0, 1))
+    each = (run(x[i : i + 1]) for i in range(3))
+    torch.testing.assert_close(torch.cat(list(each)), together)
+
+
 @pytest.mark.parametrize("constant", [True, False], ids=["constant gradient", "gradient with a graph"])
 @pytest.mark.parametrize("name", NEURONS)
 def test_a_second_derivative_is_an_error(name, backend, constant):
