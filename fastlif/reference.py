@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch.autograd import forward_ad
 
 from fastlif.noise import step_noise
 
@@ -64,6 +65,17 @@ NO_SECOND_DERIVATIVE = (
 )
 
 
+def no_forward_mode(arguments) -> None:
+    """Refuses forward-mode differentiation: an autograd function's own ``jvp`` would keep it from being compiled."""
+    tensors = torch.utils._pytree.tree_leaves(arguments)
+    if any(isinstance(tensor, torch.Tensor) and forward_ad.unpack_dual(tensor).tangent is not None
+           for tensor in tensors):  # fmt: skip
+        raise NotImplementedError(
+            "fastlif's neurons have no forward-mode derivative: take the surrogate's gradient in reverse mode, with "
+            "backward() or torch.autograd.grad"
+        )
+
+
 class _Spike(torch.autograd.Function):
     """Heaviside forward, Eq. (2), the surrogate's derivative backward.
 
@@ -86,6 +98,13 @@ class _Spike(torch.autograd.Function):
     def backward(ctx, grad):
         grad_h = _SpikeGradient.apply(grad, *ctx.saved_tensors, ctx.surrogate)
         return grad_h, None, -grad_h if ctx.needs_input_grad[2] else None, None, None, None
+
+
+def spike_of(*arguments):
+    """:class:`_Spike` of these."""
+    if forward_ad._current_level >= 0:
+        no_forward_mode(arguments)
+    return _Spike.apply(*arguments)
 
 
 class _SpikeGradient(torch.autograd.Function):
@@ -128,7 +147,7 @@ def unpack_bits(bits: torch.Tensor) -> list[torch.Tensor]:
 def noisy_spike(x, seed, options):
     """The single-step noisy neuron, Eq. (5): ``[N, *]`` to spikes ``[N, *]`` in the input's dtype."""
     h, at = noisy(widen(x), x, seed, 0, options)
-    return _Spike.apply(h, at, *_spike_arguments(options)).to(x.dtype)
+    return spike_of(h, at, *_spike_arguments(options)).to(x.dtype)
 
 
 def lif(x, initial_state, options, gain=None, decay=None, threshold=None):
@@ -152,8 +171,8 @@ def lif(x, initial_state, options, gain=None, decay=None, threshold=None):
             h = gain * h
         h = h + decay * v
         if options.reset_delay:
-            h = h - threshold * _gate(_Spike.apply(v, None, *spike), options)
-            s, v = _Spike.apply(h, None, *spike), h
+            h = h - threshold * _gate(spike_of(v, None, *spike), options)
+            s, v = spike_of(h, None, *spike), h
         else:
             s, v = fire(h, None, spike, options, threshold)
         spikes.append(s.to(x.dtype))
@@ -259,7 +278,7 @@ def _per_group(value, v):
 
 def fire(h, at, spike, options, threshold):
     """The spike, Eq. (2), and the membrane after it, Eq. (3). ``at`` and ``spike``: see :class:`_Spike`."""
-    s = _Spike.apply(h, at, *spike)
+    s = spike_of(h, at, *spike)
     gate = _gate(s, options)
     if options.reset is None:
         return s, h - threshold * gate

@@ -10,7 +10,7 @@ from fastlif.backends import kernels
 from fastlif.compiled import launchers as compiled
 from fastlif.options import Options, options_of_text
 from fastlif.passes import thread
-from fastlif.reference import NO_SECOND_DERIVATIVE
+from fastlif.reference import NO_SECOND_DERIVATIVE, no_forward_mode
 from fastlif.types import OWN
 
 _dispatch_modes = torch._C._len_torch_dispatch_stack
@@ -75,16 +75,6 @@ def inlined(x: torch.Tensor, steps: int, options) -> bool:
     if not torch.fx.experimental.symbolic_shapes.has_static_value(steps) or steps > compiled.MAX_UNROLL:
         return False
     return x.numel() <= (INLINED if steps == 1 else INLINED_SCAN)
-
-
-def _no_forward_mode(arguments):
-    tensors = torch.utils._pytree.tree_leaves(arguments)
-    if any(isinstance(tensor, torch.Tensor) and forward_ad.unpack_dual(tensor).tangent is not None
-           for tensor in tensors):  # fmt: skip
-        raise NotImplementedError(
-            "fastlif's neurons have no forward-mode derivative: take the surrogate's gradient in reverse mode, with "
-            "backward() or torch.autograd.grad"
-        )
 
 
 def _no_second_derivative(ctx, *gradients):
@@ -153,7 +143,7 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     def call(*arguments, new=None):
         """``new``: in a backward, how many arguments come first that are no plain tensors of its forward."""
         if forward_ad._current_level >= 0:
-            _no_forward_mode(arguments)
+            no_forward_mode(arguments)
         looked_at, wanted = watched(arguments if new is None or torch.is_grad_enabled() else arguments[:new])
         if looked_at:
             if inline and torch.compiler.is_dynamo_compiling() and (result := inline(*arguments)) is not None:

@@ -278,12 +278,15 @@ def test_statistics_are_constants(backend):
 
 
 @pytest.mark.parametrize("name", ["noisy_spike", "lif"])
+@pytest.mark.parametrize("backend", ["reference", "compiled", "triton"], indirect=True)
 def test_forward_mode_is_an_error(name, backend):
     x = torch.randn(3, 4, 50, device=DEVICE)
     with forward_ad.dual_level():
         CALLS[name](x, backend)  # no tangent, no error
         with pytest.raises(NotImplementedError, match="no forward-mode derivative: take the surrogate's"):
             CALLS[name](forward_ad.make_dual(x, torch.ones_like(x)), backend)
+    with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
+        torch.func.jvp(lambda x: CALLS[name](x, backend), (x,), (torch.ones_like(x),))
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's own: it falls back to a loop
