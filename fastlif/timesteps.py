@@ -51,7 +51,8 @@ def recommend_timesteps(
 
     Args:
         multi: a :class:`fastlif.MultiStep` that returns class scores ``[N, classes]``, on the device of the data.
-        loader: batches ``(inputs [N, *], labels [N])`` with integer labels, as a data loader gives them.
+        loader: batches ``(inputs [N, *], labels [N])`` with integer labels, as a data loader gives them. The inputs are
+            no sequences.
         loss: how many percentage points of the best accuracy may be given up; 0.5 by default.
         max_timesteps: the largest T to measure; by default ``multi.timesteps``, which it may exceed.
 
@@ -79,10 +80,18 @@ def recommend_timesteps(
             inputs, labels = _labelled(batch)
             for neuron in carried:
                 neuron.reset()
-            steps = multi.over(T, "steps", inputs)  # [T, N, classes]
+            try:
+                steps = multi.over(T, "steps", inputs)  # [T, N, classes]
+            except RuntimeError as error:
+                if hint := _hint(inputs, labels):
+                    error.add_note(hint)
+                raise
             if not isinstance(steps, torch.Tensor) or steps.ndim != 3:
                 found = f"shape {tuple(steps.shape[1:])}" if isinstance(steps, torch.Tensor) else type(steps).__name__
-                raise TypeError(f"recommend_timesteps needs a model that returns scores [N, classes], got {found}")
+                raise TypeError(
+                    f"recommend_timesteps needs a model that returns scores [N, classes], got {found}"
+                    + _hint(inputs, labels)
+                )
             chosen = steps.cumsum(dim=0, dtype=torch.promote_types(steps.dtype, torch.float32)).argmax(dim=2)
             correct = correct + (chosen == labels.to(chosen.device)).sum(dim=1)  # [T]
             count += len(inputs)
@@ -91,6 +100,16 @@ def recommend_timesteps(
     rights = torch.as_tensor(correct).tolist()
     enough = [100 * (max(rights) - right) <= loss * count for right in rights]
     return Recommendation(enough.index(True) + 1, tuple(100 * right / count for right in rights), loss)
+
+
+def _hint(inputs, labels) -> str:
+    """What to do with sequences ``[T, N, *]``, if the inputs may be some."""
+    if inputs.ndim < 3 or inputs.shape[1:2] != labels.shape:
+        return ""
+    return (
+        "; sequences [T, N, *] are not measured here: with output='steps' the class after each number of steps is "
+        "multi(inputs, sequence=True).cumsum(0).argmax(2), [T, N]"
+    )
 
 
 def _labelled(batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,5 +122,6 @@ def _labelled(batch) -> tuple[torch.Tensor, torch.Tensor]:
         raise TypeError(
             f"loader must give integer labels [N] for inputs [N, *] of shape {tuple(inputs.shape)}, got "
             f"{str(labels.dtype).removeprefix('torch.')} of shape {tuple(labels.shape)}"
+            + _hint(inputs, labels)
         )
     return inputs, labels

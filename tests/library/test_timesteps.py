@@ -71,6 +71,13 @@ def test_fewer_and_more_steps_than_the_model_is_set_to():
     assert multi.timesteps == 4
 
 
+def test_an_error_about_as_many_steps_as_samples_speaks_of_sequences():
+    multi = MultiStep(nn.Sequential(nn.Conv2d(1, 2, 3), fastlif.NoisyLIF(**QUIET), nn.Flatten()), 3)
+    with pytest.raises(RuntimeError, match="conv2d") as caught:
+        recommend_timesteps(multi, [(torch.rand(5, 5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))])
+    assert "sequences [T, N, *] are not measured here" in caught.value.__notes__[-1]
+
+
 def test_the_model_is_left_as_it_is():
     multi = MultiStep(network(statistics="sample", stateful=True), 3).train()
     multi.model[1].train(False)
