@@ -101,7 +101,10 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
     modules = dict(trained.named_modules(remove_duplicate=False))
     for name in names.values():
         if name not in modules:
-            raise ValueError(f"trained must be the network that model was converted from, and has no module {name!r}")
+            raise ValueError(
+                f"trained must be the network that model was converted from, and has no module {name!r}. If model has "
+                "time steps already, as a MultiStep, scale what fastlif.convert made, and make the MultiStep of that"
+            )
     seen: dict[Neuron, list] = {neuron: [] for neuron in names}
     generator = torch.Generator().manual_seed(0)  # of its own, so that the same activations are drawn every time
 
