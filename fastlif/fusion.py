@@ -23,9 +23,11 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def fuse(model: nn.Module) -> nn.Module:
     """A copy of ``model`` that fuses each batch normalisation with the neuron after it in an ``nn.Sequential``.
 
-    The modules and the state_dict stay as they are, and the spikes too, but for rounding. In training the
-    membrane's input is normalised as it is read, and computed again in the backward: a layer keeps one tensor less,
-    and reads and writes one less. In a forward of your own, call :func:`batch_norm_neuron`.
+    The modules and the state_dict stay as they are, and the spikes too, but for rounding. Where the input is neither
+    contiguous nor channels_last, other noise of the same distribution may be drawn: noise is keyed by an element's
+    place in memory, and batch normalisation alone would give a contiguous tensor. In training the membrane's input is
+    normalised as it is read, and computed again in the backward: a layer keeps one tensor less, and reads and writes
+    one less. In a forward of your own, call :func:`batch_norm_neuron`.
 
     Args:
         model: any module; it is left as it is.
