@@ -96,9 +96,7 @@ class Labelled(nn.Module):
         return self.neuron(x) * self.classes(labels)
 
 
-@pytest.mark.parametrize(
-    ("repeat_input", "sequence", "notes"), [(False, False, 2), (True, False, 1), (False, True, 1)]
-)
+@pytest.mark.parametrize(("repeat_input", "sequence", "notes"), [(False, False, 2), (True, False, 1), (False, True, 1)])
 def test_a_further_argument_is_repeated_by_its_owner(repeat_input, sequence, notes):
     multi = MultiStep(Labelled(), 3, repeat_input=repeat_input)
     x, labels = events(3) if sequence else events(1)[0], torch.arange(5)
