@@ -22,8 +22,8 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
     multi.check_calibrated("max_timesteps", T)
     _check_neurons(multi)
     first_layers, model = (nn.Sequential(), multi.model) if multi.repeat_input else _split(multi.model)
-    x = first_layers(images)
     batch, device = images.shape[0], images.device
+    x = multi.run(Pass(T, multi.timesteps, batch, static=True), first_layers, images)
     noisy = [neuron for neuron in neurons(model) if isinstance(neuron, NoisyLIF)]
     at_once = 2 if any(neuron.options().over_time == "antithetic" for neuron in noisy) else 1
     left = torch.arange(batch, device=device)  # the samples that go on

@@ -199,6 +199,10 @@ FAULTS = {
             ("the membranes of those who stopped go on", "{call: state[rest] for", "{call: state[: len(left)] for"),
             ("sure by the last step alone", "mean.softmax(dim=1)", "added.softmax(dim=1)"),
         ],
+        "library/test_nir.py::test_what_is_imported_stops_when_it_is_sure": [
+            ("the first layers run in no pass",
+             "multi.run(Pass(T, multi.timesteps, batch, static=True), first_layers, images)", "first_layers(images)"),
+        ],
         "library/test_early_exit.py::test_antithetic_steps_stay_in_pairs": [
             ("antithetic steps one by one", 'over_time == "antithetic" for', 'over_time == "pairs" for'),
         ],

@@ -227,6 +227,13 @@ def test_what_is_imported_runs_in_a_multistep_model(name):
     assert torch.equal(fastlif.from_nir(fastlif.to_nir(multi, shape), **REFERENCE)(x), back(x))
 
 
+def test_what_is_imported_stops_when_it_is_sure():
+    model, shape = networks()["images"]
+    multi = MultiStep(fastlif.from_nir(fastlif.to_nir(model, shape), **REFERENCE), T).eval()
+    scores, _ = multi.until_confident(inputs(shape)[0], 0.9999)  # which nobody reaches
+    torch.testing.assert_close(scores, multi(inputs(shape)[0]))
+
+
 def test_what_is_imported_is_computed_again_in_a_multistep_model():
     model, shape = networks()["images"]
     multi = MultiStep(fastlif.from_nir(fastlif.to_nir(model, shape), **REFERENCE), T)
