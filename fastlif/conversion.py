@@ -311,8 +311,22 @@ def _loads(code: CodeType, variables: dict, known: dict):
 
 
 def _is_used(arguments: list | None, after: list[dis.Instruction], code: CodeType) -> bool:
-    """Whether what a call makes is called itself, or put into a local variable. An attribute is a module to swap."""
-    return arguments is not None and (after[0].opname.startswith("STORE_FAST") or _call(after, code)[0] is not None)
+    """Whether what a call makes is called itself, or put into a local variable that no attribute gets. An attribute is
+    a module to swap."""
+    if arguments is None or after[0].opname in ("LOAD_ATTR", "LOAD_METHOD"):
+        return False
+    if not after[0].opname.startswith("STORE_FAST"):
+        return _call(after, code)[0] is not None
+    variable = _names(after[0])[0]
+    return not any(
+        instruction.opname == "STORE_ATTR" and any(variable in _names(one) for one in after[i - 2 : i])
+        for i, instruction in enumerate(after)
+    )
+
+
+def _names(instruction: dis.Instruction) -> tuple:
+    """The variables of an instruction: two of those that Python 3.13 made of two."""
+    return instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
 
 
 def _call(instructions: list[dis.Instruction], code: CodeType) -> tuple[list | None, list[dis.Instruction], CodeType]:

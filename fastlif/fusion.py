@@ -142,7 +142,7 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1):
         return False
-    if isinstance(neuron, NoisyLIF) and thread.current is not None and thread.current.of_neurons is not None:
+    if isinstance(neuron, NoisyLIF) and thread.current is not None and thread.current.converts:
         return False  # it was put there later, which it has words for
     if x.ndim < 2 or x.shape[1] != batch_norm.num_features or not x.numel():
         return False  # which the modules have words for

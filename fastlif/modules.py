@@ -289,7 +289,7 @@ class NoisyLIF(Neuron):
             )
         if mean.device != x.device:
             validation.check_device("calibrated_mean", mean, x.device)
-        if initial_state is not None and first == 0:
+        if initial_state is not None and first == 0 and not torch.compiler.is_compiling():
             neuron_values.check_carried(deviation[call, 0], self.options())
         if calls == 1 and T == timesteps:  # all of them
             return mean, deviation

@@ -179,6 +179,8 @@ def wrong_calibration(values: list) -> str | None:
 
 def check_carried(deviation, options) -> None:
     """The calibrated ``deviation`` of step 1, for a call that begins with the membrane of the last one."""
+    if deviation.is_cuda and torch.cuda.is_current_stream_capturing():
+        return  # into a graph, which cannot wait for a value
     if options.decay * options.inv_alpha and not bool(deviation):
         raise RuntimeError(
             "the calibrated statistics of step 1 are those of an empty membrane, and would drop the one that a "

@@ -25,7 +25,6 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.autograd import forward_ad
 
 from fastlif.noise import step_noise
 
@@ -68,7 +67,7 @@ NO_SECOND_DERIVATIVE = (
 def no_forward_mode(arguments) -> None:
     """Refuses forward-mode differentiation: an autograd function's own ``jvp`` would keep it from being compiled."""
     tensors = torch.utils._pytree.tree_leaves(arguments)
-    if any(isinstance(tensor, torch.Tensor) and forward_ad.unpack_dual(tensor).tangent is not None
+    if any(isinstance(tensor, torch.Tensor) and torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None
            for tensor in tensors):  # fmt: skip
         raise NotImplementedError(
             "fastlif's neurons have no forward-mode derivative: take the surrogate's gradient in reverse mode, with "
@@ -102,7 +101,7 @@ class _Spike(torch.autograd.Function):
 
 def spike_of(*arguments):
     """:class:`_Spike` of these."""
-    if forward_ad._current_level >= 0:
+    if torch.autograd.forward_ad._current_level >= 0:
         no_forward_mode(arguments)
     return _Spike.apply(*arguments)
 

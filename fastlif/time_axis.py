@@ -169,12 +169,25 @@ def _check_memory(seen, T, samples, stepped, depends_on):
                 "stateful=True, one that is called with all steps has timesteps=T, or None for [T, N, *] "
                 "(step_mode='m' in SpikingJelly), and one that shall remember nothing has decay=0"
             )
-        whole = first.given.shape[0] == T * samples or first.given.shape[:2] == (T, samples)
-        if whole and first.T is None and neuron.timesteps not in (None, 1, T):
+        wrong = first.T is None and neuron.timesteps not in (None, 1, T)
+        if wrong and _is_whole(first.given, T, samples, depends_on):
             raise ValueError(
                 f"{first.name} has timesteps={neuron.timesteps}, gets the {T} time steps of the input in one call, and "
                 f"takes some of them for samples: set timesteps={T}, or None for [T, N, *]"
             )
+
+
+def _is_whole(given, T, samples, depends_on) -> bool:
+    """Whether all steps of the input stand one after the other in ``given``, folded or not, each with all samples."""
+    if given.shape[0] == T * samples:
+        found = [depends_on(row) for row in given[::samples]]
+    elif given.shape[:2] == (T, samples):
+        found = [depends_on(row) for row in given]
+        if not all(depends.any(0).sum() > 1 for depends in found):
+            return False
+    else:
+        return False
+    return [depends.any(1).nonzero().flatten().tolist()[-1:] for depends in found] == [[step] for step in range(T)]
 
 
 def _remembers(neuron) -> bool:

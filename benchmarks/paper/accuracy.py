@@ -95,6 +95,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         f"{name}, {own[0].training}, medians: {median[SINGLE]:.2f} % in a single step; {over_time} % at T = "
         f"{' / '.join(map(str, STEPS))}; " + "; ".join(f"{words}: {gain}" for words, gain in gains.items()),
         short=f"{median[SINGLE]:.2f} to {median[str(T)]:.2f} %",
+        about=own[0].dataset,
     )
     for row in select(own, T=RELU):  # older rows have none
         over = lead(own, OVER_RELU)
@@ -103,6 +104,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             over.within(EQUAL),
             f"{name}, {own[0].training}: ReLU {row.median:.2f} %, {OVER_RELU}: {over}",
             short=over.points,
+            about=own[0].dataset,
         )
     for steps, mark in _marks(own).items():
         over = lead(own, OVER_THE_PAPER[steps])
@@ -111,6 +113,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             over.beyond(),
             f"{name}, {own[0].training}, the mean less {mark:.2f} %: {over}",
             short=f"{mark + over.mean:.2f} against {mark:.2f} %",
+            about=own[0].dataset,
         )
     if _whole(own) and (own[0].dataset, own[0].preset) == OURS:
         goals = ", ".join(f"{goal:g} % at T = {steps}" for steps, goal in GOALS.items())
@@ -121,6 +124,7 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             all_of(at_least(goal, row) for goal, row in zip(GOALS.values(), found)),
             f"{name}, {own[0].training}, medians: {shown}",
             short=shown,
+            about=own[0].dataset,
         )
         over = lead(own, OVER_SDSNN)
         yield Finding(
@@ -128,4 +132,5 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             over.beyond(),
             f"{name}, {own[0].training}, the mean less SDSNN's published {SDSNN:.2f} % (arXiv 2508.10913): {over}",
             short=f"{found[0].median:.2f} against {SDSNN:.2f} %",
+            about=own[0].dataset,
         )

@@ -81,7 +81,7 @@ def page(folder: Path) -> str:
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]
     for heading, lines in tables.items():
-        blocks += [f"## {heading}", table(["claim", "here", "verdict", "experiment"], lines)]
+        blocks += [f"## {heading}", table(["claim", "here", "experiment"], lines)]
     for groups in devices:
         blocks += [f"## {plain(groups[0].rows[0].device)}", table(["", "", "experiments"], _constants(groups))]
         for group in groups:
@@ -124,18 +124,14 @@ def _verdicts(
                 own.setdefault((group, finding.about), []).append(finding)
     lines = []
     for claim, own in claims.items():
-        briefs = {group: f" ({group.rows[0].form}, {group.rows[0].preset})" for group, _ in own}
-        told = briefs if len({*briefs.values()}) == len(briefs) > 1 else run if len(briefs) > 1 else {}
-        cells = []
+        results = []
         for (group, about), found in own.items():
             verdicts = [finding.verdict for finding in found]
-            cells.append([
-                f"{plain(about)}: " * bool(about) + plain(" / ".join(finding.short for finding in found)),
-                " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1]),
-                where[group] + plain(told.get(group, "")),
-            ])  # fmt: skip
-        numbers, verdicts, links = zip(*cells)
-        lines.append([plain(claim), "<br>".join(numbers), "<br>".join(verdicts), "<br>".join(dict.fromkeys(links))])
+            verdict = " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1])
+            numbers = " / ".join(finding.short for finding in found)
+            results.append(plain(f"{about}: " * bool(about) + numbers) + f": **{verdict}**" + plain(run[group]))
+        links = dict.fromkeys(where[group] for group, _ in own)
+        lines.append([plain(claim), "<br>".join(results), "<br>".join(links)])
     return lines
 
 

@@ -256,8 +256,8 @@ def _beside_a_copy(rows: list[Row]) -> Iterator[Finding]:
                 worst = min(large, key=lambda row: row.median)
                 claim = f"Ours: {neuron}, {dtype}, {direction} moves its bytes at {goal:.0%} of a copy's speed"
                 shown = f"{worst.median:.0%} or more (at T = {worst.setting['T']}, {_size(worst):,})"
-                heading = "neurons move their bytes at such a share of a copy's speed"
-                about = f"{neuron}, {dtype}, {direction}, {goal:.0%}"
+                heading = "neurons beside a copy of their bytes"
+                about = f"{neuron}, {dtype}, {direction}, goal {goal:.0%}"
                 yield Finding(claim, at_least(goal, *large), shown, f"{worst.median:.0%}", about, heading)
 
 
@@ -292,6 +292,6 @@ def _faster(rows: list[Row], neuron: str, library: str, direction: str, goal: fl
     least, most = min(times.values()), max(times.values())
     short = f"{least:.1f} to {most:.1f} times" if smaller else f"{least:.1f} times"
     claim = f"Ours: {neuron}, {direction}, is at least {goal:g} times as fast as {library}, at every size"
-    heading = f"{neuron} is so many times as fast as other libraries, at every size"
-    about = f"{library}, {direction}, {goal:g} times"
+    heading = f"{neuron} beside other libraries, at every size"
+    about = f"{library}, {direction}, goal {goal:g} times"
     return Finding(claim, all_of(verdicts.values()), shown, short, about, heading)

@@ -110,7 +110,7 @@ FORMS = {
     ),
 }
 
-# Table 1: what is trained on what, and for how many epochs. The last three are ours, for where the others are not.
+# Table 1: what is trained on what, and for how many epochs. The last three are ours, where the other files are not.
 WORKLOADS = {
     "mnist": {"small": 100},
     "fashion-mnist": {"small": 200},

@@ -115,8 +115,8 @@ def from_nir(
             ``"euler"``. A graph gives the spikes of the tool that wrote it in that tool's own form only.
         keywords: passed to each :class:`fastlif.LIF`: surrogate, detach_reset, stateful, detach_state, inclusive,
             backend; the two on state to each :class:`fastlif.LI` too. NIR has no soft reset, and some tools write one
-            as a hard one. ``reset=None`` takes it for a soft one. What snnTorch's default neuron writes needs
-            ``reset=None, reset_delay=True``.
+            as a hard one. ``reset=None`` takes it for a soft one, which subtracts v_threshold - v_leak. What snnTorch's
+            default neuron writes needs ``reset=None, reset_delay=True``, and ``detach_reset=True`` for its gradient.
 
     Returns:
         An ``nn.Sequential`` if the graph is a chain, or else a ``torch.fx.GraphModule`` that sums what comes together

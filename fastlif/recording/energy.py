@@ -26,7 +26,8 @@ __all__ = ["Energy", "energy", "weights_met"]
 
 CONVOLUTIONS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}  # with the number of their dimensions in space
 COUNTED = (nn.Linear, *CONVOLUTIONS)
-PRODUCTS = ("matmul", "mm", "bmm", "baddbmm", "einsum", "scaled_dot_product_attention")  # functions of two activations
+PRODUCTS = ("matmul", "linalg_matmul", "rmatmul", "mm", "addmm", "bmm", "baddbmm", "addbmm", "mv", "tensordot",
+            "einsum", "scaled_dot_product_attention")  # fmt: skip
 
 
 def weights_met(layer: nn.Module, events: Tensor) -> int:
@@ -132,7 +133,7 @@ class Energy:
         neuron_steps: how often a neuron is brought up to date, per sample.
         picojoules: the estimate, per sample.
         relu_macs, relu_picojoules: the same network with ReLU, which runs once and multiplies every input.
-        uncounted: classes with weights, and functions that multiply activations, that are not counted.
+        uncounted: classes with weights, and functions of matrix products, that are not counted.
         add_pj, multiply_pj: the constants.
     """
 
@@ -192,8 +193,8 @@ def energy(
       the decay too, and its input by the gain, unless these are 1. A converted :class:`fastlif.NoisyLIF` also adds the
       shift and the noise of Eq. (6).
     - Not counted: memory access, drawing random numbers, resets, biases, batch normalisation (which can be folded into
-      the weights), pooling, and products of activations, as in attention (``uncounted`` names them). Memory access
-      often costs more than the arithmetic, so the estimate compares networks and says little about a device.
+      the weights), pooling, and products of two tensors, as in attention (``uncounted`` names matrix products). Memory
+      access often costs more than the arithmetic, so the estimate compares networks and says little about a device.
 
     The ReLU twin is the same network in one pass without time: a multiply-accumulate for every input and weight.
     A forward that loops over time by itself calls each layer T times, and its twin is counted as often.

@@ -110,17 +110,16 @@ def test_page(folder):
 
 
 def test_runs_of_an_experiment_are_told_apart(folder):
-    link = "[inference](#table-3-inference--speed-{0}-form-{1}-preset) ({0}, {1})"
-    links = [link.format(*how) for how in (("full", "paper"), ("quick", "paper"), ("quick", "modern"))]
-    line = f"| It is fast | <br><br> | cannot be told<br>cannot be told<br>cannot be told | {'<br>'.join(links)} |"
-    assert line in report.page(folder)
+    runs = ("full", "paper"), ("quick", "paper"), ("quick", "modern")
+    numbers = [": **cannot be told** ({} form, {} preset)".format(*how) for how in runs]
+    links = ["[inference](#table-3-inference--speed-{}-form-{}-preset)".format(*how) for how in runs]
+    assert f"| It is fast | {'<br>'.join(numbers)} | {'<br>'.join(links)} |" in report.page(folder)
     results.update(folder / "b-cpu.csv", [replace(row, device="B") for row in ALPHA])
     text = report.page(folder)
-    links = "<br>".join(
-        f"[alpha](#figure-5-alpha-quick-form-paper-preset-{name}) (quick form, paper preset, {name})"
-        for name in ("a-cpu", "b-cpu")
-    )
-    assert f"| A larger alpha is better | 4<br>4 | NOT reproduced<br>NOT reproduced | {links} |" in text
+    names = "a-cpu", "b-cpu"
+    numbers = "<br>".join(f"4: **NOT reproduced** (quick form, paper preset, {name})" for name in names)
+    links = "<br>".join(f"[alpha](#figure-5-alpha-quick-form-paper-preset-{name})" for name in names)
+    assert f"| A larger alpha is better | {numbers} | {links} |" in text
 
 
 def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
@@ -129,10 +128,11 @@ def test_a_run_alone_needs_no_name_and_claims_are_lines(tmp_path, monkeypatch):
     found = [Finding("It is fast", verdict, "", short=short) for verdict, short in verdicts]
     monkeypatch.setattr(FAKES["alpha"], "findings", lambda rows: found)
     text = report.page(tmp_path)
-    assert "| It is fast | 5 / 2 / 6 | reproduced / NOT reproduced / reproduced | [alpha](#figure-5-alpha) |" in text
+    verdicts = "reproduced / NOT reproduced / reproduced"
+    assert f"| It is fast | 5 / 2 / 6: **{verdicts}** | [alpha](#figure-5-alpha) |" in text
     assert "## Our own goals" not in text and "(#our-own-goals)" not in text
     found[1:] = [Finding("It is slow", False, "", "2", about="B", heading="It is fast")]
-    line = "| It is fast | 5<br>B: 2 | reproduced<br>NOT reproduced | [alpha](#figure-5-alpha) |"
+    line = "| It is fast | 5: **reproduced**<br>B: 2: **NOT reproduced** | [alpha](#figure-5-alpha) |"
     assert line in report.page(tmp_path)
 
 

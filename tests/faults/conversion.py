@@ -228,6 +228,13 @@ FAULTS = {
         ],
     },
     "fastlif/time_axis.py": {
+        "library/test_time_axis.py::test_the_check_passes[every second step, of two features]": [
+            ("features count as samples", "depends.any(0).sum() > 1", "True"),
+        ],
+        "library/test_time_axis.py::test_the_check_passes[every second step, in two patches]": [
+            ("as many rows as there are steps and samples are all steps", "== [[step] for step in range(T)]",
+             "!= []"),
+        ],
         "library/test_time_axis.py::test_the_check_takes_gradients_where_none_are_wanted": [
             ("no gradients where none are wanted", "with torch.inference_mode(False):", "if True:"),
         ],

@@ -191,6 +191,8 @@ FUNCTIONAL = {
     "return this.relu(x)": None,
     "act = this.relu; return act(x)": None,
     "this.more = nn.ReLU(); return this.more(x)": None,
+    "this.more = nn.ReLU().to(x.device); return this.more(x)": None,
+    "act = nn.ReLU(); this.more = act; return act(x)": None,
     "return this.relu(x) if isinstance(this.relu, nn.ReLU) else x": None,
     "for relu in this.relus: x = relu(x)": None,
     "return [act(x) for act in this.relus]": None,
@@ -530,6 +532,9 @@ def test_a_neuron_that_is_put_into_a_multistep_model_later_is_noticed(fused):
             multi(torch.rand(3, 5, 6) if sequence else torch.rand(5, 6), sequence=sequence)
     multi.timesteps = 4  # of the new neuron too
     assert multi(torch.rand(5, 6)).shape == (5, 8)
+    one = MultiStep(fastlif.fuse(model) if fused else model, 1).eval()
+    one.model[2] = NoisyLIF(backend="compiled")  # a single step, as it was trained
+    assert one(torch.rand(5, 6)).shape == (5, 8)
 
 
 def test_an_error_behind_the_first_neuron_comes_with_what_to_do():

@@ -75,6 +75,11 @@ def test_calibrated_neurons_carry_no_membrane_into_a_call():
     neuron.set_calibration(torch.zeros(1, 2), torch.tensor([[0.1, 9.0]]))  # one's own, of a membrane that is carried
     x = torch.full((2, 3), 0.1)
     assert not torch.equal(neuron(x), neuron(x))
+    neuron.reset()
+    first, second = neuron(x), neuron(x)
+    neuron.reset()
+    compiled = torch.compile(neuron, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(x), first) and torch.equal(compiled(x), second)
 
 
 def test_too_long_a_sequence_is_refused_before_anything_runs():

@@ -166,6 +166,15 @@ def in_pairs(model, x):
     return model(x.unflatten(0, (2, 2)).mean(1).flatten(0, 1))
 
 
+def every_second(model, x):
+    return model(x[::2].flatten(0, 1))
+
+
+def every_second_in_patches(model, x):
+    """``[2, patches, N, features]`` of ``[4, N, 2 * features]``, folded."""
+    return model(x[::2].unflatten(2, (2, 2)).transpose(1, 2).flatten(0, 2))
+
+
 def in_pieces(model, x):
     return torch.cat([model(piece.flatten(0, 1)) for piece in x.split(2)])
 
@@ -211,6 +220,12 @@ RIGHT = {
         LIF(4, surrogate="rectangular", threshold=9.0, **REFERENCE), STEPS.flatten(0, 1), timesteps=4
     ),
     "fewer steps than in the data": lambda: check_time_axis(layers(2), STEPS, batch_dim=1, call=in_pairs),
+    "every second step, of two features": lambda: check_time_axis(
+        LIF(2, **REFERENCE), STEPS[:, :2, :2], batch_dim=1, call=every_second
+    ),
+    "every second step, in two patches": lambda: check_time_axis(
+        LIF(2, **REFERENCE), STEPS[:, :3, :4], batch_dim=1, call=every_second_in_patches
+    ),
     "steps in pieces": lambda: check_time_axis(LIF(2, stateful=True, **REFERENCE), STEPS, batch_dim=1, call=in_pieces),
     "each step an image, repeated": lambda: check_time_axis(layers(2), STEPS, batch_dim=1, call=as_images),
     "each step an image of a MultiStep": lambda: check_time_axis(
