@@ -313,7 +313,7 @@ def _loads(code: CodeType, variables: dict, known: dict):
 def _is_used(arguments: list | None, after: list[dis.Instruction], code: CodeType) -> bool:
     """Whether what a call makes is called itself, or put into a local variable that no attribute gets. An attribute is
     a module to swap."""
-    if arguments is None or after[0].opname in ("LOAD_ATTR", "LOAD_METHOD"):
+    if arguments is None:
         return False
     if not after[0].opname.startswith("STORE_FAST"):
         return _call(after, code)[0] is not None

@@ -178,16 +178,12 @@ def _check_memory(seen, T, samples, stepped, depends_on):
 
 
 def _is_whole(given, T, samples, depends_on) -> bool:
-    """Whether all steps of the input stand one after the other in ``given``, folded or not, each with all samples."""
-    if given.shape[0] == T * samples:
-        found = [depends_on(row) for row in given[::samples]]
-    elif given.shape[:2] == (T, samples):
-        found = [depends_on(row) for row in given]
-        if not all(depends.any(0).sum() > 1 for depends in found):
-            return False
-    else:
+    """Whether all steps of the input stand one after the other in ``given``, folded or not."""
+    rows = given[::samples] if given.shape[0] == T * samples else given
+    if len(rows) != T:
         return False
-    return [depends.any(1).nonzero().flatten().tolist()[-1:] for depends in found] == [[step] for step in range(T)]
+    last = [depends_on(row).any(1).nonzero().flatten().tolist()[-1:] for row in rows]
+    return last == [[step] for step in range(T)]
 
 
 def _remembers(neuron) -> bool:

@@ -58,7 +58,7 @@ FAULTS = {
     },
     "fastlif/reference.py": {
         "pytorch/test_eager.py::test_forward_mode_is_an_error[reference-lif]": [
-            ("the reference has no words for forward mode", "if forward_ad._current_level >= 0:", "if False:"),
+            ("the reference has no words for forward mode", "if torch.autograd.forward_ad._current_level >= 0:", "if False:"),
         ],
         "library/test_functional.py::test_a_membrane_with_hardly_any_spread_leaves_beta[reference-layer]": [
             ("1 / M where it is no number", "usable = scale < math.inf", "usable = deviation > 0"),

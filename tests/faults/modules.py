@@ -20,7 +20,7 @@ FAULTS = {
              "self.register_buffer(name, value.contiguous(), persistent=False)"),
         ],
         "library/test_multistep.py::test_calibrated_neurons_carry_no_membrane_into_a_call": [
-            ("step 1 drops a carried membrane", "if initial_state is not None and first == 0:", "if False:"),
+            ("step 1 drops a carried membrane", "if initial_state is not None and first == 0 and", "if False and"),
         ],
         "library/test_parameters.py::test_a_parametrization_of_a_parametric_lif_counts": [
             ("parametrizations are left out",
