@@ -1,4 +1,4 @@
-"""How a kernel is launched. Triton's JIT takes 13 to 18 us to find what it has compiled before, so it is asked once for
+"""How a kernel is launched. Triton's JIT takes 10 to 20 us to find what it has compiled before, so it is asked once for
 each kind of launch. Whatever the JIT would compile anew for is part of the kind. A record's numbers are not: where they
 alone are new, the kernel is known, and only the arguments that follow from the record are made."""
 
