@@ -84,7 +84,7 @@ def recommend_timesteps(
                 steps = multi.over(T, "steps", inputs)  # [T, N, classes]
             except RuntimeError as error:
                 if hint := _hint(inputs, labels):
-                    error.add_note(hint)
+                    error.add_note(hint.removeprefix("; "))
                 raise
             if not isinstance(steps, torch.Tensor) or steps.ndim != 3:
                 found = f"shape {tuple(steps.shape[1:])}" if isinstance(steps, torch.Tensor) else type(steps).__name__

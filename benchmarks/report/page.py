@@ -81,7 +81,7 @@ def page(folder: Path) -> str:
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]
     for heading, lines in tables.items():
-        blocks += [f"## {heading}", table(["claim", "here", "experiment"], lines)]
+        blocks += [f"## {heading}", table(["claim", "here", "verdict", "experiment"], lines)]
     for groups in devices:
         blocks += [f"## {plain(groups[0].rows[0].device)}", table(["", "", "experiments"], _constants(groups))]
         for group in groups:
@@ -114,7 +114,7 @@ def _anchors(titles: Iterable[str]) -> list[str]:
 def _verdicts(
     findings: dict[Group, list[Finding]], ours: bool, where: dict[Group, str], run: dict[Group, str]
 ) -> list[list[str]]:
-    """A line for each claim, and in it a line for each run and for each thing that it is about. There the numbers of
+    """A line for each run of a claim and for each thing that it is about; the claim stands in the first. The numbers of
     several networks stand side by side, and so do verdicts that differ."""
     claims: dict[str, dict[tuple[Group, str], list[Finding]]] = {}
     for group, found in findings.items():
@@ -124,14 +124,14 @@ def _verdicts(
                 own.setdefault((group, finding.about), []).append(finding)
     lines = []
     for claim, own in claims.items():
-        results = []
+        first = plain(claim)
         for (group, about), found in own.items():
             verdicts = [finding.verdict for finding in found]
             verdict = " / ".join(verdicts if len(set(verdicts)) > 1 else verdicts[:1])
             numbers = " / ".join(finding.short for finding in found)
-            results.append(plain(f"{about}: " * bool(about) + numbers) + f": **{verdict}**" + plain(run[group]))
-        links = dict.fromkeys(where[group] for group, _ in own)
-        lines.append([plain(claim), "<br>".join(results), "<br>".join(links)])
+            here = f"{about}: {numbers}" if about else numbers
+            lines.append([first, plain(here), verdict, where[group] + plain(run[group])])
+            first = ""
     return lines
 
 
