@@ -68,7 +68,7 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
     sizes, T = _sizes(x, None, mean), x.shape[0]
     v = _membrane(x).zero_() if initial_state is None else initial_state
     noise = None
-    steps = zip(x.split(1), _rows(x, spikes), mean.unbind(), deviation.unbind())
+    steps = zip(_rows(x, x), _rows(x, spikes), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
         after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
         outputs, scalars = [spikes_t, after, *statistics], _scalars(o, x.device)
@@ -110,9 +110,12 @@ def _of_channels(share, sizes):
     return share.view(outer, channels, *inner or (1,)).sum((0, 2))
 
 
-def _rows(x, output):
-    """The steps of an output of x ``[T, N, *]``, which has that shape or is ``[T*N, *]``."""
-    return [output] if x.shape[0] == 1 else output.unsafe_chunk(x.shape[0])  # quicker than chunk
+def _rows(x, tensor):
+    """The steps of a tensor beside x ``[T, N, *]``: of ``[T, *]`` or ``[T*N, *]``."""
+    T = x.shape[0]
+    if T == 1:
+        return [tensor]
+    return tensor.unsafe_split_with_sizes([tensor.shape[0] // T] * T)  # split takes twice the time
 
 
 def _chunks(x, o):
@@ -145,7 +148,7 @@ def _noise(x, seed, o, t=0, start=0, before=None):
         return None
     noise = torch.empty((x.shape[0], x.numel() // x.shape[0]), dtype=torch.float32, device=x.device)
     antithetic = o.over_time == "antithetic"
-    for i, row in enumerate(noise.split(1), t):
+    for i, row in enumerate(_rows(x, noise), t):
         if antithetic and i % 2:
             torch.sub(graphs.constant(2 * o.noise_scalars[0], torch.float32, x.device), before, out=row)
         else:
