@@ -2,7 +2,8 @@
 
 Each neuron is a function of input ``[T, N]`` that gives spikes ``[T, N]``, made anew by its entry in ``PEERS``, which
 imports the library. SpikingJelly fires where the membrane reaches the threshold, the others where it exceeds it: they
-differ at ties alone. Norse has its own surrogate. Beside them, whole networks on SpikingJelly's layers.
+differ at ties alone. Norse has its own surrogate, and a membrane and a threshold of half the size. Beside them, whole
+networks on SpikingJelly's layers.
 """
 
 import functools
@@ -21,9 +22,13 @@ Neuron = Callable[[Tensor], Tensor]
 
 
 def step_by_step(cell: Callable, start: Callable = lambda step: None) -> Neuron:
-    """A cell of snnTorch or Norse in a loop over time, from the state that ``start`` gives for a time step."""
+    """A cell of snnTorch or Norse in a loop over time, from the state that ``start`` gives for a time step. A single
+    step is a call of the cell and no loop, as its user writes it."""
 
     def run(x):
+        if len(x) == 1:
+            step = x.squeeze(0)
+            return cell(step, start(step))[0].unsqueeze(0)
         state, spikes = start(x[0]), []
         for step in x:
             spike, state = cell(step, state)
@@ -98,16 +103,21 @@ def snntorch(device: torch.device) -> Neuron:
 def norse(device: torch.device) -> Neuron:
     from norse.torch.functional import lif_box
 
-    # Its membrane moves by (x - v) / 2, so the input is doubled.
-    numbers = {"tau_mem_inv": 0.5, "v_leak": 0.0, "v_th": 1.0, "v_reset": 0.0}
+    # Its membrane moves by (x - v) / 2, and is half of ours.
+    numbers = {"tau_mem_inv": 0.5, "v_leak": 0.0, "v_th": 0.5, "v_reset": 0.0}
     parameters = lif_box.LIFBoxParameters(
         method="super", **{name: torch.tensor(number, device=device) for name, number in numbers.items()}
     )
 
     def cell(step, state):
-        return lif_box.lif_box_feed_forward_step(2 * step, state, parameters, dt=1.0)
+        return lif_box.lif_box_feed_forward_step(step, state, parameters, dt=1.0)
 
     return step_by_step(cell, lambda step: lif_box.LIFBoxFeedForwardState(torch.zeros_like(step)))
+
+
+def norse_derivative(u: Tensor, width: Tensor) -> Tensor:
+    """Norse's surrogate, 1 / (1 + |v|)^2 of its own membrane v, by ours: v is u / 2."""
+    return 0.5 / (1 + width * u.abs()) ** 2
 
 
 def eager(device: torch.device) -> Neuron:
@@ -146,7 +156,7 @@ class _PlainSpike(torch.autograd.Function):
 
 
 EAGER, COMPILED = "eager PyTorch", "torch.compile of it"
-SURROGATES = {"Norse": Surrogate("fast_sigmoid", 1.0)}  # of those that have no atan
+SURROGATES = {"Norse": Surrogate(norse_derivative, 0.5)}  # of those that have no atan
 PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse, EAGER: eager, COMPILED: compiled_eager}
 
 

@@ -186,6 +186,13 @@ def test_ours_must_keep_its_membrane_in_32_bits_and_others_need_not():
         assert peers.disagreement(peers.eager(CPU), CPU, dtype, exact=True) is None
 
 
+def test_a_single_step_of_a_cell_is_one_call_without_a_loop(monkeypatch):
+    monkeypatch.delattr(torch, "stack")
+    function = peers.step_by_step(lambda x, v: (x + v, v), torch.zeros_like)
+    x = torch.rand(1, 3)
+    assert torch.equal(function(x), x)
+
+
 def test_plain_noise_is_ours():
     """Its gradient that of a first step; its spikes as frequent as ours."""
     assert peers.disagreement(peers._PlainSpike.apply, CPU, torch.float32, T=1) is None
