@@ -14,7 +14,7 @@ from fastlif.passes import Pass
 @torch.no_grad()
 def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.Tensor]:
     """:meth:`fastlif.MultiStep.until_confident`."""
-    validation.check_input(images, dimensions="[N, *]", minimum=1)
+    validation.check_input(images, dimensions="[N, *]", minimum=1, any_dtype=True)
     confidence = validation.check_number("confidence", confidence)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")

@@ -41,7 +41,7 @@ class MultiStep(nn.Module):
     by you, ``torch.cat([mask] * timesteps)``.
 
     Args:
-        model: a module with fastlif neurons that takes ``[N, *]`` as its first argument.
+        model: a module with fastlif neurons that takes ``[N, *]``, of any dtype, as its first argument.
         timesteps: T, at least 1; 10 by default. Can be set to another value at any time.
         alpha, beta, residual, over_time, statistics: if given, for every :class:`fastlif.NoisyLIF` in place of its own.
         repeat_input: repeat the input T times at the start instead, for models in which a path bypasses the first
@@ -119,12 +119,12 @@ class MultiStep(nn.Module):
     def over(self, T: int, how: str, input: torch.Tensor, *args: Any, sequence: bool = False, **keywords: Any) -> Any:
         """``forward`` over T steps that need not be ``timesteps``, and with an ``output`` that need not be its own."""
         if validation.check_flag("sequence", sequence):
-            validation.check_sequence(input)
+            validation.check_sequence(input, any_dtype=True)
             T, batch = input.shape[:2]
             self.check_calibrated("the input's T", T)
             input, static = input.flatten(0, 1), False
         else:
-            validation.check_input(input, dimensions="[N, *]", minimum=1)
+            validation.check_input(input, dimensions="[N, *]", minimum=1, any_dtype=True)
             batch, static = input.shape[0], not self.repeat_input
             if self.repeat_input:
                 input = input.expand(T, *input.shape).flatten(0, 1)

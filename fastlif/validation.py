@@ -171,10 +171,11 @@ def check_batches(name: str, batches) -> None:
         )
 
 
-def check_input(x, *, dimensions: str, minimum: int) -> None:
+def check_input(x, *, dimensions: str, minimum: int, any_dtype: bool = False) -> None:
+    """``any_dtype`` is for a model's input, whose first layers may take what no neuron does, such as token ids."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"input must be a torch.Tensor, got {type(x).__name__}{_how_to_trace(x)}")
-    if x.dtype not in DTYPES:
+    if not any_dtype and x.dtype not in DTYPES:
         raise TypeError(f"input must be float32, float16, bfloat16 or float64, got {dtype_name(x)}")
     if x.layout != torch.strided or x.is_nested:
         check_dense("input", x)
@@ -204,8 +205,8 @@ def check_floating(name: str, tensor: torch.Tensor) -> None:
         raise TypeError(f"{name} must have a floating point dtype, got {dtype_name(tensor)}")
 
 
-def check_sequence(x) -> None:
-    check_input(x, dimensions="[T, N, *]", minimum=2)
+def check_sequence(x, any_dtype: bool = False) -> None:
+    check_input(x, dimensions="[T, N, *]", minimum=2, any_dtype=any_dtype)
     if x.shape[0] == 0:
         raise ValueError(f"input must be [T, N, *] with at least one time step, got shape {tuple(x.shape)}")
 

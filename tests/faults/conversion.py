@@ -160,6 +160,10 @@ FAULTS = {
              "if any(tensor.ndim and len(tensor) == batch for tensor in tensors_in([args, keywords])):", "if True:"),
             ("a further argument is not spoken of", "error.add_note(FURTHER)", "pass"),
         ],
+        "library/test_multistep.py::test_the_input_has_the_dtype_that_its_model_takes": [
+            ("a sequence has the dtype of neurons", "check_sequence(input, any_dtype=True)", "check_sequence(input)"),
+            ("images have the dtype of neurons", "minimum=1, any_dtype=True)", "minimum=1)"),
+        ],
         "library/test_multistep.py::test_a_sequence_goes_in_step_by_step[3]": [
             ("images go in as a sequence",
              "input, static = input.flatten(0, 1), False",
@@ -190,6 +194,9 @@ FAULTS = {
         ],
     },
     "fastlif/early_exit.py": {
+        "library/test_multistep.py::test_the_input_has_the_dtype_that_its_model_takes": [
+            ("images that stop early have the dtype of neurons", "minimum=1, any_dtype=True)", "minimum=1)"),
+        ],
         "library/test_early_exit.py::test_each_sample_gets_the_mean_over_its_steps[calibrated-6]": [
             ("each step is the first", "first=done, states", "first=0, states"),
         ],

@@ -116,6 +116,33 @@ def test_a_further_argument_is_repeated_by_its_owner(repeat_input, sequence, not
         torch.testing.assert_close(multi(x, torch.cat([labels] * 3), sequence=sequence), expected)
 
 
+class Frames(nn.Module):
+    """Takes 8-bit frames as they come."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = network(statistics="sample")
+
+    def forward(self, x):
+        return self.layers(x.float() / 100)
+
+
+@pytest.mark.parametrize(
+    "model", [Frames, lambda: nn.Sequential(nn.Embedding(200, 1), nn.Flatten(), network(statistics="sample"))]
+)
+def test_the_input_has_the_dtype_that_its_model_takes(model):
+    multi = MultiStep(model(), 4).eval()
+    x = torch.randint(200, (5, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    x = x.int() if isinstance(multi.model, nn.Sequential) else x
+    single = multi(x)
+    torch.testing.assert_close(multi(x.expand(4, 5, 6), sequence=True), single)
+    scores, steps = multi.until_confident(x, 0.999999)
+    assert steps.eq(4).all()
+    torch.testing.assert_close(scores, single)
+    assert len(fastlif.recommend_timesteps(multi, [(x, torch.arange(5) % 4)]).accuracies) == 4
+    assert multi.calibrate([x]).model is not None
+
+
 @pytest.mark.full
 def test_compiled_and_exported(fresh_compiler):
     multi = MultiStep(network(), 2).eval()
