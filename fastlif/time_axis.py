@@ -130,8 +130,11 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     if not reached:
         raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
     for name, neuron, given, _ in seen:
-        if not isinstance(neuron, Neuron) or not given.requires_grad or bool((given == given[:1]).all()):
-            continue  # what has no gradient tells nothing; and the rows of a learned token, or of zeros, are alike
+        if not isinstance(neuron, Neuron) or not given.requires_grad:  # which tells nothing
+            continue
+        is_single = len(given) == 1 and neuron.timesteps == 1 and not neuron.stateful  # a table [1, h, w, C] is, too
+        if not is_single and bool((given == given[:1]).all()):
+            continue  # the rows of a learned token, or of zeros, are alike
         (path,) = torch.autograd.grad(given.sum(), x, retain_graph=True, allow_unused=True)
         if path is None:
             name = name.removeprefix("model.") if isinstance(model, MultiStep) else name

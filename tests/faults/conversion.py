@@ -249,6 +249,7 @@ FAULTS = {
              'if False:\n            raise ValueError(\n                f"row'),
             ("later steps that reach earlier ones are not found",
              "if stepped and found and found[-1] > step:", "if False:"),
+            ("a table of one row is a token", "if not is_single and bool(", "if bool("),
             ("a table is a batch", "        if path is None:\n            name", "        if False:\n            name"),
             ("neurons may disagree on T", "        _check_timesteps(model)\n        for", "        for"),
             ("a model without a memory passes", "if (first.T or neuron.timesteps) == 1 and", "if False and"),
@@ -274,7 +275,9 @@ FAULTS = {
             ("a stateful neuron forgets from call to call", "if others and (isinstance", "if False and (isinstance"),
             ("a single noisy step forgets", " and (not isinstance(neuron, NoisyLIF) or neuron.converted)", ""),
             ("decay=0 forgets", "bool(torch.as_tensor(neuron.decay).any())", "True"),
-            ("a token is a table", " or bool((given == given[:1]).all())", ""),
+            ("a token is a table", "not is_single and bool((given == given[:1]).all())", "False"),
+            ("a token at one step is a table", "len(given) == 1 and neuron.timesteps == 1 and", "len(given) == 1 and"),
+            ("a token of a stateful neuron is a table", " and not neuron.stateful  # a table", "  # a table"),
         ],
         "library/test_time_axis.py::test_the_check_leaves_the_model_alone": [
             ("the model itself is run", "model = copy_of(model).eval()", "model = model.eval()"),

@@ -97,13 +97,13 @@ class Net(nn.Module):
 class Positions(nn.Module):
     """Adds what a small network makes of a table."""
 
-    def __init__(self, learned=False):
+    def __init__(self, learned=False, shape=(16, 5), timesteps=1):
         super().__init__()
-        self.table = nn.Parameter(torch.rand(1 if learned else 16, 5))
-        self.network = nn.Sequential(nn.Linear(5, 1), NoisyLIF(**REFERENCE))
+        self.table, self.shape = nn.Parameter(torch.rand(1, 5) if learned else torch.rand(shape)), shape
+        self.network = nn.Sequential(nn.Linear(5, 1), NoisyLIF(timesteps, **REFERENCE))
 
     def forward(self, x):
-        return x + self.network(self.table.expand(16, 5)).mean()
+        return x + self.network(self.table.expand(self.shape)).mean()
 
 
 class TokenBeside(nn.Module):
@@ -213,6 +213,9 @@ RIGHT = {
         layers(1, neuron=NoisyLIF), STEPS, batch_dim=1, call=step_by_step
     ),
     "a learned token": lambda: check_time_axis(nn.Sequential(Positions(learned=True)), STATIC),
+    "a learned token at the only step": lambda: check_time_axis(
+        Positions(learned=True, shape=(1, 1, 5), timesteps=None), STATIC
+    ),
     "a feedback that begins with zeros": lambda: check_time_axis(
         MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), Feedback()), 4), STATIC
     ),
@@ -304,6 +307,9 @@ WRONG = {
     "a table, and no batch": (
         r"^0.network.1 is called with what does not.*convert takes: {'0.network.1': None",
         lambda: check_time_axis(nn.Sequential(Positions()), STATIC)),
+    "a table of one row": (
+        r"^0.network.1 is called with what does not",
+        lambda: check_time_axis(nn.Sequential(Positions(shape=(1, 4, 4, 5))), STATIC)),
     "a table in a MultiStep": (
         r"^1.network.1 is called with what does not",
         lambda: check_time_axis(MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), Positions()), 4), STATIC)),
