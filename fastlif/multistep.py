@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -55,6 +56,9 @@ class MultiStep(nn.Module):
     Raises:
         TypeError, ValueError: for wrong arguments, or a model without fastlif neurons; in a call, for more steps than
             were calibrated.
+
+    Warns:
+        UserWarning: for neurons without noise that are shifted by their beta, which was not given.
     """
 
     def __init__(
@@ -85,6 +89,13 @@ class MultiStep(nn.Module):
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         self.output = output
         self.running: list[Pass] = []
+        shifted = [name for name, neuron in self.model.named_modules() if "beta" not in given and _is_shifted(neuron)]
+        if shifted:
+            warnings.warn(
+                f"fastlif.MultiStep shifts neurons without noise by beta, such as {shifted[0] or type(model).__name__}. "
+                "They were trained without it, and no noise takes it off again: give MultiStep(..., beta=0)",
+                stacklevel=2,
+            )
         for neuron in neurons(self.model):
             neuron.needs_pass = True
             neuron.running = self.running
@@ -269,6 +280,12 @@ class MultiStep(nn.Module):
 
     def extra_repr(self) -> str:
         return f"timesteps={self._timesteps}, repeat_input={self.repeat_input}, output={self._output!r}"
+
+
+def _is_shifted(module: nn.Module) -> bool:
+    """Whether it is a neuron that ran without beta so far, and has no noise whose mean would be less by it."""
+    is_single = isinstance(module, NoisyLIF) and module.timesteps == 1 and not module.converted
+    return is_single and module.noise.kind == "none" and module.beta != 0
 
 
 def _behind(timesteps: int, batch: int) -> str:

@@ -160,6 +160,14 @@ FAULTS = {
              "if any(tensor.ndim and len(tensor) == batch for tensor in tensors_in([args, keywords])):", "if True:"),
             ("a further argument is not spoken of", "error.add_note(FURTHER)", "pass"),
         ],
+        "library/test_multistep.py::test_neurons_without_noise_are_shifted_by_beta": [
+            ("nobody is told of a shift by beta", "        if shifted:\n", "        if False:\n"),
+            ("who gives beta is told of it", 'if "beta" not in given and _is_shifted', "if _is_shifted"),
+            ("neurons with noise are said to be shifted", ' and module.noise.kind == "none"', ""),
+            ("neurons with beta=0 are said to be shifted", " and module.beta != 0", ""),
+            ("neurons that had beta before are said to be shifted", " and module.timesteps == 1 and not", " and not"),
+            ("converted neurons are said to be shifted", " and not module.converted\n", "\n"),
+        ],
         "library/test_multistep.py::test_the_input_has_the_dtype_that_its_model_takes": [
             ("a sequence has the dtype of neurons", "check_sequence(input, any_dtype=True)", "check_sequence(input)"),
             ("images have the dtype of neurons", "minimum=1, any_dtype=True)", "minimum=1)"),

@@ -1,6 +1,7 @@
 """A MultiStep model given sequences, and asked for every step. What it does with images is in test_conversion.py."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -114,6 +115,19 @@ def test_a_further_argument_is_repeated_by_its_owner(repeat_input, sequence, not
     if repeat_input or sequence:
         expected = multi.model.classes(labels) * MultiStep(multi.model.neuron, 3)(x, sequence=sequence)
         torch.testing.assert_close(multi(x, torch.cat([labels] * 3), sequence=sequence), expected)
+
+
+def test_neurons_without_noise_are_shifted_by_beta():
+    with pytest.warns(UserWarning, match=r"such as 1\. They.* give MultiStep\(..., beta=0\)") as caught:
+        shifted = MultiStep(network(), 1)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"such as NoisyLIF\."):
+        assert MultiStep(NoisyLIF(**QUIET))(torch.tensor([[0.6]])) == 1  # which it trained with as 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert MultiStep(NoisyLIF(**QUIET), 1, beta=0)(torch.tensor([[0.6]])) == 0
+        for model in (network(beta=0), shifted.model, NoisyLIF(**REFERENCE), NoisyLIF(4, **QUIET), LIF()):
+            MultiStep(model)
 
 
 class Frames(nn.Module):
