@@ -220,10 +220,7 @@ class NoisyLIF(Neuron):
         self.over_time = validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
         self.statistics = statistics
         self.converted = False
-        # Once calibrated, [calls, T]: a row for every call of the neuron in one pass, since a module can be shared.
-        # Until then empty, and not in the state_dict.
-        for name in CALIBRATED:
-            self.register_buffer(name, torch.empty(0, 0), persistent=False)
+        self.set_calibration(*[torch.empty(0, 0)] * 2)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.converted and self._single(input):
@@ -307,7 +304,8 @@ class NoisyLIF(Neuron):
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own.
 
         Args:
-            alpha, beta, residual, over_time, statistics: as in NoisyLIF; None, the default, keeps the neuron's own.
+            alpha, beta, residual, over_time, statistics: as in NoisyLIF; None, the default, keeps the neuron's own. To
+                give statistics forgets what was calibrated.
 
         Raises:
             TypeError, ValueError: for wrong values, as NoisyLIF itself; the neuron is then as it was.
@@ -315,20 +313,24 @@ class NoisyLIF(Neuron):
         alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
         residual = self.residual if residual is None else residual
         over_time = self.over_time if over_time is None else over_time
-        statistics = self.statistics if statistics is None else statistics
+        given, statistics = statistics is not None, self.statistics if statistics is None else statistics
         validation.check_choice("residual", residual, neuron_values.RESIDUALS)
         validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
         validation.check_choice("statistics", statistics, neuron_values.STATISTICS)
         self.alpha, self.beta = neuron_values.check_normalisation(alpha, beta, self.noise)
+        if given and self.calibrated_mean.numel():
+            self.set_calibration(*[torch.empty(0, 0)] * 2)
         self.residual, self.over_time, self.statistics, self.converted = residual, over_time, statistics, True
 
     def set_calibration(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        """Freezes the statistics, ``[calls, T]`` float32 each; from then on they are in the state_dict."""
+        """Freezes the statistics, ``[calls, T]`` float32 each: a row for every call of the neuron in one pass, since a
+        module can be shared. From then on they are in the state_dict. Empty ones, as a new neuron's, are not."""
         with torch.inference_mode(False):  # tensors that were made in it could not be trained with
             for name, value in zip(CALIBRATED, (mean, deviation)):
-                device = value.device if self.calibrated_mean.is_meta else self.calibrated_mean.device
+                before = self._buffers.get(name, value)
+                device = value.device if before.is_meta else before.device
                 value = value.to(device, torch.float32, copy=True)
-                self.register_buffer(name, value.contiguous(), persistent=True)  # kernels know its address alone
+                self.register_buffer(name, value.contiguous(), value.numel() > 0)  # kernels know its address alone
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
         loaded = {prefix + name: state_dict[prefix + name] for name in CALIBRATED if prefix + name in state_dict}

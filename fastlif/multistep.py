@@ -45,6 +45,7 @@ class MultiStep(nn.Module):
         model: a module with fastlif neurons that takes ``[N, *]``, of any dtype, as its first argument.
         timesteps: T, at least 1; 10 by default. Can be set to another value at any time.
         alpha, beta, residual, over_time, statistics: if given, for every :class:`fastlif.NoisyLIF` in place of its own.
+            To give ``statistics`` forgets what was calibrated.
         repeat_input: repeat the input T times at the start instead, for models in which a path bypasses the first
             neuron or a layer before it changes the batch.
         output: ``"mean"`` (default) averages over T; ``"steps"`` gives every step. Can be set at any time.
@@ -92,8 +93,9 @@ class MultiStep(nn.Module):
         shifted = [name for name, neuron in self.model.named_modules() if "beta" not in given and _is_shifted(neuron)]
         if shifted:
             warnings.warn(
-                f"fastlif.MultiStep shifts neurons without noise by beta, such as {shifted[0] or type(model).__name__}. "
-                "They were trained without it, and no noise takes it off again: give MultiStep(..., beta=0)",
+                "fastlif.MultiStep shifts neurons without noise by beta, such as "
+                f"{shifted[0] or type(model).__name__}. They were trained without it, and no noise takes it off again: "
+                "give MultiStep(..., beta=0)",
                 stacklevel=2,
             )
         for neuron in neurons(self.model):

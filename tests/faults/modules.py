@@ -5,8 +5,7 @@ FAULTS = {
     "fastlif/modules.py": {
         "library/test_conversion.py::test_what_was_loaded_into_a_model_without_memory_is_calibrated": [
             ("what was calibrated goes to meta",
-             "value.device if self.calibrated_mean.is_meta else self.calibrated_mean.device",
-             "self.calibrated_mean.device"),
+             "value.device if before.is_meta else before.device", "before.device"),
         ],
         "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
             ("any statistics can be set later", "    _checks = Neuron._checks | {", "    _others = {"),
@@ -16,8 +15,7 @@ FAULTS = {
             ("statistics of 16 bits are taken over", "self._buffers[name].float()", "self._buffers[name]"),
             ("more steps than were calibrated", "if end > T:", "if False:"),
             ("calibrated values are not in the state_dict",
-             "self.register_buffer(name, value.contiguous(), persistent=True)",
-             "self.register_buffer(name, value.contiguous(), persistent=False)"),
+             "value.numel() > 0)", "False)"),
         ],
         "library/test_multistep.py::test_calibrated_neurons_carry_no_membrane_into_a_call": [
             ("step 1 drops a carried membrane", "if initial_state is not None and first == 0 and", "if False and"),
@@ -72,7 +70,7 @@ FAULTS = {
             ("statistics that were assigned are read where they do not lie",
              "self._buffers[name].float().contiguous()", "self._buffers[name].float()"),
             ("statistics that were set are read where they do not lie",
-             "value.contiguous(), persistent=True)", "value, persistent=True)"),
+             "value.contiguous(), value.numel()", "value, value.numel()"),
         ],
         "library/test_passes.py::test_each_call_of_a_calibrated_neuron_uses_its_own_row_and_first_steps": [
             ("the last steps of the calibrated",
@@ -81,6 +79,11 @@ FAULTS = {
             ("the calibrated row of the call before",
              "mean[call, first:end], deviation[call, first:end]",
              "mean[max(call - 1, 0), first:end], deviation[max(call - 1, 0), first:end]"),
+        ],
+        "library/test_conversion.py::test_statistics_that_are_given_forget_a_calibration": [
+            ("statistics that are given are not looked at", "if given and self.calibrated_mean.numel():", "if False:"),
+            ("a conversion forgets the calibration", "if given and self.calibrated_mean.numel():", "if True:"),
+            ("what was forgotten is in the state_dict", "value.numel() > 0)", "True)"),
         ],
         "library/test_conversion.py::test_calibrating_again_forgets_the_first_calibration": [
             ("calibration uses what was calibrated before",

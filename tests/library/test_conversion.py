@@ -364,6 +364,17 @@ def test_calibrating_again_forgets_the_first_calibration():
     assert torch.equal(again.model[2].calibrated_mean, once.model[2].calibrated_mean)
 
 
+@pytest.mark.parametrize("statistics", ["layer", "sample"])
+def test_statistics_that_are_given_forget_a_calibration(statistics):
+    model, x = small(noise=Noise("none")), torch.rand(8, 1, 8, 8)
+    fresh = MultiStep(model, 4, statistics=statistics)
+    calibrated = MultiStep(model, 3).calibrate([x[:4]])
+    again = MultiStep(calibrated.model, 4, statistics=statistics)
+    assert torch.equal(again(x), fresh(x)) and not any("calibrated" in key for key in again.state_dict())
+    assert torch.equal(MultiStep(calibrated.model, 3)(x), calibrated(x)), "the model itself stays calibrated"
+    assert again.calibrate([x]).model[2].calibrated_mean.shape == (1, 4)
+
+
 def test_the_hooks_of_an_activation_move_to_its_neuron():
     """Of every kind, with their options; a shared activation's once, and those of the model that stays unchanged."""
     called = []
