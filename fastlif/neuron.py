@@ -173,8 +173,7 @@ class Neuron(nn.Module):
         """A tensor as gain, decay or threshold is a buffer, if it is no ``nn.Parameter``; a number takes its place."""
         if value is None:
             raise TypeError(f"{name} must be a number or a tensor, got None")
-        is_buffer = isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
-        is_buffer = is_buffer and not self._is_replica  # whose tensors are copies with a graph
+        is_buffer = isinstance(value, torch.Tensor) and not (isinstance(value, nn.Parameter) or self._is_replica)
         if is_buffer and value.requires_grad:
             raise ValueError(
                 f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
@@ -263,8 +262,7 @@ class Neuron(nn.Module):
                     f"a neuron with timesteps={T} was called in a MultiStep model with timesteps={current.of_neurons}: "
                     "set the timesteps of the model, which sets that of all its neurons"
                 )
-            if current.timesteps is not None:
-                T = current.timesteps
+            T = T if current.timesteps is None else current.timesteps
             if current.states is not None:
                 states = current.states.setdefault(self, {})
         else:  # a backward computes it again (activation checkpointing): its number is found
@@ -284,8 +282,11 @@ class Neuron(nn.Module):
                     f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True); or it "
                     f"takes the batch second, give it batch_first=True; {TABLE}"
                 )
-        validation.check_folded_batch(x, T)
-        if current is not None and T > 1 and current.batch and x.shape[0] % (T * current.batch):
+        if current is None or T == 1 or not current.batch:
+            validation.check_folded_batch(x, T)
+            return x, T, call, states
+        validation.check_input(x, dimensions="[T*N, *]", minimum=1)
+        if x.shape[0] % (T * current.batch):
             raise ValueError(
                 f"a neuron of a MultiStep model got the batch {x.shape[0]} where {T * current.batch} = timesteps * "
                 "batch went in: the batch must be the first dimension of what layers take (batch_first=True in "

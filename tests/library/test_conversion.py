@@ -575,6 +575,8 @@ def test_a_batch_in_the_second_dimension_is_noticed():
         MultiStep(model, 4, repeat_input=True)(x)
     with pytest.raises(ValueError, match="got the batch 8 where 12"):
         MultiStep(model, 4)(x.expand(4, *x.shape), sequence=True)
+    with pytest.raises(ValueError, match="got the batch 9 where 4 = .* on a table and on no batch, which fastlif"):
+        MultiStep(model, 2, repeat_input=True)(torch.rand(2, 9, 6))  # a batch that T does not divide
     assert MultiStep(model, 1, repeat_input=True)(x).shape == x.shape, "at T = 1 there is no time to mistake"
 
 
