@@ -158,7 +158,9 @@ def _check_every_pattern_is_used(makers: dict, chosen: list) -> None:
 
 
 def _type_name(kind: type) -> str:
-    return f"nn.{kind.__name__}" if getattr(nn, kind.__name__, None) is kind else kind.__name__
+    of_torch = getattr(nn, kind.__name__, None)
+    name = kind.__name__ if of_torch in (None, kind) else f"{kind.__module__}.{kind.__qualname__}"
+    return f"nn.{name}" if of_torch is kind else name
 
 
 def _with_hooks_of(child: nn.Module, made: nn.Module) -> nn.Module:
@@ -226,7 +228,7 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
                         for function in _functions(method, bound=True, forward=name == "forward")
                     }  # fmt: skip
                 for function in sorted(functions_by_class[cls]):
-                    note(f"{function} in {cls.__name__}", path, inside=".")  # "layer1.*" is about layer1's code too
+                    note(f"{function} in {_type_name(cls)}", path, inside=".")  # "layer1.*" is about layer1's code too
     return [
         (f"{len(paths)} x " if len(paths) > 1 else "")
         + f"{what} ({paths[0] or 'the model'}{', ...' if len(paths) > 1 else ''})"

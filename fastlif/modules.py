@@ -327,7 +327,7 @@ class NoisyLIF(Neuron):
         module can be shared. From then on they are in the state_dict. Empty ones, as a new neuron's, are not."""
         with torch.inference_mode(False):  # tensors that were made in it could not be trained with
             for name, value in zip(CALIBRATED, (mean, deviation)):
-                before = self._buffers.get(name, value)
+                before = getattr(self, name, value)
                 device = value.device if before.is_meta else before.device
                 value = value.to(device, torch.float32, copy=True)
                 self.register_buffer(name, value.contiguous(), value.numel() > 0)  # kernels know its address alone

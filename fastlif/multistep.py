@@ -147,6 +147,8 @@ class MultiStep(nn.Module):
         try:
             output = self.run(current, self.model, input, *args, **keywords)
         except (RuntimeError, AssertionError) as error:
+            if not sequence and not current.reached and input.ndim > 4:
+                error.add_note("For an input at each step, [T, N, *], give sequence=True")
             if T > 1 and re.search("shape|size|dimension", str(error)):
                 if current.reached:
                     error.add_note(f"{_behind(T, batch)}. {REMEDY}")
@@ -286,8 +288,9 @@ class MultiStep(nn.Module):
 
 def _is_shifted(module: nn.Module) -> bool:
     """Whether it is a neuron that ran without beta so far, and has no noise whose mean would be less by it."""
-    is_single = isinstance(module, NoisyLIF) and module.timesteps == 1 and not module.converted
-    return is_single and module.noise.kind == "none" and module.beta != 0
+    if not isinstance(module, NoisyLIF) or module.timesteps != 1 or module.converted:
+        return False
+    return module.noise.kind == "none" and module.beta != 0
 
 
 def _behind(timesteps: int, batch: int) -> str:

@@ -49,6 +49,8 @@ FAULTS = {
         "library/test_conversion.py::test_what_could_not_be_swapped_is_said": [
             ("nobody is told of functional activations",
              "    if left:\n        warnings.warn(", "    if False:\n        warnings.warn("),
+            ("a class is called like PyTorch's own",
+             "kind.__name__ if of_torch in (None, kind) else", "kind.__name__ if True else"),
         ],
         "library/test_conversion.py::test_another_neuron_by_name": [
             ("the last pattern decides",
@@ -163,10 +165,16 @@ FAULTS = {
         "library/test_multistep.py::test_neurons_without_noise_are_shifted_by_beta": [
             ("nobody is told of a shift by beta", "        if shifted:\n", "        if False:\n"),
             ("who gives beta is told of it", 'if "beta" not in given and _is_shifted', "if _is_shifted"),
-            ("neurons with noise are said to be shifted", ' and module.noise.kind == "none"', ""),
+            ("neurons with noise are said to be shifted", 'module.noise.kind == "none" and ', ""),
             ("neurons with beta=0 are said to be shifted", " and module.beta != 0", ""),
-            ("neurons that had beta before are said to be shifted", " and module.timesteps == 1 and not", " and not"),
-            ("converted neurons are said to be shifted", " and not module.converted\n", "\n"),
+            ("neurons that had beta before are said to be shifted", " or module.timesteps != 1 or", " or"),
+            ("converted neurons are said to be shifted", " or module.converted:\n", ":\n"),
+        ],
+        "library/test_multistep.py::test_an_error_about_frames_of_each_step_speaks_of_sequences": [
+            ("nothing is said of sequences", "if not sequence and not current.reached and input.ndim > 4:", "if False:"),
+            ("a sequence is said to be one", "if not sequence and not current.reached and", "if not current.reached and"),
+            ("an error behind a neuron is one of sequences", "not current.reached and input.ndim > 4", "input.ndim > 4"),
+            ("images are said to be sequences", "not current.reached and input.ndim > 4:", "not current.reached:"),
         ],
         "library/test_multistep.py::test_the_input_has_the_dtype_that_its_model_takes": [
             ("a sequence has the dtype of neurons", "check_sequence(input, any_dtype=True)", "check_sequence(input)"),

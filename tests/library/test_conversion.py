@@ -109,6 +109,14 @@ class Functional(nn.Module):
         return F.relu(self.linear(self.relu(x))) + torch.relu(x).clamp(max=1) + self.gelu(x)
 
 
+class SameName:
+    class GELU(nn.Module):
+        """Called like PyTorch's own, as timm's is."""
+
+        def forward(self, x):
+            return F.gelu(x)
+
+
 def test_what_could_not_be_swapped_is_said():
     with pytest.warns(UserWarning) as caught:
         fastlif.convert(nn.Sequential(Functional(), Functional(), nn.ReLU()))
@@ -119,6 +127,8 @@ def test_what_could_not_be_swapped_is_said():
         fastlif.convert(nn.Sequential(nn.TransformerEncoderLayer(8, 2), nn.ReLU()))
     with pytest.warns(UserWarning, match=r'swap: RNN with nonlinearity="relu" \(0\). Only'):
         fastlif.convert(nn.Sequential(nn.RNN(2, 2, nonlinearity="relu"), nn.RNN(2, 2), nn.ReLU()))
+    with pytest.warns(UserWarning, match=r"swap: F.gelu in test_conversion.SameName.GELU \(0\). Only"):
+        fastlif.convert(nn.Sequential(SameName.GELU(), nn.ReLU()), activations=(nn.ReLU, nn.GELU))
     listed = nn.Sequential(nn.ReLU())
     listed.more = [nn.ReLU()]
     with pytest.warns(UserWarning, match=r"modules in a plain list \(more\)"):

@@ -130,6 +130,17 @@ def test_neurons_without_noise_are_shifted_by_beta():
             MultiStep(model)
 
 
+def test_an_error_about_frames_of_each_step_speaks_of_sequences():
+    multi = MultiStep(nn.Sequential(nn.Conv2d(2, 3, 3), LIF(**REFERENCE)), 4)
+    behind = MultiStep(nn.Sequential(LIF(**REFERENCE), multi.model[0]), 4)
+    x = torch.rand(4, 3, 2, 8, 8)
+    for run, spoken_of in ((lambda: multi(x), True), (lambda: multi(x[:, :, None], sequence=True), False),
+                           (lambda: behind(x), False), (lambda: multi(x[0, :, :1]), False)):  # fmt: skip
+        with pytest.raises(RuntimeError) as caught:
+            run()
+        assert any("give sequence=True" in note for note in getattr(caught.value, "__notes__", ())) == spoken_of
+
+
 class Frames(nn.Module):
     """Takes 8-bit frames as they come."""
 
