@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import logging
 import os
@@ -28,6 +29,7 @@ BEGINNINGS = ("GOMP_", "KMP_", "OMP_", "TORCHINDUCTOR_", "TRITON_")
 
 
 def main() -> None:
+    argparse.ArgumentParser("python -m fastlif", description="What runs here, to paste into a bug report.").parse_args()
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it would warn that there is no GPU
     variables = {name: value for name, value in sorted(os.environ.items())
                  if name in VARIABLES or name.startswith(BEGINNINGS)}  # fmt: skip

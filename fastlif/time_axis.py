@@ -66,7 +66,10 @@ def check_time_axis(
     """
     validation.check_module("model", model)
     validation.check_input(input, dimensions="[N, *]", minimum=1)
-    if batch_dim not in (0, 1) or (batch_dim == 1 and (timesteps is not None or input.ndim < 2)):
+    validation.check_index("batch_dim", batch_dim, minimum=0)
+    if call is not None and not callable(call):
+        raise TypeError(f"call must be a function of the model and the input, got {type(call).__name__}")
+    if batch_dim > 1 or (batch_dim == 1 and (timesteps is not None or input.ndim < 2)):
         raise ValueError(f"batch_dim must be 0, or 1 for an input [T, N, *] without timesteps, got {batch_dim}")
     if timesteps is not None:
         validation.check_folded_batch(input, timesteps)

@@ -126,13 +126,13 @@ def from_nir(
     Raises:
         ImportError: without the package nir: ``pip install 'fastlif[nir]'``.
         TypeError: if ``graph`` is neither a graph nor a path, or a keyword is what the graph says.
-        ValueError: for a node that fastlif has no counterpart for, recurrent edges, several inputs or outputs, or a dt
-            that is not positive, exceeds a time constant, or is not the one that the graph says.
-        OSError: if the file cannot be read.
+        ValueError: for a file without a graph, a node that fastlif has no counterpart for, recurrent edges, several
+            inputs or outputs, or a dt that is not positive, exceeds a time constant, or is not the graph's own.
+        OSError: if there is no such file, or it may not be read.
     """
     nir = _package()
     if isinstance(graph, (str, os.PathLike)):
-        graph = nir.read(graph, type_check=False)
+        graph = _read(nir, graph)
     if not isinstance(graph, nir.NIRGraph):
         raise TypeError(f"graph must be a nir.NIRGraph or the path of a file with one, got {type(graph).__name__}")
     for name in OF_GRAPH:
@@ -155,6 +155,17 @@ def from_nir(
     from fastlif.exchange import nir_graph
 
     return nir_graph.module(graph, dt, discretisation, keywords)
+
+
+def _read(nir, path):
+    try:
+        return nir.read(path, type_check=False)
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{os.fspath(path)} holds no NIR graph that can be read ({error}): write it again with nir.write"
+        ) from None
 
 
 class PerStep(nn.Module):

@@ -252,6 +252,10 @@ FAULTS = {
         ],
     },
     "fastlif/time_axis.py": {
+        "library/test_time_axis.py::test_the_check_refuses_arguments_of_other_types": [
+            ("True is a dimension", '    validation.check_index("batch_dim", batch_dim, minimum=0)\n', ""),
+            ("a call that is no function", "call is not None and not callable(call)", "False"),
+        ],
         "library/test_time_axis.py::test_the_check_passes[every second step, in two patches]": [
             ("as many rows as there are steps and samples are all steps", "== [[step] for step in range(T)]",
              "!= []"),

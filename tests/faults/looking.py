@@ -96,6 +96,9 @@ FAULTS = {
         ],
     },
     "fastlif/__main__.py": {
+        "packaging/test_main.py::test_there_are_no_arguments": [
+            ("arguments are ignored", ".parse_args()", ""),
+        ],
         "packaging/test_main.py::test_what_fails_is_told_by_its_first_line": [
             ("a wrong gradient is a right one", "if not (x.grad.isfinite().all() and x.grad.any()):", "if False:"),
             ("an error's last line", "splitlines() or [''])[0]", "splitlines() or [''])[-1]"),

@@ -551,6 +551,7 @@ NIR = [
     # and back
     (TypeError, "graph must be a nir.NIRGraph or the path of a file with one, got ModuleDict", lambda m: from_nir(m)),
     (OSError, "nowhere.nir", lambda m: from_nir("nowhere.nir")),
+    (ValueError, "holds no NIR graph that can be read", lambda m: from_nir(__file__)),
     (ValueError, "dt must be a finite number, got nan", lambda m: from_nir(chain(lif_node()), dt=NAN)),
     (ValueError, "dt must be the graph's own, 0.0001, or be left out, got 0.001",
      lambda m: from_nir(to_nir(m.mlp, (2,)), dt=1e-3)),

@@ -340,6 +340,15 @@ def test_the_check_finds(name):
         check()
 
 
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"batch_dim": True}, "batch_dim must be an integer, got bool"),
+    ({"call": 3}, "call must be a function of the model and the input, got int"),
+])  # fmt: skip
+def test_the_check_refuses_arguments_of_other_types(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        check_time_axis(layers(4), STEPS, **arguments)
+
+
 def test_the_check_leaves_the_model_alone():
     model = layers(4).train()
     with unchanged(model):

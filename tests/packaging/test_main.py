@@ -48,3 +48,8 @@ def test_what_fails_is_told_by_its_first_line(kernel, found):
     code = f"from fastlif import functional\ndef wrong(input, backend):\n    {kernel}\nfunctional.noisy_lif = wrong\n"
     lines = report(code + RUN, **CPU, PATH="", CXX=None)
     assert lines["reference on cpu"].startswith(found)
+
+
+def test_there_are_no_arguments():
+    errors = python("-m", "fastlif", "--device", cwd=ROOT, works=False, PYTHONPATH=ROOT)
+    assert errors.strip().endswith("error: unrecognized arguments: --device")
