@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import fastlif
 from benchmarks.report.panels import OVER_TIME, error_bars, panels
 from benchmarks.report.rows import Row, select
-from benchmarks.report.verdicts import Finding, Published, all_of, at_least, lead, of_each_network
+from benchmarks.report.verdicts import Finding, Published, all_of, lead, lead_over, of_each_network
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
@@ -29,6 +29,7 @@ PAPER = tuple(
 OURS = "fashion-mnist", "modern"  # the data set and the preset of our own goals, and of SDSNN's mark
 GOALS = {1: 94.07, 4: 94.5, T: 94.8}  # %
 SDSNN = 93.72  # %, in a single step: arXiv 2508.10913
+OVER_GOAL = {steps: f"T = {steps} over our goal" for steps in GOALS}
 OVER_SDSNN = "T = 1 over SDSNN's"
 OVER_RELU = f"T = {T} over the ReLU network"
 OVER_THE_PAPER = {steps: f"T = {steps} over the paper's" for steps in (5, 10)}
@@ -53,6 +54,8 @@ def measure(lab: Lab) -> None:
         for steps, mark in MARKS.get(work.dataset, {}).items():
             trials.record_lead(OVER_THE_PAPER[steps], trials.right(T=steps) - mark / 100)
         if (work.dataset, lab.options.preset) == OURS:
+            for steps, goal in GOALS.items():
+                trials.record_lead(OVER_GOAL[steps], trials.right(T=steps) - goal / 100)
             trials.record_lead(OVER_SDSNN, trials.right(T=1) - SDSNN / 100)
 
 
@@ -117,12 +120,16 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         )
     if _whole(own) and (own[0].dataset, own[0].preset) == OURS:
         goals = ", ".join(f"{goal:g} % at T = {steps}" for steps, goal in GOALS.items())
-        found = [select(own, metric="accuracy", T=steps)[0] for steps in GOALS]
-        shown = " / ".join(f"{row.median:.2f}" for row in found) + " %"
+        over = {steps: lead(own, name) for steps, name in OVER_GOAL.items()}
+        for steps, goal in GOALS.items():
+            if not over[steps].trainings:  # older rows have none
+                over[steps] = lead_over(goal, select(own, metric="accuracy", T=steps)[0])
+        shown = " / ".join(f"{median[str(steps)]:.2f}" for steps in GOALS) + " %"
         yield Finding(
-            f"Ours: of the test images at least {goals} are right",
-            all_of(at_least(goal, row) for goal, row in zip(GOALS.values(), found)),
-            f"{name}, {own[0].training}, medians: {shown}",
+            f"Ours: the accuracy is at least {goals}",
+            all_of(one.beyond() for one in over.values()),
+            f"{name}, {own[0].training}, medians: {shown}, the means less these goals: "
+            + " / ".join(map(str, over.values())),
             short=shown,
             about=own[0].dataset,
         )
@@ -131,6 +138,6 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
             "Ours: the accuracy at T = 1 is that of SDSNN, another single-step method, or higher",
             over.beyond(),
             f"{name}, {own[0].training}, the mean less SDSNN's published {SDSNN:.2f} % (arXiv 2508.10913): {over}",
-            short=f"{found[0].median:.2f} against {SDSNN:.2f} %",
+            short=f"{median['1']:.2f} against {SDSNN:.2f} %",
             about=own[0].dataset,
         )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from benchmarks.report.rows import Row, by_work, select
@@ -57,23 +58,30 @@ def of_each_network(judge: Callable[[str, list[Row]], Iterator[Finding]]) -> Cal
 
 
 ENOUGH = 3  # samples that a verdict takes; for an accuracy, trainings from different seeds
+OUTSIDE = {3: 2 / 3, 4: 1.5}  # samples -> how far min and max lie beyond p20 and p80, over these' way from the median
+NONE_SEEN = 1.5  # images, the least error: twice that is the 95 % bound (3 of n) on what was seen in none of n
 STUDENT = (0.0, 12.71, 4.30, 3.18, 2.78, 2.57)  # t for 95 %, two-sided, of 1, 2, ... trainings; of more, the last
 LEAD, ERROR = "lead", "standard error of the lead"  # the metrics of a comparison's two rows
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """The mean of ``values`` ``[trainings, images]`` and its standard error.
+    """The mean of ``values`` ``[trainings, images]``, parts of an image each, and its standard error.
 
     Both the choice of the images and chance in training make it uncertain. All trainings are tested on the same images,
     so the images' part does not shrink with the number of trainings. For a difference of two networks that part is
     what McNemar's test takes: only the images on which they differ add to it. The trainings' part is larger than their
     spread over the root of their number: of so few, the spread itself is a guess (Student's t).
     """
-    trainings, images = values.shape
-    by_image = (values.std(1, correction=0) / math.sqrt(images)).mean().item()
-    by_training = values.mean(1).std().item() / math.sqrt(trainings) if trainings > 1 else 0.0
+    images = values.shape[1]
+    return _mean_and_error(values.mean(1), (values.std(1, correction=0) / math.sqrt(images)).mean().item(), images)
+
+
+def _mean_and_error(means: Tensor, by_image: float, images: int) -> tuple[float, float]:
+    """Of the trainings' ``means``, with the images' part of the error."""
+    trainings = len(means)
+    by_training = means.std().item() / math.sqrt(trainings) if trainings > 1 else 0.0
     few = STUDENT[min(trainings, len(STUDENT)) - 1] / 1.96
-    return values.mean().item(), math.hypot(by_image, few * by_training)
+    return means.mean().item(), math.hypot(max(by_image, NONE_SEEN / images), few * by_training)
 
 
 @dataclass(frozen=True)
@@ -115,22 +123,42 @@ def lead(rows: Iterable[Row], name: str) -> Lead:
     return Lead(means[0].median, errors[0].median, means[0].samples)
 
 
+def lead_over(mark: float, row: Row) -> Lead:
+    """What an accuracy's row says of its lead over ``mark`` (both in %), where none was recorded.
+
+    Three values follow from the row's spread; of other numbers of trainings there is no lead.
+    """
+    if row.samples != 3:
+        return Lead(math.nan, math.nan, 0)
+    accuracies = torch.tensor([ends(row)[0], row.median, ends(row)[1]], dtype=torch.float64) / 100
+    by_image = (accuracies * (1 - accuracies) / row.test_images).sqrt().mean().item()
+    mean, error = _mean_and_error(accuracies, by_image, row.test_images)
+    return Lead(100 * mean - mark, 100 * error, row.samples)
+
+
+def ends(row: Row) -> tuple[float, float]:
+    """Where the row's measurements end: p20 and p80; of three min and max, of four their outermost values."""
+    outside = OUTSIDE.get(row.samples, 0)
+    return row.p20 - outside * (row.median - row.p20), row.p80 + outside * (row.p80 - row.median)
+
+
 def at_most(limit: float, *rows: Row) -> bool | None:
     """Whether each row's measurements are at most ``limit``; None if that lies within the spread of one."""
-    return all_of(_told(row.p80 <= limit, row.p20 > limit, row) for row in rows)
+    return all_of(_told(high <= limit, low > limit, row) for row in rows for low, high in [ends(row)])
 
 
 def at_least(limit: float, *rows: Row) -> bool | None:
     """Whether each row's measurements are at least ``limit``; None if that lies within the spread of one."""
-    return all_of(_told(row.p20 >= limit, row.p80 < limit, row) for row in rows)
+    return all_of(_told(low >= limit, high < limit, row) for row in rows for low, high in [ends(row)])
 
 
 def faster(ours: Row, theirs: Row, times: float = 1.0) -> bool | None:
-    """Whether ours is at least ``times`` times as fast; None if the spreads, from p20 to p80, do not say.
+    """Whether ours is at least ``times`` times as fast; None if the spreads do not say.
 
     Both rows are times. Of speeds, give theirs first.
     """
-    return _told(times * ours.p80 <= theirs.p20, times * ours.p20 > theirs.p80, ours, theirs)
+    (low, high), (their_low, their_high) = ends(ours), ends(theirs)
+    return _told(times * high <= their_low, times * low > their_high, ours, theirs)
 
 
 def _told(holds: bool, fails: bool, *rows: Row) -> bool | None:

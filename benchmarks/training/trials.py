@@ -72,6 +72,7 @@ class Trials:
             lead: what each image contributes, ``[trainings, images]``: a difference of two results of :meth:`right`.
         """
         spec = next(iter(self._found.values()))[0]
-        for metric, points in zip((LEAD, ERROR), mean_and_error(100 * lead)):
+        for metric, part in zip((LEAD, ERROR), mean_and_error(lead)):
+            points = 100 * part
             values = Spread(points, points, points, len(lead))
             self.lab.record(self.experiment, spec, {"lead": name}, metric, "points", values, "trainings")

@@ -527,6 +527,8 @@ def test_the_accuracy_of_a_row_is_that_of_its_own_network(monkeypatch, a_lab):
     assert (gain.mean, gain.trainings) == (25, 3) and verdicts.lead(own, accuracy.GAINS[1]).mean == 50
     assert verdicts.lead(own, accuracy.OVER_RELU).mean == -25
     assert verdicts.lead(own, accuracy.OVER_SDSNN).mean == pytest.approx(25 - 93.72, abs=1e-3)
+    goals = [verdicts.lead(own, accuracy.OVER_GOAL[one]).mean for one in accuracy.GOALS]
+    assert goals == pytest.approx([25 - 94.07, 25 - 94.5, 75 - 94.8], abs=1e-3)
     own = select(a_lab.rows, experiment="alpha")
     assert verdicts.lead(own, alpha.GAIN).mean == 75 and verdicts.lead(own, alpha.MORE[8.0]).mean == 25 - 75
     assert verdicts.lead(own, alpha.APART[4.0, 8.0]).mean == 75 - 50
@@ -642,6 +644,8 @@ def test_a_lead_s_error_has_the_images_part_and_the_trainings():
     assert mean == pytest.approx(0.07)
     trainings = 12.71 / 1.96 * 0.03  # 0.04 and 0.10 have a deviation of 0.0424, over the root of 2; Student's t for two
     assert error == pytest.approx(math.hypot(sum(images) / 2, trainings), rel=1e-4)
+    assert verdicts.mean_and_error(torch.zeros(3, 100)) == verdicts.mean_and_error(torch.zeros(1, 100)) == (0, 0.015)
+    assert verdicts.mean_and_error(torch.ones(3, 2)) == (1, 0.75), "two images tell nothing"
     assert verdicts.mean_and_error(values[:1]) == (pytest.approx(0.04), pytest.approx(images[0]))
 
 

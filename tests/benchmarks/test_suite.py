@@ -29,7 +29,7 @@ from benchmarks.paper import (
 )
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
-from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_least, at_most, faster
+from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_least, at_most, ends, faster, mean_and_error
 from benchmarks.speed import kernels
 from benchmarks.training import lab, presets
 from benchmarks.training.data import Work
@@ -300,11 +300,12 @@ def test_the_paper_s_accuracy_is_a_mark_for_the_full_form_alone(five, ten, expec
     assert judged(accuracy, fewer) == [True, *expected], "fewer epochs excuse nothing"
 
 
-@pytest.mark.parametrize(("last", "over", "expected"), [(94.9, 0.5, [True, True]), (94.7, -0.5, [False, False]),
-                                                        (94.8, 0.1, [None, None])])  # fmt: skip
+@pytest.mark.parametrize(("last", "over", "expected"), [(0.3, 0.5, [True, True]), (-0.3, -0.5, [False, False]),
+                                                        (0.1, 0.1, [None, None])])  # fmt: skip
 def test_our_own_accuracies_are_goals_of_the_full_form_and_the_modern_preset(last, over, expected):
-    medians = dict.fromkeys((accuracy.SINGLE, *accuracy.STEPS), 94.6) | {10: last}
-    own = [row("accuracy", "accuracy", median, 5e-4, T=T) for T, median in medians.items()]
+    own = [row("accuracy", "accuracy", 99, T=T) for T in (accuracy.SINGLE, *accuracy.STEPS)]
+    leads = {name: last if steps == 10 else 1.0 for steps, name in accuracy.OVER_GOAL.items()}
+    own += [one for name, mean in leads.items() for one in lead("accuracy", name, mean)]
     own += [one for name in accuracy.GAINS.values() for one in lead("accuracy", name, 1.0)]
     own += [one for name in accuracy.OVER_THE_PAPER.values() for one in lead("accuracy", name, 1.0)]
     own += lead("accuracy", accuracy.OVER_SDSNN, over)
@@ -312,6 +313,19 @@ def test_our_own_accuracies_are_goals_of_the_full_form_and_the_modern_preset(las
     assert judged(accuracy, full) == [True, True, True, *expected]
     assert judged(accuracy, [dataclasses.replace(one, preset="paper") for one in full]) == [True, True, True]
     assert judged(accuracy, [dataclasses.replace(one, options="--width 0.5") for one in full]) == [True]
+
+
+@pytest.mark.parametrize(("accuracies", "expected"), [((95.5, 95.6, 95.9), True), ((93.7, 93.8, 93.9), False),
+                                                      ((94.8, 94.9, 95.0), None)])  # fmt: skip
+def test_a_goal_is_judged_by_the_accuracies_where_no_lead_was_recorded(accuracies, expected):
+    own = [row("accuracy", "accuracy", 99, T=T) for T in (accuracy.SINGLE, *accuracy.STEPS)]
+    found = dataclasses.asdict(results.spread(accuracies)) | {"test_images": 10_000}
+    own = [dataclasses.replace(one, form="full", dataset="fashion-mnist", preset="modern", **found) for one in own]
+    goals = accuracy.findings(own)[-2]
+    assert goals.reproduced is expected, goals
+    right = torch.arange(10_000) < torch.tensor([[round(100 * one)] for one in accuracies])
+    mean, error = (100 * one for one in mean_and_error(right.double()))
+    assert f"medians: {goals.short}, the means less these goals: {Lead(mean - 94.07, error, 3)} / " in goals.evidence
 
 
 def test_a_verdict_takes_two_standard_errors_and_three_trainings():
@@ -369,7 +383,16 @@ def test_a_verdict_on_a_time_takes_three_samples():
     two, three = (dataclasses.replace(measured(1), samples=samples) for samples in (2, 3))
     assert at_most(2, three) is True and at_most(2, two) is None and at_most(0.5, two) is None
     assert at_least(0.5, three) is True and at_least(0.5, two) is None
+    assert at_most(1.16, three) is None and at_least(0.84, three) is None, "min and max count of so few"
+    assert faster(three, measured(1.29)) is faster(measured(1.29), three) is None
     assert faster(three, measured(2)) is True and faster(two, measured(2)) is faster(measured(2), two) is None
+
+
+@pytest.mark.parametrize("values", [(1.0, 5.0, 6.0), (1.0, 2.0, 4.0, 7.0), (1.0, 4.0, 4.0, 5.0)])
+def test_a_few_measurements_end_at_min_and_max(values):
+    low, high = ends(dataclasses.replace(ROW, **dataclasses.asdict(results.spread(values))))
+    assert low <= min(values) + 1e-9 and high >= max(values) - 1e-9
+    assert len(values) > 3 or (low, high) == pytest.approx((1, 6))
 
 
 def test_what_is_not_a_number_is_no_verdict():
