@@ -1,14 +1,21 @@
 """What was measured, as tidy rows: one CSV file per device, a row per experiment, setting and metric."""
 
+import contextlib
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 
 from benchmarks.files import write_whole
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FOLDER = Path(__file__).parents[1] / "results"  # what is committed
 
@@ -133,14 +140,30 @@ def update(path: Path, rows: list[Row]) -> None:
         ResultsError: it is not a file of results, or a setting cannot be written; the file is as it was.
     """
     replaced = {row.run for row in rows}
-    kept = [row for row in read(path) if row.run not in replaced]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    for row in sorted(kept + rows, key=lambda row: row.run):  # stable: a run's own order stays
-        values = [getattr(row, name) for name in COLUMNS]
-        table.writerow([_format(value) for value in values])
-    write_whole(path, text.getvalue())
+    with _locked(path.parent):
+        kept = [row for row in read(path) if row.run not in replaced]
+        for row in sorted(kept + rows, key=lambda row: row.run):  # stable: a run's own order stays
+            values = [getattr(row, name) for name in COLUMNS]
+            table.writerow([_format(value) for value in values])
+        write_whole(path, text.getvalue())
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Waits until no other process holds the folder, where the system can tell: both would write what they read."""
+    if fcntl is None or not folder.is_dir():
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # gives the lock back
 
 
 def _format(value) -> str:

@@ -1,6 +1,8 @@
 """The files of measured rows."""
 
 import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -51,6 +53,15 @@ def test_a_setting_that_would_read_back_as_another_is_refused(tmp_path, setting)
     results.update(path, [ROW])
     with refused(ResultsError, "a setting cannot have", tmp_path):
         results.update(path, [replace(ROW, setting=setting)])
+
+
+def test_runs_that_end_together_keep_each_other_s_rows(tmp_path, monkeypatch):
+    read = results.read
+    monkeypatch.setattr(results, "read", lambda path: (read(path), time.sleep(0.05))[0])
+    own = [replace(ROW, options=f"--seed {seed}") for seed in range(4)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda row: results.update(tmp_path / "a.csv", [row]), own))
+    assert read(tmp_path / "a.csv") == own
 
 
 def test_a_new_run_replaces_its_own_rows_alone(tmp_path):
