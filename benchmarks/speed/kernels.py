@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 import torch
+from torch import Tensor
 
 from benchmarks import options
 from benchmarks.report.panels import legend_beside
@@ -87,7 +88,7 @@ def measure(lab: Lab) -> None:
                 raise options.UsageError(f"{neuron} in {dtype} is not what the reference computes: {wrong}")
             functions = {OURS: ours(neuron, steps, lab.device, lab.options.backend)}
             if steps == 1:
-                functions[peers.EAGER] = peers.plain_noisy_spike
+                functions[peers.EAGER] = functools.partial(plain_noisy_spike, kind=neuron.split(", ")[1])
             _compare(lab, copy, neuron, functions, steps, size, dtype)
 
 
@@ -120,6 +121,12 @@ def ours(neuron: str, T: int, device: torch.device, backend: str = "auto", seed:
     given = (torch.full((T,), 0.2, device=device), torch.full((T,), 0.5, device=device))
     statistics = given if variant == "given" else variant
     return lambda x: functional.noisy_lif(x, statistics=statistics, seed=seed, backend=backend)
+
+
+def plain_noisy_spike(x: Tensor, kind: str) -> Tensor:
+    """What a user of eager PyTorch would write: noise of this kind, compared, with the atan surrogate."""
+    noise = torch.rand_like(x) if kind == "uniform" else torch.randn_like(x).mul_(0.125).add_(0.5)
+    return peers._PlainSpike.apply(noise.add_(x))
 
 
 def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, dtype: str) -> None:

@@ -197,10 +197,10 @@ def test_plain_noise_is_ours():
     """Its gradient that of a first step; its spikes as frequent as ours."""
     assert peers.disagreement(peers._PlainSpike.apply, CPU, torch.float32, T=1) is None
     torch.manual_seed(0)
-    for x in (0.4, 0.5, 0.6):
+    for x, kind in itertools.product((0.4, 0.5, 0.6), ("gaussian", "uniform")):
         x = torch.full((100_000,), x)
-        ours = fastlif.functional.noisy_spike(x, seed=1, backend="reference")
-        assert peers.plain_noisy_spike(x).mean().item() == pytest.approx(ours.mean().item(), abs=0.01)
+        ours = fastlif.functional.noisy_spike(x, noise=fastlif.Noise(kind), seed=1, backend="reference")
+        assert kernels.plain_noisy_spike(x, kind).mean().item() == pytest.approx(ours.mean().item(), abs=0.01)
 
 
 def test_only_those_that_compute_what_ours_does_are_compared(monkeypatch, capsys, a_lab):
