@@ -37,7 +37,11 @@ def main(argv: list[str] | None = None) -> int:
         for name in experiments.NAMES:
             print(f"{name:15} {experiments.load(name).DESCRIPTION}")
         return 0
-    return modules[arguments.command].run(arguments)
+    try:
+        return modules[arguments.command].run(arguments)
+    except KeyboardInterrupt:
+        print(f"\n{arguments.command}: stopped: give the same command again", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import argparse
 import functools
 import itertools
 import json
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,8 +23,13 @@ from benchmarks.files import write_whole
 from benchmarks.options import positive, whole
 from benchmarks.report.panels import png
 from benchmarks.report.rows import Spread, spread
-from benchmarks.training import datasets, evaluation, loop, networks
 from fastlif.neuron import neurons
+
+try:
+    from benchmarks.training import datasets, evaluation, loop, networks
+except ModuleNotFoundError as error:
+    print(f"the demo needs the package {error.name}: pip install '.[demo]'", file=sys.stderr)
+    sys.exit(2)
 
 TIMESTEPS = (1, 2, 5, 10)
 DIRECT_TIMESTEPS = 10
@@ -59,12 +65,15 @@ def main(argv: list[str] | None = None) -> None:
         if getattr(args, name) is None:
             setattr(args, name, value)
     try:
+        png(lambda figure: None)  # without matplotlib nothing is trained
         device = options.device(args.device)
         args.backend = options.backend(args.backend, device)
         data = datasets.load(args.dataset, data_root=args.data_root, download=args.download)
         options.make_folder(args.out)
         with options.memory_permitting():
             run(args, data, device)
+    except KeyboardInterrupt:
+        parser.exit(130, f"\n{parser.prog}: stopped: nothing is kept of a demo that is not finished\n")
     except (datasets.DatasetError, options.UsageError, ImportError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
 
@@ -109,6 +118,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
             recipe,
             after_epoch=lambda model: {"accuracy": evaluation.evaluate(model, *test_set, batch_size=batch_size)},
             title=name,
+            commit=commit,
         )
 
     histories = {name: train(name) for name in models}
@@ -130,7 +140,6 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 
     figure, results = (args.out / f"{data.name}{suffix}" for suffix in (".png", ".json"))
     title = f"{data.name}, {shape}, {machine.describe(device)}"
-    write_whole(figure, png(functools.partial(draw, rows, histories, title), dpi=150))
     record = {
         "dataset": data.name,
         "train_images": len(images),
@@ -144,6 +153,7 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
         "training": histories,
     }
     write_whole(results, json.dumps(record, indent=2, default=vars) + "\n")
+    write_whole(figure, png(functools.partial(draw, rows, histories, title), dpi=150))
     print(f"\nMade {figure} (the figure) and {results} (every number, with the library versions).")
 
 

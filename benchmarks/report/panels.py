@@ -43,9 +43,11 @@ def error_bars(rows: list[Row]) -> list[list[float]]:
 
 def png(draw: Callable, dpi: int = 110) -> bytes:
     """What ``draw(figure)`` draws: the same bytes whatever the user's settings of matplotlib."""
-    import matplotlib.style  # an extra, which the other commands do without
-    from matplotlib.figure import Figure
-
+    try:
+        import matplotlib.style  # an extra, which the other commands do without
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ImportError(f"the figures need the package {error.name}: pip install '.[demo]'") from error
     file = io.BytesIO()
     with matplotlib.style.context("default"):
         figure = Figure(layout="constrained", dpi=dpi)

@@ -30,6 +30,7 @@ LIF = functools.partial(fastlif.LIF, backend="reference")
 T, N = 200, 1  # snnTorch and Norse flatten the batch too, where a file flattens a sample
 DESCRIPTION = "spikes that differ between ours and other libraries that run the same NIR file"
 RESULTS = FOLDER / "nir.md"
+PACKAGES = "nir", "spikingjelly", "snntorch", "norse"
 Run = Callable[[torch.Tensor], torch.Tensor]  # [T, N, *] to spikes
 
 
@@ -169,6 +170,8 @@ def attempt(work: Callable[[], str]) -> str:
     try:
         with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
             return work()
+    except ImportError:
+        raise
     except Exception as error:  # whatever a peer refuses with
         return line(error).replace("|", "/")
 
@@ -220,9 +223,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out.is_dir():
         print(f"nir: error: --out {arguments.out} is a folder: give the name of a file in it", file=sys.stderr)
         return 2
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        print(f"nir: error: {', '.join(missing)} cannot be found: pip install '.[nir,peers]'", file=sys.stderr)
+        return 2
     logging.disable(logging.WARNING)
-    text = tables()
-    logging.disable(logging.NOTSET)
+    try:
+        text = tables()
+    except ImportError as error:
+        print(f"nir: error: {line(error)}: pip install '.[nir,peers]'", file=sys.stderr)
+        return 2
+    finally:
+        logging.disable(logging.NOTSET)
     print(text)
     write_whole(arguments.out, f"{PAGE}\n{text}\n")
     return 0
