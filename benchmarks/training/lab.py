@@ -130,9 +130,17 @@ class Lab(Recorder):
                 spec=repr(spec),
                 resume=self.options.resume,
                 title=title,
+                commit=self.commit,
             )
             self._trained[spec] = Trained(model.eval(), epochs)
         return self._trained[spec]
+
+    def _commits(self, spec: Spec) -> str:
+        """Of the trainings of ``spec`` from all seeds: those of epochs that were taken over, then this checkout's."""
+        seeds = (dataclasses.replace(spec.recipe, seed=seed) for seed in self.training_seeds)
+        trained = [self._trained.get(dataclasses.replace(spec, recipe=recipe)) for recipe in seeds]
+        commits = [epoch.commit for one in trained if one for epoch in one.epochs if epoch.commit]
+        return " and ".join(dict.fromkeys([*commits, self.commit]))
 
     def warm_up(self, model: nn.Module, spec: Spec) -> None:
         """As :func:`loop.warm_up`, on the spec's data."""
@@ -183,13 +191,14 @@ class Lab(Recorder):
         ``about``: the spec of a network, which tells its data too, or words where nothing was trained.
         ``test_images``: how many were tested, if it were not all.
         """
-        training = ""
+        training, commit = "", self.commit
         if isinstance(about, Spec):
             work, recipe = about.work, about.recipe
             dataset, test_images = work.dataset, test_images or about.test_images
             training = f"{recipe.epochs} epochs of {about.train_images:,} images in batches of {recipe.batch_size}"
+            commit = self._commits(about)
             about = networks.title(work.network, self.data[work.dataset].classes, about.width)
         self.add_row(
             setting, values, experiment=experiment, network=about, metric=metric, unit=unit, over=over,
-            dataset=dataset, training=training, test_images=test_images,
+            dataset=dataset, training=training, test_images=test_images, commit=commit,
         )  # fmt: skip

@@ -54,6 +54,7 @@ class Epoch:
     loss: float  # mean over the epoch's batches
     seconds: float  # wall-clock time of the training alone, the device's queue drained
     metrics: dict[str, float] = field(default_factory=dict)  # what was measured after it
+    commit: str = ""  # of the checkout that trained it; older checkpoints have none
 
 
 def mean_squared_error(scores: Tensor, labels: Tensor) -> Tensor:
@@ -88,6 +89,7 @@ def train(
     spec: str = "",
     resume: bool = False,
     title: str | None = None,
+    commit: str = "",
 ) -> list[Epoch]:
     """Train ``model`` in place.
 
@@ -103,6 +105,7 @@ def train(
         resume: go on from that checkpoint, if there is one. On a CPU the weights come out as if the training had never
             been interrupted, bit for bit.
         title: shows a progress bar of this name, where there is a terminal, and prints a line per epoch.
+        commit: of this checkout, which each epoch is given.
 
     Returns:
         One :class:`Epoch` per epoch, those before an interruption included.
@@ -149,7 +152,7 @@ def train(
                 progress.update()
             mean_loss = torch.stack(losses).mean().item()
             seconds = machine.now(device) - start
-            epoch = Epoch(mean_loss, seconds, after_epoch(model) if after_epoch else {})
+            epoch = Epoch(mean_loss, seconds, after_epoch(model) if after_epoch else {}, commit)
             history.append(epoch)
             _keep(path, spec, parts, order, device, history)
             if on_epoch:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import math
 import statistics
 import sys
@@ -13,7 +14,7 @@ from refusals import tree
 from test_results import ROW
 
 import fastlif
-from benchmarks import experiments, machine
+from benchmarks import demo, experiments, machine
 from benchmarks.__main__ import main
 from benchmarks.paper import (
     ablation,
@@ -30,8 +31,8 @@ from benchmarks.paper import (
 from benchmarks.report import page as report
 from benchmarks.report import rows as results
 from benchmarks.report.verdicts import ERROR, LEAD, Lead, all_of, at_least, at_most, ends, faster, mean_and_error
-from benchmarks.speed import kernels
-from benchmarks.training import lab, presets
+from benchmarks.speed import kernels, nir_peers
+from benchmarks.training import lab, loop, presets
 from benchmarks.training.data import Work
 from benchmarks.training.datasets import DatasetNotFound
 from benchmarks.training.lab import Lab, Trained
@@ -483,6 +484,71 @@ def test_a_package_that_is_not_there_is_named(capsys, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     assert main(["list"]) == 2
     assert "need the package tqdm: pip install" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        importlib.import_module("benchmarks.demo")
+    assert "needs the package tqdm: pip install" in capsys.readouterr().err
+
+
+def test_without_matplotlib_nothing_is_trained_and_no_report_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(demo.loop, "train", None)
+    with pytest.raises(SystemExit, match="2"):
+        demo.main(["--out", str(tmp_path)])
+    assert main(["report"]) == 2
+    assert capsys.readouterr().err.count("need the package matplotlib: pip install '.[demo]'") == 2
+    assert not tree(tmp_path)
+
+
+@pytest.mark.parametrize("package", ["nir", "norse"])
+def test_without_its_peers_the_table_of_nir_stays(tmp_path, monkeypatch, capsys, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(nir_peers, "tables", None)
+    assert main(["nir", "--out", str(tmp_path / "nir.md")]) == 2
+    printed = capsys.readouterr().err
+    assert package in printed and "pip install '.[nir,peers]'" in printed and not tree(tmp_path)
+
+
+def test_what_a_peer_needs_and_lacks_is_no_result_of_it(tmp_path, monkeypatch, capsys):
+    def import_it():
+        raise ImportError("no nirtorch")
+
+    monkeypatch.setattr(nir_peers, "PACKAGES", ())
+    monkeypatch.setattr(nir_peers, "tables", lambda: nir_peers.attempt(import_it))
+    assert main(["nir", "--out", str(tmp_path / "nir.md")]) == 2
+    assert "no nirtorch" in capsys.readouterr().err and not tree(tmp_path)
+
+
+def test_whatever_is_stopped_says_so(monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "write", stop)
+    monkeypatch.setattr(demo, "run", stop)
+    assert main(["report"]) == 130 and "report: stopped" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="130"):
+        demo.main([])
+    assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_rows_of_a_resumed_training_name_its_commit(tiny, named, monkeypatch):
+    """Older checkpoints name none."""
+    load = loop.checkpoint.load
+
+    def without_commits(*place):
+        state = load(*place)
+        return state | {"history": [{"loss": one["loss"], "seconds": 1.0, "metrics": {}} for one in state["history"]]}
+
+    first, now = (dataclasses.replace(tiny.options, resume=resume) for resume in (False, True))
+    spec = tiny.spec(Work("digits", "small"))
+    Lab(first, tiny.device, commit="old").train(spec, "first")
+    later = Lab(now, tiny.device, commit="new")
+    if not named:
+        monkeypatch.setattr(loop.checkpoint, "load", without_commits)
+    later.train(spec, "again")
+    later.record("accuracy", spec, {}, "accuracy", "%", 1.0)
+    later.record("accuracy", "words", {}, "time", "s", 1.0)
+    assert [row.commit for row in later.rows] == ["old and new" if named else "new", "new"]
 
 
 def test_a_run_is_resumed_from_its_own_checkpoints(tmp_path, capsys):
