@@ -47,7 +47,7 @@ def png(draw: Callable, dpi: int = 110) -> bytes:
         import matplotlib.style  # an extra, which the other commands do without
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise ImportError(f"the figures need the package {error.name}: pip install '.[demo]'") from error
+        raise ImportError("the figures need the package matplotlib: pip install '.[demo]'") from error
     file = io.BytesIO()
     with matplotlib.style.context("default"):
         figure = Figure(layout="constrained", dpi=dpi)

@@ -185,12 +185,10 @@ FAULTS = {
         "benchmarks/test_measure.py::test_a_single_step_of_a_cell_is_one_call_without_a_loop": [
             ("the comparison's loop is charged to others' single step", "if len(x) == 1:", "if False:"),
         ],
-        "benchmarks/test_measure.py::test_plain_noise_is_ours": [
-            ("plain noise of another width", "mul_(0.125)", "mul_(0.25)"),
-        ],
     },
     "benchmarks/speed/kernels.py": {
         "benchmarks/test_measure.py::test_plain_noise_is_ours": [
+            ("plain noise of another width", "mul_(0.125)", "mul_(0.25)"),
             ("normal noise for uniform", 'if kind == "uniform" else', 'if kind == "none" else'),
         ],
         "benchmarks/test_suite.py::test_two_libraries_are_compared_at_the_sizes_that_both_have": [
