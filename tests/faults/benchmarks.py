@@ -360,12 +360,12 @@ FAULTS = {
             ("all is trained before matplotlib is looked for", "png(lambda figure: None)", "pass"),
         ],
         "benchmarks/test_suite.py::test_whatever_is_stopped_says_so": [
-            ("a demo is stopped with a traceback", "except KeyboardInterrupt:", "except ZeroDivisionError:"),
+            ("a demo that is stopped went well", "parser.exit(130,", "parser.exit(0,"),
         ],
     },
     "benchmarks/__main__.py": {
         "benchmarks/test_suite.py::test_whatever_is_stopped_says_so": [
-            ("a command is stopped with a traceback", "except KeyboardInterrupt:", "except ZeroDivisionError:"),
+            ("a command that is stopped went well", "return 130", "return 0"),
         ],
     },
     "benchmarks/speed/nir_peers.py": {
