@@ -126,7 +126,7 @@ def ours(neuron: str, T: int, device: torch.device, backend: str = "auto", seed:
 def plain_noisy_spike(x: Tensor, kind: str) -> Tensor:
     """What a user of eager PyTorch would write: noise of this kind, compared, with the atan surrogate."""
     noise = torch.rand_like(x) if kind == "uniform" else torch.randn_like(x).mul_(0.125).add_(0.5)
-    return peers._PlainSpike.apply(noise.add_(x))
+    return peers.PlainSpike.apply(noise.add_(x))
 
 
 def _compare(lab: Lab, copy: Spread, neuron: str, functions, T: int, size: int, dtype: str) -> None:

@@ -138,12 +138,9 @@ def compiled_eager(device: torch.device) -> Neuron:
     return lambda x: compiled(len(x), x.dtype, torch.is_grad_enabled() and x.requires_grad)(x)
 
 
-def plain_noisy_spike(x: Tensor) -> Tensor:
-    """What a user of eager PyTorch would write: normal noise, compared, with the atan surrogate."""
-    return _PlainSpike.apply(torch.randn_like(x).mul_(0.125).add_(0.5).add_(x))
+class PlainSpike(torch.autograd.Function):
+    """The spike of a membrane, with the atan surrogate, as a user of eager PyTorch would write it."""
 
-
-class _PlainSpike(torch.autograd.Function):
     @staticmethod
     def forward(ctx, h):
         ctx.save_for_backward(h)

@@ -195,7 +195,7 @@ def test_a_single_step_of_a_cell_is_one_call_without_a_loop(monkeypatch):
 
 def test_plain_noise_is_ours():
     """Its gradient that of a first step; its spikes as frequent as ours."""
-    assert peers.disagreement(peers._PlainSpike.apply, CPU, torch.float32, T=1) is None
+    assert peers.disagreement(peers.PlainSpike.apply, CPU, torch.float32, T=1) is None
     torch.manual_seed(0)
     for x, kind in itertools.product((0.4, 0.5, 0.6), ("gaussian", "uniform")):
         x = torch.full((100_000,), x)
