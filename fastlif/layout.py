@@ -111,5 +111,7 @@ def _lie_alike(shape: tuple[int, ...], strides: tuple[int, ...], others: tuple[i
 
 
 def dense_strides(x: torch.Tensor) -> tuple[int, ...]:
-    step = torch.empty_like(x[0], device="meta")
+    """The strides of :func:`empty_steps`."""
+    step = torch.empty_strided(x.shape[1:], x.stride()[1:], device="meta")  # under torch.vmap that of one example
+    step = torch.empty_like(step)
     return (step.numel(), *step.stride())

@@ -21,6 +21,7 @@ from statistics import NormalDist
 
 import torch
 
+from fastlif.layout import dense_strides
 from fastlif.options import constant_when_compiling
 
 SUB_BLOCK = 256
@@ -213,7 +214,7 @@ def noise_like(
         flat = u * polynomial + mean
     if step.is_contiguous():
         return flat.view(step.shape)
-    return flat.as_strided(step.shape, torch.empty_like(step, device="meta").stride())
+    return flat.as_strided(step.shape, dense_strides(step[None])[1:])
 
 
 def step_noise(step: torch.Tensor, seed: torch.Tensor, t: int, options) -> torch.Tensor:

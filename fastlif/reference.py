@@ -265,7 +265,10 @@ def _stack(steps):
     """``[T, N, *]`` from T tensors ``[N, *]``, in their memory layout."""
     if steps[0].is_contiguous():
         return torch.stack(steps)
-    order = sorted(range(steps[0].ndim), key=lambda dim: -steps[0].stride(dim))
+    strides = steps[0].stride()
+    order: list[int] = []  # outermost first, by insertion: sorted() cannot be traced for strides that change
+    for dim, stride in enumerate(strides):
+        order.insert(len([other for other in order if strides[other] >= stride]), dim)
     stacked = torch.stack([step.permute(order) for step in steps])
     return stacked.permute(0, *(1 + order.index(dim) for dim in range(len(order))))
 

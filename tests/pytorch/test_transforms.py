@@ -49,6 +49,38 @@ def test_vmap_is_a_loop_over_examples(name, backend):
         assert torch.vmap(one)(xs[:0], seeds[:0]).shape == (0, *expected.shape[1:])
 
 
+@pytest.mark.parametrize("seed", [SEED, torch.tensor([[5], [6]], device=DEVICE)], ids=["one seed", "seeds"])
+@pytest.mark.parametrize("name", NEURONS)
+def test_vmap_over_examples_that_lie_within_each_other(name, seed, backend):
+    torch.manual_seed(0)
+    xs = torch.randn(3, 5, 4, 6, 2, device=DEVICE).transpose(2, 3)  # [T, N, W, H, examples], each dense but for them
+    seed_dim = 0 if isinstance(seed, torch.Tensor) else None
+
+    def one(x, seed):
+        return NEURONS[name](x, seed, backend)
+
+    seeds = [seed] * 2 if seed_dim is None else seed
+    expected = torch.stack([one(x, seed) for x, seed in zip(xs.unbind(4), seeds)])
+    assert torch.equal(torch.vmap(one, in_dims=(4, seed_dim))(xs, seed), expected)
+
+
+def test_an_ensemble_of_models_runs_at_once():
+    """PyTorch's recipe: models of one kind, their weights stacked."""
+    torch.manual_seed(0)
+    models = [nn.Sequential(nn.Conv2d(2, 4, 3), fastlif.NoisyLIF()).to(DEVICE, torch.float64) for _ in range(3)]
+    parameters, buffers = torch.func.stack_module_state(models)
+    x = torch.randn(5, 2, 6, 6, dtype=torch.float64, device=DEVICE)
+
+    def one(parameters, buffers, x):
+        return torch.func.functional_call(models[0], (parameters, buffers), (x,))
+
+    torch.manual_seed(1)
+    together = torch.vmap(one, in_dims=(0, 0, None), randomness="same")(parameters, buffers, x)
+    for model, spikes in zip(models, together, strict=True):
+        torch.manual_seed(1)
+        assert torch.equal(spikes, model(x))
+
+
 @pytest.mark.parametrize("name", NEURONS)
 def test_per_example_gradients(name, backend):
     xs = examples()
@@ -128,4 +160,19 @@ def test_batches_of_any_size_share_a_compilation(backend, steps, dynamic, fresh_
             torch.manual_seed(batch)
             outputs.append(run(x))
         torch.testing.assert_close(*outputs)
+    assert counter.frame_count <= 2
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_images_of_any_size_share_a_compilation(dynamic, fresh_compiler):
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), fastlif.NoisyLIF(backend="reference"), nn.Conv2d(4, 4, 1))
+    model = fastlif.MultiStep(model, 2).to(DEVICE, memory_format=torch.channels_last)
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, dynamic=dynamic, backend=counter)
+    for size in (6, 8, 11):
+        x = torch.randn(4, 2, size, size, device=DEVICE).to(memory_format=torch.channels_last)
+        torch.manual_seed(size)
+        expected = model(x)
+        torch.manual_seed(size)
+        torch.testing.assert_close(compiled(x), expected)
     assert counter.frame_count <= 2
