@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -63,8 +64,8 @@ def recommend_timesteps(
     Raises:
         TypeError: if ``multi`` is not a MultiStep, ``loader`` not an iterable of labelled batches, or the output not
             scores ``[N, classes]``.
-        ValueError: if ``loss`` is negative, ``max_timesteps`` is less than 1 or more than was calibrated, or there are
-            no samples.
+        ValueError: if ``loss`` is negative, ``max_timesteps`` is less than 1 or more than was calibrated, there are no
+            samples, a label is no class of the model, or a score is NaN or infinite.
     """
     validation.check_type("multi", multi, MultiStep)
     validation.check_batches("loader", loader)
@@ -92,7 +93,14 @@ def recommend_timesteps(
                     f"recommend_timesteps needs a model that returns scores [N, classes], got {found}"
                     + _hint(inputs, labels)
                 )
-            chosen = steps.cumsum(dim=0, dtype=torch.promote_types(steps.dtype, torch.float32)).argmax(dim=2)
+            _check_classes(labels, steps.shape[2])
+            sums = steps.cumsum(dim=0, dtype=torch.promote_types(steps.dtype, torch.float32))
+            if not bool((sums < math.inf).all()):  # -inf may be the score of a class that is ruled out
+                raise ValueError(
+                    "multi must give scores that are numbers, and there is NaN or infinity in them: look for it in the "
+                    "inputs and the weights"
+                )
+            chosen = sums.argmax(dim=2)
             correct = correct + (chosen == labels.to(chosen.device)).sum(dim=1)  # [T]
             count += len(inputs)
     if not count:
@@ -100,6 +108,14 @@ def recommend_timesteps(
     rights = torch.as_tensor(correct).tolist()
     enough = [100 * (max(rights) - right) <= loss * count for right in rights]
     return Recommendation(enough.index(True) + 1, tuple(100 * right / count for right in rights), loss)
+
+
+def _check_classes(labels, classes: int) -> None:
+    if not labels.numel():
+        return
+    lowest, highest = (int(label) for label in labels.long().aminmax())
+    if lowest < 0 or highest >= classes:
+        raise ValueError(f"labels must lie in 0..{classes - 1}, as the scores do, got {lowest}..{highest}")
 
 
 def _hint(inputs, labels) -> str:

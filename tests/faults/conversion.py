@@ -237,12 +237,19 @@ FAULTS = {
     "fastlif/timesteps.py": {
         "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
             ("nothing is said of sequences", "inputs.ndim < 3 or inputs.shape[1:2] != labels.shape:", "True:"),
+            ("a label may be no class", "if lowest < 0 or highest >= classes:", "if False:"),
+            ("a label may be less than 0", "if lowest < 0 or", "if"),
+            ("scores may be NaN", "if not bool((sums < math.inf).all()):", "if False:"),
         ],
         "library/test_timesteps.py::test_an_error_about_as_many_steps_as_samples_speaks_of_sequences": [
             ("an error about sequences has no note", 'error.add_note(hint.removeprefix("; "))', "pass"),
         ],
         "library/test_timesteps.py::test_one_pass_is_a_run_for_every_T[sample]": [
             ("the accuracy of each step alone", "steps.cumsum(dim=0, dtype", "steps.to(dtype"),
+        ],
+        "library/test_timesteps.py::test_a_class_may_be_ruled_out_and_a_batch_empty": [
+            ("no score may be infinite", "if not bool((sums < math.inf).all()):", "if not bool(sums.isfinite().all()):"),
+            ("an empty batch has no largest label", "if not labels.numel():", "if False:"),
         ],
         "library/test_timesteps.py::test_the_loss_decides": [
             ("the loss in samples", "<= loss * count for", "<= 100 * loss for"),

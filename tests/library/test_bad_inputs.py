@@ -402,6 +402,11 @@ CONVERSION = [
      lambda m: recommend_timesteps(m.multi, LABELLED, max_timesteps=4)),
     (TypeError, "recommend_timesteps needs a model that returns scores [N, classes], got shape (4, 1, 6)",
      lambda m: recommend_timesteps(MultiStep(LIF(**REFERENCE), 2), [(BATCH[:, None], int64(0, 1, 2, 0))])),
+    (ValueError, "labels must lie in 0..5, as the scores do, got 1..6",
+     lambda m: recommend_timesteps(MultiStep(LIF(**REFERENCE), 2), [(BATCH, int64(1, 2, 3, 6))])),
+    (ValueError, "got -1..1", lambda m: recommend_timesteps(MultiStep(LIF(**REFERENCE), 2), [(BATCH, int64(0, 1, -1, 0))])),
+    (ValueError, "multi must give scores that are numbers, and there is NaN or infinity in them",
+     lambda m: recommend_timesteps(MultiStep(nn.Sequential(LIF(**REFERENCE), Forward(lambda y: y * NAN))), LABELLED)),
 ]  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """The accuracy at every T, from one pass."""
 
+import math
+
 import pytest
 import torch
 from helpers import QUIET
@@ -86,6 +88,18 @@ def test_the_model_is_left_as_it_is():
     with unchanged(multi):
         first, second = (recommend_timesteps(multi, given) for _ in range(2))
     assert first == second  # batches of 25 and 10 samples, so each began without a membrane
+
+
+def test_a_class_may_be_ruled_out_and_a_batch_empty():
+    """By a mask that makes its score -inf."""
+    multi = MultiStep(network(statistics="sample"), 3)
+    y = labels(multi, 3)
+    outputs = [recommend_timesteps(multi, batches(y.clamp(max=1)))]
+    for ruled_out in (-1e9, -math.inf):
+        with torch.no_grad():
+            multi.model[-1].bias[2] = ruled_out
+        outputs.append(recommend_timesteps(multi, [*batches(y.clamp(max=1)), (X[:0], y[:0])]))
+    assert outputs[1] == outputs[2] != outputs[0]
 
 
 def test_what_comes_back_can_be_read():
