@@ -63,6 +63,6 @@ class Recorder:
                 dtype=self.options.dtype,
                 device=machine.describe(self.device),
                 versions=" ".join(f"{name} {version}" for name, version in machine.versions().items()),
-                **{"commit": self.commit} | columns,
+                **columns,
             )
         )

@@ -256,11 +256,6 @@ FAULTS = {
             ("training is timed in evaluation mode", "model.train(direction == TRAINING)", "model.eval()"),
         ],
     },
-    "benchmarks/training/recording.py": {
-        "benchmarks/test_measure.py::test_a_row_s_commit_is_that_at_the_start_of_its_run": [
-            ("the commit that is there when a row is added", "commit=self.commit", "commit=machine.commit()"),
-        ],
-    },
     "benchmarks/paper/inference.py": {
         "benchmarks/test_measure.py::test_the_latency_to_a_goal_is_that_of_all_its_steps": [
             ("the latency of a chunk for that of all steps", " * (one.steps / one.model.timesteps)", ""),
@@ -268,6 +263,9 @@ FAULTS = {
         ],
     },
     "benchmarks/training/lab.py": {
+        "benchmarks/test_measure.py::test_a_row_s_commit_is_that_at_the_start_of_its_run": [
+            ("another commit than the run's", 'commit = "", self.commit', 'commit = "", "another"'),
+        ],
         "benchmarks/test_suite.py::test_rows_of_a_resumed_training_name_its_commit": [
             ("the test's commit for the training's", "dict.fromkeys([*commits, self.commit])", "[self.commit]"),
             ("a training without its commit", "                commit=self.commit,\n", ""),
