@@ -147,7 +147,7 @@ class MultiStep(nn.Module):
         try:
             output = self.run(current, self.model, input, *args, **keywords)
         except (RuntimeError, AssertionError) as error:
-            if not sequence and not current.reached and input.ndim > 4:
+            if not sequence and not current.reached and static and input.ndim > 4:
                 error.add_note("For an input at each step, [T, N, *], give sequence=True")
             if T > 1 and re.search("shape|size|dimension", str(error)):
                 if current.reached:

@@ -135,7 +135,8 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     for name, neuron, given, _ in seen:
         if not isinstance(neuron, Neuron) or not given.requires_grad:  # which tells nothing
             continue
-        is_single = len(given) == 1 and neuron.timesteps == 1 and not neuron.stateful  # a table [1, h, w, C] is, too
+        rows = given.numel() // max(given.shape[-1], 1)
+        is_single = len(given) == 1 < rows and neuron.timesteps == 1 and not neuron.stateful  # a table [1, h, w, C]
         if not is_single and bool((given == given[:1]).all()):
             continue  # the rows of a learned token, or of zeros, are alike
         (path,) = torch.autograd.grad(given.sum(), x, retain_graph=True, allow_unused=True)

@@ -153,7 +153,7 @@ class PlainSpike(torch.autograd.Function):
 
 
 EAGER, COMPILED = "eager PyTorch", "torch.compile of it"
-SURROGATES = {"Norse": Surrogate(norse_derivative, 0.5)}  # of those that have no atan
+SURROGATES = {"Norse": (norse_derivative, 0.5)}  # of those that have no atan
 PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse, EAGER: eager, COMPILED: compiled_eager}
 
 
@@ -168,7 +168,8 @@ def checked(name: str, device: torch.device) -> tuple[Neuron | None, str | None]
         return None, f"it is not installed (pip install {name.lower()})"
     try:
         neuron = PEERS[name](device)
-        return neuron, disagreement(neuron, device, torch.float32, surrogate=SURROGATES.get(name, "atan"))
+        surrogate = Surrogate(*SURROGATES.get(name, ("atan",)))
+        return neuron, disagreement(neuron, device, torch.float32, surrogate=surrogate)
     except Exception as error:  # whatever another library raises
         return None, line(error)
 

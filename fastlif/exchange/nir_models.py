@@ -160,9 +160,9 @@ def from_nir(
 def _read(nir, path):
     try:
         return nir.read(path, type_check=False)
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # the system's: not there, locked, not allowed
+            raise
         raise ValueError(
             f"{os.fspath(path)} holds no NIR graph that can be read ({error}): write it again with nir.write"
         ) from None

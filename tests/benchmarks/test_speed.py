@@ -14,6 +14,7 @@ from benchmarks.speed.contenders import AT_MEAN, CALIBRATED, CONVERTED, FUSED, G
 from benchmarks.training import networks
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import Options
+from fastlif import Surrogate
 from fastlif.neuron import neurons
 
 CPU = torch.device("cpu")
@@ -37,7 +38,8 @@ MARKS = {name: () if name in INSTALLED else pytest.mark.peers(name.lower()) for 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in MARKS.items()])
 def test_a_peer_computes_what_ours_does(name, fresh_compiler):
-    surrogate, T = peers.SURROGATES.get(name, "atan"), 3 if name == peers.COMPILED else 10  # it unrolls time
+    surrogate = Surrogate(*peers.SURROGATES.get(name, ("atan",)))
+    T = 3 if name == peers.COMPILED else 10  # it unrolls time
     assert peers.disagreement(peers.PEERS[name](CPU), CPU, torch.float32, T, surrogate) is None
 
 
