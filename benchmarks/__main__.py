@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return modules[arguments.command].run(arguments)
     except KeyboardInterrupt:
-        print(f"\n{arguments.command}: stopped: give the same command again", file=sys.stderr)
+        print(f"\n{arguments.command} was stopped; the same command starts it again", file=sys.stderr)
         return 130
 
 

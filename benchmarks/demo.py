@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         with options.memory_permitting():
             run(args, data, device)
     except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog}: stopped: nothing is kept of a demo that is not finished\n")
+        parser.exit(130, f"\n{parser.prog} was stopped; nothing is kept of a demo that has not finished\n")
     except (datasets.DatasetError, options.UsageError, ImportError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
 

@@ -158,9 +158,9 @@ def _check_every_pattern_is_used(makers: dict, chosen: list) -> None:
 
 
 def _type_name(kind: type) -> str:
-    of_torch = getattr(nn, kind.__name__, None)
-    name = kind.__name__ if of_torch in (None, kind) else f"{kind.__module__}.{kind.__qualname__}"
-    return f"nn.{name}" if of_torch is kind else name
+    if getattr(nn, kind.__name__, kind) is not kind:  # another class of that name
+        return f"{kind.__module__}.{kind.__qualname__}"
+    return f"nn.{kind.__name__}" if hasattr(nn, kind.__name__) else kind.__name__
 
 
 def _with_hooks_of(child: nn.Module, made: nn.Module) -> nn.Module:

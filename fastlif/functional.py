@@ -260,7 +260,8 @@ def noisy_lif(
         decay, tau, threshold, reset, surrogate, detach_reset, initial_state, return_state: as in :func:`lif`; numbers.
         alpha: the normalised membrane lies within 1/alpha of beta; ``math.inf`` leaves the membrane out. 1/alpha must
             not exceed the noise's half-range.
-        beta: the mean of the normalised membrane. Without noise nothing takes it off again: give 0 then.
+        beta: the mean of the normalised membrane. N'_noise has a mean that is less by as much. Without noise nothing
+            makes up for it: give 0.
         noise: the *training* noise N_noise. What is drawn is N'_noise: its mean less beta, its half-range less
             1/alpha. With ``kind="none"`` nothing is drawn.
         residual: the spread of N'_noise. ``"matched"``: the standard deviation of N_noise, so that a neuron sees the

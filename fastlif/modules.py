@@ -220,7 +220,7 @@ class NoisyLIF(Neuron):
         self.over_time = validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
         self.statistics = statistics
         self.converted = False
-        self.set_calibration(*[torch.empty(0, 0)] * 2)
+        self.set_calibration(torch.empty(0, 0), torch.empty(0, 0))
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.converted and self._single(input):
@@ -304,8 +304,8 @@ class NoisyLIF(Neuron):
         """Puts the normalised membrane back in, Eq. (6), with the values given in place of the neuron's own.
 
         Args:
-            alpha, beta, residual, over_time, statistics: as in NoisyLIF; None, the default, keeps the neuron's own. To
-                give statistics forgets what was calibrated.
+            alpha, beta, residual, over_time, statistics: as in NoisyLIF; None, the default, keeps the neuron's own. If
+                statistics are given, a calibration is dropped.
 
         Raises:
             TypeError, ValueError: for wrong values, as NoisyLIF itself; the neuron is then as it was.
@@ -313,14 +313,14 @@ class NoisyLIF(Neuron):
         alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
         residual = self.residual if residual is None else residual
         over_time = self.over_time if over_time is None else over_time
-        given, statistics = statistics is not None, self.statistics if statistics is None else statistics
+        chosen = self.statistics if statistics is None else statistics
         validation.check_choice("residual", residual, neuron_values.RESIDUALS)
         validation.check_choice("over_time", over_time, neuron_values.OVER_TIME)
-        validation.check_choice("statistics", statistics, neuron_values.STATISTICS)
+        validation.check_choice("statistics", chosen, neuron_values.STATISTICS)
         self.alpha, self.beta = neuron_values.check_normalisation(alpha, beta, self.noise)
-        if given and self.calibrated_mean.numel():
-            self.set_calibration(*[torch.empty(0, 0)] * 2)
-        self.residual, self.over_time, self.statistics, self.converted = residual, over_time, statistics, True
+        if statistics is not None:
+            self.set_calibration(torch.empty(0, 0), torch.empty(0, 0))
+        self.residual, self.over_time, self.statistics, self.converted = residual, over_time, chosen, True
 
     def set_calibration(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         """Freezes the statistics, ``[calls, T]`` float32 each: a row for every call of the neuron in one pass, since a

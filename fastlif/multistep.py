@@ -45,7 +45,7 @@ class MultiStep(nn.Module):
         model: a module with fastlif neurons that takes ``[N, *]``, of any dtype, as its first argument.
         timesteps: T, at least 1; 10 by default. Can be set to another value at any time.
         alpha, beta, residual, over_time, statistics: if given, for every :class:`fastlif.NoisyLIF` in place of its own.
-            To give ``statistics`` forgets what was calibrated.
+            If ``statistics`` are given, a calibration is dropped.
         repeat_input: repeat the input T times at the start instead, for models in which a path bypasses the first
             neuron or a layer before it changes the batch.
         output: ``"mean"`` (default) averages over T; ``"steps"`` gives every step. Can be set at any time.
@@ -59,7 +59,7 @@ class MultiStep(nn.Module):
             were calibrated.
 
     Warns:
-        UserWarning: for neurons without noise that are shifted by their beta, which was not given.
+        UserWarning: for neurons of a single step without noise to which beta is added, if it was not given.
     """
 
     def __init__(
@@ -90,12 +90,11 @@ class MultiStep(nn.Module):
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         self.output = output
         self.running: list[Pass] = []
-        shifted = [name for name, neuron in self.model.named_modules() if "beta" not in given and _is_shifted(neuron)]
+        shifted = [name for name, neuron in self.model.named_modules() if beta is None and _is_shifted(neuron)]
         if shifted:
             warnings.warn(
-                "fastlif.MultiStep shifts neurons without noise by beta, such as "
-                f"{shifted[0] or type(model).__name__}. They were trained without it, and no noise takes it off again: "
-                "give MultiStep(..., beta=0)",
+                "fastlif.MultiStep adds beta to neurons that were trained without it and without noise, such as "
+                f"{shifted[0] or type(model).__name__}: give MultiStep(..., beta=0)",
                 stacklevel=2,
             )
         for neuron in neurons(self.model):
@@ -287,7 +286,7 @@ class MultiStep(nn.Module):
 
 
 def _is_shifted(module: nn.Module) -> bool:
-    """Whether it is a neuron that ran without beta so far, and has no noise whose mean would be less by it."""
+    """Whether beta would shift this neuron: it ran without it so far, and no noise's mean is less by it."""
     if not isinstance(module, NoisyLIF) or module.timesteps != 1 or module.converted:
         return False
     return module.noise.kind == "none" and module.beta != 0

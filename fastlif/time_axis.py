@@ -135,9 +135,9 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     for name, neuron, given, _ in seen:
         if not isinstance(neuron, Neuron) or not given.requires_grad:  # which tells nothing
             continue
-        rows = given.numel() // max(given.shape[-1], 1)
-        is_single = len(given) == 1 < rows and neuron.timesteps == 1 and not neuron.stateful  # a table [1, h, w, C]
-        if not is_single and bool((given == given[:1]).all()):
+        places = given.numel() // max(given.shape[-1], 1)  # many in a table [1, h, w, C], one in a token [1, 1, C]
+        is_table = len(given) == 1 < places and neuron.timesteps == 1 and not neuron.stateful
+        if not is_table and bool((given == given[:1]).all()):
             continue  # the rows of a learned token, or of zeros, are alike
         (path,) = torch.autograd.grad(given.sum(), x, retain_graph=True, allow_unused=True)
         if path is None:

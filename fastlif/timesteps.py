@@ -75,6 +75,7 @@ def recommend_timesteps(
     T = validation.check_timesteps(multi.timesteps if max_timesteps is None else max_timesteps, "max_timesteps")
     multi.check_calibrated("max_timesteps", T)
     correct: torch.Tensor | int = 0
+    numbers: torch.Tensor | bool = True
     count = 0
     with evaluating(multi) as carried:
         for batch in loader:
@@ -95,16 +96,17 @@ def recommend_timesteps(
                 )
             _check_classes(labels, steps.shape[2])
             sums = steps.cumsum(dim=0, dtype=torch.promote_types(steps.dtype, torch.float32))
-            if not bool((sums < math.inf).all()):  # -inf may be the score of a class that is ruled out
-                raise ValueError(
-                    "multi must give scores that are numbers, and there is NaN or infinity in them: look for it in the "
-                    "inputs and the weights"
-                )
+            numbers = numbers & (sums < math.inf).all()  # -inf may be the score of a class that is ruled out
             chosen = sums.argmax(dim=2)
             correct = correct + (chosen == labels.to(chosen.device)).sum(dim=1)  # [T]
             count += len(inputs)
     if not count:
         raise ValueError("loader must hold at least one sample to measure with, got none")
+    if not numbers:
+        raise ValueError(
+            "multi must give scores that are numbers, and there is NaN or infinity in them: look for it in the inputs "
+            "and the weights"
+        )
     rights = torch.as_tensor(correct).tolist()
     enough = [100 * (max(rights) - right) <= loss * count for right in rights]
     return Recommendation(enough.index(True) + 1, tuple(100 * right / count for right in rights), loss)
@@ -115,7 +117,10 @@ def _check_classes(labels, classes: int) -> None:
         return
     lowest, highest = (int(label) for label in labels.long().aminmax())
     if lowest < 0 or highest >= classes:
-        raise ValueError(f"labels must lie in 0..{classes - 1}, as the scores do, got {lowest}..{highest}")
+        raise ValueError(
+            f"labels must lie in 0..{classes - 1}, as the scores do, got {lowest}..{highest}: leave "
+            "samples without a class out of loader"
+        )
 
 
 def _hint(inputs, labels) -> str:

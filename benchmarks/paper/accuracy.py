@@ -120,16 +120,16 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         )
     if _whole(own) and (own[0].dataset, own[0].preset) == OURS:
         goals = ", ".join(f"{goal:g} % at T = {steps}" for steps, goal in GOALS.items())
-        over = {steps: lead(own, name) for steps, name in OVER_GOAL.items()}
+        over_goals = {steps: lead(own, name) for steps, name in OVER_GOAL.items()}
         for steps, goal in GOALS.items():
-            if not over[steps].trainings:  # older rows have none
-                over[steps] = lead_over(goal, select(own, metric="accuracy", T=steps)[0])
+            if not over_goals[steps].trainings:  # older rows have none
+                over_goals[steps] = lead_over(goal, select(own, metric="accuracy", T=steps)[0])
         shown = " / ".join(f"{median[str(steps)]:.2f}" for steps in GOALS) + " %"
         yield Finding(
             f"Ours: the accuracy is at least {goals}",
-            all_of(one.beyond() for one in over.values()),
+            all_of(one.beyond() for one in over_goals.values()),
             f"{name}, {own[0].training}, medians: {shown}, the means less these goals: "
-            + " / ".join(map(str, over.values())),
+            + " / ".join(map(str, over_goals.values())),
             short=shown,
             about=own[0].dataset,
         )

@@ -76,7 +76,7 @@ def page(folder: Path) -> str:
             "three trainings and two standard errors. +- is one standard error, in which the trainings' part is "
             "multiplied by Student's t over 1.96, for three trainings 2.2: the spread of so few is itself a guess. A "
             "verdict on a time takes three samples, and spreads that do not overlap, or that leave out the limit: from "
-            "p20 to p80, of fewer than five samples from min to max. All else cannot be told."
+            "p20 to p80, of three samples from min to max, of four from bounds on these. All else cannot be told."
         ),
         "\n".join([*(f"- [{heading}](#{_anchors([heading])[0]})" for heading in tables), *contents]),
     ]

@@ -154,9 +154,10 @@ def update(path: Path, rows: list[Row]) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Waits until no other process holds the folder, where the system can tell: both would write what they read."""
-    if fcntl is None or not folder.is_dir():
+    if fcntl is None:
         yield
         return
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks

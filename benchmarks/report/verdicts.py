@@ -137,7 +137,7 @@ def lead_over(mark: float, row: Row) -> Lead:
 
 
 def ends(row: Row) -> tuple[float, float]:
-    """Where the row's measurements end: p20 and p80; of three min and max, of four their outermost values."""
+    """Where the row's measurements end: p20 and p80; of three min and max; of four bounds on these."""
     outside = OUTSIDE.get(row.samples, 0)
     return row.p20 - outside * (row.median - row.p20), row.p80 + outside * (row.p80 - row.median)
 

@@ -116,7 +116,7 @@ def norse(device: torch.device) -> Neuron:
 
 
 def norse_derivative(u: Tensor, width: Tensor) -> Tensor:
-    """Norse's surrogate, 1 / (1 + |v|)^2 of its own membrane v, by ours: v is u / 2."""
+    """Norse's surrogate is 1 / (1 + |w|)^2, where w is its membrane less its threshold: u / 2. So 0.5 is dw/du."""
     return 0.5 / (1 + width * u.abs()) ** 2
 
 

@@ -128,7 +128,7 @@ def from_nir(
         TypeError: if ``graph`` is neither a graph nor a path, or a keyword is what the graph says.
         ValueError: for a file without a graph, a node that fastlif has no counterpart for, recurrent edges, several
             inputs or outputs, or a dt that is not positive, exceeds a time constant, or is not the graph's own.
-        OSError: if there is no such file, or it may not be read.
+        OSError: if there is no such file, or the system does not let it be read.
     """
     nir = _package()
     if isinstance(graph, (str, os.PathLike)):

@@ -390,7 +390,7 @@ def test_a_verdict_on_a_time_takes_three_samples():
 
 
 @pytest.mark.parametrize("values", [(1.0, 5.0, 6.0), (1.0, 2.0, 4.0, 7.0), (1.0, 4.0, 4.0, 5.0)])
-def test_a_few_measurements_end_at_min_and_max(values):
+def test_three_measurements_end_at_min_and_max_and_four_beyond(values):
     low, high = ends(dataclasses.replace(ROW, **dataclasses.asdict(results.spread(values))))
     assert low <= min(values) + 1e-9 and high >= max(values) - 1e-9
     assert len(values) > 3 or (low, high) == pytest.approx((1, 6))
@@ -524,7 +524,7 @@ def test_whatever_is_stopped_says_so(monkeypatch, capsys):
 
     monkeypatch.setattr(report, "write", stop)
     monkeypatch.setattr(demo, "run", stop)
-    assert main(["report"]) == 130 and "report: stopped" in capsys.readouterr().err
+    assert main(["report"]) == 130 and "report was stopped" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="130"):
         demo.main([])
     assert "stopped" in capsys.readouterr().err

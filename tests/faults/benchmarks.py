@@ -31,7 +31,7 @@ FAULTS = {
     },
     "benchmarks/paper/accuracy.py": {
         "benchmarks/test_suite.py::test_a_goal_is_judged_by_the_accuracies_where_no_lead_was_recorded": [
-            ("no verdict on older rows", "if not over[steps].trainings:", "if False:"),
+            ("no verdict on older rows", "if not over_goals[steps].trainings:", "if False:"),
         ],
         "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("the spiking network in the place of the ReLU network", ', neuron="relu")', ")"),
@@ -41,8 +41,8 @@ FAULTS = {
             ("T = 10 for SDSNN's single step", "trials.right(T=1) - SDSNN", "trials.right(T=T) - SDSNN"),
         ],
         "benchmarks/test_suite.py::test_our_own_accuracies_are_goals_of_the_full_form_and_the_modern_preset": [
-            ("the last goal is not looked at", "one.beyond() for one in over.values()", "over[1].beyond() for one in '1'"),
-            ("what was recorded is not judged by", "if not over[steps].trainings:", "if True:"),
+            ("the last goal is not looked at", "one.beyond() for one in over_goals.values()", "over_goals[1].beyond() for one in '1'"),
+            ("what was recorded is not judged by", "if not over_goals[steps].trainings:", "if True:"),
             ("our goals for any recipe", "(own[0].dataset, own[0].preset) == OURS", 'own[0].dataset == "fashion-mnist"'),
         ],
     },
@@ -312,7 +312,7 @@ FAULTS = {
             ("p20 and p80 of three decide", "OUTSIDE = {3: 2 / 3, 4: 1.5}", "OUTSIDE = {}"),
             ("one timing decides", "return holds if enough and (holds or fails)", "return holds if (holds or fails)"),
         ],
-        "benchmarks/test_suite.py::test_a_few_measurements_end_at_min_and_max": [
+        "benchmarks/test_suite.py::test_three_measurements_end_at_min_and_max_and_four_beyond": [
             ("of four as of three", "4: 1.5}", "4: 2 / 3}"),
         ],
         "benchmarks/test_suite.py::test_what_is_not_a_number_is_no_verdict": [

@@ -50,7 +50,7 @@ FAULTS = {
             ("nobody is told of functional activations",
              "    if left:\n        warnings.warn(", "    if False:\n        warnings.warn("),
             ("a class is called like PyTorch's own",
-             "kind.__name__ if of_torch in (None, kind) else", "kind.__name__ if True else"),
+             "if getattr(nn, kind.__name__, kind) is not kind:", "if False:"),
         ],
         "library/test_conversion.py::test_another_neuron_by_name": [
             ("the last pattern decides",
@@ -164,7 +164,7 @@ FAULTS = {
         ],
         "library/test_multistep.py::test_neurons_without_noise_are_shifted_by_beta": [
             ("nobody is told of a shift by beta", "        if shifted:\n", "        if False:\n"),
-            ("who gives beta is told of it", 'if "beta" not in given and _is_shifted', "if _is_shifted"),
+            ("who gives beta is told of it", "if beta is None and _is_shifted", "if _is_shifted"),
             ("neurons with noise are said to be shifted", 'module.noise.kind == "none" and ', ""),
             ("neurons with beta=0 are said to be shifted", " and module.beta != 0", ""),
             ("neurons that had beta before are said to be shifted", " or module.timesteps != 1 or", " or"),
@@ -239,7 +239,7 @@ FAULTS = {
             ("nothing is said of sequences", "inputs.ndim < 3 or inputs.shape[1:2] != labels.shape:", "True:"),
             ("a label may be no class", "if lowest < 0 or highest >= classes:", "if False:"),
             ("a label may be less than 0", "if lowest < 0 or", "if"),
-            ("scores may be NaN", "if not bool((sums < math.inf).all()):", "if False:"),
+            ("scores may be NaN", "numbers & (sums < math.inf).all()", "numbers"),
         ],
         "library/test_timesteps.py::test_an_error_about_as_many_steps_as_samples_speaks_of_sequences": [
             ("an error about sequences has no note", 'error.add_note(hint.removeprefix("; "))', "pass"),
@@ -248,7 +248,7 @@ FAULTS = {
             ("the accuracy of each step alone", "steps.cumsum(dim=0, dtype", "steps.to(dtype"),
         ],
         "library/test_timesteps.py::test_a_class_may_be_ruled_out_and_a_batch_empty": [
-            ("no score may be infinite", "if not bool((sums < math.inf).all()):", "if not bool(sums.isfinite().all()):"),
+            ("no score may be infinite", "(sums < math.inf).all()", "sums.isfinite().all()"),
             ("an empty batch has no largest label", "if not labels.numel():", "if False:"),
         ],
         "library/test_timesteps.py::test_the_loss_decides": [
@@ -276,7 +276,7 @@ FAULTS = {
              'if False:\n            raise ValueError(\n                f"row'),
             ("later steps that reach earlier ones are not found",
              "if stepped and found and found[-1] > step:", "if False:"),
-            ("a table of one row is a token", "if not is_single and bool(", "if bool("),
+            ("a table of one row is a token", "if not is_table and bool(", "if bool("),
             ("a table is a batch", "        if path is None:\n            name", "        if False:\n            name"),
             ("neurons may disagree on T", "        _check_timesteps(model)\n        for", "        for"),
             ("a model without a memory passes", "if (first.T or neuron.timesteps) == 1 and", "if False and"),
@@ -302,9 +302,10 @@ FAULTS = {
             ("a stateful neuron forgets from call to call", "if others and (isinstance", "if False and (isinstance"),
             ("a single noisy step forgets", " and (not isinstance(neuron, NoisyLIF) or neuron.converted)", ""),
             ("decay=0 forgets", "bool(torch.as_tensor(neuron.decay).any())", "True"),
-            ("a token is a table", "not is_single and bool((given == given[:1]).all())", "False"),
-            ("a token at one step is a table", "len(given) == 1 < rows and neuron.timesteps == 1 and", "len(given) == 1 < rows and"),
-            ("a token of a stateful neuron is a table", " and not neuron.stateful  # a table", "  # a table"),
+            ("a token is a table", "not is_table and bool((given == given[:1]).all())", "False"),
+            ("a token by itself is a table", "== 1 < places and", "== 1 and"),
+            ("a token at one step is a table", "1 < places and neuron.timesteps == 1 and", "1 < places and"),
+            ("a token of a stateful neuron is a table", " == 1 and not neuron.stateful", " == 1"),
         ],
         "library/test_time_axis.py::test_the_check_leaves_the_model_alone": [
             ("the model itself is run", "model = copy_of(model).eval()", "model = model.eval()"),

@@ -81,8 +81,8 @@ FAULTS = {
              "mean[max(call - 1, 0), first:end], deviation[max(call - 1, 0), first:end]"),
         ],
         "library/test_conversion.py::test_statistics_that_are_given_forget_a_calibration": [
-            ("statistics that are given are not looked at", "if given and self.calibrated_mean.numel():", "if False:"),
-            ("a conversion forgets the calibration", "if given and self.calibrated_mean.numel():", "if True:"),
+            ("statistics that are given keep a calibration", "        if statistics is not None:\n", "        if False:\n"),
+            ("a conversion forgets the calibration", "        if statistics is not None:\n", "        if True:\n"),
             ("what was forgotten is in the state_dict", "value.numel() > 0)", "True)"),
         ],
         "library/test_conversion.py::test_calibrating_again_forgets_the_first_calibration": [

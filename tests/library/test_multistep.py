@@ -118,10 +118,10 @@ def test_a_further_argument_is_repeated_by_its_owner(repeat_input, sequence, not
 
 
 def test_neurons_without_noise_are_shifted_by_beta():
-    with pytest.warns(UserWarning, match=r"such as 1\. They.* give MultiStep\(..., beta=0\)") as caught:
+    with pytest.warns(UserWarning, match=r"such as 1: give MultiStep\(..., beta=0\)") as caught:
         shifted = MultiStep(network(), 1)
     assert len(caught) == 1 and caught[0].filename == __file__
-    with pytest.warns(UserWarning, match=r"such as NoisyLIF\."):
+    with pytest.warns(UserWarning, match=r"such as NoisyLIF:"):
         assert MultiStep(NoisyLIF(**QUIET))(torch.tensor([[0.6]])) == 1  # which it trained with as 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -132,10 +132,12 @@ def test_neurons_without_noise_are_shifted_by_beta():
 
 def test_an_error_about_frames_of_each_step_speaks_of_sequences():
     multi = MultiStep(nn.Sequential(nn.Conv2d(2, 3, 3), LIF(**REFERENCE)), 4)
-    behind = MultiStep(nn.Sequential(LIF(**REFERENCE), multi.model[0]), 4)
+    behind, repeating = (MultiStep(nn.Sequential(LIF(**REFERENCE), multi.model[0]), 4, repeat_input=repeat_input)
+                         for repeat_input in (False, True))  # fmt: skip
     x = torch.rand(4, 3, 2, 8, 8)
     for run, spoken_of in ((lambda: multi(x), True), (lambda: multi(x[:, :, None], sequence=True), False),
-                           (lambda: behind(x), False), (lambda: multi(x[0, :, :1]), False)):  # fmt: skip
+                           (lambda: behind(x), False), (lambda: repeating(x), False),
+                           (lambda: multi(x[0, :, :1]), False)):  # fmt: skip
         with pytest.raises(RuntimeError) as caught:
             run()
         assert any("give sequence=True" in note for note in getattr(caught.value, "__notes__", ())) == spoken_of

@@ -216,6 +216,7 @@ RIGHT = {
     "a learned token at the only step": lambda: check_time_axis(
         Positions(learned=True, shape=(1, 1, 5), timesteps=None), STATIC
     ),
+    "a learned token by itself": lambda: check_time_axis(Positions(learned=True, shape=(1, 1, 5)), STATIC),
     "a feedback that begins with zeros": lambda: check_time_axis(
         MultiStep(nn.Sequential(NoisyLIF(**REFERENCE), Feedback()), 4), STATIC
     ),
