@@ -16,7 +16,7 @@ from fastlif import early_exit, validation
 from fastlif.libraries.names import no_neuron
 from fastlif.modules import NoisyLIF
 from fastlif.neuron import copy_of, evaluating, neurons
-from fastlif.passes import Pass, tensors_in, thread
+from fastlif.passes import Pass, Running, tensors_in, thread
 
 __all__ = ["MultiStep"]
 
@@ -89,7 +89,7 @@ class MultiStep(nn.Module):
         self.model = copy_of(model)
         self.repeat_input = validation.check_flag("repeat_input", repeat_input)
         self.output = output
-        self.running: list[Pass] = []
+        self.running = Running()
         shifted = [name for name, neuron in self.model.named_modules() if beta is None and _is_shifted(neuron)]
         if shifted:
             warnings.warn(

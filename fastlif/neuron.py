@@ -16,7 +16,7 @@ from fastlif.backends import BACKENDS
 from fastlif.layout import step_shape
 from fastlif.libraries.names import of_spikingjelly
 from fastlif.options import Options
-from fastlif.passes import Membranes, Pass, begin_pass, end_pass, in_backward, pass_again, thread
+from fastlif.passes import Membranes, Pass, Running, begin_pass, end_pass, in_backward, pass_again, thread
 from fastlif.types import Surrogate
 
 __all__ = ["Neuron", "detach", "reset"]
@@ -127,7 +127,7 @@ class Neuron(nn.Module):
         self.states: Membranes = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
         self.unmarked = False  # whether convert marked none for it, as it was not stateful then
-        self.running: list[Pass] = []  # the passes of its MultiStep, in whatever thread
+        self.running = Running()  # the passes of its MultiStep, in whatever thread
 
     @property
     def tau(self) -> float | torch.Tensor:
@@ -210,11 +210,12 @@ class Neuron(nn.Module):
         current = thread.current
         if current is not None:
             return current if current.root is None or self.needs_pass else None
-        if torch.compiler.is_dynamo_compiling() or torch._C._current_graph_task_id() == -1:  # not in a backward
+        if torch.compiler.is_dynamo_compiling():
+            return None
+        if torch._C._current_graph_task_id() == -1:  # not in a backward
             if self.running and not torch.compiler.is_compiling():
                 raise RuntimeError(
-                    "a neuron of a MultiStep model was called in another thread than the model, where it cannot be "
-                    "told which pass it belongs to: call all parts of the model in the thread that calls the model"
+                    "a neuron of a MultiStep was called in another thread than the model: call both in one thread"
                 )
             return None
         found = pass_again()

@@ -84,6 +84,13 @@ class Pass:
                 nodes.extend(following for following, _ in node.next_functions)
 
 
+class Running(list[Pass]):
+    """The passes of a MultiStep that run now, in whatever thread. None run in its copies and pickles."""
+
+    def __reduce__(self):  # copy.deepcopy asks it too; parts that share it share the new one
+        return Running, ()
+
+
 def tensors_in(output) -> Iterator[torch.Tensor]:
     """The tensors of a model's output, in tuples, lists, dicts and dataclasses."""
     if isinstance(output, torch.Tensor):

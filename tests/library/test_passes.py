@@ -257,6 +257,17 @@ def test_a_pass_goes_with_its_graph():
 # --- Threads ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda multi: pickle.loads(pickle.dumps(multi))], ids=["copy", "pickle"]
+)
+def test_a_copy_has_none_of_the_passes_that_run(copied):
+    multi = MultiStep(nn.Sequential(nn.Linear(6, 6), LIF(**REFERENCE), LIF(**REFERENCE)), 2)
+    multi.running.append(fastlif.passes.Pass())  # as another thread does
+    other = copied(multi)
+    assert multi.running and not other.running
+    assert other.running is other.model[1].running is other.model[2].running
+
+
 def test_a_part_in_another_thread_is_refused():
     class Elsewhere(nn.Sequential):
         def forward(self, x):
