@@ -106,15 +106,15 @@ class Positions(nn.Module):
         return x + self.network(self.table.expand(self.shape)).mean()
 
 
-class TokenBeside(nn.Module):
-    """Adds what a stateful neuron makes of a learned token to each step."""
+class TokensBeside(nn.Module):
+    """Adds what a stateful neuron makes of two learned tokens to each step."""
 
     def __init__(self):
         super().__init__()
-        self.token, self.neuron = nn.Parameter(torch.rand(1, 5)), LIF(stateful=True, **REFERENCE)
+        self.tokens, self.neuron = nn.Parameter(torch.rand(1, 2, 5)), LIF(stateful=True, **REFERENCE)
 
     def forward(self, x):
-        return x + self.neuron(self.token)
+        return x + self.neuron(self.tokens).mean(dim=1)
 
 
 class Feedback(nn.Module):
@@ -214,7 +214,7 @@ RIGHT = {
     ),
     "a learned token": lambda: check_time_axis(nn.Sequential(Positions(learned=True)), STATIC),
     "a learned token at the only step": lambda: check_time_axis(
-        Positions(learned=True, shape=(1, 1, 5), timesteps=None), STATIC
+        Positions(learned=True, shape=(1, 4, 5), timesteps=None), STATIC
     ),
     "a learned token by itself": lambda: check_time_axis(Positions(learned=True, shape=(1, 1, 5)), STATIC),
     "a feedback that begins with zeros": lambda: check_time_axis(
@@ -251,7 +251,7 @@ RIGHT = {
     "decay=0 in one step a call": lambda: check_time_axis(
         LIF(decay=0.0, **REFERENCE), STEPS, batch_dim=1, call=step_by_step
     ),
-    "a stateful neuron that is called on a learned token": lambda: check_time_axis(TokenBeside(), STEPS, batch_dim=1),
+    "a stateful neuron that is called on learned tokens": lambda: check_time_axis(TokensBeside(), STEPS, batch_dim=1),
     "decay=0, which remembers nothing": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
 }
 WRONG = {
