@@ -15,9 +15,9 @@ An experiment is a module with
 
 import importlib
 
-# The figures and tables of the paper, with our own ablation, any-t and methods, are in benchmarks/paper/.
+# The figures and tables of the paper, and our own experiments beside them, are in benchmarks/paper/.
 FIGURES = ("accuracy", "training-speed", "training-time", "alpha", "noise-type", "dynamics", "inference", "ablation",
-           "any-t", "methods")  # fmt: skip
+           "surrogate", "any-t", "methods")  # fmt: skip
 # The measurements of speed are in benchmarks/speed/.
 SPEED = ("host", "kernels", "training-step", "end-to-end")
 NAMES = (*FIGURES, *SPEED)

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"Presets: {presets}."
     option = parser.add_argument
     known = (*experiments.NAMES, *experiments.GROUPS)
-    words = "experiments; all: the paper's, the ablation, any-t and methods; speed: the measurements of speed"
+    words = "experiments; all: the paper's, and our own beside them; speed: the measurements of speed"
     option("names", nargs="+", metavar="NAME", choices=known, help=words)
     option("--quick", action="store_true", help="for two CPU cores; without it, Table 1's epochs, for a GPU")
     option("--preset", choices=PRESETS, default="paper", help="how networks are trained")

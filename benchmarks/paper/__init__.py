@@ -1,1 +1,1 @@
-"""The paper's figures and tables and our own ablation, one file each: benchmarks/experiments.py says what is in one."""
+"""The paper's figures and tables and our own experiments, one file each: benchmarks/experiments.py lists them."""

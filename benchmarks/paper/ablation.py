@@ -9,16 +9,15 @@ from collections.abc import Iterator
 import fastlif
 from benchmarks.report.panels import panels
 from benchmarks.report.rows import Row, select, spread, value
-from benchmarks.report.verdicts import Finding, Lead, all_of, lead, of_each_network
+from benchmarks.report.verdicts import Finding, all_of, in_words, lead, of_each_network
 from benchmarks.training import loop
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
 from fastlif.neuron import neurons
-from fastlif.types import SURROGATE_WIDTHS
 
-TITLE = "Ablation: statistics, residual noise, surrogate, noise width, batch normalisation, fine-tuning"
-DESCRIPTION = "statistics, residual noise, surrogate, noise width, batch normalisation, fine-tuning (ours)"
+TITLE = "Ablation: statistics, residual noise, noise width, batch normalisation, fine-tuning"
+DESCRIPTION = "statistics, residual noise, noise width, batch normalisation, fine-tuning (ours)"
 SUMMARY = ({"metric": "accuracy", "T": T, "part": ("statistics", "residual noise", "fine-tuning")},)
 PAPER = ()
 NOISE_WIDTHS = (2.0, 3.0, 4.0, 4.3)
@@ -27,9 +26,6 @@ RESIDUAL_STEPS = (1, 4, T)
 MATCHED = {steps: f"residual noise matched over range, T = {steps}" for steps in RESIDUAL_STEPS}
 STATISTICS = ("layer", "sample", "calibrated")
 PAIRS = {pair: f"statistics {pair[0]} over {pair[1]}" for pair in itertools.combinations(STATISTICS, 2)}
-TAKEN = {name: name for name in SURROGATE_WIDTHS}  # the surrogates, at the drawn membrane and at the noise's mean
-TAKEN |= {f"{name} at the mean": fastlif.Surrogate(name, at="mean") for name in SURROGATE_WIDTHS}
-SURROGATES = {name: f"surrogate {name} over atan" for name in TAKEN if name != "atan"}
 WIDTHS = {f"{width:g}": f"noise width {width:g} over 4" for width in NOISE_WIDTHS if width != 4}
 NORM = "with batch normalisation over without"
 TUNED = "an epoch over T steps over one in a single step"
@@ -70,8 +66,7 @@ def _residual_noise(trials: Trials, spec: Spec, single) -> None:
 
 
 def _trained_otherwise(trials: Trials, spec: Spec) -> None:
-    choices = [("surrogate", name, {"surrogate": one}) for name, one in TAKEN.items()]
-    choices += [("noise width", f"{width:g}", {"noise": fastlif.Noise(width=width)}) for width in NOISE_WIDTHS]
+    choices = [("noise width", f"{width:g}", {"noise": fastlif.Noise(width=width)}) for width in NOISE_WIDTHS]
     choices += [("batch normalisation", "on" if on else "off", {"batch_norm": on}) for on in (True, False)]
     for part, variant, changes in choices:
         varied = dataclasses.replace(spec, **changes)
@@ -110,9 +105,8 @@ def _record_leads(trials: Trials) -> None:
         trials.record_lead(name, right("residual noise", "matched", steps) - right("residual noise", "range", steps))
     for (first, second), name in PAIRS.items():
         trials.record_lead(name, right("statistics", first) - right("statistics", second))
-    for part, default, names in (("surrogate", "atan", SURROGATES), ("noise width", "4", WIDTHS)):
-        for variant, name in names.items():
-            trials.record_lead(name, right(part, variant) - right(part, default))
+    for variant, name in WIDTHS.items():
+        trials.record_lead(name, right("noise width", variant) - right("noise width", "4"))
     trials.record_lead(NORM, right("batch normalisation", "on") - right("batch normalisation", "off"))
     trials.record_lead(TUNED, right("fine-tuning", "over T steps") - right("fine-tuning", "in a single step"))
 
@@ -138,15 +132,13 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         return ", ".join(f"{row.setting['variant']} {row.median:.2f} %" for row in rows)
 
     residual = {steps: lead(own, one) for steps, one in MATCHED.items()}
-    pairs, surrogates, widths = (
-        {one: lead(own, one) for one in names.values()} for names in (PAIRS, SURROGATES, WIDTHS)
-    )
+    pairs, widths = ({one: lead(own, one) for one in names.values()} for names in (PAIRS, WIDTHS))
     norm, tuned = lead(own, NORM), lead(own, TUNED)
     times = ", ".join(f"{row.median:.1f} s" for row in select(own, metric="time of the epoch"))
     yield Finding(
         f"Ours: layer, sample and calibrated statistics agree within {EQUAL:g} point",
         all_of(one.within(EQUAL) for one in pairs.values()),
-        f"{name}, T = {T}: {shown('statistics')}; {_words(pairs)}",
+        f"{name}, T = {T}: {shown('statistics')}; {in_words(pairs)}",
         short=f"widest apart: {max(pairs.values(), key=lambda one: abs(one.mean)).points}",
     )
     yield Finding(
@@ -158,15 +150,9 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         short=" / ".join(one.points for one in residual.values()),
     )
     yield Finding(
-        f"Ours: no surrogate is more than {EQUAL:g} point ahead of the default, atan",
-        all_of(one.at_most(EQUAL) for one in surrogates.values()),
-        f"{name}, T = {T}: {shown('surrogate')}; {_words(surrogates)}",
-        short=f"best: {max(surrogates.values(), key=lambda one: one.mean).points}",
-    )
-    yield Finding(
         f"Ours: no noise width is more than {EQUAL:g} point ahead of the default, 4",
         all_of(one.at_most(EQUAL) for one in widths.values()),
-        f"{name}, T = {T}: {shown('noise width')}; {_words(widths)}",
+        f"{name}, T = {T}: {shown('noise width')}; {in_words(widths)}",
         short=f"best: {max(widths.values(), key=lambda one: one.mean).points}",
     )
     yield Finding(
@@ -181,7 +167,3 @@ def findings(name: str, own: list[Row]) -> Iterator[Finding]:
         f"{name}, T = {T}: {shown('fine-tuning')}; {TUNED}: {tuned}; the epochs took {times}",
         short=tuned.points,
     )
-
-
-def _words(leads: dict[str, Lead]) -> str:
-    return "; ".join(f"{name}: {one}" for name, one in leads.items())

@@ -123,6 +123,11 @@ def lead(rows: Iterable[Row], name: str) -> Lead:
     return Lead(means[0].median, errors[0].median, means[0].samples)
 
 
+def in_words(leads: dict[str, Lead]) -> str:
+    """Comparisons by their names, as a finding shows them."""
+    return "; ".join(f"{name}: {one}" for name, one in leads.items())
+
+
 def lead_over(mark: float, row: Row) -> Lead:
     """What an accuracy's row says of its lead over ``mark`` (both in %), where none was recorded.
 

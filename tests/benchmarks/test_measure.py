@@ -14,7 +14,7 @@ from torch import nn
 
 import fastlif
 from benchmarks import machine
-from benchmarks.paper import ablation, accuracy, alpha, any_t, inference, methods, noise_type, training_speed
+from benchmarks.paper import ablation, accuracy, alpha, any_t, inference, methods, noise_type, surrogate, training_speed
 from benchmarks.report import verdicts
 from benchmarks.report.rows import Spread, select, spread
 from benchmarks.speed import contenders, end_to_end, kernels, measure, peers, static, training_step
@@ -26,6 +26,7 @@ from benchmarks.training.presets import Options
 from fastlif.compiled import graphs
 from fastlif.functional import lif
 from fastlif.neuron import neurons
+from fastlif.types import SURROGATE_WIDTHS
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -615,13 +616,23 @@ def test_leads_of_the_ablation_are_those_of_their_names(worth, a_lab):
 
     wanted = {name: over("residual noise", "matched", "range", T) for T, name in ablation.MATCHED.items()}
     wanted |= {name: over("statistics", *pair) for pair, name in ablation.PAIRS.items()}
-    wanted |= {name: over("surrogate", variant, "atan") for variant, name in ablation.SURROGATES.items()}
     wanted |= {name: over("noise width", variant, "4") for variant, name in ablation.WIDTHS.items()}
     wanted |= {ablation.NORM: over("batch normalisation", "on", "off")}
     wanted |= {ablation.TUNED: over("fine-tuning", "over T steps", "in a single step")}
     assert_leads(a_lab, worth, wanted)
     times = select(a_lab.rows, metric="time of the epoch")
     assert [(row.median, row.samples) for row in times] == 3 * [(2.0, 3)]
+
+
+def test_leads_of_the_surrogates_are_those_of_their_names(worth, a_lab, monkeypatch):
+    trained = collections.Counter()
+    monkeypatch.setattr(Lab, "train", lambda lab, spec, title: trained.update([spec.surrogate]) or _trained(lab, spec))
+    surrogate.measure(a_lab)
+    drawn, mean = surrogate.SURROGATE_PLACES
+    assert trained == {fastlif.Surrogate(name, at=at): 3 for name in SURROGATE_WIDTHS for at in (drawn, mean)}
+    wanted = {name: ((*other, 10), ("atan", drawn, 10)) for other, name in surrogate.OTHERS.items()}
+    wanted |= {name: ((one, mean, 10), (one, drawn, 10)) for one, name in surrogate.PLACES.items()}
+    assert_leads(a_lab, worth, wanted)
 
 
 def test_leads_of_the_methods_are_those_of_their_names(worth, a_lab):
