@@ -35,7 +35,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## train, convert and measure: make demo [DATASET=fashion-mnist] [ARGS=--help]
-	$(RUN) -m benchmarks.demo --dataset $(DATASET) $(ARGS)
+	$(RUN) -m benchmarks demo --dataset $(DATASET) $(ARGS)
 
 figures: $(STAMP)  ## measure the paper's figures and tables again: make figures [OUT=folder]
 	$(RUN) -m benchmarks run all --quick --synthetic --out $(OUT) $(ARGS)

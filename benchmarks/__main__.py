@@ -1,4 +1,7 @@
-"""``python -m benchmarks COMMAND``. A command is a module here with DESCRIPTION, add_arguments(parser), run(args)."""
+"""``python -m benchmarks COMMAND``. A command is a module here with DESCRIPTION, add_arguments(parser), run(args).
+
+``run`` returns the exit status. What the user can mend it raises as a UsageError, an ImportError or an OSError.
+"""
 
 import argparse
 import importlib
@@ -7,6 +10,7 @@ import sys
 from benchmarks import experiments
 
 COMMANDS = {
+    "demo": "benchmarks.demo",
     "run": "benchmarks.run",
     "report": "benchmarks.report.page",
     "static": "benchmarks.speed.static",
@@ -23,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"the benchmarks need the package {error.name}: pip install '.[demo]'", file=sys.stderr)
         return 2
+    from benchmarks.options import UsageError
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("list", help="the commands and the experiments")
@@ -42,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\n{arguments.command} was stopped; the same command starts it again", file=sys.stderr)
         return 130
+    except (UsageError, ImportError, OSError) as error:
+        print(f"{arguments.command}: error: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole path on real images: ``python -m benchmarks.demo``.
+"""The whole path on real images: ``python -m benchmarks demo``.
 
 Trains Table 1's small network in three ways from the same first weights: in a single noisy step, directly over T = 10
 steps, and with ReLU. Converts the first one, without retraining, to other T. Shows accuracy, time and spikes of each.
@@ -8,7 +8,6 @@ import argparse
 import functools
 import itertools
 import json
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,14 +22,10 @@ from benchmarks.files import write_whole
 from benchmarks.options import positive, whole
 from benchmarks.report.panels import png
 from benchmarks.report.rows import Spread, spread
+from benchmarks.training import datasets, evaluation, loop, networks
 from fastlif.neuron import neurons
 
-try:
-    from benchmarks.training import datasets, evaluation, loop, networks
-except ModuleNotFoundError as error:
-    print(f"the demo needs the package {error.name}: pip install '.[demo]'", file=sys.stderr)
-    sys.exit(2)
-
+DESCRIPTION = "train in a single noisy step, convert to T steps; beside it, T = 10 directly and ReLU"
 TIMESTEPS = (1, 2, 5, 10)
 DIRECT_TIMESTEPS = 10
 SINGLE, DIRECT, RELU = "single step", f"direct, T = {DIRECT_TIMESTEPS}", "ReLU"
@@ -57,28 +52,34 @@ class Row:
     spikes_per_neuron: float | None  # mean number that a neuron emits per image, over all time steps; ReLU: None
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run the demo. What the user can mend ends in a message on stderr and exit code 2."""
-    parser = _parser()
-    args = parser.parse_args(argv)
-    for name, value in RECIPES[args.dataset].items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-    try:
-        png(lambda figure: None)  # without matplotlib nothing is trained
-        device = options.device(args.device)
-        args.backend = options.backend(args.backend, device)
-        data = datasets.load(args.dataset, data_root=args.data_root, download=args.download)
-        options.make_folder(args.out)
-        with options.memory_permitting():
-            run(args, data, device)
-    except KeyboardInterrupt:
-        parser.exit(130, f"\n{parser.prog} was stopped; nothing is kept of a demo that has not finished\n")
-    except (datasets.DatasetError, options.UsageError, ImportError, OSError) as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    by_dataset = "; ".join(f"{name}: {recipe}" for name, recipe in RECIPES.items())
+    parser.epilog = f"Defaults that depend on the data set: {by_dataset}."
+    option = parser.add_argument
+    option("--dataset", choices=tuple(RECIPES), default="digits")
+    option("--epochs", type=whole(1), help="of each training")
+    option("--batch-norm", action=argparse.BooleanOptionalAction, default=True)
+    option("--output", choices=networks.OUTPUTS, help="what gives the scores: the last layer's input, or its spikes")
+    option("--learning-rate", type=positive, default=2e-3, help="Adam's, at its highest")
+    options.add_shared(parser, Path("out/demo"))
 
 
-def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.device) -> None:
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the demo."""
+    for name, value in RECIPES[arguments.dataset].items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    png(lambda figure: None)  # without matplotlib nothing is trained
+    device = options.device(arguments.device)
+    arguments.backend = options.backend(arguments.backend, device)
+    data = datasets.load(arguments.dataset, data_root=arguments.data_root, download=arguments.download)
+    options.make_folder(arguments.out)
+    with options.memory_permitting():
+        _compare(arguments, data, device)
+    return 0
+
+
+def _compare(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.device) -> None:
     """Train, convert, measure, print the table and save the figure and the results."""
     train_set = [tensor[: args.limit].to(device) for tensor in (data.train_images, data.train_labels)]
     test_set = [tensor[: args.limit].to(device) for tensor in (data.test_images, data.test_labels)]
@@ -140,12 +141,13 @@ def run(args: argparse.Namespace, data: datasets.ImageDataset, device: torch.dev
 
     figure, results = (args.out / f"{data.name}{suffix}" for suffix in (".png", ".json"))
     title = f"{data.name}, {shape}, {machine.describe(device)}"
+    settings = {name: value for name, value in vars(args).items() if name != "command"}
     record = {
         "dataset": data.name,
         "train_images": len(images),
         "test_images": len(test_set[0]),
         "network": shape,
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()},
         "device": machine.describe(device),
         "versions": machine.versions(),
         "commit": commit,
@@ -209,25 +211,3 @@ def draw(rows: list[Row], histories: dict[str, list[loop.Epoch]], title: str, fi
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize=9)
     figure.suptitle(title, fontsize=10)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.demo",
-        usage="%(prog)s [options]",
-        description="Train in a single noisy step, convert to T steps; beside it, T = 10 directly and ReLU.",
-    )
-    by_dataset = "; ".join(f"{name}: {recipe}" for name, recipe in RECIPES.items())
-    parser.epilog = f"Defaults that depend on the data set: {by_dataset}."
-    option = parser.add_argument
-    option("--dataset", choices=tuple(RECIPES), default="digits")
-    option("--epochs", type=whole(1), help="of each training")
-    option("--batch-norm", action=argparse.BooleanOptionalAction, default=True)
-    option("--output", choices=networks.OUTPUTS, help="what gives the scores: the last layer's input, or its spikes")
-    option("--learning-rate", type=positive, default=2e-3, help="Adam's, at its highest")
-    options.add_shared(parser, Path("out/demo"))
-    return parser
-
-
-if __name__ == "__main__":
-    main()

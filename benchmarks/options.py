@@ -17,7 +17,7 @@ DATA_ROOT = "folder of the data sets, as torchvision lays them out (FASTLIF_DATA
 
 
 class UsageError(RuntimeError):
-    """Options that cannot be used on this machine."""
+    """What the user can mend, such as options that cannot be used on this machine: a command ends with its message."""
 
 
 LARGEST = 2**31 - 1  # whole number that an option takes

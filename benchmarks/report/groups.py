@@ -75,7 +75,7 @@ def read(folder: Path) -> list[list[Group]]:
     """
     devices = [groups for path in sorted(folder.glob("*.csv")) if (groups := _groups(path))]
     if not devices:
-        raise RuntimeError(f"there are no results in {folder}: run `python -m benchmarks run all --quick` first")
+        raise ResultsError(f"there are no results in {folder}: run `python -m benchmarks run all --quick` first")
     return devices
 
 

@@ -6,7 +6,6 @@ verdicts. Each experiment has a figure, its findings and a few rows; all rows ar
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
@@ -31,12 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes everything and prints the paths."""
-    try:
-        for path in write(arguments.out):
-            print(path)
-    except (RuntimeError, ImportError, OSError) as error:
-        print(f"report: error: {error}", file=sys.stderr)
-        return 2
+    for path in write(arguments.out):
+        print(path)
     return 0
 
 
@@ -44,7 +39,7 @@ def write(folder: Path) -> list[Path]:
     """Makes the figures and ``report.md`` in the folder, and returns their paths.
 
     Raises:
-        RuntimeError: there are no results in the folder, or a file of them cannot be read.
+        ResultsError: there are no results in the folder, or a file of them cannot be read.
     """
     text = page(folder)  # before anything is written
     pictures = {folder / group.picture: png(group.draw) for groups in runs.read(folder) for group in groups}

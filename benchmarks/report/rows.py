@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.files import write_whole
+from benchmarks.options import UsageError
 
 try:
     import fcntl
@@ -20,7 +21,7 @@ except ImportError:  # Windows
 FOLDER = Path(__file__).parents[1] / "results"  # what is committed
 
 
-class ResultsError(RuntimeError):
+class ResultsError(UsageError):
     """A file of results cannot be read."""
 
 

@@ -62,15 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs all steps, whatever becomes of each; the status is 0 if all went well, 1 if not, 2 without a GPU."""
+    """Runs all steps, whatever becomes of each; the status is 0 if all went well, and else 1."""
     if not torch.cuda.is_available():
-        print("gpu: needs a machine with a GPU that PyTorch can use, and finds none.", file=sys.stderr)
-        return 2
-    try:
-        options.make_folder(arguments.out / "work")
-    except options.UsageError as error:
-        print(f"gpu: error: {error}", file=sys.stderr)
-        return 2
+        raise options.UsageError("this needs a machine with a GPU that PyTorch can use, and finds none")
+    options.make_folder(arguments.out / "work")
     device, table = machine.describe(torch.device("cuda")), []
     for step in steps(arguments):
         log = arguments.out / "work" / f"{step.name}.log"

@@ -9,7 +9,6 @@ import functools
 import importlib.util
 import io
 import logging
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from torch import nn
 
 import fastlif
 from benchmarks.files import write_whole
-from benchmarks.options import file_or_folder
+from benchmarks.options import UsageError, file_or_folder
 from benchmarks.report.markdown import table
 from benchmarks.report.rows import FOLDER
 from benchmarks.speed.peers import line, step_by_step
@@ -221,17 +220,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table and writes it."""
     if arguments.out.is_dir():
-        print(f"nir: error: --out {arguments.out} is a folder: give the name of a file in it", file=sys.stderr)
-        return 2
+        raise UsageError(f"--out {arguments.out} is a folder: give the name of a file in it")
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        print(f"nir: error: {', '.join(missing)} cannot be found: pip install '.[nir,peers]'", file=sys.stderr)
-        return 2
+        raise UsageError(f"{', '.join(missing)} cannot be found: pip install '.[nir,peers]'")
     logging.disable(logging.WARNING)
     try:
         text = tables()
     except ImportError as error:
-        print(f"nir: error: {line(error)}: pip install '.[nir,peers]'", file=sys.stderr)
-        return 2
+        raise UsageError(f"{line(error)}: pip install '.[nir,peers]'") from error
     finally:
         logging.disable(logging.NOTSET)
     print(text)

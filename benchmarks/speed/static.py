@@ -282,7 +282,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints and writes the table; returns 1 if anything spills. What the user can mend is a message and status 2."""
+    """Prints and writes the table; returns 1 if anything spills."""
     return make_table("static", ALL_CASES if arguments.all else DEFAULT_CASES, _measured, arguments)
 
 

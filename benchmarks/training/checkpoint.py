@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.files import write_whole
+from benchmarks.options import UsageError
 
 FORMAT = "fastlif training 2"
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UsageError):
     """A checkpoint cannot be used: it is damaged, foreign, or of another training."""
 
 

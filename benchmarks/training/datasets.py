@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from benchmarks.files import write_whole
+from benchmarks.options import UsageError
 
 SYSTEM_ROOT = Path("/usr/share/datasets")  # where Debian's dataset-* packages put their files
 
 
-class DatasetError(RuntimeError):
+class DatasetError(UsageError):
     """A data set cannot be used: a file is damaged, or storing or downloading it failed."""
 
 

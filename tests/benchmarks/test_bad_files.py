@@ -230,10 +230,9 @@ def test_what_is_not_a_file_of_results(tmp_path, capsys, table, name):
 
 def refuse(arguments, phrase, folder, capsys, begun=False):
     """Status 2 and a sentence; if the command has not ``begun`` its work, nothing has changed."""
-    program, arguments = (demo.main, arguments[1:]) if arguments[:1] == ["demo"] else (main, arguments)
     with contextlib.nullcontext() if begun else unchanged(folder):
         try:
-            status = program(arguments)
+            status = main(arguments)
         except SystemExit as stop:
             status = stop.code
     error = capsys.readouterr().err
@@ -328,7 +327,7 @@ def test_a_full_disk_ends_a_command_in_a_sentence(workplace, capsys, monkeypatch
     assert main(["report", "--out", "results"]) == 0
     monkeypatch.setattr(*MOMENTS[moment], raising=False)
     refuse("report --out results".split(), "No space left on device: 'results/", workplace, capsys)
-    monkeypatch.setattr(demo, "run", no_space)
+    monkeypatch.setattr(demo, "_compare", no_space)
     refuse(["demo"], "error: [Errno 28] No space left on device", workplace, capsys)
 
 

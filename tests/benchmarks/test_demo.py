@@ -8,6 +8,7 @@ from torch import nn
 
 import fastlif
 from benchmarks import demo, options
+from benchmarks.__main__ import main
 from benchmarks.speed import measure
 from benchmarks.training import loop, networks
 
@@ -34,7 +35,7 @@ def test_spikes_are_counted_per_neuron_and_image():
 def test_the_demo_from_end_to_end(output, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(measure, "CALLS", (2, 4))
     command = "--backend reference --device cpu --width 0.1 --epochs 2 --limit 120 --output".split()
-    demo.main([*command, output, "--out", str(tmp_path / "new" / "folder")])
+    main(["demo", *command, output, "--out", str(tmp_path / "new" / "folder")])
     printed = capsys.readouterr().out
     figure, results = (tmp_path / "new" / "folder" / f"digits{suffix}" for suffix in (".png", ".json"))
     assert figure.read_bytes().startswith(b"\x89PNG")

@@ -365,9 +365,6 @@ FAULTS = {
         "benchmarks/test_suite.py::test_without_matplotlib_nothing_is_trained_and_no_report_is_made": [
             ("all is trained before matplotlib is looked for", "png(lambda figure: None)", "pass"),
         ],
-        "benchmarks/test_suite.py::test_whatever_is_stopped_says_so": [
-            ("a demo that is stopped went well", "parser.exit(130,", "parser.exit(0,"),
-        ],
     },
     "benchmarks/__main__.py": {
         "benchmarks/test_suite.py::test_whatever_is_stopped_says_so": [
