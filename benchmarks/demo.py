@@ -23,7 +23,7 @@ from benchmarks.options import positive, whole
 from benchmarks.report.panels import png
 from benchmarks.report.rows import Spread, spread
 from benchmarks.training import datasets, evaluation, loop, networks
-from fastlif.neuron import neurons
+from fastlif.models import neurons
 
 DESCRIPTION = "train in a single noisy step, convert to T steps; beside it, T = 10 directly and ReLU"
 TIMESTEPS = (1, 2, 5, 10)

@@ -8,9 +8,9 @@ from fastlif.conversion import convert
 from fastlif.exchange.nir_models import from_nir, to_nir
 from fastlif.fusion import batch_norm_neuron, fuse
 from fastlif.libraries.spikingjelly import accelerate, restore
+from fastlif.models import detach, reset
 from fastlif.modules import LIF, NoisyLIF
 from fastlif.multistep import MultiStep
-from fastlif.neuron import detach, reset
 from fastlif.packing import packed_spikes
 from fastlif.recording import record
 from fastlif.recording.energy import energy

@@ -19,8 +19,8 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.names import take_over
+from fastlif.models import copy_of, mark_passes, neurons
 from fastlif.modules import NoisyLIF
-from fastlif.neuron import copy_of, mark_passes, neurons
 
 __all__ = ["convert"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from fastlif import validation
+from fastlif.models import neurons
 from fastlif.modules import NoisyLIF
-from fastlif.neuron import neurons
 from fastlif.passes import Pass
 
 

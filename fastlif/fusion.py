@@ -8,8 +8,9 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from fastlif import functional, validation
 from fastlif.backends import choose_backend
+from fastlif.models import copy_of
 from fastlif.modules import LIF, NoisyLIF
-from fastlif.neuron import Neuron, copy_of
+from fastlif.neuron import Neuron
 from fastlif.operators import batch_norm as operators
 from fastlif.packing import mark
 from fastlif.passes import thread

@@ -14,8 +14,8 @@ from torch import nn
 
 from fastlif import early_exit, validation
 from fastlif.libraries.names import no_neuron
+from fastlif.models import copy_of, evaluating, neurons
 from fastlif.modules import NoisyLIF
-from fastlif.neuron import copy_of, evaluating, neurons
 from fastlif.passes import Pass, Running, tensors_in, thread
 
 __all__ = ["MultiStep"]

@@ -11,7 +11,8 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.names import no_neuron
-from fastlif.neuron import Neuron, copy_of, evaluating
+from fastlif.models import copy_of, evaluating
+from fastlif.neuron import Neuron
 
 __all__ = ["scale_thresholds"]
 

@@ -10,9 +10,10 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.spikingjelly import Accelerated
+from fastlif.models import copy_of, neurons, reset
 from fastlif.modules import NoisyLIF
 from fastlif.multistep import MultiStep
-from fastlif.neuron import Neuron, copy_of, neurons, reset
+from fastlif.neuron import Neuron
 from fastlif.recording.watch import WATCHED, of_pass, watch
 from fastlif.types import Surrogate
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from fastlif import validation
+from fastlif.models import evaluating
 from fastlif.multistep import MultiStep
-from fastlif.neuron import evaluating
 
 __all__ = ["recommend_timesteps"]
 

@@ -14,7 +14,7 @@ from benchmarks.training import loop
 from benchmarks.training.lab import Lab, Spec
 from benchmarks.training.presets import T
 from benchmarks.training.trials import Trials
-from fastlif.neuron import neurons
+from fastlif.models import neurons
 
 TITLE = "Ablation: statistics, residual noise, noise width, batch normalisation, fine-tuning"
 DESCRIPTION = "statistics, residual noise, noise width, batch normalisation, fine-tuning (ours)"

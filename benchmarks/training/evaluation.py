@@ -17,7 +17,7 @@ import fastlif
 from benchmarks.report.rows import Spread
 from benchmarks.speed.measure import in_turns
 from benchmarks.training.loop import autocast, batches
-from fastlif.neuron import evaluating, neurons
+from fastlif.models import evaluating, neurons
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.names import take_over, whose_neurons
+from fastlif.models import neurons
 from fastlif.multistep import MultiStep
-from fastlif.neuron import neurons
 from fastlif.passes import in_backward, pass_again, thread
 
 __all__ = ["from_nir", "to_nir"]

@@ -12,7 +12,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.names import library_of, take_over
-from fastlif.neuron import copy_of
+from fastlif.models import copy_of
 
 __all__ = ["Accelerated", "accelerate", "restore"]
 

@@ -17,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from fastlif import validation
 from fastlif.libraries.spikingjelly import Accelerated, at_rest
+from fastlif.models import evaluating
 from fastlif.modules import NoisyLIF
-from fastlif.neuron import Neuron, evaluating
+from fastlif.neuron import Neuron
 from fastlif.recording.tables import lines_of
 from fastlif.recording.watch import WATCHED, unfold, watch, watched_neurons
 

@@ -25,7 +25,7 @@ from benchmarks.training.lab import Lab, Trained
 from benchmarks.training.presets import Options
 from fastlif.compiled import graphs
 from fastlif.functional import lif
-from fastlif.neuron import neurons
+from fastlif.models import neurons
 from fastlif.types import SURROGATE_WIDTHS
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

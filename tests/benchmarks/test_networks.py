@@ -6,7 +6,7 @@ from torch import nn
 
 import fastlif
 from benchmarks.training import networks
-from fastlif.neuron import neurons
+from fastlif.models import neurons
 
 T = 2
 SHAPE = (3, 32, 32)

@@ -15,7 +15,7 @@ from benchmarks.training import networks
 from benchmarks.training.lab import Lab
 from benchmarks.training.presets import Options
 from fastlif import Surrogate
-from fastlif.neuron import neurons
+from fastlif.models import neurons
 
 CPU = torch.device("cpu")
 

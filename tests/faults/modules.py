@@ -90,6 +90,24 @@ FAULTS = {
              'if thread.recording is not None:\n            return "layer"', "if False:\n            pass"),
         ],
     },
+    "fastlif/models.py": {
+        "library/test_conversion.py::test_calibration_leaves_the_rest_of_a_model_alone": [
+            ("calibration in training mode", "    model.eval()\n", ""),
+            ("all modules train after calibration", "module.training = mode", "module.training = True"),
+        ],
+        "library/test_energy.py::test_energy_leaves_the_model_as_it_was": [
+            ("what runs in evaluation forgets the carried membranes",
+             "            neuron.states = state\n", "            neuron.states = {}\n"),
+            ("a model stays in evaluation", "            module.training = mode", "            pass"),
+        ],
+        "library/test_scaling.py::test_nothing_else_changes": [
+            ("a trained network stays in evaluation", "module.training = mode", "module.training = False"),
+        ],
+        "peers/test_peers_spikingjelly.py::test_our_reset_and_detach_reach_their_neurons": [
+            ("SpikingJelly's nodes are not reset",
+             "for neuron in [*neurons(model), *of_spikingjelly(model)]:", "for neuron in neurons(model):"),
+        ],
+    },
     "fastlif/neuron.py": {
         "library/test_modules.py::test_tau_is_another_word_for_the_decay": [
             ("tau is set beside the decay", "self.decay = neuron_values.check_decay(None, value)", "pass"),
@@ -103,18 +121,6 @@ FAULTS = {
             ("a membrane of another shape is dropped",
              "if state.shape != step:\n            raise",
              "if state.shape != step:\n            return None\n            raise"),
-        ],
-        "library/test_conversion.py::test_calibration_leaves_the_rest_of_a_model_alone": [
-            ("calibration in training mode", "    model.eval()\n", ""),
-            ("all modules train after calibration", "module.training = mode", "module.training = True"),
-        ],
-        "library/test_energy.py::test_energy_leaves_the_model_as_it_was": [
-            ("what runs in evaluation forgets the carried membranes",
-             "            neuron.states = state\n", "            neuron.states = {}\n"),
-            ("a model stays in evaluation", "            module.training = mode", "            pass"),
-        ],
-        "library/test_scaling.py::test_nothing_else_changes": [
-            ("a trained network stays in evaluation", "module.training = mode", "module.training = False"),
         ],
         "library/test_parameters.py::test_a_parameter_may_be_set_later": [
             ("a tensor that is set later is no buffer",
@@ -162,10 +168,6 @@ FAULTS = {
              "        if x.shape[0] % (T * current.batch):", "        if False:"),
             ("an odd batch in a MultiStep is one whose T does not fit",
              "if current is None or T == 1 or not current.batch:", "if True:"),
-        ],
-        "peers/test_peers_spikingjelly.py::test_our_reset_and_detach_reach_their_neurons": [
-            ("SpikingJelly's nodes are not reset",
-             "for neuron in [*neurons(model), *of_spikingjelly(model)]:", "for neuron in neurons(model):"),
         ],
     },
     "fastlif/passes.py": {

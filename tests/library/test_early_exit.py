@@ -66,7 +66,7 @@ def test_each_sample_gets_the_mean_over_its_steps(name, T):
     assert torch.equal(scores, means[steps - 1, torch.arange(len(X))])
     scores, steps = multi.until_confident(X, 0.9999)  # which nobody reaches
     assert (steps == 6).all() and torch.equal(scores, multi(X).detach())
-    assert not any(neuron.states for neuron in fastlif.neuron.neurons(multi)) and not multi.running
+    assert not any(neuron.states for neuron in fastlif.models.neurons(multi)) and not multi.running
 
 
 def test_noise_has_the_distribution_of_one_run():

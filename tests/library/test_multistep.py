@@ -33,7 +33,7 @@ def test_a_sequence_goes_in_step_by_step(T):
     expected = model[4](functional.noisy_lif(model[2](spikes), **QUIET))
     torch.testing.assert_close(multi(x, sequence=True), expected.mean(0))
     assert spikes.any()
-    assert multi.timesteps == 4 and {neuron.timesteps for neuron in fastlif.neuron.neurons(multi)} == {4}
+    assert multi.timesteps == 4 and {neuron.timesteps for neuron in fastlif.models.neurons(multi)} == {4}
 
 
 def test_stateful_neurons_carry_on_from_sequence_to_sequence():

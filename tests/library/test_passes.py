@@ -67,7 +67,7 @@ def test_in_a_multistep_model_too():
     whole = MultiStep(blocks(LIF, 9, **REFERENCE), 6, repeat_input=True)
     parts = torch.stack([multi(x) for _ in range(3)])
     torch.testing.assert_close(parts.mean(0), whole(x))
-    assert [len(neuron.states) for neuron in fastlif.neuron.neurons(multi)] == [2, 2]
+    assert [len(neuron.states) for neuron in fastlif.models.neurons(multi)] == [2, 2]
 
 
 def test_a_part_of_a_converted_stateful_model_is_not_called_alone():

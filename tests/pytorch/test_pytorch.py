@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 import fastlif
 from benchmarks.training import networks
 from fastlif import Noise, layout
-from fastlif.neuron import neurons
+from fastlif.models import neurons
 from fastlif.operators import scan, single_step
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
