@@ -90,10 +90,16 @@ def batch_norm_neuron(batch_norm: nn.Module, neuron: nn.Module, input: torch.Ten
         Spikes ``[N, C, *]``.
 
     Raises:
+        TypeError: for arguments of the wrong type.
         Exception: what the two modules raise.
     """
     validation.check_module("batch_norm", batch_norm)
     validation.check_module("neuron", neuron)
+    if isinstance(batch_norm, Neuron):
+        name = type(batch_norm).__name__
+        raise TypeError(f"batch_norm must be the layer before the neuron, got {name}: give the layer, then the neuron")
+    if not hasattr(input, "__torch_function__"):  # which a tensor has, and what torch.fx traces with
+        raise TypeError(f"input must be a torch.Tensor, got {type(input).__name__}")
     if not _fusable(batch_norm, neuron, input):
         return neuron(batch_norm(input))
     return _in_one_pass(batch_norm, neuron, input)

@@ -1,10 +1,15 @@
 """What several tests of the benchmarks need."""
 
 import builtins
+import time
 
 import pytest
+import torch
 
 from benchmarks.training import datasets
+from benchmarks.training.data import Data
+from benchmarks.training.lab import Lab
+from benchmarks.training.presets import Options
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +44,24 @@ def break_torchvision(monkeypatch):
         monkeypatch.setattr(builtins, "__import__", blocked)
 
     return fail_with
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time stands still, but for the seconds that this is called with."""
+    passed = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: passed[0])
+
+    def turn(seconds):
+        passed[0] += seconds
+
+    return turn
+
+
+@pytest.fixture
+def a_lab():
+    """With one image of 0 to train on, and seven of 255 to test on; the labels count from 0."""
+    own = Lab(Options(datasets=("digits",), backend="reference", epochs=1, width=0.0625, seed=1), torch.device("cpu"))
+    images = torch.zeros(1, 1, 8, 8, dtype=torch.uint8), torch.full((7, 1, 8, 8), 255, dtype=torch.uint8)
+    own.data._loaded["digits"] = Data(images[0], torch.arange(1), images[1], torch.arange(7), (1, 8, 8), 10)
+    return own

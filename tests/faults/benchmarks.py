@@ -20,12 +20,12 @@ FAULTS = {
         ],
     },
     "benchmarks/paper/training_speed.py": {
-        "benchmarks/test_measure.py::test_direct_training_gets_half_of_the_epochs": [
+        "benchmarks/test_trials.py::test_direct_training_gets_half_of_the_epochs": [
             ("direct training gets all of the epochs", "max(1, epochs // 2)", "epochs"),
         ],
     },
     "benchmarks/paper/noise_type.py": {
-        "benchmarks/test_measure.py::test_leads_of_the_noise_are_those_of_their_names": [
+        "benchmarks/test_trials.py::test_leads_of_the_noise_are_those_of_their_names": [
             ("the gain without noise comes first", "with_noise - without)", "without - with_noise)"),
         ],
     },
@@ -33,7 +33,7 @@ FAULTS = {
         "benchmarks/test_suite.py::test_a_goal_is_judged_by_the_accuracies_where_no_lead_was_recorded": [
             ("no verdict on older rows", "if not over_goals[steps].trainings:", "if False:"),
         ],
-        "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
+        "benchmarks/test_trials.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("the spiking network in the place of the ReLU network", ', neuron="relu")', ")"),
             ("how far ReLU is ahead, for how far it is behind",
              "right(T=T) - trials.right(T=RELU)", "right(T=RELU) - trials.right(T=T)"),
@@ -47,19 +47,19 @@ FAULTS = {
         ],
     },
     "benchmarks/paper/any_t.py": {
-        "benchmarks/test_measure.py::test_leads_of_any_t_are_those_of_their_names": [
+        "benchmarks/test_trials.py::test_leads_of_any_t_are_those_of_their_names": [
             ("calibrated behind the layer",
              "last - trials.right(variant=LAYER, T=T)", "trials.right(variant=LAYER, T=T) - last"),
             ("every T is timed at the last", "over(multi, steps))", "multi)"),
             ("drawn against the steps for the time",
              "metric=metric, **row.setting) or int", 'metric="steps of an image", **row.setting) or int'),
         ],
-        "benchmarks/test_measure.py::test_a_spiking_output_has_no_early_exit": [
+        "benchmarks/test_trials.py::test_a_spiking_output_has_no_early_exit": [
             ("early exit whatever the scores", 'if "cross-entropy" in lab.spec(work).recipe.loss else ()', ""),
         ],
     },
     "benchmarks/paper/ablation.py": {
-        "benchmarks/test_measure.py::test_leads_of_the_ablation_are_those_of_their_names": [
+        "benchmarks/test_trials.py::test_leads_of_the_ablation_are_those_of_their_names": [
             ("a width over another", '- right("noise width", "4")', '- right("noise width", "2")'),
             ("tuned over T steps against none",
              'right("fine-tuning", "in a single step")', 'right("fine-tuning", "none")'),
@@ -70,7 +70,7 @@ FAULTS = {
         ],
     },
     "benchmarks/paper/surrogate.py": {
-        "benchmarks/test_measure.py::test_leads_of_the_surrogates_are_those_of_their_names": [
+        "benchmarks/test_trials.py::test_leads_of_the_surrogates_are_those_of_their_names": [
             ("over the same one at the mean", 'right["atan", DRAWN]', 'right["atan", MEAN]'),
             ("all drawn", "surrogate=fastlif.Surrogate(name, at=at)", "surrogate=name"),
         ],
@@ -79,7 +79,7 @@ FAULTS = {
         ],
     },
     "benchmarks/paper/methods.py": {
-        "benchmarks/test_measure.py::test_leads_of_the_methods_are_those_of_their_names": [
+        "benchmarks/test_trials.py::test_leads_of_the_methods_are_those_of_their_names": [
             ("ours over itself",
              "trials.right(method=OURS, T=steps) - trials.right(method=other, T=steps)",
              "trials.right(method=OURS, T=steps) - trials.right(method=OURS, T=steps)"),
@@ -265,7 +265,7 @@ FAULTS = {
         ],
     },
     "benchmarks/paper/inference.py": {
-        "benchmarks/test_measure.py::test_the_latency_to_a_goal_is_that_of_all_its_steps": [
+        "benchmarks/test_trials.py::test_the_latency_to_a_goal_is_that_of_all_its_steps": [
             ("the latency of a chunk for that of all steps", " * (one.steps / one.model.timesteps)", ""),
             ("a network timed at the steps that it was tested at", "over(multi, min(CHUNK, steps))", "multi"),
         ],
@@ -278,18 +278,18 @@ FAULTS = {
             ("the test's commit for the training's", "dict.fromkeys([*commits, self.commit])", "[self.commit]"),
             ("a training without its commit", "                commit=self.commit,\n", ""),
         ],
-        "benchmarks/test_measure.py::test_images_are_erased_where_that_is_asked_for": [
+        "benchmarks/test_trials.py::test_images_are_erased_where_that_is_asked_for": [
             ("no image is erased", "            erase=options.erase,\n", ""),
         ],
-        "benchmarks/test_measure.py::test_the_surrogate_that_is_asked_for_is_trained_with": [
+        "benchmarks/test_trials.py::test_the_surrogate_that_is_asked_for_is_trained_with": [
             ("the preset's surrogate all the same", "options.surrogate or preset.surrogate", "preset.surrogate"),
         ],
-        "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
+        "benchmarks/test_trials.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("every training from the first seed", "seed=options.seed if seed is None else seed", "seed=options.seed"),
         ],
     },
     "benchmarks/training/trials.py": {
-        "benchmarks/test_measure.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
+        "benchmarks/test_trials.py::test_the_accuracy_of_a_row_is_that_of_its_own_network": [
             ("the accuracy after the next step", "per_step[T - 1])", "per_step[min(T, len(per_step) - 1)])"),
             ("noise of one seed for all trainings", "dtype=recipe.dtype, seed=recipe.seed)", "dtype=recipe.dtype, seed=1)"),
             ("a fraction for points", "points = 100 * part", "points = part"),
@@ -331,7 +331,7 @@ FAULTS = {
         "benchmarks/test_suite.py::test_a_claim_of_several_comparisons_needs_all_of_them": [
             ("no comparison bears out all", "True if verdicts == {True} else None", "None if None in verdicts else True"),
         ],
-        "benchmarks/test_measure.py::test_a_lead_s_error_has_the_images_part_and_the_trainings": [
+        "benchmarks/test_trials.py::test_a_lead_s_error_has_the_images_part_and_the_trainings": [
             ("the images' error shrinks with the trainings",
              ".mean().item(), images)", ".mean().item() / len(values), images)"),
             ("no error where nothing differs", "max(by_image, NONE_SEEN / images)", "by_image"),
@@ -346,14 +346,14 @@ FAULTS = {
         ],
     },
     "benchmarks/training/evaluation.py": {
-        "benchmarks/test_measure.py::test_networks_take_turns_and_their_times_are_of_an_image": [
+        "benchmarks/test_trials.py::test_networks_take_turns_and_their_times_are_of_an_image": [
             ("networks are timed one after the other",
              "in_turns([functools.partial(call, model) for model in models], batch.device)",
              "[in_turns([functools.partial(call, model)], batch.device)[0] for model in models]"),
             ("networks are timed as in training", "modes.enter_context(evaluating(model))", "pass"),
             ("a batch's time for an image's", "[time * (1 / len(batch)) for", "[time for"),
         ],
-        "benchmarks/test_measure.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode": [
+        "benchmarks/test_trials.py::test_accuracy_is_the_fraction_of_all_images_in_evaluation_mode": [
             ("evaluated in training mode",
              "        evaluating(model),\n", ""),
         ],
@@ -380,15 +380,15 @@ FAULTS = {
         ],
     },
     "benchmarks/training/loop.py": {
-        "benchmarks/test_measure.py::test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean": [
+        "benchmarks/test_trials.py::test_an_epoch_s_time_is_that_of_its_training_and_its_loss_the_mean": [
             ("the last batch's loss for the epoch's", "torch.stack(losses).mean()", "losses[-1]"),
         ],
     },
     "benchmarks/speed/static.py": {
-        "benchmarks/test_measure.py::test_instructions_are_counted_as_they_stand_in_the_code": [
+        "benchmarks/test_instructions.py::test_instructions_are_counted_as_they_stand_in_the_code": [
             ("loops without their last instruction", "range(labels[target[0]], i + 1)", "range(labels[target[0]], i)"),
         ],
-        "benchmarks/test_measure.py::test_what_spills_is_told": [
+        "benchmarks/test_instructions.py::test_what_spills_is_told": [
             ("spills without accesses are not seen",
              'if size or accesses else "0"', 'if accesses else "0"'),
         ],
