@@ -50,10 +50,10 @@ class Task:
 
 
 def make_task(lab: Lab, network: str, count: int) -> Task:
-    """Of ``count`` images, unless the options say how many."""
+    """Of ``count`` images and the paper's width, unless the options say otherwise."""
     dataset, count = DATASETS[network], lab.options.batch_size or count
     data = datasets.synthetic(dataset, train=count, test=1)
-    width = lab.width(network)
+    width = lab.options.width or 1.0
     build = functools.partial(networks.build, network, data.image_shape, data.classes, width=width)
     title = networks.title(network, data.classes, width)
     images, labels = datasets.to_float(data.train_images).to(lab.device), data.train_labels.to(lab.device)

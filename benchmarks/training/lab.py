@@ -76,7 +76,7 @@ class Lab(Recorder):
         data = self.data[work.dataset]
         choices = {
             "surrogate": options.surrogate or preset.surrogate,
-            "width": self.width(work.network),
+            "width": options.width or (self.form.width if small else 1.0),
             "output": preset.output,
             "channels_last": preset.channels_last,
             "backend": options.backend,
@@ -84,10 +84,6 @@ class Lab(Recorder):
         } | changes
         choices["train_images"] = len(data.train_images[: choices["train_images"]])
         return Spec(work, recipe, test_images=len(data.test_images), **choices)
-
-    def width(self, network: str) -> float:
-        """The factor on a network's channels that was asked for, or else the form's."""
-        return self.options.width or (self.form.width if network == "small" else 1.0)
 
     def build(self, spec: Spec) -> nn.Module:
         """The untrained network; its first weights depend on the seed alone, not on the neurons."""

@@ -47,7 +47,7 @@ PRESETS = {
 class Form:
     """How much is done: ``quick`` takes minutes on two CPU cores, ``full`` minutes on one data-centre GPU."""
 
-    width: float  # of the small network, where no width is asked for
+    width: float  # of the small network where it is trained for its accuracy, and no width is asked for
     epochs: int | None  # of the networks that everything else uses; None: Table 1's
     ablation_epochs: int  # of each variant that is compared with the others
     train_images: int | None  # how many, the first ones; None: all

@@ -411,6 +411,12 @@ def test_a_network_is_timed_in_the_mode_it_is_used_in(direction, monkeypatch, a_
     assert torch.equal(before, spy.weight) != trains and spy.weight.grad is None
 
 
+@pytest.mark.parametrize(("width", "expected"), [(None, "64C3-"), (0.25, "16C3-")])
+def test_networks_that_are_timed_have_the_paper_s_width(width, expected, a_lab):
+    a_lab.options = dataclasses.replace(a_lab.options, width=width)
+    assert a_lab.form.width == 0.25 and contenders.make_task(a_lab, "small", 1).title.startswith(expected)
+
+
 def test_networks_are_what_they_are_called(a_lab):
     def kinds(name, T):
         model = contenders.build(a_lab, task(), name, T)

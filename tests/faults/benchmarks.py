@@ -263,6 +263,9 @@ FAULTS = {
         "benchmarks/test_measure.py::test_a_network_is_timed_in_the_mode_it_is_used_in": [
             ("training is timed in evaluation mode", "model.train(direction == TRAINING)", "model.eval()"),
         ],
+        "benchmarks/test_measure.py::test_networks_that_are_timed_have_the_paper_s_width": [
+            ("a small network is timed", "lab.options.width or 1.0", "lab.options.width or lab.form.width"),
+        ],
     },
     "benchmarks/paper/inference.py": {
         "benchmarks/test_trials.py::test_the_latency_to_a_goal_is_that_of_all_its_steps": [
