@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints and writes the table; returns 1 if a checker finds anything."""
-    return make_table("executed", CASES, _measured, arguments)
+    return make_table(CASES, _measured, arguments)
 
 
 def _measured(cases: Iterable[Case], arguments: argparse.Namespace):

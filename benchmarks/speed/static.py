@@ -283,7 +283,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints and writes the table; returns 1 if anything spills."""
-    return make_table("static", ALL_CASES if arguments.all else DEFAULT_CASES, _measured, arguments)
+    return make_table(ALL_CASES if arguments.all else DEFAULT_CASES, _measured, arguments)
 
 
 def _measured(cases: Iterable[Case], arguments: argparse.Namespace):

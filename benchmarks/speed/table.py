@@ -27,8 +27,8 @@ def add_table_arguments(parser: argparse.ArgumentParser, targets: Iterable[str])
     parser.add_argument("--out", type=file_or_folder, metavar="FILE", help=out)
 
 
-def make_table(name: str, cases: list[Case], measured: Callable, arguments: argparse.Namespace) -> int:
-    """The command ``name``: a table with a row for each case, printed and written.
+def make_table(cases: list[Case], measured: Callable, arguments: argparse.Namespace) -> int:
+    """Prints and writes a table with a row for each case.
 
     ``measured(cases, arguments)`` gives the rows, what their columns mean, what is printed below them, and the number
     of rows that are wrong: then 1 is returned.
