@@ -62,7 +62,7 @@ def _options(arguments: argparse.Namespace, device: torch.device) -> Options:
         preset=arguments.preset,
         surrogate=arguments.surrogate,
         erase=arguments.erase,
-        datasets=tuple(arguments.dataset or Options.datasets),
+        datasets=tuple(dict.fromkeys(arguments.dataset or Options.datasets)),
         synthetic=arguments.synthetic,
         dtype=arguments.dtype,
         backend=options.backend(arguments.backend, device),
@@ -88,7 +88,7 @@ def _run_one(name: str, lab: Lab) -> int:
         experiment.measure(lab)
     except BaseException:
         if name in experiments.SPEED and lab.rows:  # whose rows stand by themselves
-            _save(lab)
+            _save(lab, complete=False)
         raise
     if not lab.rows:
         lab.say("  left out: there is nothing to measure it on here")
@@ -100,7 +100,12 @@ def _run_one(name: str, lab: Lab) -> int:
     return len(lab.rows)
 
 
-def _save(lab: Lab) -> Path:
+def _save(lab: Lab, complete: bool = True) -> Path:
+    """The rows of a run that was broken off never take the place of others."""
     path = results.path_for(machine.describe(lab.device), lab.options.out)
-    results.update(path, lab.rows)
+    kept = set() if complete else {row.run for row in results.read(path)}
+    rows = [row for row in lab.rows if row.run not in kept]
+    if len(rows) < len(lab.rows):
+        lab.say(f"  {len(lab.rows) - len(rows)} new rows are dropped: {path} keeps those of an earlier run")
+    results.update(path, rows)
     return path

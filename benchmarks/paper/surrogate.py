@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import fastlif
+from benchmarks.options import UsageError
 from benchmarks.report.panels import error_bars, legend_below, panels
 from benchmarks.report.rows import Row, select
 from benchmarks.report.verdicts import Finding, all_of, in_words, lead, of_each_network
@@ -13,7 +14,7 @@ from fastlif.types import SURROGATE_PLACES, SURROGATE_WIDTHS
 
 TITLE = "Surrogates, taken at the drawn membrane and at the noise's mean"
 DESCRIPTION = "each surrogate, taken at the drawn membrane and at the noise's mean (ours)"
-SUMMARY = ({"metric": "accuracy"},)
+SUMMARY = ({"metric": "accuracy", "T": T},)
 PAPER = ()
 DRAWN, MEAN = SURROGATE_PLACES
 SINGLE = "single step"
@@ -29,6 +30,8 @@ EQUAL = 1.0  # point
 
 
 def measure(lab: Lab) -> None:
+    if lab.options.surrogate:
+        raise UsageError("--surrogate cannot be had here: this compares all of them: leave it out")
     for work in lab.data.workloads(large=False):
         trials = Trials(lab, "surrogate", work)
         for seed in lab.training_seeds:

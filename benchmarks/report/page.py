@@ -20,7 +20,7 @@ from benchmarks.report.rows import FOLDER, Row, select
 from benchmarks.report.verdicts import Finding
 
 DESCRIPTION = "draw the figures and write the page of all results"
-SUMMARY_ROWS = 10  # of an experiment, at most
+SUMMARY_ROWS = 12  # of an experiment, at most
 CONSTANTS = ("device", "versions", "commit", "form", "preset", "dtype", "seed")  # columns that a run shares
 
 

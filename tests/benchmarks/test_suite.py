@@ -470,6 +470,14 @@ def test_inference_is_judged_against_the_better_baseline(rate, expected):
     assert set(judged(inference, own)) == {expected}
 
 
+def test_a_data_set_is_measured_once(monkeypatch, tmp_path):
+    """However often it is named."""
+    named = []
+    monkeypatch.setattr(dynamics, "measure", lambda lab: named.extend(lab.options.datasets))
+    run("dynamics", *TINY, "--dataset", "digits", "--out", tmp_path)
+    assert named == ["digits"]
+
+
 # Errors
 
 
