@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return modules[arguments.command].run(arguments)
     except KeyboardInterrupt:
-        print(f"\n{arguments.command} was stopped; the same command starts it again", file=sys.stderr)
+        print(f"\n{arguments.command} was stopped; the same command starts it from the beginning", file=sys.stderr)
         return 130
     except (UsageError, ImportError, OSError) as error:
         print(f"{arguments.command}: error: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ import argparse
 import functools
 import itertools
 import json
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -211,3 +212,7 @@ def draw(rows: list[Row], histories: dict[str, list[loop.Epoch]], title: str, fi
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize=9)
     figure.suptitle(title, fontsize=10)
+
+
+if __name__ == "__main__":
+    sys.exit("the demo is a command now: python -m benchmarks demo")

@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the experiments."""
     names = dict.fromkeys(one for name in arguments.names for one in experiments.GROUPS.get(name, (name,)))
+    if arguments.surrogate and "surrogate" in names:
+        raise options.UsageError("--surrogate names one, and the experiment surrogate compares all: leave out either")
     try:
         options.make_folder(arguments.out / "work")
         device = options.device(arguments.device)

@@ -71,7 +71,7 @@ def read(folder: Path) -> list[list[Group]]:
     """The groups of each file in the order of the page.
 
     Raises:
-        RuntimeError: there are no results in the folder, or a file of them cannot be read.
+        ResultsError: there are no results in the folder, or a file of them cannot be read.
     """
     devices = [groups for path in sorted(folder.glob("*.csv")) if (groups := _groups(path))]
     if not devices:

@@ -121,7 +121,7 @@ COMMANDS = [
     (f"--batch-size: {WHOLE} 2, got '1'", "run alpha --batch-size 1"),
     (f"--limit: {WHOLE} 2, got 'x'", "run alpha --limit x"),
     (f"--width: {POSITIVE} '-1'", "run alpha --width -1"),
-    ("--surrogate cannot be had here: this compares all of them", "run surrogate --surrogate atan --dataset digits"),
+    ("--surrogate names one, and the experiment surrogate compares all", "run surrogate --surrogate atan --dataset digits"),
     (f"--width: {POSITIVE} '0'", "run alpha --width 0"),
     (f"--width: {POSITIVE} 'nan'", "run alpha --width nan"),
     (f"--width: {POSITIVE} '1e300'", "run alpha --width 1e300"),

@@ -577,4 +577,6 @@ def test_a_run_is_resumed_from_its_own_checkpoints(tmp_path, capsys):
 
 
 def test_the_committed_page_is_made_from_the_committed_rows():
-    assert report.page(results.FOLDER) == (results.FOLDER / "report.md").read_text()
+    page = report.page(results.FOLDER)
+    assert page == (results.FOLDER / "report.md").read_text()
+    assert [path for path in results.FOLDER.rglob("*.png") if path.name not in page] == [], "pictures of nothing"
