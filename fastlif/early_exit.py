@@ -23,7 +23,7 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
     _check_neurons(multi)
     first_layers, model = (nn.Sequential(), multi.model) if multi.repeat_input else _split(multi.model)
     batch, device = images.shape[0], images.device
-    x = multi.run(Pass(T, multi.timesteps, batch, static=True), first_layers, images)
+    x = multi.run(Pass(T, multi.timesteps, batch, static=True), first_layers, images.clone())
     noisy = [neuron for neuron in neurons(model) if isinstance(neuron, NoisyLIF)]
     at_once = 2 if any(neuron.options().over_time == "antithetic" for neuron in noisy) else 1
     left = torch.arange(batch, device=device)  # the samples that go on
@@ -35,7 +35,7 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
         now = min(at_once, T - done)
         current = Pass(now, multi.timesteps, len(left), not multi.repeat_input, first=done, states=states)
         input = x.expand(now, *x.shape).flatten(0, 1) if multi.repeat_input else x
-        output = multi.run(current, model, input)
+        output = multi.run(current, model, input.clone())  # which a layer may change in place
         added = _sum_of_scores(output, now, len(left), states)
         total = added if total is None else total + added
         mean = total / (done + now)

@@ -156,9 +156,8 @@ class LIF(Neuron):
         return LIF()
 
     def _make_options(self, single):
-        number = neuron_values.number_or_given
         return functional.lif_options(
-            number(self.decay), None, number(self.threshold), self.reset_to, number(self.gain), self.rest,
+            self._number("decay"), None, self._number("threshold"), self.reset_to, self._number("gain"), self.rest,
             self.inclusive, self.reset_delay, self.surrogate, self.detach_reset, self.backend,
         )  # fmt: skip
 

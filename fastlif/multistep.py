@@ -23,7 +23,7 @@ __all__ = ["MultiStep"]
 OUTPUTS = ("mean", "steps")
 REMEDY = (
     "If the model shapes tensors by the batch size of its input, or a path in it bypasses the first neuron, use "
-    "MultiStep(..., repeat_input=True)"
+    "MultiStep(..., repeat_input=True), and see what fastlif.check_time_axis says of it"
 )
 FURTHER = (
     "Further arguments go to the model as they are. One that has a row for each sample needs one for each step too: "
@@ -128,7 +128,7 @@ class MultiStep(nn.Module):
     def forward(self, input: torch.Tensor, *args: Any, sequence: bool = False, **keywords: Any) -> Any:
         return self.over(self._timesteps, self._output, input, *args, sequence=sequence, **keywords)
 
-    def over(self, T: int, how: str, input: torch.Tensor, *args: Any, sequence: bool = False, **keywords: Any) -> Any:
+    def over(self, T: int, how: str, input: torch.Tensor, /, *args: Any, sequence=False, **keywords: Any) -> Any:
         """``forward`` over T steps that need not be ``timesteps``, and with an ``output`` that need not be its own."""
         if validation.check_flag("sequence", sequence):
             validation.check_sequence(input, any_dtype=True)
@@ -160,7 +160,7 @@ class MultiStep(nn.Module):
         current.keep(output)
         return output
 
-    def run(self, current: Pass, model: nn.Module, input: torch.Tensor, *args: Any, **keywords: Any) -> Any:
+    def run(self, current: Pass, model: nn.Module, input: torch.Tensor, /, *args: Any, **keywords: Any) -> Any:
         """The output of ``model``, the own one or its last layers, over the steps of a pass: ``[T*N, *]``."""
         around = thread.current
         thread.current = current

@@ -115,6 +115,16 @@ class Neuron(nn.Module):
                 self._parameters.pop(name, None)
             super().__setattr__(name, value)
 
+    def _is_tensor(self, name: str) -> bool:
+        """Whether gain, decay or threshold is a tensor, kept or computed: told without computing it, as activation
+        checkpointing counts what a graph saves."""
+        return name in self._parameters or name in self._buffers or name in getattr(self, "parametrizations", ())
+
+    def _number(self, name: str) -> object:
+        """Gain, decay or threshold, where they are checked as numbers."""
+        tensor = self._is_tensor(name)
+        return neuron_values.Given.TENSOR if tensor else neuron_values.number_or_given(getattr(self, name))
+
     def _make_options(self, single):
         raise NotImplementedError
 
@@ -206,8 +216,9 @@ class Neuron(nn.Module):
             if not reached or (current.batch and x.shape[0] % (T * current.batch)):
                 raise ValueError(
                     f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {current.batch} and "
-                    f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True); or it "
-                    f"takes the batch second, give it batch_first=True; {TABLE}"
+                    f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True) and "
+                    "check it by fastlif.check_time_axis; or it takes the batch second, give it batch_first=True; "
+                    f"{TABLE}"
                 )
         if current is None or T == 1 or not current.batch:
             validation.check_folded_batch(x, T)
@@ -251,6 +262,9 @@ class Neuron(nn.Module):
 
     def _apply(self, fn, recurse=True):
         """Moves with the module, but the membrane and its statistics keep their dtype: they are float32."""
+        for name, tensor in self._buffers.items():  # none is loaded into what holds nothing on "meta"
+            if tensor.is_meta and not tensor.numel():
+                self._buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
         kept = dict(self._buffers)
         super()._apply(fn, recurse)
 

@@ -159,6 +159,8 @@ def _fit(neuron: Neuron, inputs: torch.Tensor, outputs: torch.Tensor) -> float:
     inputs, outputs, T = inputs[chosen], outputs[chosen], neuron.timesteps or 1
     trial = copy.deepcopy(neuron)
     trial.stateful, trial.backend = False, "reference"
+    for hooks in (trial._forward_pre_hooks, trial._forward_hooks):  # a user's are for the model's own inputs
+        hooks.clear()
 
     def error(scale: float) -> float:
         generator.manual_seed(0)  # the same noise for every scale and in every run

@@ -96,7 +96,8 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     x = input.detach().clone().requires_grad_()
     seen: list[_Call] = []
     handles = watch(model, WATCHED, lambda *call: seen.append(_Call(*call[:3], of_pass())))
-    output = model(x) if call is None else call(model, x)
+    given = x.clone()  # which the model may change in place
+    output = model(given) if call is None else call(model, given)
     for handle in handles:
         handle.remove()
     if not isinstance(output, torch.Tensor) or not output.ndim:
@@ -133,9 +134,11 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
             )
     if not reached:
         raise ValueError("no gradient reaches the input, so that nothing can be told of the time axis")
-    for name, neuron, given, _ in seen:
+    for name, neuron, given, steps in seen:
         if not isinstance(neuron, Neuron) or not given.requires_grad:  # which tells nothing
             continue
+        if call is not None and len(given) in (samples, T * samples, (steps or 1) * samples):
+            continue  # a row for each sample, such as of a time that ``call`` gives beside the input
         places = given.numel() // max(given.shape[-1], 1)  # many in a table [1, h, w, C], one in a token [1, 1, C]
         is_table = len(given) == 1 < places and neuron.timesteps == 1 and not neuron.stateful
         if not is_table and bool((given == given[:1]).all()):
@@ -146,7 +149,7 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
             raise ValueError(
                 f"{name} is called with what does not depend on the input, such as a table of positions, whose rows it "
                 "would take for time steps. Leave its activation as it is, with None for its name in the patterns that "
-                f"fastlif.convert takes: {{{name!r}: None, '*': ...}}"
+                f"fastlif.convert takes: {{{name!r}: None, '*': ...}}. If it has a row for each sample, all is well"
             )
     if T > 1:
         _check_memory(seen, T, samples, stepped, depends_on)

@@ -95,6 +95,9 @@ class ParametricLIF(LIF):
         if "w" in self._parameters:
             raise AttributeError("the gain is learned, sigmoid(w), or 1: set w or decay_input instead")
 
+    def _is_tensor(self, name: str) -> bool:
+        return name == "decay" or (name == "gain" and self.decay_input) or super()._is_tensor(name)
+
     def tensors(self, step: torch.Size) -> dict[str, torch.Tensor]:
         """As :meth:`fastlif.LIF.tensors`; decay and gain follow from w."""
         if self.w.ndim and len(step) < 2:

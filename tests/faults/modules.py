@@ -109,6 +109,12 @@ FAULTS = {
         ],
     },
     "fastlif/neuron.py": {
+        "library/test_parameters.py::test_a_new_neuron_that_computes_its_parameters_in_a_checkpoint": [
+            ("a parametrization is computed to know of it", ' or name in getattr(self, "parametrizations", ())', ""),
+        ],
+        "library/test_conversion.py::test_what_was_loaded_into_a_model_without_memory_is_calibrated": [
+            ("what was loaded cannot be moved", "            if tensor.is_meta and not tensor.numel():", "            if False:"),
+        ],
         "library/test_modules.py::test_tau_is_another_word_for_the_decay": [
             ("tau is set beside the decay", "self.decay = neuron_values.check_decay(None, value)", "pass"),
         ],

@@ -69,6 +69,24 @@ def test_each_sample_gets_the_mean_over_its_steps(name, T):
     assert not any(neuron.states for neuron in fastlif.models.neurons(multi)) and not multi.running
 
 
+class Shifted(nn.Sequential):
+    """Changes its input in place."""
+
+    def forward(self, x):
+        x += 0.25
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("repeat_input", [False, True])
+@pytest.mark.parametrize("before", [(), (nn.Hardtanh(-0.5, 0.5, inplace=True),)])
+def test_what_a_layer_changes_in_place_is_not_changed_again(before, repeat_input):
+    model = nn.Sequential(*before, Shifted(*layers()))
+    multi = MultiStep(model, 6, statistics="sample", repeat_input=repeat_input).eval()
+    x = X.clone()
+    scores, _ = multi.until_confident(x, 0.9999)
+    assert torch.equal(x, X) and torch.equal(scores, multi(X.clone()).detach())
+
+
 def test_noise_has_the_distribution_of_one_run():
     """The number of spikes of a neuron in four steps, of 20,000 equal samples: total variation below 0.02."""
     torch.manual_seed(0)

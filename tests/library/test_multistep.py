@@ -117,6 +117,21 @@ def test_a_further_argument_is_repeated_by_its_owner(repeat_input, sequence, not
         torch.testing.assert_close(multi(x, torch.cat([labels] * 3), sequence=sequence), expected)
 
 
+class Tempered(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.neuron = LIF(**REFERENCE)
+
+    def forward(self, x, T=1.0, how=0.0, model=0.0, current=0.0):
+        return self.neuron(x) / T + how + model + current
+
+
+def test_a_model_s_keywords_may_have_any_name():
+    multi, x = MultiStep(Tempered(), 3), events(1)[0]
+    expected = multi(x) / 2 + 3
+    torch.testing.assert_close(multi(x, T=2.0, how=1.0, model=1.0, current=1.0), expected)
+
+
 def test_neurons_without_noise_are_shifted_by_beta():
     with pytest.warns(UserWarning, match=r"such as 1: give MultiStep\(..., beta=0\)") as caught:
         shifted = MultiStep(network(), 1)

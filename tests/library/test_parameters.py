@@ -10,6 +10,8 @@ import pytest
 import torch
 from helpers import DEVICE, FAST_BACKENDS, REFERENCE, relative_error, weighted_gradients
 from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
+from torch.utils.checkpoint import checkpoint
 
 import fastlif
 from fastlif.compiled import launchers
@@ -304,6 +306,25 @@ def test_learned_parameters_are_the_module_s():
     assert neuron.decay.grad.abs().sum() > 0
     assert "decay=learned [6, 1, 1], threshold=tensor [6, 1, 1]" in repr(neuron)
     assert neuron.half().threshold.dtype == torch.float32
+
+
+class Exponential(nn.Module):
+    def forward(self, value):
+        return value.exp()  # whose graph saves it
+
+
+def parametrized(**keywords):
+    neuron = fastlif.LIF(threshold=nn.Parameter(torch.tensor(0.5)), **keywords)
+    register_parametrization(neuron, "threshold", Exponential())
+    return neuron
+
+
+@pytest.mark.parametrize("make", [fastlif.ParametricLIF, parametrized])
+def test_a_new_neuron_that_computes_its_parameters_in_a_checkpoint(make):
+    """Its options are made in the first call, and again once the mode changes: that must save nothing in the graph."""
+    neuron, x = make(**REFERENCE), torch.rand(4, 3, requires_grad=True)
+    for _ in range(2):
+        checkpoint(neuron.train(), x, use_reentrant=False).sum().backward()
 
 
 def test_a_parameter_may_be_set_later():

@@ -47,6 +47,19 @@ def test_threshold_noise_and_spikes_are_scaled():
     assert torch.equal(spikes, 4 * seeded(other, x)) and 0 < float(spikes.mean()) < 4
 
 
+def test_a_user_s_hooks_see_the_model_s_own_data_alone():
+    model, seen = trained(), []
+    spiking = fastlif.convert(model, **REFERENCE)
+    for module in spiking.modules():
+        if isinstance(module, fastlif.NoisyLIF):
+            module.register_forward_pre_hook(lambda module, arguments: seen.append(arguments))
+            module.register_forward_hook(lambda module, arguments, output: seen.append(output))
+    scaled_model = fastlif.scale_thresholds(spiking, model, batches())
+    assert not seen
+    scaled_model(batches(1)[0])
+    assert seen, "they are still there"
+
+
 def test_it_comes_nearer_to_the_trained_network():
     model = trained()
     x = batches(1)[0]

@@ -106,6 +106,17 @@ class Positions(nn.Module):
         return x + self.network(self.table.expand(self.shape)).mean()
 
 
+class WithTime(nn.Module):
+    """Adds what a small network makes of a number for each sample, as diffusion models do."""
+
+    def __init__(self):
+        super().__init__()
+        self.time, self.last = nn.Sequential(nn.Linear(1, 5), NoisyLIF(**REFERENCE)), NoisyLIF(**REFERENCE)
+
+    def forward(self, x, time):
+        return self.last(x + self.time(time))
+
+
 class TokensBeside(nn.Module):
     """Adds what a stateful neuron makes of two learned tokens to each step."""
 
@@ -194,6 +205,7 @@ def stateful():
 
 STATIC, STEPS = torch.randn(4, 5), torch.randn(4, 4, 5)
 FAR_AND_NEAR = torch.tensor([9.0, 1.2])[:, None, None].expand(2, 2, 5)  # samples far from the threshold, and near it
+TIMES = torch.arange(len(STATIC))[:, None].float()
 RIGHT = {
     "repeated": lambda: check_time_axis(layers(4, 4), STATIC, call=repeated),
     "folded": lambda: check_time_axis(layers(4, 4), STEPS.flatten(0, 1), timesteps=4),
@@ -252,6 +264,15 @@ RIGHT = {
         LIF(decay=0.0, **REFERENCE), STEPS, batch_dim=1, call=step_by_step
     ),
     "a stateful neuron that is called on learned tokens": lambda: check_time_axis(TokensBeside(), STEPS, batch_dim=1),
+    "a time that goes in beside the input": lambda: check_time_axis(
+        WithTime(), STATIC, call=lambda model, x: model(x, TIMES)
+    ),
+    "such a time in a MultiStep": lambda: check_time_axis(
+        MultiStep(WithTime(), 4, repeat_input=True), STATIC, call=lambda multi, x: multi(x, TIMES.repeat(4, 1))
+    ),
+    "an input that is changed in place": lambda: check_time_axis(
+        nn.Sequential(nn.Hardtanh(inplace=True), *layers(1, neuron=NoisyLIF)), STATIC
+    ),
     "decay=0, which remembers nothing": lambda: check_time_axis(LIF(None, decay=0.0, **REFERENCE), STEPS, batch_dim=1),
 }
 WRONG = {
