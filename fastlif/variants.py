@@ -40,7 +40,8 @@ class ParametricLIF(LIF):
     Args:
         timesteps: as in LIF.
         init_tau: the time constant in steps to begin with, more than 1; 2 by default: ``sigmoid(w) = 1 / init_tau``.
-        channels: learn one w for each channel of ``[N, channels, *]``; by default one for the layer.
+        channels: learn one w for each channel of ``[N, channels, *]``; by default one for the layer, without
+            dimensions. FSDP takes no such parameter: with 1 it has the shape ``[1]``, on any number of channels.
         decay_input: with False the gain is 1.
         keywords: the other arguments of LIF, but for decay, tau and gain.
 
