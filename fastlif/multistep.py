@@ -128,7 +128,9 @@ class MultiStep(nn.Module):
     def forward(self, input: torch.Tensor, *args: Any, sequence: bool = False, **keywords: Any) -> Any:
         return self.over(self._timesteps, self._output, input, *args, sequence=sequence, **keywords)
 
-    def over(self, T: int, how: str, input: torch.Tensor, /, *args: Any, sequence=False, **keywords: Any) -> Any:
+    def over(
+        self, T: int, how: str, input: torch.Tensor, /, *args: Any, sequence: bool = False, **keywords: Any
+    ) -> Any:
         """``forward`` over T steps that need not be ``timesteps``, and with an ``output`` that need not be its own."""
         if validation.check_flag("sequence", sequence):
             validation.check_sequence(input, any_dtype=True)
