@@ -23,12 +23,12 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     try:
+        from benchmarks.options import UsageError
+
         modules = {name: importlib.import_module(module) for name, module in COMMANDS.items()}
     except ModuleNotFoundError as error:
         print(f"the benchmarks need the package {error.name}: pip install '.[demo]'", file=sys.stderr)
         return 2
-    from benchmarks.options import UsageError
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("list", help="the commands and the experiments")

@@ -23,7 +23,7 @@ __all__ = ["MultiStep"]
 OUTPUTS = ("mean", "steps")
 REMEDY = (
     "If the model shapes tensors by the batch size of its input, or a path in it bypasses the first neuron, use "
-    "MultiStep(..., repeat_input=True), and see what fastlif.check_time_axis says of it"
+    "MultiStep(..., repeat_input=True), then run fastlif.check_time_axis"
 )
 FURTHER = (
     "Further arguments go to the model as they are. One that has a row for each sample needs one for each step too: "

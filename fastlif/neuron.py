@@ -216,8 +216,8 @@ class Neuron(nn.Module):
             if not reached or (current.batch and x.shape[0] % (T * current.batch)):
                 raise ValueError(
                     f"a neuron of a MultiStep model got the batch {x.shape[0]} where the input has {current.batch} and "
-                    f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True) and "
-                    "check it by fastlif.check_time_axis; or it takes the batch second, give it batch_first=True; "
+                    f"timesteps={T}: a layer before it changes the batch, try MultiStep(..., repeat_input=True), then "
+                    "run fastlif.check_time_axis; or it takes the batch second, give it batch_first=True; "
                     f"{TABLE}"
                 )
         if current is None or T == 1 or not current.batch:
@@ -262,7 +262,7 @@ class Neuron(nn.Module):
 
     def _apply(self, fn, recurse=True):
         """Moves with the module, but the membrane and its statistics keep their dtype: they are float32."""
-        for name, tensor in self._buffers.items():  # none is loaded into what holds nothing on "meta"
+        for name, tensor in self._buffers.items():  # an empty one stays on "meta" when a state_dict is loaded
             if tensor.is_meta and not tensor.numel():
                 self._buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
         kept = dict(self._buffers)

@@ -96,8 +96,8 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     x = input.detach().clone().requires_grad_()
     seen: list[_Call] = []
     handles = watch(model, WATCHED, lambda *call: seen.append(_Call(*call[:3], of_pass())))
-    given = x.clone()  # which the model may change in place
-    output = model(given) if call is None else call(model, given)
+    copy = x.clone()  # which the model may change in place
+    output = model(copy) if call is None else call(model, copy)
     for handle in handles:
         handle.remove()
     if not isinstance(output, torch.Tensor) or not output.ndim:

@@ -273,7 +273,7 @@ FAULTS = {
     },
     "fastlif/time_axis.py": {
         "library/test_time_axis.py::test_the_check_passes[an input that is changed in place]": [
-            ("the model is given a leaf", "    given = x.clone()", "    given = x"),
+            ("the model is given a leaf", "    copy = x.clone()", "    copy = x"),
         ],
         "library/test_time_axis.py::test_the_check_passes[such a time in a MultiStep]": [
             ("a row for each sample in a MultiStep is a table",
