@@ -7,8 +7,8 @@ By hand, in a checkout::
     python -m pytest -p emulator.pytest_plugin tests/kernels/test_kernels.py tests/kernels/emulated
 
 Read in this order: ``translate.py`` (PTX to numpy) and ``arithmetic.py`` (what an instruction computes), ``machine.py``
-(threads, checkers, counts) and ``memory.py``, ``driver.py`` (what Triton launches on), ``pytest_plugin.py``. A finding
-is one of
+(threads, checkers, counts) and ``memory.py``, ``driver.py`` (what Triton launches on), ``inductor.py`` (what
+``torch.compile`` compiles for), ``pytest_plugin.py``. A finding is one of
 
 - out of bounds: outside the tensors of the launch, from first to last element; misaligned;
 - race: two threads of a block, the same bytes, no barrier in between, and one of them writes. Race between CTAs: of two

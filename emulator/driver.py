@@ -43,6 +43,7 @@ def install(arch: int = 90) -> None:
     if knobs.runtime.interpret:
         raise RuntimeError("TRITON_INTERPRET is set, and the emulator needs compiled kernels: unset it")
     knobs.runtime.add_stages_inspection_hook = _stop_at_ptx
+    triton.compiler.CompiledKernel.__del__ = lambda kernel: None  # it would ask for a driver when there is none left
     triton.runtime.driver.set_active(Driver(arch))
 
 
@@ -61,6 +62,15 @@ def launching_nothing(arch: int = 90):
     finally:
         vars(triton.runtime.driver).update(active)
         knobs.runtime.add_stages_inspection_hook = hook
+
+
+@contextlib.contextmanager
+def on_cpu_tensors():
+    """Within it fastlif takes CPU tensors for its backend "triton"."""
+    from fastlif import backends
+
+    with mock.patch.object(backends, "_interpreting", lambda: True):
+        yield
 
 
 def _stop_at_ptx(backend=None, stages=None, options=None, language=None, capability=None):

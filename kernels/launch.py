@@ -1,8 +1,11 @@
 """How a kernel is launched. Triton's JIT takes 10 to 20 us to find what it has compiled before, so it is asked once for
 each kind of launch. Whatever the JIT would compile anew for is part of the kind. A record's numbers are not: where they
-alone are new, the kernel is known, and only the arguments that follow from the record are made."""
+alone are new, the kernel is known, and only the arguments that follow from the record are made.
+
+``torch.compile`` is shown the launch instead, so that what it makes of a model launches the kernel itself."""
 
 import torch
+from torch._subclasses.functional_tensor import FunctionalTensor
 from triton import knobs
 from triton.runtime import driver
 
@@ -14,6 +17,11 @@ INT32 = 2**31 - 1
 
 _runtime = knobs.runtime
 _known = {}  # kind of launch, with the record's choices -> what the JIT found for it; a record keeps its own
+
+
+def visible() -> bool:
+    """Whether ``torch.compile`` can be shown a launch. Before torch 2.15 it takes a kernel's numbers for float64."""
+    return torch.torch_version.TorchVersion(torch.__version__) >= (2, 15) and not _runtime.interpret
 
 
 def varying(tensors, sizes):
@@ -34,7 +42,12 @@ def launch(kernel, grid, tensors, sizes, constants, *chosen, each=((),)):
     signature, follow. ``constants(*chosen)`` gives all other arguments and the options of the launch. It is called once
     for each record and kind of launch. ``chosen[0]`` is the record, if there is one.
     """
-    index = next(iter(tensors.values())).get_device()
+    tensor = next(iter(tensors.values()))
+    if type(tensor) is FunctionalTensor:  # torch.compile's
+        for first in each:
+            _show(kernel, grid, tensors, sizes, constants(*chosen), first)
+        return
+    index = tensor.get_device()
     if index >= 0 and index != torch.cuda.current_device():
         with torch.cuda.device(index):
             return launch(kernel, grid, tensors, sizes, constants, *chosen, each=each)
@@ -61,6 +74,11 @@ def launch(kernel, grid, tensors, sizes, constants, *chosen, each=((),)):
         else:  # Triton's own chains of hooks, with nothing in them
             enter = leave = None
         run(*grid, stream, function, packed, metadata, enter, leave, *arguments)
+
+
+def _show(kernel, grid, tensors, sizes, constants, first):
+    names = dict(zip(kernel.arg_names, first))
+    torch.library.wrap_triton(kernel)[grid](**names, **tensors, **sizes, **constants, **OPTIONS)
 
 
 def _ask(kernel, grid, tensors, sizes, constants, first):

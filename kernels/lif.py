@@ -50,7 +50,7 @@ def _lif_forward_kernel(
     stride_xt,
     groups,
     group_size,
-    noise_scalars,
+    noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8,
     gain,
     decay,
     inv_alpha,
@@ -80,6 +80,7 @@ def _lif_forward_kernel(
     )  # fmt: skip
     WITH_GAIN: tl.constexpr = SCALED or gain_ptr is not None
     tl.static_assert(bits_ptr is None or GROUP == "all", "programs of two groups would share a byte")
+    noise_scalars = (noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8)
     place = (offsets, mask, counter, counter_high, lane, norm)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:

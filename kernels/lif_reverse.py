@@ -74,7 +74,7 @@ def _lif_backward_kernel(
     stride_xt,
     groups,
     group_size,
-    noise_scalars,
+    noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8,
     gain,
     decay,
     inv_alpha,
@@ -108,6 +108,7 @@ def _lif_backward_kernel(
         RUN, ROWS, COLS,
     )  # fmt: skip
     WITH_GAIN: tl.constexpr = SCALED or gain_ptr is not None
+    noise_scalars = (noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8)
     place = (offsets, mask, counter, counter_high, lane, norm)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
     if initial_state_ptr is None:

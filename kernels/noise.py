@@ -46,7 +46,7 @@ def step_noise(before, seed, counter, counter_high, t, lane, scalars, KIND: tl.c
 def draw_noise(seed, counter, counter_high, step, lane, scalars, KIND: tl.constexpr):
     """Noise in units of the membrane, float32, of the elements at (counter, lane) and time ``step``.
 
-    ``counter`` and ``lane`` broadcast against each other. ``scalars`` comes from :func:`noise_scalars`.
+    ``counter`` and ``lane`` broadcast against each other. ``scalars`` comes from :func:`fastlif.noise.noise_scalars`.
     """
     w0, w1, w2, w3 = tl.philox(seed, counter, counter_high, step, 0, PHILOX_ROUNDS)
     word = tl.where(lane % 4 < 2, tl.where(lane % 2 == 0, w0, w1), tl.where(lane % 2 == 0, w2, w3))
@@ -63,3 +63,9 @@ def draw_noise(seed, counter, counter_high, step, lane, scalars, KIND: tl.conste
         for i in tl.static_range(5):
             polynomial = tl.fma(polynomial, root, scalars[6 - i])
         return tl.fma(u, polynomial, scalars[0])
+
+
+def noise_arguments(scalars):
+    """A kernel's arguments ``noise_0`` to ``noise_8``, from :func:`fastlif.noise.noise_scalars`, and None beyond them.
+    A tuple would do, but ``torch.compile`` can give a kernel none."""
+    return {f"noise_{i}": scalars[i] if i < len(scalars) else None for i in range(9)}

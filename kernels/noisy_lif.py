@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from fastlif.kernels.bits import store_bits
 from fastlif.kernels.launch import launch
-from fastlif.kernels.noise import issue_loads_first, step_noise
+from fastlif.kernels.noise import issue_loads_first, noise_arguments, step_noise
 from fastlif.kernels.scan import fire, normalisation
 from fastlif.kernels.tile import LANES, SUB_BLOCK, Tile, wide
 
@@ -59,7 +59,7 @@ def _noisy_lif_steps_kernel(
     stride_xt,
     groups,
     group_size,
-    noise_scalars,
+    noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8,
     decay,
     inv_alpha,
     beta,
@@ -93,6 +93,7 @@ def _noisy_lif_steps_kernel(
         first = (begin // (ROWS * COLS) + program) * (ROWS * COLS)
     stride = wide(programs) * (ROWS * COLS)
     seed = tl.load(seed_ptr) if NOISE != "none" else 0
+    noise_scalars = (noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8)
     n = tl.zeros([ROWS, COLS], tl.float32)
     total, low, high = 0.0, 0.0, 0.0
     for t in range(first_step, last_step + 1):
@@ -211,7 +212,7 @@ def _over_time(o, groups, group_size, block):
 
 def _constants(o, over_time, has_state, per_sample, alone, whole, max_programs, tile):
     return {
-        "noise_scalars": o.noise_scalars,
+        **noise_arguments(o.noise_scalars),
         "decay": o.decay,
         "inv_alpha": o.inv_alpha,
         "beta": o.beta,

@@ -8,18 +8,17 @@ import triton.language as tl
 from fastlif.kernels.batch_norm import channel_factors, channels_of, normalised
 from fastlif.kernels.bits import store_bits
 from fastlif.kernels.launch import launch
-from fastlif.kernels.noise import draw_noise, issue_loads_first
+from fastlif.kernels.noise import draw_noise, issue_loads_first, noise_arguments
 from fastlif.kernels.surrogate import in_triton, surrogate_derivative
 from fastlif.kernels.tile import grid, noise_tile, tile
 
 
 @triton.jit
-def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel,
-              noise_scalars, NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
-              COLS: tl.constexpr, VECTOR: tl.constexpr):
-    """h = x + n of the program's tile, with its offsets and mask, its counters and lanes."""
-    offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
-    mask = offsets < numel
+def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, mask, channels, channel_stride,
+              numel, noise_scalars, NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr,
+              ROWS: tl.constexpr, COLS: tl.constexpr):  # fmt: skip
+    """h = x + n of the tile at ``place``."""
+    offsets, counter, counter_high, lane = place
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
     issue_loads_first(NOISE)
     norm = channel_factors(
@@ -28,7 +27,7 @@ def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, cha
     h = normalised(x, norm, RUN)
     if NOISE != "none":
         h += draw_noise(tl.load(seed_ptr), counter, counter_high, 0, lane, noise_scalars, NOISE)
-    return h, offsets, mask, counter, counter_high, lane
+    return h
 
 
 @triton.jit
@@ -44,7 +43,7 @@ def _noisy_spike_forward_kernel(
     channels,
     channel_stride,
     numel,
-    noise_scalars,
+    noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8,
     threshold,
     NOISE: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
@@ -53,9 +52,13 @@ def _noisy_spike_forward_kernel(
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    h, offsets, mask, counter, counter_high, lane = _membrane(
-        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel, noise_scalars,
-        NOISE, CHANNELS_LAST, RUN, ROWS, COLS, VECTOR,
+    noise_scalars = (noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8)
+    place = tile(ROWS, COLS, VECTOR)
+    offsets, counter, counter_high, lane = place
+    mask = offsets < numel
+    h = _membrane(
+        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, mask, channels, channel_stride, numel,
+        noise_scalars, NOISE, CHANNELS_LAST, RUN, ROWS, COLS,
     )  # fmt: skip
     spiking = h > threshold
     tl.store(spikes_ptr + offsets, tl.where(spiking, 1.0, 0.0).to(spikes_ptr.dtype.element_ty), mask=mask)
@@ -75,7 +78,7 @@ def _noisy_spike_backward_kernel(
     channels,
     channel_stride,
     numel,
-    noise_scalars,
+    noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8,
     threshold,
     surrogate_width,
     NOISE: tl.constexpr,
@@ -86,9 +89,13 @@ def _noisy_spike_backward_kernel(
     COLS: tl.constexpr,
     VECTOR: tl.constexpr,
 ):
-    h, offsets, mask, _, _, _ = _membrane(
-        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, channels, channel_stride, numel, noise_scalars,
-        NOISE, CHANNELS_LAST, RUN, ROWS, COLS, VECTOR,
+    noise_scalars = (noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8)
+    place = tile(ROWS, COLS, VECTOR)
+    offsets, _, _, _ = place
+    mask = offsets < numel
+    h = _membrane(
+        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, mask, channels, channel_stride, numel,
+        noise_scalars, NOISE, CHANNELS_LAST, RUN, ROWS, COLS,
     )  # fmt: skip
     grad = tl.load(grad_spikes_ptr + offsets, mask=mask, other=0.0).to(tl.float32)
     grad *= surrogate_derivative(h - threshold, surrogate_width, SURROGATE)
@@ -118,7 +125,7 @@ def _launch(kernel, tensors, x, seed, norm, constants, o):
 
 
 def _constants(o, tile, runs):
-    scalars = {"noise_scalars": o.noise_scalars, "threshold": o.threshold}
+    scalars = {**noise_arguments(o.noise_scalars), "threshold": o.threshold}
     return {**scalars, "NOISE": o.noise, **runs._asdict(), **tile._asdict()}
 
 

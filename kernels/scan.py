@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 from fastlif.kernels.batch_norm import channels_of, channels_of_runs, normalised, of_elements, runs_of
-from fastlif.kernels.noise import step_noise
+from fastlif.kernels.noise import noise_arguments, step_noise
 from fastlif.kernels.tile import LANES, SUB_BLOCK, grid, span, tile, wide
 
 NO_PARAMETERS = dict.fromkeys(("gain_ptr", "decay_ptr", "threshold_ptr"))
@@ -170,7 +170,7 @@ def scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters,
 
 def scan_constants(o, tile, group, runs):
     return {
-        "noise_scalars": o.noise_scalars,
+        **noise_arguments(o.noise_scalars),
         "gain": None if o.gain == 1 else o.gain,  # one argument fewer: AMD's compiler spills scalar registers
         "decay": o.decay,
         "inv_alpha": o.inv_alpha,

@@ -1,9 +1,10 @@
-"""What the host spends: on a call of a neuron beside ReLU, on a launch beside Triton's own way, on small calls.
+"""What the host spends: on a call of a neuron beside ReLU, on a launch beside Triton's own way, on a neuron in a model
+that ``torch.compile`` made, on small calls.
 
 Beside ReLU the launch itself is replaced by a function that does nothing. So the figures are Python's and PyTorch's
 part of a call, which is the same on a CPU as before a GPU's kernels. ReLU's figures contain its 16,384 elements, some
-microseconds on a CPU. Launches are timed up to a driver that launches nothing. The small calls beside other libraries
-are timed whole. All of it runs in one thread, whatever the machine's file of results is named after.
+microseconds on a CPU. Launches are timed up to a driver that launches nothing; so is what is compiled as for a GPU, by
+torch 2.15 or later. The small calls beside other libraries are timed whole. All of it runs in one thread, whatever the machine's file of results is named after.
 """
 
 import contextlib
@@ -38,6 +39,8 @@ LAUNCHES = {  # what is launched -> its case, and how many launches it takes
 }
 JIT = "Triton's JIT"
 SMALL = {(1, 1, 64): 200, (10, 4, 64): 50}  # input [T, N, features], and the calls in a turn
+ROW = 8  # neurons of a model that is compiled
+OWN, OPERATORS = "launches", "operators"
 CALLS = 100  # in a turn
 SECONDS = 3.0  # of each comparison
 LIMITS = {"forward": 4, "forward, with gradient": 4, "forward and backward": 2}  # times ReLU's
@@ -94,7 +97,11 @@ def measure(lab: Lab) -> None:
     torch.set_num_threads(1)
     try:
         _beside_relu(lab)
-        _beside_jit(lab)
+        if reason := _why_no_launches():
+            lab.say(f"launches are left out: {reason}")
+        else:
+            _beside_jit(lab)
+            _compiled(lab)
         _beside_others(lab)
     finally:
         torch.set_num_threads(threads)
@@ -132,17 +139,20 @@ def _repeat(call, count: int) -> None:
         call()
 
 
-def _beside_jit(lab: Lab) -> None:
+def _why_no_launches() -> str | None:
     try:
         from triton import knobs
-        from triton.runtime.jit import JITFunction
-
-        from emulator import driver
-        from fastlif import kernels as launchers
     except ImportError as error:
-        return lab.say(f"launches are left out: {error}")
-    if knobs.runtime.interpret:
-        return lab.say("launches are left out: TRITON_INTERPRET is set, and interpreted kernels are not launched")
+        return str(error)
+    return "TRITON_INTERPRET is set, and interpreted kernels are not launched" if knobs.runtime.interpret else None
+
+
+def _beside_jit(lab: Lab) -> None:
+    from triton.runtime.jit import JITFunction
+
+    from emulator import driver
+    from fastlif import kernels as launchers
+
     record = functools.partial(lab.record, "host", "one layer")
     with driver.launching_nothing():
         for name, (case, count) in LAUNCHES.items():
@@ -158,6 +168,43 @@ def _beside_jit(lab: Lab) -> None:
             ratio = spread(theirs / mine for mine, theirs in zip(own, others))
             record({"launch": name, "by": JIT}, "time of the JIT against ours", "", ratio, "turns")
             lab.say(f"launches, {name}: {1e6 * spread(own).median:.1f} us, by {JIT} {ratio.median:.1f} times as long")
+
+
+def _compiled(lab: Lab) -> None:
+    """A row of neurons that is compiled as for a GPU: with launches of its own, and with operators that hide them."""
+    from emulator import driver
+    from fastlif import kernels as launchers
+
+    if not launchers.visible():
+        return lab.say("compiled models are left out: torch before 2.15 cannot be shown the launches")
+    from emulator import inductor
+
+    for name, neuron in _neurons("triton").items():
+        with driver.launching_nothing(), driver.on_cpu_tensors(), inductor.on_a_gpu():
+            _with_and_without_operators(lab, name, nn.Sequential(*[neuron] * ROW))
+
+
+def _with_and_without_operators(lab: Lab, name: str, model: nn.Sequential) -> None:
+    from fastlif import kernels as launchers
+
+    leaf = torch.rand(2 * T, 2, 300).requires_grad_()
+    grad = torch.ones_like(leaf)
+    own = _passes(torch.compile(lambda x: model(x)), leaf, grad)
+    others = _passes(torch.compile(lambda x: model(x)), leaf, grad)
+    for passes, shown in ((own, True), (others, False)):
+        with mock.patch.object(launchers, "visible", return_value=shown):
+            for call in 2 * list(passes.values()):
+                call()
+    record = functools.partial(lab.record, "host", "neurons in a row")
+    for direction in own:
+        times = _in_turns(lab, own[direction], others[direction], CALLS)
+        for by, seconds in zip((OWN, OPERATORS), times):
+            setting = {"neuron": name, "pass": direction, "compiled": by}
+            record(setting, "time", "us", spread(1e6 / ROW * time for time in seconds), "turns")
+        ratio = spread(theirs / mine for mine, theirs in zip(*times))
+        record({"neuron": name, "pass": direction}, "time of operators against ours", "", ratio, "turns")
+        us = 1e6 / ROW * spread(times[0]).median
+        lab.say(f"{name}, compiled, {direction}: {us:.1f} us, by operators {ratio.median:.1f} times as long")
 
 
 def _beside_others(lab: Lab) -> None:
@@ -214,6 +261,12 @@ def findings(rows: list[Row]) -> list[Finding]:
         least = min(row.median for row in launched)
         claim = "Ours: a launch takes less of the host's time than by Triton's JIT"
         found.append(Finding(claim, at_least(1, *launched), shown, short=f"{least:.1f} times or more"))
+    compiled = select(rows, metric="time of operators against ours")
+    if compiled:
+        shown = "; ".join(f"{row.setting['neuron']}, {row.setting['pass']} {_times(row)}" for row in compiled)
+        claim = "Ours: a model compiled for a GPU launches the kernels in less of the host's time than by operators"
+        least = min(row.median for row in compiled)
+        found.append(Finding(claim, at_least(1, *compiled), shown, short=f"{least:.1f} times or more"))
     counted = select(rows, metric="calls of Python")
     if counted:
         shown = ", ".join(f"{row.setting['neuron']} {row.median:.0f}" for row in counted)

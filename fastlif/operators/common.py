@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor, FunctionalTensorMode
 from torch.autograd import forward_ad
 from torch.utils._device import DeviceContext
 
@@ -120,6 +122,7 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     torch.library.impl(f"fastlif::{name}", ("CPU", "CUDA"), of_text(function))
     torch.library.register_fake(f"fastlif::{name}", of_text(fake))
     torch.library.register_autograd(f"fastlif::{name}", backward, setup_context=setup_context and setup_of_text)
+    torch.library.register_torch_dispatch(f"fastlif::{name}", FunctionalTensorMode, _launches_of(of_text(function)))
     registered = getattr(torch.ops.fastlif, name)
     torch.library.register_vmap(f"fastlif::{name}", _each_example(registered))
 
@@ -156,6 +159,31 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
         return function(*arguments)
 
     return call
+
+
+def _launches_of(run):
+    """What ``torch.compile`` makes of an operator: the launches themselves, where it can make them."""
+
+    def rule(mode, operator, types, arguments, keywords):
+        given = dict(zip((argument.name for argument in operator._schema.arguments), arguments))
+        plain = all(kind is torch.Tensor or issubclass(kind, (FakeTensor, FunctionalTensor)) for kind in types)
+        if keywords or not plain or not _launches_visible(**given):
+            return mode.__torch_dispatch__(operator, types, arguments, keywords)
+        with mode:
+            return run(*arguments)
+
+    return rule
+
+
+def _launches_visible(x, options, timesteps=1, **_) -> bool:
+    """Whether ``torch.compile`` can make an operator's launches itself. Not in an exported program, which may move to a
+    CPU; nor for steps that it does not know the number of, nor a surrogate of one's own."""
+    options = options_of_text(options)
+    steps = x.shape[0] if timesteps is None else timesteps
+    if not torch._functorch.config.decompose_custom_triton_ops or not isinstance(steps, int):
+        return False
+    module = launchers(options.backend, x)
+    return module is not compiled and options.surrogate not in OWN and module.visible()
 
 
 def _each_example(registered):

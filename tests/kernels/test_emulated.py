@@ -16,6 +16,7 @@ from test_static import ALLOWANCE, VERSION
 pytest.importorskip("triton")
 
 ROOT = Path(__file__).parents[2]
+COMPILED = "tests/kernels/emulated/test_compiled_callers.py"
 SELECTION = {
     "the emulator, huge sizes, fuzz": [
         "tests/kernels/emulated/test_machine.py",
@@ -26,6 +27,14 @@ SELECTION = {
         "tests/kernels/emulated/test_huge_sizes.py::test_packing[2^32+16]",
         "tests/kernels/emulated/test_fuzz.py",
     ],
+    "callers that are compiled": [
+        f"{COMPILED}::test_same_results_without_the_operator[{name}]"
+        for name in ("single step", "given statistics, mirrored", "the layer, many programs")
+    ]
+    + [f"{COMPILED}::test_{name}" for name in (
+        "what_keeps_the_operator", "an_exported_program_keeps_the_operator",
+        "what_is_kept_on_disk_is_found_by_the_kernels_text",
+    )],
     "kernels": [
         "tests/kernels/test_kernels.py::test_noisy_spike_sizes",
         "tests/kernels/test_kernels.py::test_lif_sizes",

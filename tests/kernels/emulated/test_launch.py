@@ -91,9 +91,8 @@ def test_the_numbers_of_a_record_are_not_compiled_in():
     x = torch.empty(64)
     keys = set()
     for record in (o, same):
-        given = {"noise_scalars": record.noise_scalars, "threshold": record.threshold}
-        keys.add(str(binder(x, x, None, None, None, None, None, SEED, 1, 1, 64, *given.values(), NOISE="gaussian",
-                            CHANNELS_LAST=True, RUN=0, ROWS=8, COLS=256, VECTOR=4)[1]))  # fmt: skip
+        keys.add(str(binder(x, x, None, None, None, None, None, SEED, 1, 1, 64, *record.noise_scalars, record.threshold,
+                            NOISE="gaussian", CHANNELS_LAST=True, RUN=0, ROWS=8, COLS=256, VECTOR=4)[1]))  # fmt: skip
     assert len(keys) == 1
 
 
