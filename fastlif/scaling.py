@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 from collections.abc import Iterable
@@ -123,19 +124,15 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
             )
         seen[neuron].append((x, output.reshape(-1)[chosen].float()))
 
-    hooks = []
-    for neuron, name in names.items():
-        hooks.append(modules[name].register_forward_pre_hook(functools.partial(before, neuron), with_kwargs=True))
-        hooks.append(modules[name].register_forward_hook(functools.partial(after, neuron)))
-    try:
-        count = 0
-        with evaluating(trained):
-            for batch in batches:
-                trained(validation.check_batch(batch))
-                count += 1
-    finally:
-        for hook in hooks:
-            hook.remove()
+    count = 0
+    with contextlib.ExitStack() as hooks, evaluating(trained):
+        for neuron, name in names.items():
+            to_keep, to_compare = functools.partial(before, neuron), functools.partial(after, neuron)
+            hooks.enter_context(modules[name].register_forward_pre_hook(to_keep, with_kwargs=True))
+            hooks.enter_context(modules[name].register_forward_hook(to_compare))
+        for batch in batches:
+            trained(validation.check_batch(batch))
+            count += 1
     if not count:
         raise ValueError("batches must hold at least one batch, got none")
     joined = {neuron: tuple(map(torch.cat, zip(*pairs))) for neuron, pairs in seen.items() if pairs}

@@ -95,11 +95,9 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
     reset(model)
     x = input.detach().clone().requires_grad_()
     seen: list[_Call] = []
-    handles = watch(model, WATCHED, lambda *call: seen.append(_Call(*call[:3], of_pass())))
     copy = x.clone()  # which the model may change in place
-    output = model(copy) if call is None else call(model, copy)
-    for handle in handles:
-        handle.remove()
+    with watch(model, WATCHED, lambda *call: seen.append(_Call(*call[:3], of_pass()))):
+        output = model(copy) if call is None else call(model, copy)
     if not isinstance(output, torch.Tensor) or not output.ndim:
         raise TypeError(f"call must give a tensor with a first dimension, got {type(output).__name__}")
     if not output.requires_grad:

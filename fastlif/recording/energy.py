@@ -236,16 +236,13 @@ def energy(
         reached = True
         calls.append(_NeuronCall(name, neuron, unfold(neuron, output).shape))
 
-    handles = watch(model, COUNTED, note_layer) + watch(model, WATCHED, note_neuron)
-    try:
-        with evaluating(model) as carried, at_rest(model):
-            for neuron in carried:
-                neuron.reset()
-            with products:
-                model(input, **keywords)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with (
+        watch(model, COUNTED, note_layer), watch(model, WATCHED, note_neuron),
+        evaluating(model) as carried, at_rest(model), products,
+    ):  # fmt: skip
+        for neuron in carried:
+            neuron.reset()
+        model(input, **keywords)
     first = next((call for call in calls if isinstance(call, _NeuronCall)), None)
     if first is None:
         raise RuntimeError("the forward of the model called none of its neurons, so there is nothing to compare")

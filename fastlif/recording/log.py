@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Mapping
@@ -129,7 +130,7 @@ class Log:
         self._model, self.keeps_spikes, self.which = model, spikes, membrane
         self._entries: dict[str, Entry] = {}
         self._neurons: list[Neuron | Accelerated] = []
-        self._handles: list | None = None
+        self._began, self._hooks = False, contextlib.ExitStack()
         self._counts: dict[str, int] = {}  # of the calls of each neuron, in this forward
         self._before: dict[Neuron, tuple[Membranes, Tensor | None]] = {}  # of a call: what its membranes depend on
         self._layers: list[LayerCall] = []  # since the last neuron was called
@@ -138,7 +139,7 @@ class Log:
         self._samples = 0  # in all forwards
 
     def __enter__(self) -> Log:
-        if self._handles is not None:
+        if self._began:
             raise RuntimeError("a log records one `with`: call fastlif.record(model) again for another one")
         for name, module in self._model.named_modules():
             if module in _recorded:
@@ -148,21 +149,20 @@ class Log:
                 )
         self._neurons = [neuron for neuron in watched_neurons(self._model) if isinstance(neuron, SPIKING)]
         _recorded.update(self._neurons)
-        self._handles = [self._model.register_forward_pre_hook(self._hook_of_begin())]
+        self._began = True
+        keep = self._hooks.enter_context
+        keep(self._model.register_forward_pre_hook(self._hook_of_begin()))
         if self.which is not None:
-            self._handles += [
-                neuron.register_forward_pre_hook(_hook_before(neuron, self._before), with_kwargs=True)
-                for neuron in self._neurons
-                if isinstance(neuron, Neuron)
-            ]
+            for neuron in self._neurons:
+                if isinstance(neuron, Neuron):
+                    keep(neuron.register_forward_pre_hook(_hook_before(neuron, self._before), with_kwargs=True))
         if self.keeps_spikes:
-            self._handles += watch(self._model, COUNTED, self._note_layer)
-        self._handles += watch(self._model, SPIKING, self._note)
+            keep(watch(self._model, COUNTED, self._note_layer))
+        keep(watch(self._model, SPIKING, self._note))
         return self
 
     def __exit__(self, *error) -> None:
-        for handle in self._handles or ():
-            handle.remove()
+        self._hooks.close()
         _recorded.difference_update(self._neurons)
         self._end_forward()
         self._before.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -13,10 +14,11 @@ from fastlif.passes import thread
 WATCHED = (Neuron, Accelerated)  # what can be watched: ours, and SpikingJelly's where we compute them
 
 
-def watch(model: nn.Module, kinds, note: Callable) -> list:
+def watch(model: nn.Module, kinds, note: Callable) -> contextlib.ExitStack:
     """Calls ``note(name, module, input, output)`` after each call of a module of these kinds.
 
-    Returns the handles of its hooks. A copy that is made of the model meanwhile has the hooks too, but notes nothing.
+    Returns its hooks, for a ``with`` that removes them. A copy that is made of the model meanwhile has them too, but
+    notes nothing.
     """
 
     def hook_for(name, module):
@@ -26,11 +28,12 @@ def watch(model: nn.Module, kinds, note: Callable) -> list:
 
         return hook
 
-    return [
-        module.register_forward_hook(hook_for(name or type(module).__name__, module), with_kwargs=True)
-        for name, module in model.named_modules()
-        if isinstance(module, kinds)
-    ]
+    hooks = contextlib.ExitStack()
+    for name, module in model.named_modules():
+        if isinstance(module, kinds):
+            hook = hook_for(name or type(module).__name__, module)
+            hooks.enter_context(module.register_forward_hook(hook, with_kwargs=True))
+    return hooks
 
 
 def watched_neurons(model: nn.Module) -> list[Neuron | Accelerated]:

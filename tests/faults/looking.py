@@ -21,7 +21,7 @@ FAULTS = {
             ("what follows in place changes the log", "spikes.append(spikes.clone())", "spikes.append(spikes)"),
         ],
         "library/test_recording.py::test_nothing_is_left_behind": [
-            ("hooks stay behind", "        for handle in self._handles or ():\n            handle.remove()\n", ""),
+            ("hooks stay behind", "        self._hooks.close()\n", ""),
             ("it is recorded for ever", "        _recorded.difference_update(self._neurons)\n", ""),
         ],
         "library/test_recording.py::test_what_a_checkpoint_computes_again_is_not_recorded_again": [
