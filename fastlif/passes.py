@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -76,11 +76,11 @@ class Pass:
         around = _checkpoint()
         if all(checkpoint == around for calls in self.calls.values() for checkpoint in calls):
             return
-        nodes = [output.grad_fn for output in tensors_in(outputs)]
+        nodes: list[Any] = [output.grad_fn for output in tensors_in(outputs)]  # Any: metadata is annotated as a method
         while nodes:
             node = nodes.pop()
-            if node is not None and PASS not in metadata(node):
-                metadata(node)[PASS] = self
+            if node is not None and PASS not in node.metadata:
+                node.metadata[PASS] = self
                 nodes.extend(following for following, _ in node.next_functions)
 
 
@@ -107,15 +107,10 @@ def tensors_in(output) -> Iterator[torch.Tensor]:
 PASS = "fastlif.Pass"
 
 
-def metadata(node) -> dict:
-    """A node's metadata. PyTorch annotates it as a method."""
-    return node.metadata
-
-
 def pass_again() -> Pass | None:
     """In a backward: the pass of what activation checkpointing computes again, if that is known."""
-    node = torch._C._current_autograd_node()
-    return None if node is None else metadata(node).get(PASS)
+    node: Any = torch._C._current_autograd_node()
+    return None if node is None else node.metadata.get(PASS)
 
 
 class Thread(threading.local):

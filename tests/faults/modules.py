@@ -194,7 +194,7 @@ FAULTS = {
              "if any(checkpoint != calls[0] for checkpoint in calls):", "if False:"),
         ],
         "library/test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass[lif-another batch-True]": [
-            ("a pass is not left with its graph", "metadata(node)[PASS] = self", "pass"),
+            ("a pass is not left with its graph", "node.metadata[PASS] = self", "pass"),
         ],
         "library/test_passes.py::test_a_failed_pass_is_over": [
             ("a pass never ends", "if thread.current is not None and thread.current.root is model:", "if False:"),
