@@ -90,9 +90,9 @@ def steps_as(tensor: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return empty_steps(x, tensor.dtype).copy_(tensor)
 
 
-def step_as(state: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def step_as(state: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor | None:
     """``state`` ``[N, *]`` in the membrane's dtype and the dense layout of x's steps: itself, or a copy."""
-    return lying_like(x[0], state.to(membrane_dtype(x)))
+    return None if state is None else lying_like(x[0], state.to(membrane_dtype(x)))
 
 
 def membrane_dtype(x: torch.Tensor) -> torch.dtype:

@@ -141,9 +141,3 @@ def options_of_text(text: str) -> Options:
 
 _alive: weakref.WeakValueDictionary[str, Options] = weakref.WeakValueDictionary()
 _one_at_a_time = threading.RLock()
-
-
-def of_single_backward(options: Options) -> Options:
-    """The record that the backward of the single step is run with. With the surrogate at the membrane's mean no noise
-    is drawn: it is moved to the threshold."""
-    return options if options.surrogate_at == "membrane" else options.at_the_mean

@@ -41,10 +41,6 @@ def _empty_state(steps):
     return torch.empty_like(steps[0], dtype=membrane_dtype(steps))
 
 
-def _step_as(state, x):
-    return None if state is None else step_as(state, x)
-
-
 # --- Parameters that are tensors ----------------------------------------------------------------------------------
 
 
@@ -113,8 +109,8 @@ def _backward(grad_spikes, grad_state, x, timesteps, initial_state, mean, deviat
         parameters = _parameters(layout, tensors)
     if x.numel():
         totals = launchers(options.backend, x).lif_backward(
-            lying_as(grad_spikes, x, timesteps, steps), _step_as(grad_state, steps), steps,
-            _step_as(initial_state, steps), grad_x, grad_initial_state, mean, deviation, seed, norm, parameters, flags,
+            lying_as(grad_spikes, x, timesteps, steps), step_as(grad_state, steps), steps,
+            step_as(initial_state, steps), grad_x, grad_initial_state, mean, deviation, seed, norm, parameters, flags,
             options,
         )  # fmt: skip
         if wanted:
@@ -172,7 +168,7 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
 def _forward(x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     steps = dense_steps(x, timesteps)
     spikes, state = empty_output(x, steps), _empty_state(steps) if return_state else None
-    initial_state = None if initial_state is None else step_as(initial_state, steps)
+    initial_state = None if initial_state is None else step_as(initial_state, steps)  # saves a call
     parameters = None
     if not (gain is None and decay is None and threshold is None):
         parameters = _parameters(_common_layout(steps, (gain, decay, threshold)), (gain, decay, threshold))
@@ -229,7 +225,7 @@ def _noisy_forward(x, timesteps, initial_state, seed, statistics, options):
         # Without noise the kernel's tile has one row. Bits take eight, which would round the sums otherwise.
         with_bits = thread.packing and statistics == "layer" and options.noise != "none"
         bits = bits_beside(spikes, steps.shape[0], module) if with_bits else {}
-        initial_state = _step_as(initial_state, steps)
+        initial_state = step_as(initial_state, steps)
         module.noisy_lif_forward(steps, spikes, initial_state, state, mean, deviation, seed, options, **bits)
     else:
         mean.zero_()

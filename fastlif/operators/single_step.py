@@ -7,7 +7,6 @@ import torch
 from fastlif import reference
 from fastlif.layout import dense, lying_like
 from fastlif.operators.common import inlined, launchers, operator
-from fastlif.options import of_single_backward
 from fastlif.packing import bits_beside
 from fastlif.passes import thread
 
@@ -26,8 +25,8 @@ def _backward(grad_spikes, x, seed, norm, options):
     x = dense(x)
     grad_x = torch.empty_like(x)
     if x.numel():
-        options = of_single_backward(options)
-        seed = None if options.noise == "none" else seed
+        if options.surrogate_at == "mean":  # no noise is drawn: its mean is moved to the threshold
+            options, seed = options.at_the_mean, None
         grad_spikes = lying_like(x, grad_spikes)
         launchers(options.backend, x).noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, options)
     return grad_x
