@@ -172,12 +172,10 @@ def _madvise():
     return madvise
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def constant(values, dtype, device):
-    return tensor(values, dtype, device)
-
-
 def tensor(values, dtype, device):
     """Numbers as a tensor: what is given as a number would be compiled in."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device)
+
+
+constant = functools.lru_cache(maxsize=1 << 14)(tensor)
