@@ -98,10 +98,10 @@ def convert(
         )
     if isinstance(neuron, dict):
         _check_every_pattern_is_used(makers, chosen)
-    swapped: dict[tuple[nn.Module, str], nn.Module] = {}
+    swapped: dict[tuple[nn.Module, str | None], nn.Module] = {}
     for parent, name, pattern, _ in chosen:
         child = getattr(parent, name)
-        if pattern is None or makers[pattern] is None:
+        if makers.get(pattern) is None:
             continue
         if (child, pattern) not in swapped:
             copies = {key: copy.deepcopy(value) if isinstance(value, torch.Tensor) and value.is_leaf else value
@@ -192,8 +192,7 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
     found: dict[str, list[str]] = {}  # where each kind of them is
 
     def note(what: str, path: str, inside: str = "") -> None:
-        pattern = _pattern(makers, [f"{path}{inside}".lstrip(".")])
-        if pattern is not None and makers[pattern] is not None:
+        if makers.get(_pattern(makers, [f"{path}{inside}".lstrip(".")])) is not None:
             found.setdefault(what, []).append(path.lstrip("."))
 
     functions_by_class: dict[type, set[str]] = {}

@@ -61,8 +61,7 @@ FAULTS = {
         ],
         "library/test_conversion.py::test_what_the_patterns_leave_is_not_warned_of": [
             ("what a pattern leaves is warned of",
-             "if pattern is not None and makers[pattern] is not None:\n            found",
-             "if True:\n            found"),
+             "is not None:\n            found", "is not False:\n            found"),
             ("the code of what a pattern leaves is warned of", 'path, inside=".")', "path)"),
         ],
         "library/test_passes.py::test_a_shared_stateful_neuron_carries_a_membrane_for_each_call[lif-6]": [
