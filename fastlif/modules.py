@@ -212,7 +212,6 @@ class NoisyLIF(Neuron):
     ):
         super().__init__(timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
                          detach_state=detach_state)  # fmt: skip
-        self.threshold = validation.check_number("threshold", threshold)
         self.noise = validation.check_type("noise", noise, Noise)
         self.alpha, self.beta = neuron_values.check_normalisation(alpha, beta, noise)
         self.residual = validation.check_choice("residual", residual, neuron_values.RESIDUALS)

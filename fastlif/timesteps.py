@@ -142,6 +142,6 @@ def _labelled(batch) -> tuple[torch.Tensor, torch.Tensor]:
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.shape != inputs.shape[:1]:
         raise TypeError(
             f"loader must give integer labels [N] for inputs [N, *] of shape {tuple(inputs.shape)}, got "
-            f"{str(labels.dtype).removeprefix('torch.')} of shape {tuple(labels.shape)}" + _hint(inputs, labels)
+            f"{validation.dtype_name(labels)} of shape {tuple(labels.shape)}" + _hint(inputs, labels)
         )
     return inputs, labels

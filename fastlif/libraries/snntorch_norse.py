@@ -42,8 +42,8 @@ def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: d
             "again where the membrane that is left exceeds the threshold: there is no counterpart. Take the neuron "
             "that subtracts once, fastlif.LIF(decay=beta, reset=None), or keep the delay"
         )
-    for name, off in (("inhibition", False), ("state_quant", False)):
-        if getattr(leaky, name) is not off:
+    for name in ("inhibition", "state_quant"):
+        if getattr(leaky, name) is not False:
             raise ValueError(f"leaky has {name}={getattr(leaky, name)!r}, which a fastlif.LIF does not have")
     factor = leaky.graded_spikes_factor
     if factor.requires_grad or bool((factor != 1).any()):

@@ -84,7 +84,6 @@ class Entry:
     """What one neuron did in one of its calls, over all forwards."""
 
     neuron: Neuron | Accelerated
-    calls: int = 0
     total: Tensor | float = 0.0  # spikes
     chances: int = 0  # neurons times samples times steps, where there may be one
     samples: int = 0
@@ -201,7 +200,6 @@ class Log:
         if not self._reached:
             self._samples += spikes.shape[1]
         self._reached = True
-        entry.calls += 1
         entry.total = entry.total + spikes.sum(dtype=torch.float64)
         entry.chances += spikes.numel()
         entry.shape, entry.spike_bytes = spikes.shape, spikes.nbytes
