@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -29,18 +31,16 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
     left = torch.arange(batch, device=device)  # the samples that go on
     steps = torch.full((batch,), T, dtype=torch.int64, device=device)
     states: dict = {}
-    scores: torch.Tensor | None = None
-    total: torch.Tensor | None = None
+    total: Any = 0
     for done in range(0, T, at_once):
         now = min(at_once, T - done)
         current = Pass(now, multi.timesteps, len(left), not multi.repeat_input, first=done, states=states)
         input = x.expand(now, *x.shape).flatten(0, 1) if multi.repeat_input else x
         output = multi.run(current, model, input.clone())  # which a layer may change in place
-        added = _sum_of_scores(output, now, len(left), states)
-        total = added if total is None else total + added
+        total = total + _sum_of_scores(output, now, len(left), states)
         mean = total / (done + now)
-        if scores is None:
-            scores = torch.empty(batch, mean.shape[1], dtype=mean.dtype, device=device)
+        if done == 0:  # nobody has left yet
+            scores = torch.empty_like(mean)
         scores[left] = mean
         sure = mean.softmax(dim=1).amax(dim=1) > confidence
         steps[left[sure]] = done + now
@@ -50,7 +50,6 @@ def run(multi, images, confidence, max_timesteps) -> tuple[torch.Tensor, torch.T
             rest = ~sure
             left, x, total = left[rest], x[rest], total[rest]
             states = {neuron: {call: state[rest] for call, state in calls.items()} for neuron, calls in states.items()}
-    assert scores is not None  # T is at least 1
     return scores.to(output.dtype), steps
 
 
