@@ -127,14 +127,14 @@ def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, no
     group = group_of(numel, groups)
     mixed = x.element_size() == 2 and (initial_state is not None or final_state is not None)
     tile = _forward_tile(numel, group, o.noise, bits is not None, mixed)
+    others, sizes, runs = scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile)
     tensors = {
         "x_ptr": x,
         "spikes_ptr": spikes,
         "bits_ptr": bits,
         "initial_state_ptr": initial_state,
         "final_state_ptr": final_state,
+        **others,
     }
-    others, sizes, runs = scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile)
-    tensors.update(others)
     programs = programs_of(numel, groups, group, tile)
     launch(_lif_forward_kernel, programs, tensors, sizes, scan_constants, o, tile, group, runs)

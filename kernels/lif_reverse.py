@@ -309,8 +309,8 @@ def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial
         "grad_initial_state_ptr": grad_initial_state,
         **shares,
         "checkpoint_ptr": checkpoint,
+        **others,
     }
-    tensors.update(others)
     launch(_lif_backward_kernel, programs, tensors, sizes, _backward_constants, o, tile, group, runs)
     if any(wanted):
         channels, stride = (parameters.channels, parameters.stride // alike) if parameters.channels > 1 else (1, 1)
