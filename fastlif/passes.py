@@ -139,13 +139,10 @@ def _checkpoint():
 
 def begin_pass(model, arguments):
     around = thread.current
-    if around is not None and around.root is not model and (around.root is None or _holds(around.root, model)):
-        return  # the pass of a model around this one goes on
+    if around is not None and around.root is not model:
+        if around.root is None or any(part is model for part in around.root.modules()):
+            return  # the pass of a model around this one goes on
     thread.current = Pass(root=model)  # in place of one that an interrupt from the keyboard has left, if there is one
-
-
-def _holds(model: nn.Module, part: nn.Module) -> bool:
-    return any(module is part for module in model.modules())
 
 
 def end_pass(model, arguments, output):

@@ -93,8 +93,8 @@ def membrane(
     name = next(iter(layers))
     shown = _sample(layers[name], sample)
     spikes = None
-    if isinstance(recorded, Log):
-        spikes = _sample(recorded.spikes[name], sample) if recorded.keeps_spikes else None
+    if isinstance(recorded, Log) and recorded.keeps_spikes:
+        spikes = _sample(recorded.spikes[name], sample)
     dashed: float | Tensor | None = None
     if threshold is not None:
         dashed = validation.check_number("threshold", threshold)
@@ -130,8 +130,7 @@ def membrane(
                     textcoords="offset points", color=INK, va="center", annotation_clip=False)  # fmt: skip
     _show_steps(ax, len(shown))
     ax.set_yticks(positions, labels)
-    which = f"{recorded.which} the spike" if isinstance(recorded, Log) else ""
-    ax.set_ylabel("membrane" + (f"\n{which}" if which else ""))
+    ax.set_ylabel(f"membrane\n{recorded.which} the spike" if isinstance(recorded, Log) else "membrane")
     parts = [f"{name}:" if name else "", "dots are spikes," if spikes is not None else ""]
     parts.append("dashes the threshold" if limits is not None else "")
     title = " ".join(part for part in parts if part).rstrip(",:")

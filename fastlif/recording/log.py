@@ -150,7 +150,12 @@ class Log:
         _recorded.update(self._neurons)
         self._began = True
         keep = self._hooks.enter_context
-        keep(self._model.register_forward_pre_hook(self._hook_of_begin()))
+
+        def begin(called, arguments):
+            if called is self._model and not in_backward():
+                self._end_forward()
+
+        keep(self._model.register_forward_pre_hook(begin))
         if self.which is not None:
             for neuron in self._neurons:
                 if isinstance(neuron, Neuron):
@@ -165,15 +170,6 @@ class Log:
         _recorded.difference_update(self._neurons)
         self._end_forward()
         self._before.clear()
-
-    def _hook_of_begin(self):
-        model, end = self._model, self._end_forward
-
-        def begin(called, arguments):
-            if called is model and not in_backward():
-                end()
-
-        return begin
 
     def _end_forward(self) -> None:
         self._rest += self._layers
