@@ -57,13 +57,12 @@ class FusedSequential(nn.Sequential):
     """An ``nn.Sequential`` that runs batch normalisation and the neuron after it in one pass."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        modules, pairs, i = list(self), _pairs(self), 0
-        while i < len(modules):
+        modules, pairs = list(self), _pairs(self)
+        for i, module in enumerate(modules):
             if i in pairs:
-                input = batch_norm_neuron(modules[i], modules[i + 1], input)
-            else:
-                input = modules[i](input)
-            i += 2 if i in pairs else 1
+                input = batch_norm_neuron(module, modules[i + 1], input)
+            elif i - 1 not in pairs:
+                input = module(input)
         return input
 
 
