@@ -114,9 +114,8 @@ def restore(model: nn.Module) -> nn.Module:
         TypeError: if ``model`` is not a module or cannot be copied.
         ImportError: if SpikingJelly is not installed.
     """
-    validation.check_module("model", model)
-    own = {fast: node for node, fast in _nodes("restore").ACCELERATED.items()}
     model = copy_of(model)
+    own = {fast: node for node, fast in _nodes("restore").ACCELERATED.items()}
     for module in model.modules():
         if type(module) in own:
             module.__class__ = own[type(module)]
