@@ -195,23 +195,18 @@ def _with_triton(kind, name, width, at, module, function) -> Surrogate:
 
 def _own_key(surrogate: Surrogate, function: Callable) -> str:
     """The name that records have for a function: always the same for the same function."""
-    if torch.compiler.is_dynamo_compiling():  # which cannot enter a lock
-        return _found_or_made(surrogate, function)
-    with _naming:
-        return _found_or_made(surrogate, function)
-
-
-def _found_or_made(surrogate: Surrogate, function: Callable) -> str:
-    for key, known in OWN.items():
-        same = known.name is function or (isinstance(function, MethodType) and known.name == function)
-        if same and known.triton is surrogate.triton:
-            return key
-    fingerprint = PROCESS if torch.compiler.is_dynamo_compiling() else _fingerprint(function)
-    key = f"{getattr(function, '__qualname__', type(function).__name__)} ({fingerprint})"
-    if key in SURROGATES:
-        key = f"{key} {len(OWN)}"
-    OWN[key], SURROGATES[key] = surrogate, function
-    return key
+    compiling = torch.compiler.is_dynamo_compiling()
+    with contextlib.nullcontext() if compiling else _naming:  # a compiler cannot enter a lock
+        for key, known in OWN.items():
+            same = known.name is function or (isinstance(function, MethodType) and known.name == function)
+            if same and known.triton is surrogate.triton:
+                return key
+        fingerprint = PROCESS if compiling else _fingerprint(function)
+        key = f"{getattr(function, '__qualname__', type(function).__name__)} ({fingerprint})"
+        if key in SURROGATES:
+            key = f"{key} {len(OWN)}"
+        OWN[key], SURROGATES[key] = surrogate, function
+        return key
 
 
 def _fingerprint(function: Callable) -> str:

@@ -67,9 +67,7 @@ FAULTS = {
             ("equal objects are one", "isinstance(function, MethodType) and known.name", "known.name"),
         ],
         "library/test_parameters.py::test_an_own_surrogate_is_made_in_a_compiled_function": [
-            ("a compiler enters a lock",
-             "    if torch.compiler.is_dynamo_compiling():  # which cannot enter a lock\n        return _found",
-             "    if False:\n        return _found"),
+            ("a compiler enters a lock", "contextlib.nullcontext() if compiling else _naming", "_naming"),
         ],
         "library/test_parameters.py::test_a_surrogate_is_copied_and_saved_with_its_triton_function": [
             ("Triton's function is copied with its surrogate",
