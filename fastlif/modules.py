@@ -242,8 +242,11 @@ class NoisyLIF(Neuron):
             return input.shape[0] == 1 and not self.stateful
         if self.timesteps != 1:
             return False
-        if thread.current is not None:
-            thread.current.check_single()
+        if thread.current is not None and thread.current.converts:
+            raise ValueError(
+                "a fastlif.NoisyLIF was put into a MultiStep model after it was made, so that it is not converted: put "
+                "it into the single-step model, and make the MultiStep again"
+            )
         validation.check_input(input, dimensions="[N, *]", minimum=1)
         return True
 

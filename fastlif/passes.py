@@ -53,14 +53,6 @@ class Pass:
         """Whether it is one of a MultiStep over several steps, whose neurons are all converted."""
         return self.of_neurons is not None and self.timesteps != 1
 
-    def check_single(self) -> None:
-        """Refuses a neuron of a single step, Eq. (5), in a MultiStep, which converts those that it is made of."""
-        if self.converts:
-            raise ValueError(
-                "a fastlif.NoisyLIF was put into a MultiStep model after it was made, so that it is not converted: put "
-                "it into the single-step model, and make the MultiStep again"
-            )
-
     def call_again(self, neuron: Neuron) -> int | None:
         """The number of a call that is computed again; None where that cannot be told."""
         calls = self.calls[neuron]
