@@ -191,14 +191,14 @@ def lif_options(decay, tau, threshold, reset, gain, rest, inclusive, reset_delay
 def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend, reset_delay=False):
     decay = neuron_values.check_decay(decay, tau)
     threshold = neuron_values.check_threshold(threshold)
-    reset = neuron_values.check_reset(reset, threshold, reset_delay)
-    detach_reset = validation.check_flag("detach_reset", detach_reset)
-    surrogate = _surrogate_values(surrogate)
-    validation.check_choice("backend", backend, BACKENDS)
     return {
-        "decay": decay, "threshold": threshold, "reset": reset, "detach_reset": detach_reset, **surrogate,
-        "backend": backend,
-    }  # fmt: skip
+        "decay": decay,
+        "threshold": threshold,
+        "reset": neuron_values.check_reset(reset, threshold, reset_delay),
+        "detach_reset": validation.check_flag("detach_reset", detach_reset),
+        **_surrogate_values(surrogate),
+        "backend": validation.check_choice("backend", backend, BACKENDS),
+    }
 
 
 def run_lif(input, timesteps, initial_state, return_state, chosen, gain=None, decay=None, threshold=None):

@@ -76,11 +76,9 @@ def evaluating(model: nn.Module):
 
 def mark_passes(model: nn.Module) -> None:
     """Lets each call of ``model`` be a pass, in which the calls of a stateful neuron carry a membrane each."""
-    stateful = [neuron for neuron in neurons(model) if neuron.stateful]
     for neuron in neurons(model):
         neuron.unmarked = not neuron.stateful
-    if stateful:
+        neuron.needs_pass |= neuron.stateful
+    if any(neuron.stateful for neuron in neurons(model)):
         model.register_forward_pre_hook(begin_pass)
         model.register_forward_hook(end_pass, always_call=True)
-    for neuron in stateful:
-        neuron.needs_pass = True

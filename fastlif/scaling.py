@@ -83,8 +83,7 @@ def scale_thresholds(
                 "several: give them after scale_thresholds"
             )
     if trained is not None and batches is not None:  # both, or neither
-        activations = _record(trained, names, batches)
-        for neuron, (inputs, outputs) in activations.items():
+        for neuron, (inputs, outputs) in _record(trained, names, batches).items():
             scaled[neuron].scale.fill_(_fit(neuron, inputs, outputs))
     holder = nn.Module()
     holder.model = model  # so that a model that is itself a neuron has a parent too
