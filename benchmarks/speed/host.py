@@ -3,8 +3,9 @@ that ``torch.compile`` made, on small calls.
 
 Beside ReLU the launch itself is replaced by a function that does nothing. So the figures are Python's and PyTorch's
 part of a call, which is the same on a CPU as before a GPU's kernels. ReLU's figures contain its 16,384 elements, some
-microseconds on a CPU. Launches are timed up to a driver that launches nothing; so is what is compiled as for a GPU, by
-torch 2.15 or later. The small calls beside other libraries are timed whole. All of it runs in one thread, whatever the machine's file of results is named after.
+microseconds on a CPU. Launches are timed up to a driver that launches nothing; so is a model that is compiled as for a
+GPU, by torch 2.15 or later. The small calls beside other libraries are timed whole. All of it runs in one thread,
+whatever the machine's file of results is named after.
 """
 
 import contextlib
