@@ -21,7 +21,7 @@ _known = {}  # kind of launch, with the record's choices -> what the JIT found f
 
 def visible() -> bool:
     """Whether ``torch.compile`` can be shown a launch. Before torch 2.15 it takes a kernel's numbers for float64."""
-    return torch.torch_version.TorchVersion(torch.__version__) >= (2, 15) and not _runtime.interpret
+    return torch.__version__ >= (2, 15) and not _runtime.interpret
 
 
 def varying(tensors, sizes):

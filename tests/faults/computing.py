@@ -169,6 +169,13 @@ FAULTS = {
         ],
     },
     "fastlif/operators/common.py": {
+        "kernels/test_emulated.py::test_nothing_is_found[callers that are compiled]": [
+            ("torch.compile is not shown a launch", "if keywords or not plain or not _launches_visible(**given):", "if True:"),
+            ("a program that is exported holds launches",
+             "if not torch._functorch.config.decompose_custom_triton_ops or not", "if not"),
+            ("any number of steps is shown", " or not isinstance(steps, int):", ":"),
+            ("a surrogate of one's own is shown", " and options.surrogate not in OWN", ""),
+        ],
         "pytorch/test_transforms.py::test_vmap_is_a_loop_over_examples[compiled-noisy_spike]": [
             ("no examples are one", "torch.stack(results)[:size], 0", "torch.stack(results), 0"),
         ],

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from profiles import PROFILE
 from test_static import ALLOWANCE, VERSION
 
@@ -73,6 +74,8 @@ def run(*command):
 
 @pytest.mark.parametrize("tests", RUNS)
 def test_nothing_is_found(tests):
+    if tests == "callers that are compiled" and torch.__version__ < (2, 15):
+        pytest.skip("torch before 2.15 is not shown the launches")
     assert "M instructions of threads" in run("pytest", "-p", "emulator.pytest_plugin", "-q", "-x", *RUNS[tests])
 
 
