@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--surrogate", choices=SURROGATE_WIDTHS, help="taken at the drawn membrane, in place of the preset's")
     option("--erase", action="store_true", help="blank a rectangle of each training image, at random")
     option("--dataset", choices=WORKLOADS, action="append", help="may be repeated; by default the paper's three")
-    option("--synthetic", action="store_true", help="measure throughput on data of the shape of what is not there")
+    option("--synthetic", action="store_true", help="measure throughput on random images where data are not there")
     option("--dtype", choices=DTYPES, default="float32", help="of the arithmetic: the 16-bit ones by autocast")
     option("--epochs", type=options.whole(1), help="of every training; direct ones of Fig. 3 and 4 get half")
     option("--trainings", type=options.whole(1), help="of each network, from one seed after another; three by default")

@@ -42,8 +42,11 @@ class Sets:
         """A data set, cut to the form's size, on the device."""
         if name not in self._loaded:
             if name.startswith("synthetic "):
-                count = (self._options.batch_size or self._form.large_batch_size) * self._form.throughput_batches
-                found = datasets.synthetic(name.removeprefix("synthetic "), train=count, test=count)
+                name_of_shape = name.removeprefix("synthetic ")
+                small = "small" in WORKLOADS[name_of_shape]
+                of_form = self._form.batch_size if small else self._form.large_batch_size
+                count = (self._options.batch_size or of_form) * self._form.throughput_batches
+                found = datasets.synthetic(name_of_shape, train=count, test=count)
             else:
                 found = datasets.load(name, data_root=self._options.data_root, download=self._options.download)
             train, test = self._options.limit, self._options.limit or self._form.test_images
@@ -61,11 +64,15 @@ class Sets:
         return [work for work in wanted if self.can_build(work.network)]
 
     def timed_only(self) -> list[Work]:
-        """Workloads that are timed, not trained: large networks in the quick form, or without their data."""
+        """Workloads that are timed, not trained: large networks in the quick form, and all without their data.
+
+        Table 1's small network is timed if no data set for it is here.
+        """
         found = self.workloads()
         names = [(name, name if self._has(name) else f"synthetic {name}") for name in self._options.datasets]
         works = [Work(dataset, network) for name, dataset in names for network in WORKLOADS[name]]
-        works = [work for work in works if work not in found and work.network != "small"]
+        small = any(work.network == "small" for work in found)
+        works = [work for work in works if work not in found and not (small and work.network == "small")]
         works = [work for work in works if self._options.synthetic or not work.dataset.startswith("synthetic")]
         return [work for work in works if self.can_build(work.network)]
 
@@ -73,9 +80,8 @@ class Sets:
         try:
             self[dataset]
         except datasets.DatasetNotFound as error:
-            large = not self._options.synthetic and "small" not in WORKLOADS[dataset]
-            hint = "; --synthetic measures throughput on data of its shape" if large else ""
-            return self._leave_out(dataset, f"{str(error).split('; ')[0]} (--download fetches it{hint})")
+            hint = "" if self._options.synthetic else "; --synthetic measures throughput on data of its shape"
+            return self._leave_out(dataset, f"{error}{hint}")
         except ImportError as error:
             return self._leave_out(dataset, error)
         return True

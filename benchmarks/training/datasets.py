@@ -197,8 +197,7 @@ def _read(name: str, root: Path, download: bool) -> ImageDataset:
     _unpack(SYSTEM_ROOT / name, folder)
     if not (download or any(folder.glob("*"))):
         debian = f"apt-get install dataset-{name}, or " if name == "fashion-mnist" else ""
-        command = f"python -m benchmarks run accuracy --dataset {name} --download"
-        raise DatasetNotFound(f"there is no {name} in {folder}; to get it: {debian}{command}")
+        raise DatasetNotFound(f"there is no {name} in {folder}; to get it: {debian}add --download")
     try:
         tensors = *_tensors(reader(root, True, download=download)), *_tensors(reader(root, False))
         for file, expected in SUMS.get(name, {}).items():

@@ -104,7 +104,7 @@ def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, tor
     build = lab.networks.build
 
     def without(name, **_):
-        raise DatasetNotFound(f"no complete copy of {name} was found")
+        raise DatasetNotFound(f"no complete copy of {name} was found; give --x")
 
     def small(name, *shape, width, **options):  # in ResNet-18's place: it would take a minute
         return build("small", *shape, width=0.0625, **options)
@@ -114,7 +114,7 @@ def test_without_its_data_only_throughput_is_measured_and_labelled(tmp_path, tor
     options = "--quick --dataset cifar-10 --backend reference --batch-size 2 --device cpu".split()
     assert run("dynamics", "training-speed", *options, "--out", tmp_path / "without") == 0, "what can be measured is"
     printed = capsys.readouterr().out
-    assert "cifar-10 is left out: no complete copy" in printed and "--synthetic" in printed
+    assert "cifar-10 is left out: no complete copy of cifar-10 was found; give --x; --synthetic" in printed
     assert "left out: there is nothing to measure it on here" in printed
     assert run("training-speed", *options, "--synthetic", "--out", tmp_path) == 0
     rows = read(tmp_path)
@@ -171,6 +171,22 @@ def test_deep_networks_are_trained_in_the_quick_form_if_they_are_narrow(torchvis
         trained, timed = (works, []) if width else ([], works)
         assert found.data.workloads() == trained and found.data.timed_only() == timed
         assert found.spec(works[0]).width == (width or 1.0) and found.data.workloads(large=False) == []
+
+
+@pytest.mark.parametrize("there", [(), ("fashion-mnist",)])
+def test_synthetic_data_stand_in_for_each_network_that_has_none(torchvision, monkeypatch, there):
+    def load(name, **_):
+        if name not in there:
+            raise DatasetNotFound(name)
+        return lab.datasets.synthetic(name, train=10, test=10)
+
+    monkeypatch.setattr(lab.datasets, "load", load)
+    found = Lab(Options(synthetic=True), torch.device("cpu"))
+    small = [] if there else [Work("synthetic mnist", "small"), Work("synthetic fashion-mnist", "small")]
+    timed = small + [Work("synthetic cifar-10", network) for network in ("vgg16", "resnet18")]
+    assert found.data.timed_only() == timed
+    for work in timed:
+        assert len(found.data[work.dataset].train_images) == found.spec(work).recipe.batch_size, "one batch"
 
 
 def test_the_membrane_watched_is_that_of_one_sequence(tiny):

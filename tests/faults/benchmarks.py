@@ -8,6 +8,18 @@ FAULTS = {
             ("no data is a data set", ' if row.dataset != "none")', ")"),
         ],
     },
+    "benchmarks/training/data.py": {
+        "benchmarks/test_suite.py::test_synthetic_data_stand_in_for_each_network_that_has_none[there0]": [
+            ("Table 1's network has no synthetic data", "not (small and work", "not (True and work"),
+            ("a batch of Table 1's network is a deep network's", "self._form.batch_size if small", "self._form.large_batch_size if small"),
+        ],
+        "benchmarks/test_suite.py::test_synthetic_data_stand_in_for_each_network_that_has_none[there1]": [
+            ("synthetic data beside real ones", "not (small and work", "not (False and work"),
+        ],
+        "benchmarks/test_suite.py::test_without_its_data_only_throughput_is_measured_and_labelled": [
+            ("how to get the data is cut off", "{error}{hint}", "{str(error).split('; ')[0]}{hint}"),
+        ],
+    },
     "benchmarks/training/datasets.py": {
         "benchmarks/test_datasets.py::test_the_files_of_debian_are_unpacked_once": [
             ("files of another package", "SYSTEM_ROOT / name", "SYSTEM_ROOT"),
