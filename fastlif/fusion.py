@@ -44,9 +44,11 @@ def fuse(model: nn.Module) -> nn.Module:
             raise ValueError(f"{type(model).__name__} is fused already")
         if any(isinstance(module, Scaled) for module in model.modules()):
             raise ValueError("model has neurons of scale_thresholds, which run alone: fuse a model without them")
+        spiking = any(isinstance(module, Neuron) for module in model.modules())
+        first = "" if spiking else "convert it first, with fastlif.convert; "
         raise ValueError(
             f"{type(model).__name__} has no batch normalisation directly before a fastlif neuron in an nn.Sequential: "
-            "convert it first, with fastlif.convert; in a forward of your own, call fastlif.batch_norm_neuron"
+            f"{first}in a forward of your own, call fastlif.batch_norm_neuron"
         )
     for module in fused:
         module.__class__ = FusedSequential

@@ -333,6 +333,7 @@ FAULTS = {
     },
     "fastlif/fusion.py": {
         "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
+            ("a converted model is to be converted first, to be fused", '"" if spiking else "convert', '"convert'),
             ("the neuron may come first", "    if isinstance(batch_norm, Neuron):", "    if False:"),
             ("nothing may be normalised", 'if not hasattr(input, "__torch_function__"):', "if False:"),
         ],
