@@ -107,7 +107,7 @@ def from_node(node, name: str, dt: float, discretisation: str, keywords: dict) -
         if discretisation == "euler" and (dt > tau * (1 + 1e-9)).any():
             raise ValueError(
                 f"dt must not exceed the time constants, and {dt:g} does exceed tau = {tau.min():g} of {name!r}: give "
-                "the dt that the graph was written for, in the same unit"
+                "the dt that the graph was written for, in the same unit; export one of Norse's with dt=1"
             )
         decay = np.maximum(1 - dt / tau, 0) if discretisation == "euler" else np.exp(-dt / tau)
         gain = r * dt / tau

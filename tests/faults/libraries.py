@@ -32,6 +32,9 @@ FAULTS = {
         ],
     },
     "fastlif/exchange/nir_neurons.py": {
+        "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
+            ("a graph of Norse's may have any dt", "; export one of Norse's with dt=1", ""),
+        ],
         "library/test_nir.py::test_a_read_out_keeps_its_scale[LI for each neuron-weights-euler]": [
             ("a read-out forgets its decay", "return LI(None, decay=_value(decay)", "return LI(None, decay=0.5"),
         ],

@@ -567,6 +567,7 @@ NIR = [
      lambda m: from_nir(to_nir(m.mlp, (2,)), dt=1e-3)),
     (ValueError, "dt must not exceed the time constants, and 0.1 does exceed tau = 0.01 of 'lif'",
      lambda m: from_nir(chain(lif_node()), dt=0.1)),
+    (ValueError, "in the same unit; export one of Norse's with dt=1", lambda m: from_nir(chain(lif_node()), dt=0.1)),
     (ValueError, "discretisation must be one of euler, exponential", lambda m: from_nir(chain(lif_node()), discretisation="exact")),
     (ValueError, "tau of 'lif' must be greater than 0, got -0.01", lambda m: from_nir(chain(lif_node(tau=-0.01)))),
     (ValueError, "tau of 'lif' must be greater than 0, got nan", lambda m: from_nir(chain(lif_node(tau=NAN)))),

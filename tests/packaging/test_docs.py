@@ -14,7 +14,7 @@ import fastlif
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-NEEDS = {"inside": ["matplotlib"], "serve": ["nir"]}  # not in every environment
+NEEDS = {"inside": ["matplotlib"], "serve": ["nir"], "coming_from": ["nir"]}  # not in every environment
 PEERS = [pytest.mark.peers(library) for library in ("spikingjelly", "snntorch", "norse")]
 BLOCK = re.compile(r"^(?:```python|<!-- python)\n(.*?)^(?:```|-->)", re.MULTILINE | re.DOTALL)
 
