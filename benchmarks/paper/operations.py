@@ -27,13 +27,11 @@ def operations(model: nn.Module, images: Tensor) -> tuple[float, float]:
     def note(name, layer, input, output):
         counts[not reached] += LayerCall.of(name, layer, input, analogue=not reached).operations()
 
-    handles = watch(model, Neuron, lambda *_: reached.append(True)) + watch(model, COUNTED, note)
     training = model.training
     model.eval()
     try:
-        model(images)
+        with watch(model, Neuron, lambda *_: reached.append(True)), watch(model, COUNTED, note):
+            model(images)
     finally:
         model.train(training)
-        for handle in handles:
-            handle.remove()
     return counts[False] / len(images), counts[True] / len(images)
