@@ -21,7 +21,6 @@ from statistics import NormalDist
 
 import torch
 
-from fastlif.layout import dense_strides
 from fastlif.options import constant_when_compiling
 
 SUB_BLOCK = 256
@@ -212,7 +211,8 @@ def noise_like(
         flat = u * polynomial + mean
     if step.is_contiguous():
         return flat.view(step.shape)
-    return flat.as_strided(step.shape, dense_strides(step[None])[1:])
+    like = torch.empty_strided(step.shape, step.stride(), device="meta")  # under torch.vmap that of one example
+    return flat.as_strided(step.shape, torch.empty_like(like).stride())
 
 
 def step_noise(step: torch.Tensor, seed: torch.Tensor, t: int, options) -> torch.Tensor:
