@@ -103,11 +103,17 @@ class Neuron(nn.Module):
         if is_buffer and value.requires_grad:
             raise ValueError(
                 f"{name} must be a number, an nn.Parameter, which is learned, or a tensor without a gradient: a "
-                "tensor that was computed from others cannot be kept"
+                "tensor that was computed from others cannot be kept. torch.nn.utils.parametrize computes it in each "
+                "call; pruning and torch.nn.utils.weight_norm do not work for a neuron"
+            )
+        if is_buffer and name in self._parameters:
+            raise TypeError(
+                f"{name} is learned, and a tensor in its place would not be: change it in place under torch.no_grad(), "
+                f"neuron.{name}.clamp_(...) or neuron.{name}.copy_(...), or give an nn.Parameter. To stop learning it, "
+                f"give a number, or del neuron.{name} first"
             )
         if is_buffer:
             vars(self).pop(name, None)
-            self._parameters.pop(name, None)
             self.register_buffer(name, value)
         else:
             self._buffers.pop(name, None)

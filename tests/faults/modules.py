@@ -109,6 +109,9 @@ FAULTS = {
         ],
     },
     "fastlif/neuron.py": {
+        "library/test_parameters.py::test_what_is_learned_goes_on_being_learned[threshold]": [
+            ("what is learned stops being learned", "if is_buffer and name in self._parameters:", "if False:"),
+        ],
         "library/test_parameters.py::test_a_new_neuron_that_computes_its_parameters_in_a_checkpoint": [
             ("a parametrization is computed to know of it", ' or name in getattr(self, "parametrizations", ())', ""),
         ],

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import DEVICE, FAST_BACKENDS, REFERENCE, relative_error, weighted_gradients
 from torch import nn
+from torch.nn.utils import prune
 from torch.nn.utils.parametrize import register_parametrization
 from torch.utils.checkpoint import checkpoint
 
@@ -338,6 +339,35 @@ def test_a_parameter_may_be_set_later():
     assert neuron(x).all() and list(dict(neuron.named_parameters())) == ["threshold"]
     neuron.threshold = 5.0
     assert not neuron(x).any() and not list(neuron.parameters())
+
+
+@pytest.mark.parametrize("name", ["gain", "decay", "threshold"])
+def test_what_is_learned_goes_on_being_learned(name):
+    neuron = fastlif.LIF(None, **{name: nn.Parameter(torch.tensor(0.5))}, **REFERENCE)
+    learned, x = getattr(neuron, name), torch.rand(4, 3, 2)
+    with torch.no_grad(), pytest.raises(TypeError, match=rf"^{name} is learned.* in place.*neuron.{name}.clamp_\("):
+        setattr(neuron, name, learned.clamp(0.6, 1))
+    assert getattr(neuron, name) is learned
+    with torch.no_grad():
+        learned.clamp_(0.6, 1)
+    assert list(neuron.parameters()) == [learned] and torch.equal(
+        neuron(x), fastlif.LIF(None, **{name: 0.6}, **REFERENCE)(x)
+    )
+    register_parametrization(neuron, name, nn.Identity())
+    nn.utils.parametrize.remove_parametrizations(neuron, name)
+    neuron.load_state_dict({name: torch.tensor(0.7)}, assign=True)
+    torch.func.functional_call(neuron, {name: torch.tensor(0.9)}, (x,))
+    same = pickle.loads(pickle.dumps(copy.deepcopy(neuron.half()))).to_empty(device="cpu")
+    assert all(list(dict(one.named_parameters())) == [name] for one in (neuron, same))
+    delattr(neuron, name)
+    setattr(neuron, name, torch.tensor(0.8))
+    assert not list(neuron.parameters()) and list(neuron.state_dict()) == [name]
+
+
+def test_pruning_is_refused_in_words():
+    neuron = fastlif.LIF(threshold=nn.Parameter(torch.ones(4)))
+    with pytest.raises(ValueError, match="cannot be kept.*parametrize.*pruning"):
+        prune.l1_unstructured(neuron, "threshold", 1)
 
 
 def test_rest_of_a_state_in_half_precision():
