@@ -1,6 +1,7 @@
 """Recording: spikes, the membranes that belong to them, rates and the table; and that it leaves no trace."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -70,6 +71,18 @@ def test_membranes_are_those_of_the_spikes(name, backend):
         seed = int(functional.fresh_seed(x.device))
         expected = literal_membranes(x, **equation, seed=seed, initial_state=state)
         torch.testing.assert_close(h.double(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [LIF, functools.partial(LIF, reset_delay=True), NoisyLIF])
+def test_membranes_of_16_bits_are_those_of_32(make):
+    neuron, x = make(None, reset=None, threshold=0.7, **REFERENCE), sample((T, N, FEATURES)).bfloat16()
+    recorded = []
+    for input in (x, x.float()):
+        torch.manual_seed(0)
+        with fastlif.record(neuron, membrane="before") as log:
+            assert neuron(input).any()
+        recorded.append(log.membrane[type(neuron).__name__])
+    assert torch.equal(*recorded)
 
 
 def test_membranes_of_a_batch_that_is_not_outermost():
