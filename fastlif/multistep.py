@@ -20,14 +20,14 @@ from fastlif.passes import Pass, Running, tensors_in, thread
 
 __all__ = ["MultiStep"]
 
-OUTPUTS = ("mean", "steps")
+OF_NEURONS = ("alpha", "beta", "residual", "over_time", "statistics")
 REMEDY = (
     "If the model shapes tensors by the batch size of its input, or a path in it bypasses the first neuron, use "
     "MultiStep(..., repeat_input=True), then run fastlif.check_time_axis"
 )
 FURTHER = (
-    "Further arguments go to the model as they are. One that has a row for each sample needs one for each step too: "
-    "give torch.cat([argument] * timesteps), with repeat_input=True or sequence=True"
+    "Further arguments go to the model as they are. One with a row for each sample needs one for each step too: give "
+    "torch.cat([argument] * T), or argument.flatten(0, 1) of a sequence, with repeat_input=True or sequence=True"
 )
 
 
@@ -39,7 +39,7 @@ class MultiStep(nn.Module):
     time-major. ``multi(events, sequence=True)`` takes ``[T, N, *]``, an input for each step: then T is that of the
     input, whatever ``timesteps`` is, and every layer sees ``[T*N, *]``. Further arguments go to the model as they are:
     one with a row for each sample, such as a mask, needs ``repeat_input=True`` or ``sequence=True``, and to be repeated
-    by you, ``torch.cat([mask] * timesteps)``.
+    by you, ``torch.cat([mask] * timesteps)``; a second sequence is folded by you, ``more.flatten(0, 1)``.
 
     Args:
         model: a module with fastlif neurons that takes ``[N, *]``, of any dtype, as its first argument.
@@ -81,9 +81,8 @@ class MultiStep(nn.Module):
             raise ValueError("model has time steps already, as it is or holds a MultiStep: set its timesteps instead")
         if not neurons(model):
             raise ValueError(no_neuron(model))
-        given: dict[str, Any] = {"alpha": alpha, "beta": beta, "residual": residual, "over_time": over_time,
-                                 "statistics": statistics}  # fmt: skip
-        given = {name: value for name, value in given.items() if value is not None}
+        options: tuple[Any, ...] = (alpha, beta, residual, over_time, statistics)
+        given = {name: value for name, value in zip(OF_NEURONS, options) if value is not None}
         if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):
             raise ValueError(f"only a fastlif.NoisyLIF takes {', '.join(given)}, and {type(model).__name__} has none")
         self.model = copy_of(model)
@@ -105,6 +104,12 @@ class MultiStep(nn.Module):
         self.timesteps = timesteps
         self.training = model.training  # its own flag alone: the copy has kept those of its parts
 
+    def __setattr__(self, name, value):
+        if name in OF_NEURONS:
+            given = f"MultiStep(multi.model, timesteps, {name}={value!r})"
+            raise AttributeError(f"{name} is each neuron's own: to set it in all, make a {given} and calibrate it")
+        super().__setattr__(name, value)
+
     @property
     def timesteps(self) -> int:
         """T: setting it sets that of every neuron."""
@@ -123,7 +128,7 @@ class MultiStep(nn.Module):
 
     @output.setter
     def output(self, output: str) -> None:
-        self._output = validation.check_choice("output", output, OUTPUTS)
+        self._output = validation.check_choice("output", output, ("mean", "steps"))
 
     def forward(self, input: torch.Tensor, *args: Any, sequence: bool = False, **keywords: Any) -> Any:
         return self.over(self._timesteps, self._output, input, *args, sequence=sequence, **keywords)
@@ -147,13 +152,14 @@ class MultiStep(nn.Module):
             return over_time(self.run(current, self.model, input, *args, **keywords), T, batch, how)
         try:
             output = self.run(current, self.model, input, *args, **keywords)
-        except (RuntimeError, AssertionError) as error:
-            if not sequence and not current.reached and static and input.ndim > 4:
+        except (RuntimeError, AssertionError, ValueError) as error:
+            if not current.reached and static and input.ndim > 4:
                 error.add_note("For an input at each step, [T, N, *], give sequence=True")
             if T > 1 and re.search("shape|size|dimension", str(error)):
-                if current.reached:
+                if current.reached and not isinstance(error, ValueError):  # in which a neuron says it itself
                     error.add_note(f"{_behind(T, batch)}. {REMEDY}")
-                if any(tensor.ndim and len(tensor) == batch for tensor in tensors_in([args, keywords])):
+                shapes = [tensor.shape for tensor in tensors_in([args, keywords])]
+                if any(shape[:1] == (batch,) or sequence and shape[:2] == (T, batch) for shape in shapes):
                     error.add_note(FURTHER)
             raise
         if current.reached and _only_of_batch(batch, output, T):

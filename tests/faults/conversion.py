@@ -130,13 +130,13 @@ FAULTS = {
              "if given and not any(isinstance(neuron, NoisyLIF) for neuron in neurons(model)):", "if False:"),
         ],
         "library/test_conversion.py::test_the_options_of_a_multistep_model[over_time]": [
-            ("MultiStep's over_time is ignored", '"over_time": over_time,', ""),
+            ("MultiStep's over_time is ignored", "residual, over_time, statistics)\n", "residual, None, statistics)\n"),
         ],
         "library/test_conversion.py::test_the_options_of_a_multistep_model[residual]": [
             ("MultiStep runs the model itself", "self.model = copy_of(model)", "self.model = model"),
         ],
         "library/test_conversion.py::test_the_options_of_a_multistep_model[alpha]": [
-            ("MultiStep's alpha is ignored", '= {"alpha": alpha, "beta": beta,', '= {"beta": beta,'),
+            ("MultiStep's alpha is ignored", "= (alpha, beta,", "= (None, beta,"),
         ],
         "library/test_conversion.py::test_timesteps_can_be_changed": [
             ("the neurons' T is not set", "neuron.timesteps = self._timesteps", "pass"),
@@ -167,8 +167,16 @@ FAULTS = {
         ],
         "library/test_multistep.py::test_a_further_argument_is_repeated_by_its_owner": [
             ("a further argument of another batch is blamed",
-             "if any(tensor.ndim and len(tensor) == batch for tensor in tensors_in([args, keywords])):", "if True:"),
+             "if any(shape[:1] == (batch,) or sequence and shape[:2] == (T, batch) for shape in shapes):", "if True:"),
             ("a further argument is not spoken of", "error.add_note(FURTHER)", "pass"),
+        ],
+        "library/test_multistep.py::test_a_second_input_is_folded_by_its_owner": [
+            ("a neuron's error says nothing of a second input", "AssertionError, ValueError) as error", "AssertionError) as error"),
+            ("nothing is said of a second sequence", "sequence and shape[:2] == (T, batch)", "False"),
+            ("a neuron's error says twice what to do", "current.reached and not isinstance(error, ValueError):", "current.reached:"),
+        ],
+        "library/test_multistep.py::test_what_is_each_neuron_s_own_is_not_set_on_the_model[alpha-2.0]": [
+            ("what is each neuron's own is set on the model", "if name in OF_NEURONS:", "if False:"),
         ],
         "library/test_multistep.py::test_neurons_without_noise_are_shifted_by_beta": [
             ("nobody is told of a shift by beta", "        if shifted:\n", "        if False:\n"),
@@ -179,8 +187,7 @@ FAULTS = {
             ("converted neurons are said to be shifted", " or module.converted:\n", ":\n"),
         ],
         "library/test_multistep.py::test_an_error_about_frames_of_each_step_speaks_of_sequences": [
-            ("nothing is said of sequences", "if not sequence and not current.reached and static and input.ndim > 4:", "if False:"),
-            ("a sequence is said to be one", "if not sequence and not current.reached and", "if not current.reached and"),
+            ("nothing is said of sequences", "if not current.reached and static and input.ndim > 4:", "if False:"),
             ("an error behind a neuron is one of sequences", "not current.reached and static and input.ndim > 4", "input.ndim > 4"),
             ("images are said to be sequences", "not current.reached and static and input.ndim > 4:", "not current.reached:"),
         ],

@@ -117,6 +117,46 @@ def test_a_further_argument_is_repeated_by_its_owner(repeat_input, sequence, not
         torch.testing.assert_close(multi(x, torch.cat([labels] * 3), sequence=sequence), expected)
 
 
+class TwoInputs(nn.Module):
+    """Takes two inputs, each of which reaches a neuron."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = (nn.Sequential(nn.Linear(size, 4), LIF(**REFERENCE)) for size in (6, 5))
+
+    def forward(self, x, y):
+        return self.one(x) + self.two(y)
+
+
+def test_a_second_input_is_folded_by_its_owner():
+    multi, x, y = MultiStep(TwoInputs(), 3, repeat_input=True), events(3), torch.rand(3, 5, 5)
+    for first, second in ((x[0], y[0]), (x, y), (x, y[0])):
+        with pytest.raises(ValueError, match="the batch [35] where 15 = timesteps") as caught:
+            multi(first, second, sequence=first is x)
+        (note,) = caught.value.__notes__
+        assert "give torch.cat([argument] * T), or argument.flatten(0, 1) of a sequence" in note
+    one, two = MultiStep(multi.model.one, 3)(x, sequence=True), MultiStep(multi.model.two, 3)(y, sequence=True)
+    torch.testing.assert_close(multi(x, y.flatten(0, 1), sequence=True), one + two)
+    with pytest.raises(ValueError, match="the batch 3 where 15") as caught:
+        multi(x, y[:, :1], sequence=True)  # neither a row for each sample nor a sequence
+    assert not hasattr(caught.value, "__notes__")
+    with pytest.raises(ValueError, match="the batch 4 where the input has 5") as caught:
+        MultiStep(multi.model, 3)(x[0], y[0, :4])  # behind the first neuron
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("alpha", 2.0), ("beta", 0.3), ("residual", "range"), ("over_time", "antithetic"), ("statistics", "sample")],
+)
+def test_what_is_each_neuron_s_own_is_not_set_on_the_model(name, value):
+    multi = MultiStep(network(), 3)
+    with pytest.raises(AttributeError, match=rf"{name} is each neuron's own.*MultiStep\(multi.*, {name}={value!r}\)"):
+        setattr(multi, name, value)
+    multi = MultiStep(multi.model, 3, **{name: value})
+    assert {getattr(neuron, name) for neuron in fastlif.models.neurons(multi)} == {value}
+
+
 class Tempered(nn.Module):
     def __init__(self):
         super().__init__()
