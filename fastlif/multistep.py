@@ -156,7 +156,7 @@ class MultiStep(nn.Module):
             if not current.reached and static and input.ndim > 4:
                 error.add_note("For an input at each step, [T, N, *], give sequence=True")
             if T > 1 and re.search("shape|size|dimension", str(error)):
-                if current.reached and not isinstance(error, ValueError):  # in which a neuron says it itself
+                if current.reached and not isinstance(error, ValueError):  # which says what it is
                     error.add_note(f"{_behind(T, batch)}. {REMEDY}")
                 shapes = [tensor.shape for tensor in tensors_in([args, keywords])]
                 if any(shape[:1] == (batch,) or sequence and shape[:2] == (T, batch) for shape in shapes):

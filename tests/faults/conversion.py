@@ -173,7 +173,7 @@ FAULTS = {
         "library/test_multistep.py::test_a_second_input_is_folded_by_its_owner": [
             ("a neuron's error says nothing of a second input", "AssertionError, ValueError) as error", "AssertionError) as error"),
             ("nothing is said of a second sequence", "sequence and shape[:2] == (T, batch)", "False"),
-            ("a neuron's error says twice what to do", "current.reached and not isinstance(error, ValueError):", "current.reached:"),
+            ("a neuron's error is said to be one of the batch", "current.reached and not isinstance(error, ValueError):", "current.reached:"),
         ],
         "library/test_multistep.py::test_what_is_each_neuron_s_own_is_not_set_on_the_model[alpha-2.0]": [
             ("what is each neuron's own is set on the model", "if name in OF_NEURONS:", "if False:"),

@@ -140,8 +140,8 @@ def test_a_second_input_is_folded_by_its_owner():
     with pytest.raises(ValueError, match="the batch 3 where 15") as caught:
         multi(x, y[:, :1], sequence=True)  # neither a row for each sample nor a sequence
     assert not hasattr(caught.value, "__notes__")
-    with pytest.raises(ValueError, match="the batch 4 where the input has 5") as caught:
-        MultiStep(multi.model, 3)(x[0], y[0, :4])  # behind the first neuron
+    with pytest.raises(ValueError, match="broadcasts against one time step") as caught:
+        MultiStep(nn.Sequential(LIF(**REFERENCE), LIF(threshold=torch.ones(4))), 3)(x[0])
     assert not hasattr(caught.value, "__notes__")
 
 
