@@ -118,10 +118,10 @@ def check_normalisation(alpha, beta, noise) -> tuple[float, float]:
         while 1 / alpha > noise.half_range:  # 1 / (1 / r), the smallest alpha, is not r for every r
             alpha = math.nextafter(alpha, math.inf)
     if noise.kind != "none" and 1 / alpha > noise.half_range:
-        smallest = f"at least {1 / noise.half_range:g}" if noise.half_range else "inf"
+        smallest = f"at least {1 / noise.half_range}" if noise.half_range else "inf"
         raise ValueError(
-            f"alpha={alpha:g} gives the membrane the range 1/alpha = {1 / alpha:g}, more than the noise's half-range "
-            f"{noise.half_range:g}: alpha must be {smallest} for this noise"
+            f"alpha={alpha} gives the membrane the range 1/alpha = {1 / alpha}, more than the noise's half-range "
+            f"{noise.half_range}: alpha must be {smallest} for this noise"
         )
     return alpha, beta
 

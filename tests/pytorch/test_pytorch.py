@@ -522,6 +522,17 @@ def test_export_and_reload(case):
     assert not torch.equal(reloaded(x), reloaded(x))
 
 
+def test_a_noise_that_shrinks_in_a_compiled_model_is_refused_in_words(fresh_compiler):
+    """What changes from call to call is a symbol for the compiler, which knows no format of it."""
+    neuron, x = fastlif.NoisyLIF(4, backend="reference"), torch.rand(4, 3)
+    compiled = torch.compile(neuron, backend="eager")
+    with pytest.raises(ValueError, match="alpha=4.0 gives the membrane the range 1/alpha = 0.25, more than"):
+        for k in range(5):
+            neuron.noise = Noise(low=0.08 * k, high=1 - 0.08 * k)
+            compiled(x)
+    assert k == 4
+
+
 def test_a_carried_membrane_is_compiled_for_and_not_exported(fresh_compiler):
     model = nn.Sequential(nn.Linear(5, 40), fastlif.LIF(timesteps=2, stateful=True)).to(DEVICE)
     eager, counter = copy.deepcopy(model), torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
