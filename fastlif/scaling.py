@@ -32,6 +32,14 @@ class Scaled(nn.Module):
         self.neuron = neuron
         self.register_buffer("scale", torch.ones(()))
 
+    def _apply(self, fn, recurse=True):
+        """Moves with the module, but the scale keeps its dtype."""
+        scale = self.scale
+        super()._apply(fn, recurse)
+        if self.scale.dtype != scale.dtype:
+            self.scale = scale.to(self.scale.device)
+        return self
+
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return self.neuron(input / self.scale) * self.scale
 

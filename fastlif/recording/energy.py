@@ -22,6 +22,7 @@ from fastlif.modules import NoisyLIF
 from fastlif.neuron import Neuron
 from fastlif.recording.tables import lines_of
 from fastlif.recording.watch import WATCHED, unfold, watch, watched_neurons
+from fastlif.variants import LI
 
 __all__ = ["Energy", "energy", "weights_met"]
 
@@ -190,9 +191,9 @@ def energy(
     - After it only what is not zero costs. If the whole input is zeros and ones it is spikes: an addition for every
       weight that a spike meets. Otherwise it is graded, such as averages of spikes, or spikes of
       :func:`fastlif.scale_thresholds`: a multiply-accumulate.
-    - A neuron adds its input and compares with the threshold, which counts as an addition. Over time it multiplies by
-      the decay too, and its input by the gain, unless these are 1. A converted :class:`fastlif.NoisyLIF` also adds the
-      shift and the noise of Eq. (6).
+    - A neuron adds its input and compares with the threshold, if it has one, which counts as an addition. Over time it
+      multiplies by the decay too, and its input by the gain, unless these are 1. A converted
+      :class:`fastlif.NoisyLIF` also adds the shift and the noise of Eq. (6).
     - Not counted: memory access, drawing random numbers, resets, biases, batch normalisation (which can be folded into
       the weights), pooling, and products of two tensors, as in attention (``uncounted`` names matrix products). Memory
       access often costs more than the arithmetic, so the estimate compares networks and says little about a device.
@@ -276,7 +277,8 @@ class _NeuronCall:
         """Additions and multiplications of this call."""
         steps, neuron = self.shape.numel(), self.neuron
         if not isinstance(neuron, NoisyLIF):
-            return 2 * steps, steps * self._factors()  # input and threshold; decay and gain
+            additions = 1 if isinstance(neuron, LI) else 2  # input; threshold
+            return additions * steps, steps * self._factors()  # decay and gain
         if self.shape[0] == 1 and not neuron.converted:
             return 2 * steps, 0  # the noise; the threshold
         return 4 * steps, steps  # also shift and noise

@@ -99,14 +99,14 @@ def test_what_is_not_counted_is_named():
     assert str(found).endswith("Not counted: ConvTranspose2d, Bilinear.") and repr(found) == str(found)
 
 
-@pytest.mark.parametrize("neuron, multiplications", [
-    (fastlif.IF, 0), (lambda *a, **k: LIF(*a, decay=0.9, **k), 1), (lambda *a, **k: LIF(*a, gain=0.5, **k), 2),
-    (lambda *a, **k: fastlif.IF(*a, gain=0.5, **k), 1), (fastlif.ParametricLIF, 2),
-    (lambda *a, **k: LIF(*a, decay=torch.ones(3), **k), 1), (lambda *a, **k: fastlif.LI(*a), 1),
+@pytest.mark.parametrize("neuron, additions, multiplications", [
+    (fastlif.IF, 2, 0), (lambda *a, **k: LIF(*a, decay=0.9, **k), 2, 1), (lambda *a, **k: LIF(*a, gain=0.5, **k), 2, 2),
+    (lambda *a, **k: fastlif.IF(*a, gain=0.5, **k), 2, 1), (fastlif.ParametricLIF, 2, 2),
+    (lambda *a, **k: LIF(*a, decay=torch.ones(3), **k), 2, 1), (lambda *a, **k: fastlif.LI(*a), 1, 1),
 ])  # fmt: skip
-def test_what_a_neuron_multiplies(neuron, multiplications):
+def test_what_a_neuron_adds_and_multiplies(neuron, additions, multiplications):
     found = fastlif.energy(nn.Sequential(nn.Linear(4, 3), neuron(5, **REFERENCE)), torch.rand(10, 4))
-    assert found.rows[1][3:5] == (2 * 5 * 3, multiplications * 5 * 3)
+    assert found.rows[1][3:5] == (additions * 5 * 3, multiplications * 5 * 3)
 
 
 def test_products_of_activations_are_named():

@@ -1,5 +1,7 @@
 """A trained ReLU network's activations set the thresholds of its conversion."""
 
+import copy
+
 import torch
 from helpers import REFERENCE, seeded
 from refusals import unchanged
@@ -135,5 +137,8 @@ def test_it_travels_in_the_state_dict_and_over_time():
     x = batches(1)[0]
     results = [seeded(lambda run=run: MultiStep(run, 3).calibrate([x])(x)) for run in (made, loaded)]
     assert torch.equal(*results) and results[0].shape == (64, 3)
+    half = copy.deepcopy(made).bfloat16()
+    assert half(x.bfloat16()).dtype == torch.bfloat16 and torch.equal(half[1].scale, made[1].scale)
+    assert half[1].to("meta").scale.is_meta
     made(x).square().mean().backward()  # it can be fine-tuned
     assert all(bool(parameter.grad.any()) for parameter in made.parameters())
