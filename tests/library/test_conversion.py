@@ -362,9 +362,9 @@ def test_what_was_loaded_into_a_model_without_memory_is_calibrated():
     with torch.device("meta"):
         empty = fastlif.convert(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
     empty.load_state_dict(model.state_dict(), assign=True)
-    multi = MultiStep(empty.to("cpu"), 2).eval()
-    multi.calibrate([torch.rand(5, 3)])
-    assert multi(torch.rand(2, 3)).shape == (2, 4) and multi.model[1].calibrated_mean.device.type == "cpu"
+    for loaded in (copy.deepcopy(empty), empty.to("cpu")):  # whose buffers without values are on meta, and no more
+        multi = MultiStep(loaded, 2).eval().calibrate([torch.rand(5, 3)])
+        assert multi(torch.rand(2, 3)).shape == (2, 4) and multi.model[1].calibrated_mean.device.type == "cpu"
 
 
 def test_calibrating_again_forgets_the_first_calibration():
