@@ -378,6 +378,7 @@ def test_the_stride_of_a_single_element_does_not_matter():
 FOLDED = {
     "contiguous": lambda x: x,
     "channels last": lambda x: x.to(memory_format=torch.channels_last),
+    "channels last, turned": lambda x: x.transpose(1, 3).contiguous().transpose(1, 3),
     "batch inside": lambda x: x.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2),
     "sliced": lambda x: x.repeat_interleave(2, dim=2)[:, :, ::2],
     "sliced batch": lambda x: x.repeat_interleave(2, dim=0)[::2],
