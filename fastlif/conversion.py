@@ -188,7 +188,6 @@ def _of_users(hooks: dict) -> list[tuple]:
 
 def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> list[str]:
     """What computes an activation in ``model`` and is not one of ``activations``, where ``makers`` wants neurons."""
-
     found: dict[str, list[str]] = {}  # where each kind of them is
 
     def note(what: str, path: str, inside: str = "") -> None:
@@ -235,17 +234,15 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
     ]
 
 
-# What a method reaches through self, and what is no tensor: nothing that flows through the network.
-_OTHER = object()
+_OTHER = object()  # what a method reaches through self, and what is no tensor: nothing that flows through the network
 
 
 def _functions(value, bound: bool = False, forward: bool = False) -> set[str]:
     """The names of the activation functions that ``value``, an attribute, is or calls.
 
-    In a ``forward`` modules count that are made there. Other methods may build the model.
-
     They are read from its compiled code and from that of the functions it calls: code is there where the source is
     not, as in a notebook. What a name stands for counts. So an alias is found, and a module called ``relu`` is none.
+    In a ``forward`` modules count that are made there. Other methods may build the model.
     """
     if isinstance(value, (staticmethod, classmethod, functools.partial)):
         bound = isinstance(value, classmethod)
@@ -287,7 +284,7 @@ def _is_of_a_user(function: FunctionType) -> bool:
 def _loads(code: CodeType, variables: dict, known: dict):
     """Whatever ``code`` loads: its name, what that stands for ("Tensor.relu" if it is unknown), and its call."""
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "NOP", "PUSH_NULL")]
-    name, value = "", None
+    name, value, module = "", None, {}
     for i, instruction in enumerate(instructions):
         loaded = instruction.argval
         if isinstance(loaded, tuple) and loaded:  # of an instruction that loads two
@@ -304,6 +301,10 @@ def _loads(code: CodeType, variables: dict, known: dict):
             name, value = "", None
             if isinstance(loaded, CodeType):
                 yield from _loads(loaded, variables, known)
+            elif instruction.opname == "IMPORT_NAME":
+                module = getattr(sys.modules.get(loaded), "__dict__", {})
+            elif instruction.opname == "IMPORT_FROM":  # into the variable that the next instruction names
+                known[instructions[i + 1].argval] = module.get(loaded)
             continue
         is_activation = inspect.isclass(value) and issubclass(value, _ACTIVATION_MODULES)
         if not (value is None or inspect.ismodule(value) or inspect.isroutine(value) or is_activation):

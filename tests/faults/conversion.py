@@ -68,6 +68,7 @@ FAULTS = {
             ("passes are not marked", "    mark_passes(holder.model)\n", ""),
         ],
         "library/test_conversion.py::test_functional_activations_in_a_notebook": [
+            ("what forward imports is not found", "= module.get(loaded)", "= None"),
             ("an empty tuple in the code", "if isinstance(loaded, tuple) and loaded:", "if isinstance(loaded, tuple):"),
             ("a clamp in another file is an activation", "if function.__globals__ is value.__globals__:", "if True:"),
             ("modules that are made in forward are not found",

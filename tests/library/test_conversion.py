@@ -179,6 +179,7 @@ def left_over(body, more=""):
 
 FUNCTIONAL = {
     "return F.relu(this.relu(x))": "F.relu",
+    "from torch.nn.functional import gelu, relu as f; return f(x)": "f (relu)",
     "return nn.functional.gelu(x) + F.relu(x)": "F.relu in Net (the model); nn.functional.gelu",
     "return act(x)": "act (relu)",
     "return list(map(F.relu, x))": "F.relu",
@@ -198,6 +199,7 @@ FUNCTIONAL = {
     "return nn.ReLU(inplace=True)(this.relu(x))": "nn.ReLU()",
     "act = nn.GELU(); return act(x)": "nn.GELU()",
     # no false alarm
+    "from torch.nn.functional import relu, dropout; return dropout(this.relu(x))": "",
     "return this.relu(x)": None,
     "act = this.relu; return act(x)": None,
     "this.more = nn.ReLU(); return this.more(x)": None,
