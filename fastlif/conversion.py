@@ -284,7 +284,7 @@ def _is_of_a_user(function: FunctionType) -> bool:
 def _loads(code: CodeType, variables: dict, known: dict):
     """Whatever ``code`` loads: its name, what that stands for ("Tensor.relu" if it is unknown), and its call."""
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "NOP", "PUSH_NULL")]
-    name, value, module = "", None, {}
+    name, value, module = "", None, dict[str, Any]()
     for i, instruction in enumerate(instructions):
         loaded = instruction.argval
         if isinstance(loaded, tuple) and loaded:  # of an instruction that loads two

@@ -262,8 +262,7 @@ class NoisyLIF(Neuron):
         )  # fmt: skip
 
     def _statistics(self, timesteps, call, x, initial_state=None):
-        """Where the statistics of a call over this many steps come from. ``call`` is its number in the pass, x its
-        input."""
+        """Where the statistics of a call over this many steps come from; ``call`` is its number in the pass."""
         if thread.recording is not None:
             return "layer"
         mean, deviation = self._buffers[CALIBRATED[0]], self._buffers[CALIBRATED[1]]
