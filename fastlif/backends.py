@@ -29,7 +29,7 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
     """
     if backend not in BACKENDS:
         check_choice("backend", backend, BACKENDS)
-    dtype, device = x.dtype, x.device.type
+    dtype, device = x.dtype, "cpu" if x.is_cpu else x.device.type  # which takes 0.2 us
     if backend == "auto":
         if dtype == torch.float64:
             return "reference"
