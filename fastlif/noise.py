@@ -89,23 +89,6 @@ def uniform_lattice(
     return bits.reshape(-1)[:numel].to(torch.float32) * (2 / 65536) + (1 / 65536 - 1)
 
 
-def constant_of_numbers(function):
-    """``function`` of floats, run once for each. ``torch.compile`` takes what it returns for a constant, and sees the
-    floats as text, of which it makes no variable."""
-    kept = functools.lru_cache(1024)(function)  # a model has few, but a number may be changed at every step
-
-    @constant_when_compiling
-    def of_texts(*texts):
-        return kept(*map(float.fromhex, texts))
-
-    @functools.wraps(function)
-    def of_numbers(*numbers):
-        return of_texts(*[number.hex() for number in numbers])
-
-    return of_numbers
-
-
-@constant_of_numbers
 def gaussian_quantile(width: float) -> tuple[float, ...]:
     """The quantile function of a normal truncated to +-width standard deviations, as a short formula.
 
@@ -115,6 +98,16 @@ def gaussian_quantile(width: float) -> tuple[float, ...]:
     Returns:
         (e, P_0, ..., P_6), e = erf(width / sqrt 2). Plain Python arithmetic: the same on every machine.
     """
+    return _fit_gaussian_quantile(width.hex())  # as text, of which torch.compile makes no variable
+
+
+@constant_when_compiling
+def _fit_gaussian_quantile(width: str):
+    return _fitted_gaussian_quantile(float.fromhex(width))
+
+
+@functools.lru_cache(1024)  # a model has few, but a number may be changed at every step
+def _fitted_gaussian_quantile(width):
     e = math.erf(width / math.sqrt(2))
     u_max = 1 - 1 / 65536
     t_min = min(0.8, (1 - (e * u_max) ** 2) ** (1 / 8))  # a narrower interval would only amplify rounding
@@ -168,10 +161,19 @@ def residual_noise(noise, alpha: float, beta: float, residual: str) -> tuple[str
     return noise.kind, noise_scalars(noise.kind, mean, half_range, width)
 
 
-@constant_of_numbers
 def matched_width(width: float, share: float) -> float:
     """The width of a Gaussian on ``share`` of the range that has the standard deviation of one of ``width`` on all of
     it; 0, for uniform noise, where no Gaussian has so much."""
+    return _solve_matched_width(width.hex(), share.hex())  # texts: see gaussian_quantile
+
+
+@constant_when_compiling
+def _solve_matched_width(width: str, share: str):
+    return _solved_matched_width(float.fromhex(width), float.fromhex(share))
+
+
+@functools.lru_cache(1024)  # a model has few, but a number may be changed at every step
+def _solved_matched_width(width, share):
     wanted = truncated_deviation(width) / share
     narrow, wide = 1e-3, width  # the deviation falls from 1/sqrt 3 as the width grows
     if wanted >= truncated_deviation(narrow):
