@@ -17,7 +17,8 @@ PROPERTIES = {
 def on_a_gpu():
     """Within it what is compiled launches its kernels of Triton by the active driver, such as the emulator's.
 
-    That is for torch 2.15 and later. Nothing is taken from PyTorch's caches, nor left there.
+    That is for torch 2.15 and later. Nothing is taken from PyTorch's caches, nor left there, and no strides are padded,
+    as they are for a GPU.
     """
     torch._dynamo.reset()
     device = mock.patch.multiple(

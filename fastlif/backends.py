@@ -59,9 +59,8 @@ def why_not(backend: str, device: str) -> str | None:
 def _why_not_triton(device: str) -> str | None:
     if reason := _why_no_import():
         return reason
-    if device == "cuda":
-        return None
-    if device == "cpu" and _interpreting():
+    if device == "cuda" or device == "cpu" and _interpreting():
+        kernels()  # now, for torch.compile asks for their text before it runs one
         return None
     if device == "cpu":
         return (

@@ -4,10 +4,17 @@ alone are new, the kernel is known, and only the arguments that follow from the 
 
 ``torch.compile`` is shown the launch instead, so that what it makes of a model launches the kernel itself."""
 
+import hashlib
+from pathlib import Path
+
 import torch
+import triton
+import triton.language as tl
 from torch._subclasses.functional_tensor import FunctionalTensor
 from triton import knobs
 from triton.runtime import driver
+
+import fastlif
 
 # Triton 3.9 announces that 3.10 changes the default. Off, the membrane update rounds as the reference does, so that
 # spikes at a tie agree; where a fused multiply-add is wanted the kernels say tl.fma.
@@ -22,6 +29,24 @@ _known = {}  # kind of launch, with the record's choices -> what the JIT found f
 def visible() -> bool:
     """Whether ``torch.compile`` can be shown a launch. Before torch 2.15 it takes a kernel's numbers for float64."""
     return torch.__version__ >= (2, 15) and not _runtime.interpret
+
+
+def digest(*folders):
+    """Of all Python in these folders."""
+    files = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+if visible():  # then what torch.compile keeps on disk holds launches: it must not outlive the Python that made them
+    from torch._library.triton import triton_ops_to_kernels
+
+    DIGEST = tl.constexpr(digest(*fastlif.__path__, Path(__file__).parent))
+
+    @triton.jit
+    def _all_of_it():  # never launched: the text of an operator's kernels, DIGEST included, is part of a cache's key
+        return DIGEST
+
+    triton_ops_to_kernels |= {f"fastlif::{name}": [_all_of_it] for name in ("noisy_spike", "lif", "noisy_lif")}
 
 
 def varying(tensors, sizes):

@@ -175,13 +175,16 @@ def _launches_of(run):
     return rule
 
 
-def _launches_visible(x, options, timesteps=1, **_) -> bool:
+def _launches_visible(x, options, timesteps=1, statistics=None, **_) -> bool:
     """Whether ``torch.compile`` can make an operator's launches itself. Not in an exported program, which may move to a
-    CPU; nor for steps that it does not know the number of, nor a surrogate of one's own."""
+    CPU; nor for steps that it does not know the number of, nor a surrogate of one's own; nor where statistics are taken
+    at every step, by a launch each, of which it would compile every one by itself."""
     options = options_of_text(options)
     steps = x.shape[0] if timesteps is None else timesteps
-    if not torch._functorch.config.decompose_custom_triton_ops or not isinstance(steps, int):
+    if not torch._functorch.config.decompose_custom_triton_ops or not isinstance(steps, int) or statistics is not None:
         return False
+    if x.is_cuda and not (torch.cuda.is_available() and x.device.index == torch.cuda.current_device()):
+        return False  # a graph that PyTorch itself runs launches on the current device; without a GPU none is known
     module = launchers(options.backend, x)
     return module is not compiled and options.surrogate not in OWN and module.visible()
 

@@ -173,7 +173,10 @@ FAULTS = {
             ("torch.compile is not shown a launch", "if keywords or not plain or not _launches_visible(**given):", "if True:"),
             ("a program that is exported holds launches",
              "if not torch._functorch.config.decompose_custom_triton_ops or not", "if not"),
-            ("any number of steps is shown", " or not isinstance(steps, int):", ":"),
+            ("any number of steps is shown", " or not isinstance(steps, int) or", " or"),
+            ("launches of every step are shown", " or statistics is not None:", ":"),
+            ("a launch is shown to what runs it on another GPU",
+             " and x.device.index == torch.cuda.current_device()", ""),
             ("a surrogate of one's own is shown", " and options.surrogate not in OWN", ""),
         ],
         "pytorch/test_transforms.py::test_vmap_is_a_loop_over_examples[compiled-noisy_spike]": [

@@ -30,11 +30,11 @@ SELECTION = {
     ],
     "callers that are compiled": [
         f"{COMPILED}::test_same_results_without_the_operator[{name}]"
-        for name in ("single step", "given statistics, mirrored", "the layer, many programs")
+        for name in ("single step", "given statistics, mirrored")
     ]
     + [f"{COMPILED}::test_{name}" for name in (
         "what_keeps_the_operator", "an_exported_program_keeps_the_operator",
-        "what_is_kept_on_disk_is_found_by_the_kernels_text",
+        "a_launch_on_another_gpu_keeps_the_operator", "what_is_kept_on_disk_ends_with_the_python_that_made_it",
     )],
     "kernels": [
         "tests/kernels/test_kernels.py::test_noisy_spike_sizes",

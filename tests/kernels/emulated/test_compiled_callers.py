@@ -3,20 +3,27 @@
 There is no GPU here. So torch.compile takes the CPU for one, whose launches the emulator runs.
 """
 
+import functools
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import triton
 import triton.language as tl
-from fastlif.kernels import visible
+from fastlif.kernels import launch, visible
 from torch import nn
 from torch._higher_order_ops import triton_kernel_wrap
 from torch._inductor.utils import run_and_get_code
-from torch._library.triton import get_triton_kernels_for_op
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fastlif
 from emulator import driver
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, ParametricLIF, Surrogate
 from fastlif.functional import lif, noisy_lif, noisy_spike
+from fastlif.operators import common
+from fastlif.options import options
 
 pytestmark = pytest.mark.skipif(not visible(), reason="torch before 2.15 keeps the operators")
 
@@ -48,7 +55,6 @@ WRITTEN = {
     "_noisy_spike_backward_kernel": ("grad_x",),
     "_lif_forward_kernel": ("spikes", "final_state"),
     "_lif_backward_kernel": ("grad_x", "grad_initial_state", "grad_gain", "grad_decay", "grad_threshold", "checkpoint"),
-    "_noisy_lif_steps_kernel": ("spikes", "state", "partial", "mean", "deviation"),
 }
 
 
@@ -73,9 +79,6 @@ CASES = {
     "LIF, over many steps": (lambda x: lif(x, reset=None, reset_delay=True, inclusive=True, backend="triton"), LONG),
     "given statistics": (lambda x: noisy_lif(x, return_state=True, backend="triton", **CONVERTED), X),
     "given statistics, mirrored": (lambda x: noisy_lif(x, **MIRRORED, backend="triton", **CONVERTED), X),
-    "the layer": (lambda x: noisy_lif(x, seed=4, initial_state=STATE, return_state=True, backend="triton"), X),
-    "the layer, many programs": (lambda x: noisy_lif(x, seed=4, backend="triton"), images(2, 4, 2501)),
-    "each sample": (lambda x: noisy_lif(x, seed=4, statistics="sample", backend="triton"), images(4, 3, 1000)),
     "the same input at every step": (lambda x: lif((2 * x).expand(4, 2, 90), backend="triton"), images(2, 90)),
 }  # fmt: skip
 
@@ -108,10 +111,10 @@ def test_same_results_without_the_operator(name, gpu, written):
 
 
 def test_another_batch_size(gpu):
-    function = torch.compile(lambda x: noisy_lif(x, seed=4, backend="triton"), dynamic=True)
+    model = NoisyLIF(noise=Noise("none"), backend="triton")
     for batch in (3, 6, 40):
-        x = images(2, batch, 1000)
-        same(results(function, x), results(lambda x: noisy_lif(x, seed=4, backend="triton"), x))
+        x = images(batch, 1000)
+        same(results(torch.compile(model, dynamic=True), x), results(model, x))
 
 
 def test_models(gpu):
@@ -145,11 +148,12 @@ OWN = Surrogate(slope, triton=slope_in_triton)
 @pytest.mark.parametrize("function, dynamic", [
     (lambda x: lif(x, surrogate=OWN, backend="triton"), False),
     (lambda x: lif(x, backend="triton"), True),
-], ids=["a surrogate of one's own", "any number of steps"])  # fmt: skip
+    (lambda x: noisy_lif(x, seed=4, initial_state=STATE, return_state=True, backend="triton"), False),
+], ids=["a surrogate of one's own", "any number of steps", "a launch for each step"])  # fmt: skip
 def test_what_keeps_the_operator(function, dynamic, gpu):
-    found, codes = run_and_get_code(results, torch.compile(function, dynamic=dynamic), X)
+    found, (forward, _) = run_and_get_code(results, torch.compile(function, dynamic=dynamic), X)
     same(found, results(function, X))
-    assert len(codes) == 2 and all("ops.fastlif" in code for code in codes)
+    assert "ops.fastlif" in forward
 
 
 def test_an_exported_program_keeps_the_operator():
@@ -159,7 +163,47 @@ def test_an_exported_program_keeps_the_operator():
     assert targets[0] == torch.ops.fastlif.lif.default
 
 
-def test_what_is_kept_on_disk_is_found_by_the_kernels_text():
-    for name in ("noisy_spike", "lif", "noisy_lif"):
-        directions = {kernel.__name__.split("_")[-2] for kernel in get_triton_kernels_for_op(f"fastlif::{name}")}
-        assert len(directions) == 2 and "backward" in directions
+def test_a_launch_on_another_gpu_keeps_the_operator(monkeypatch):
+    """PyTorch itself runs a graph's launches on the current one."""
+    with FakeTensorMode():
+        x = torch.empty(4, 2, 90, device="cuda:1")
+    shown = functools.partial(common._launches_visible, x, options(threshold=1.0, decay=0.5).text)
+    assert not shown(), "there is no GPU here"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert shown()
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    assert not shown()
+
+
+KEY = """
+import torch
+from torch._functorch._aot_autograd.autograd_cache import AOTAutogradCacheDetails
+from emulator import driver, inductor
+from fastlif import LIF
+
+sources = AOTAutogradCacheDetails.get_triton_source_codes_from_gm
+
+
+def shown(self, graph):
+    print(found := sources(self, graph))
+    return found
+
+
+AOTAutogradCacheDetails.get_triton_source_codes_from_gm = shown
+with driver.launching_nothing(), driver.on_cpu_tensors(), inductor.on_a_gpu():
+    torch._functorch.config.enable_autograd_cache = torch._inductor.config.fx_graph_cache = True
+    torch.compile(LIF(timesteps=2, backend="triton"))(torch.rand(4, 8))
+"""
+
+
+def test_what_is_kept_on_disk_ends_with_the_python_that_made_it(tmp_path):
+    """From the first compilation of a process on."""
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    shown = subprocess.run([sys.executable, "-c", KEY], env=environment, capture_output=True, text=True, check=True)
+    assert launch.DIGEST.value in shown.stdout
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "one.py").write_text("x = 1")
+    before = launch.digest(tmp_path)
+    (tmp_path / "inside" / "one.py").write_text("x = 2")
+    assert launch.digest(tmp_path) != before
