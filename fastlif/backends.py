@@ -29,7 +29,7 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
     """
     if backend not in BACKENDS:
         check_choice("backend", backend, BACKENDS)
-    dtype, device = x.dtype, "cpu" if x.is_cpu else x.device.type  # which takes 0.2 us
+    dtype, device = x.dtype, "cpu" if x.is_cpu else x.device.type  # a device's type takes 0.2 us
     if backend == "auto":
         if dtype == torch.float64:
             return "reference"
@@ -60,7 +60,7 @@ def _why_not_triton(device: str) -> str | None:
     if reason := _why_no_import():
         return reason
     if device == "cuda" or device == "cpu" and _interpreting():
-        kernels()  # now, for torch.compile asks for their text before it runs one
+        kernels()  # imported now: torch.compile asks for their text before it runs one
         return None
     if device == "cpu":
         return (

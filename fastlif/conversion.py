@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import dis
-import functools
-import inspect
-import sys
 import warnings
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from types import CodeType, FunctionType
 from typing import Any
 
 import torch
 from torch import nn
 
 from fastlif import validation
+from fastlif.activations import ACTIVATION_MODULES, functions_of
 from fastlif.libraries.names import take_over
 from fastlif.models import copy_of, mark_passes, neurons
 from fastlif.modules import NoisyLIF
 
 __all__ = ["convert"]
 
-# Hidden activations. Gates and output layers (sigmoid, tanh, softmax) are not activations to swap.
-_ACTIVATION_MODULES = (nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.ReLU,
-                       nn.RReLU, nn.SELU, nn.SiLU, nn.Softplus, nn.Threshold)  # fmt: skip
-_ACTIVATION_NAMES = ("celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu", "mish", "prelu", "relu", "relu6",
-                     "rrelu", "selu", "silu", "softplus", "threshold")  # fmt: skip
 _FUSED = ("torch.ao.nn.intrinsic.qat.", "torch.ao.nn.intrinsic.quantized.")  # where a class may compute a ReLU itself
-_ACTIVATION_FUNCTIONS = {
-    vars(place)[name]
-    for place in (nn.functional, torch)
-    for stem in _ACTIVATION_NAMES
-    for name in (stem, f"{stem}_")
-    if name in vars(place)
-}
-# A ReLU where 0 is the only bound. They are functions of torch and methods of a tensor.
-_CLAMPS = {of_whom for name in ("clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_")
-           for of_whom in (getattr(torch, name), f"Tensor.{name}")}  # fmt: skip
 
 
 def convert(
@@ -198,12 +178,12 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
     for path, module in model.named_modules():
         if isinstance(module, activations):
             continue
-        if isinstance(module, _ACTIVATION_MODULES):
+        if isinstance(module, ACTIVATION_MODULES):
             note(type(module).__name__, path)
             continue
         if isinstance(module, torch.jit.ScriptModule):
             kind = getattr(module, "original_name", "")
-            if kind in {one.__name__ for one in _ACTIVATION_MODULES}:
+            if kind in {one.__name__ for one in ACTIVATION_MODULES}:
                 note(f"{kind} in a ScriptModule", path)
             continue
         if isinstance(module, (nn.RNN, nn.RNNCell)) and module.nonlinearity == "relu":
@@ -212,10 +192,10 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
             note(type(module).__name__, path)
         for name, value in vars(module).items():
             listed = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-            if not name.startswith("_") and any(isinstance(v, (*activations, *_ACTIVATION_MODULES)) for v in listed):
+            if not name.startswith("_") and any(isinstance(v, (*activations, *ACTIVATION_MODULES)) for v in listed):
                 note(f"modules in a plain {type(value).__name__}", f"{path}.{name}")
             held = (value,) if name.startswith("_") else (value, *listed)
-            for function in sorted({function for one in held for function in _functions(one)}):
+            for function in sorted({function for one in held for function in functions_of(one)}):
                 note(f"the function {function}", f"{path}.{name}")  # such as nn.TransformerEncoderLayer.activation
         for cls in type(module).__mro__:
             generated = cls is type(module) and isinstance(module, torch.fx.GraphModule)
@@ -223,7 +203,7 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
                 if cls not in functions_by_class:
                     functions_by_class[cls] = {
                         function for name, method in vars(cls).items() if name != "__init__"
-                        for function in _functions(method, bound=True, forward=name == "forward")
+                        for function in functions_of(method, bound=True, forward=name == "forward")
                     }  # fmt: skip
                 for function in sorted(functions_by_class[cls]):
                     note(f"{function} in {_type_name(cls)}", path, inside=".")  # "layer1.*" is about layer1's code too
@@ -232,119 +212,3 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
         + f"{what} ({paths[0] or 'the model'}{', ...' if len(paths) > 1 else ''})"
         for what, paths in found.items()
     ]
-
-
-_OTHER = object()  # what a method reaches through self, and what is no tensor: nothing that flows through the network
-
-
-def _functions(value, bound: bool = False, forward: bool = False) -> set[str]:
-    """The names of the activation functions that ``value``, an attribute, is or calls.
-
-    They are read from its compiled code and from that of the functions it calls: code is there where the source is
-    not, as in a notebook. What a name stands for counts. So an alias is found, and a module called ``relu`` is none.
-    In a ``forward`` modules count that are made there. Other methods may build the model.
-    """
-    if isinstance(value, (staticmethod, classmethod, functools.partial)):
-        bound = isinstance(value, classmethod)
-        value = value.func if isinstance(value, functools.partial) else value.__func__
-    if not inspect.isroutine(value):
-        return set()
-    value = inspect.unwrap(value)
-    if value in _ACTIVATION_FUNCTIONS:
-        return {value.__name__}
-    found: set[str] = set()
-    searched = [value] if isinstance(value, FunctionType) else []
-    for function in searched:  # which grows
-        known = {name: _OTHER for name in function.__code__.co_varnames[:1] if bound and function is value}
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            with contextlib.suppress(ValueError):  # of a cell that nothing was put into yet
-                known[name] = cell.cell_contents
-        for name, loaded, call in _loads(function.__code__, function.__globals__, known):
-            if loaded in _ACTIVATION_FUNCTIONS:
-                found.add(name if name.endswith(loaded.__name__) else f"{name} ({loaded.__name__})")
-            elif inspect.isclass(loaded):
-                if forward and function is value and _is_used(*call()):
-                    found.add(f"{name}()")
-            elif loaded in ("Tensor.relu", "Tensor.relu_") and call()[0] == []:
-                found.add(name)
-            elif loaded in _CLAMPS and call()[0] in ([0], [0, ("min",)]):
-                if function.__globals__ is value.__globals__:  # elsewhere it rather keeps an index or a size in bounds
-                    found.add(f"{name} at 0")
-            elif isinstance(loaded, FunctionType) and _is_of_a_user(loaded) and loaded not in searched:
-                searched.append(loaded)
-    return found
-
-
-def _is_of_a_user(function: FunctionType) -> bool:
-    """Whether a function is neither PyTorch's, nor ours, nor Python's own."""
-    package = (function.__module__ or "").split(".")[0]
-    return package not in ("torch", "fastlif") and package not in sys.stdlib_module_names
-
-
-def _loads(code: CodeType, variables: dict, known: dict):
-    """Whatever ``code`` loads: its name, what that stands for ("Tensor.relu" if it is unknown), and its call."""
-    instructions = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "NOP", "PUSH_NULL")]
-    name, value, module = "", None, dict[str, Any]()
-    for i, instruction in enumerate(instructions):
-        loaded = instruction.argval
-        if isinstance(loaded, tuple) and loaded:  # of an instruction that loads two
-            loaded = loaded[-1]
-        if instruction.opname == "LOAD_GLOBAL":
-            name, value = loaded, variables.get(loaded, _OTHER)
-        elif "LOAD_FAST" in instruction.opname or instruction.opname == "LOAD_DEREF":
-            name, value = loaded, known.get(loaded)
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            name = f"Tensor.{loaded}" if value is None else f"{name}.{loaded}"
-            if value is not None:
-                value = vars(value).get(loaded, _OTHER) if inspect.ismodule(value) else _OTHER
-        else:
-            name, value = "", None
-            if isinstance(loaded, CodeType):
-                yield from _loads(loaded, variables, known)
-            elif instruction.opname == "IMPORT_NAME":
-                module = getattr(sys.modules.get(loaded), "__dict__", {})
-            elif instruction.opname == "IMPORT_FROM":  # into the variable that the next instruction names
-                known[instructions[i + 1].argval] = module.get(loaded)
-            continue
-        is_activation = inspect.isclass(value) and issubclass(value, _ACTIVATION_MODULES)
-        if not (value is None or inspect.ismodule(value) or inspect.isroutine(value) or is_activation):
-            value = _OTHER
-        yield name, name if value is None else value, functools.partial(_call, instructions[i + 1 :], code)
-
-
-def _is_used(arguments: list | None, after: list[dis.Instruction], code: CodeType) -> bool:
-    """Whether what a call makes is called itself, or put into a local variable that no attribute gets. An attribute is
-    a module to swap."""
-    if arguments is None:
-        return False
-    if not after[0].opname.startswith("STORE_FAST"):
-        return _call(after, code)[0] is not None
-    variable = _names(after[0])[0]
-    return not any(
-        instruction.opname == "STORE_ATTR" and any(variable in _names(one) for one in after[i - 2 : i])
-        for i, instruction in enumerate(after)
-    )
-
-
-def _names(instruction: dis.Instruction) -> tuple:
-    """The variables of an instruction: two of those that Python 3.13 made of two."""
-    return instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
-
-
-def _call(instructions: list[dis.Instruction], code: CodeType) -> tuple[list | None, list[dis.Instruction], CodeType]:
-    """Of the call of what was loaded last: the constants that end its arguments, keywords after them, what follows it,
-    and ``code``. They are None if it is not called."""
-    depth = 0
-    ending: list = []
-    for i, instruction in enumerate(instructions):
-        depth += dis.stack_effect(instruction.opcode, instruction.arg, jump=False)
-        if depth < 0:
-            is_call = instruction.opname.startswith("CALL") and depth == -1
-            return ending if is_call else None, instructions[i + 1 :], code
-        if instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
-            ending.append(instruction.argval)
-        elif instruction.opname == "KW_NAMES" and instruction.arg is not None:
-            ending.append(code.co_consts[instruction.arg])
-        elif instruction.opname != "PRECALL":
-            ending.clear()
-    return None, [], code

@@ -8,7 +8,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from fastlif import functional, validation
 from fastlif.backends import choose_backend
-from fastlif.models import copy_of
+from fastlif.models import copy_of, neurons
 from fastlif.modules import LIF, NoisyLIF
 from fastlif.neuron import Neuron
 from fastlif.operators import batch_norm as operators
@@ -44,8 +44,7 @@ def fuse(model: nn.Module) -> nn.Module:
             raise ValueError(f"{type(model).__name__} is fused already")
         if any(isinstance(module, Scaled) for module in model.modules()):
             raise ValueError("model has neurons of scale_thresholds, which run alone: fuse a model without them")
-        spiking = any(isinstance(module, Neuron) for module in model.modules())
-        first = "" if spiking else "convert it first, with fastlif.convert; "
+        first = "" if neurons(model) else "convert it first, with fastlif.convert; "
         raise ValueError(
             f"{type(model).__name__} has no batch normalisation directly before a fastlif neuron in an nn.Sequential: "
             f"{first}in a forward of your own, call fastlif.batch_norm_neuron"

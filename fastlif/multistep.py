@@ -105,9 +105,9 @@ class MultiStep(nn.Module):
         self.training = model.training  # its own flag alone: the copy has kept those of its parts
 
     def __setattr__(self, name, value):
-        if name in OF_NEURONS:
-            given = f"MultiStep(multi.model, timesteps, {name}={value!r})"
-            raise AttributeError(f"{name} is each neuron's own: to set it in all, make a {given} and calibrate it")
+        if name in OF_NEURONS and type(self) is MultiStep:  # a subclass may have its own
+            new = f"MultiStep(multi.model, timesteps, {name}=...), with repeat_input and output as before"
+            raise AttributeError(f"{name} is each neuron's own: to set it in all, make a new {new}")
         super().__setattr__(name, value)
 
     @property
@@ -208,7 +208,7 @@ class MultiStep(nn.Module):
         what comes before the first neuron is computed at each step again.
 
         The scores should be a linear output's. An output of spikes, which are between 0 and 1, cannot get far from
-        equal probabilities: of ten classes the largest is at most 0.23.
+        equal probabilities: of ten classes the largest is below 0.24.
 
         Args:
             images: ``[N, *]``, the same at every step.

@@ -33,14 +33,17 @@ def visible() -> bool:
 
 def digest(*folders):
     """Of all Python in these folders."""
-    files = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+    found = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+    files = [file for file in found if file.is_file()]  # an editor's lock is a link to nothing
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-if visible():  # then what torch.compile keeps on disk holds launches: it must not outlive the Python that made them
+# What torch.compile keeps on disk holds launches, once it is shown them. It must not outlive the Python that made them.
+if visible():
     from torch._library.triton import triton_ops_to_kernels
 
-    DIGEST = tl.constexpr(digest(*fastlif.__path__, Path(__file__).parent))
+    # In a checkout this folder lies beside fastlif's. fastlif.__path__ would name the whole checkout.
+    DIGEST = tl.constexpr(digest(Path(fastlif.__file__).parent, Path(__file__).parent))
 
     @triton.jit
     def _all_of_it():  # never launched: the text of an operator's kernels, DIGEST included, is part of a cache's key
@@ -68,10 +71,8 @@ def launch(kernel, grid, tensors, sizes, constants, *chosen, each=((),)):
     for each record and kind of launch. ``chosen[0]`` is the record, if there is one.
     """
     tensor = next(iter(tensors.values()))
-    if type(tensor) is FunctionalTensor:  # torch.compile's
-        for first in each:
-            _show(kernel, grid, tensors, sizes, constants(*chosen), first)
-        return
+    if type(tensor) is FunctionalTensor:  # torch.compile traces
+        return _show(kernel, grid, tensors, sizes, constants(*chosen))
     index = tensor.get_device()
     if index >= 0 and index != torch.cuda.current_device():
         with torch.cuda.device(index):
@@ -101,9 +102,9 @@ def launch(kernel, grid, tensors, sizes, constants, *chosen, each=((),)):
         run(*grid, stream, function, packed, metadata, enter, leave, *arguments)
 
 
-def _show(kernel, grid, tensors, sizes, constants, first):
-    names = dict(zip(kernel.arg_names, first))
-    torch.library.wrap_triton(kernel)[grid](**names, **tensors, **sizes, **constants, **OPTIONS)
+def _show(kernel, grid, tensors, sizes, constants):
+    """Shows ``torch.compile`` a launch. An operator that launches once for each step is left whole."""
+    torch.library.wrap_triton(kernel)[grid](**tensors, **sizes, **constants, **OPTIONS)
 
 
 def _ask(kernel, grid, tensors, sizes, constants, first):

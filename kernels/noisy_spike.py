@@ -14,11 +14,22 @@ from fastlif.kernels.tile import grid, noise_tile, tile
 
 
 @triton.jit
-def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, mask, channels, channel_stride,
-              numel, noise_scalars, NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr,
-              ROWS: tl.constexpr, COLS: tl.constexpr):  # fmt: skip
+def _place(numel, ROWS: tl.constexpr, COLS: tl.constexpr, VECTOR: tl.constexpr):
+    """Offsets and mask of the program's tile, its counters and lanes.
+
+    It takes no pointer. From a function that does, torch.compile would take the offsets for a part of x, and x for
+    written to with the spikes.
+    """
+    offsets, counter, counter_high, lane = tile(ROWS, COLS, VECTOR)
+    return offsets, offsets < numel, counter, counter_high, lane
+
+
+@triton.jit
+def _membrane(x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, channels, channel_stride, numel,
+              noise_scalars, NOISE: tl.constexpr, CHANNELS_LAST: tl.constexpr, RUN: tl.constexpr, ROWS: tl.constexpr,
+              COLS: tl.constexpr):  # fmt: skip
     """h = x + n of the tile at ``place``."""
-    offsets, counter, counter_high, lane = place
+    offsets, mask, counter, counter_high, lane = place
     x = tl.load(x_ptr + offsets, mask=mask, other=0.0)
     issue_loads_first(NOISE)
     norm = channel_factors(
@@ -53,11 +64,10 @@ def _noisy_spike_forward_kernel(
     VECTOR: tl.constexpr,
 ):
     noise_scalars = (noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8)
-    place = tile(ROWS, COLS, VECTOR)
-    offsets, counter, counter_high, lane = place
-    mask = offsets < numel
+    place = _place(numel, ROWS, COLS, VECTOR)
+    offsets, mask, counter, counter_high, lane = place
     h = _membrane(
-        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, mask, channels, channel_stride, numel,
+        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, channels, channel_stride, numel,
         noise_scalars, NOISE, CHANNELS_LAST, RUN, ROWS, COLS,
     )  # fmt: skip
     spiking = h > threshold
@@ -90,11 +100,10 @@ def _noisy_spike_backward_kernel(
     VECTOR: tl.constexpr,
 ):
     noise_scalars = (noise_0, noise_1, noise_2, noise_3, noise_4, noise_5, noise_6, noise_7, noise_8)
-    place = tile(ROWS, COLS, VECTOR)
-    offsets, _, _, _ = place
-    mask = offsets < numel
+    place = _place(numel, ROWS, COLS, VECTOR)
+    offsets, mask, _, _, _ = place
     h = _membrane(
-        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, mask, channels, channel_stride, numel,
+        x_ptr, weight_ptr, bias_ptr, center_ptr, invstd_ptr, seed_ptr, place, channels, channel_stride, numel,
         noise_scalars, NOISE, CHANNELS_LAST, RUN, ROWS, COLS,
     )  # fmt: skip
     grad = tl.load(grad_spikes_ptr + offsets, mask=mask, other=0.0).to(tl.float32)

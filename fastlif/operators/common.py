@@ -118,11 +118,12 @@ def operator(schema: str, function, fake, setup_context=None, backward=_no_secon
     def setup_of_text(ctx, inputs, output):
         setup_context(ctx, (*inputs[:-1], options_of_text(inputs[-1])), output)
 
+    run = of_text(function)
     torch.library.define(f"fastlif::{name}", schema.removeprefix(name))
-    torch.library.impl(f"fastlif::{name}", ("CPU", "CUDA"), of_text(function))
+    torch.library.impl(f"fastlif::{name}", ("CPU", "CUDA"), run)
     torch.library.register_fake(f"fastlif::{name}", of_text(fake))
     torch.library.register_autograd(f"fastlif::{name}", backward, setup_context=setup_context and setup_of_text)
-    torch.library.register_torch_dispatch(f"fastlif::{name}", FunctionalTensorMode, _launches_of(of_text(function)))
+    torch.library.register_torch_dispatch(f"fastlif::{name}", FunctionalTensorMode, _launches_of(run))
     registered = getattr(torch.ops.fastlif, name)
     torch.library.register_vmap(f"fastlif::{name}", _each_example(registered))
 
@@ -176,15 +177,20 @@ def _launches_of(run):
 
 
 def _launches_visible(x, options, timesteps=1, statistics=None, **_) -> bool:
-    """Whether ``torch.compile`` can make an operator's launches itself. Not in an exported program, which may move to a
-    CPU; nor for steps that it does not know the number of, nor a surrogate of one's own; nor where statistics are taken
-    at every step, by a launch each, of which it would compile every one by itself."""
+    """Whether ``torch.compile`` can make an operator's launches itself. It cannot where
+
+    - the program is exported: it may move to a CPU;
+    - the number of steps is not known when it compiles;
+    - the neuron takes its own statistics: large groups take a launch for each step, and each would be compiled;
+    - the surrogate is a user's own;
+    - the tensors are not on the current GPU, where PyTorch's own run of a graph launches.
+    """
     options = options_of_text(options)
     steps = x.shape[0] if timesteps is None else timesteps
     if not torch._functorch.config.decompose_custom_triton_ops or not isinstance(steps, int) or statistics is not None:
         return False
     if x.is_cuda and not (torch.cuda.is_available() and x.device.index == torch.cuda.current_device()):
-        return False  # a graph that PyTorch itself runs launches on the current device; without a GPU none is known
+        return False
     module = launchers(options.backend, x)
     return module is not compiled and options.surrogate not in OWN and module.visible()
 

@@ -168,7 +168,7 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
 def _forward(x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
     steps = dense_steps(x, timesteps)
     spikes, state = empty_output(x, steps), _empty_state(steps) if return_state else None
-    initial_state = None if initial_state is None else step_as(initial_state, steps)  # saves a call
+    initial_state = None if initial_state is None else step_as(initial_state, steps)  # to ask here saves a call
     parameters = None
     if not (gain is None and decay is None and threshold is None):
         parameters = _parameters(_common_layout(steps, (gain, decay, threshold)), (gain, decay, threshold))

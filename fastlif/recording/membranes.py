@@ -39,7 +39,8 @@ def membranes(
     current = neuron._pass()
     call = 0 if current is None else len(current.calls[neuron]) - 1 if neuron in current.calls else 0
     v = states.get(call) if neuron.stateful else None
-    spikes, v = reference.widen(spikes), None if v is None else v.to(reference.widen(x[0]).dtype)
+    v = None if v is None else v.to(reference.widen(x[0]).dtype)
+    spikes = reference.widen(spikes)
     if isinstance(neuron, NoisyLIF):
         steps = _noisy_steps(neuron, input, x, spikes, v, call, generator)
     else:

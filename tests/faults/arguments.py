@@ -46,7 +46,7 @@ FAULTS = {
     "fastlif/backends.py": {
         "kernels/test_emulated.py::test_nothing_is_found[callers that are compiled]": [
             ("the first thing that is compiled is kept without the kernels' text",
-             "        kernels()  # now, for torch.compile asks for their text before it runs one\n", ""),
+             "        kernels()  # imported now: torch.compile asks for their text before it runs one\n", ""),
         ],
         "library/test_functional.py::test_float64_is_the_references": [
             ("float64 on a CPU is compiled",

@@ -21,6 +21,9 @@ FAULTS = {
         "kernels/test_emulated.py::test_nothing_is_found[callers that are compiled]": [
             ("what torch.compile launches is compiled with fused multiply-adds",
              "**constants, **OPTIONS)\n\n\ndef _ask", "**constants)\n\n\ndef _ask"),
+            ("a link to nothing is read", "[file for file in found if file.is_file()]", "found"),
+            ("only the kernels' own folder counts", "digest(Path(fastlif.__file__).parent, ", "digest("),
+            ("the whole checkout counts", "digest(Path(fastlif.__file__).parent, ", "digest(*fastlif.__path__, "),
             ("what torch.compile keeps on disk outlives the Python that launches",
              "b\"\".join(file.read_bytes() for file in files)", "b\"\".join(file.name.encode() for file in files)"),
         ],

@@ -180,6 +180,10 @@ def left_over(body, more=""):
 FUNCTIONAL = {
     "return F.relu(this.relu(x))": "F.relu",
     "from torch.nn.functional import gelu, relu as f; return f(x)": "f (relu)",
+    "import torch.nn.functional as G; return G.gelu(x)": "G.gelu",
+    "import torch as t; return t.nn.functional.silu(x)": "t.nn.functional.silu",
+    "import torch.nn.functional; return torch.nn.functional.gelu(x)": "torch.nn.functional.gelu",
+    "import torch.nn as N; return N.GELU()(x)": "N.GELU()",
     "return nn.functional.gelu(x) + F.relu(x)": "F.relu in Net (the model); nn.functional.gelu",
     "return act(x)": "act (relu)",
     "return list(map(F.relu, x))": "F.relu",
