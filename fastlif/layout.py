@@ -38,7 +38,9 @@ def empty_output(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
 
 def lying_as(tensor: torch.Tensor, x: torch.Tensor, timesteps: int | None, steps: torch.Tensor) -> torch.Tensor:
     """``tensor``, of x's shape, in memory like ``steps``, the dense steps of x: itself, or a copy."""
-    return tensor if _alike(x, tensor) else steps_as(unfolded(tensor, timesteps), steps)
+    if _alike(x, tensor):
+        return tensor
+    return steps_as(unfolded(tensor, timesteps), unfolded(x, timesteps) if steps is x else steps)
 
 
 def dense(x: torch.Tensor) -> torch.Tensor:
@@ -73,9 +75,14 @@ def empty_steps(x: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tens
     return torch.empty_strided(x.shape, strides, dtype=dtype or x.dtype, device=x.device)
 
 
-def dense_steps(x: torch.Tensor, timesteps: int | None = None) -> torch.Tensor:
-    """x as ``[T, N, *]``: without a copy if each step is dense, at whatever distance in time (0 included)."""
+def dense_steps(x: torch.Tensor, timesteps: int | None = None, alone: bool = False) -> torch.Tensor:
+    """x as ``[T, N, *]``: without a copy if each step is dense, at whatever distance in time (0 included).
+
+    ``alone``: no other tensor must lie like a step, so that x may stay folded if it is dense. A view takes 0.7 us.
+    """
     plain = x.is_contiguous() or channels_last(x)
+    if plain and alone:
+        return x
     if timesteps is not None:
         x = x.view(timesteps, x.shape[0] // timesteps, *x.shape[1:])  # as in unfolded, a call of Python less
     if plain or _lie_alike(x.shape[1:], x.stride()[1:], dense_strides(x)[1:]):

@@ -115,15 +115,15 @@ def _forward_tile(numel, group, noise, bits, mixed):
     return Tile(8, 128, 2, 2) if even else noise_tile(numel)
 
 
-def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o,
+def lif_forward(x, T, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o,
                 bits=None):  # fmt: skip
-    """Launches the scan over x ``[T, *]``, dense within a step; writes ``spikes``, and ``final_state`` and ``bits`` if
-    they are given; bits need a single group.
+    """Launches the scan over T steps of x, ``[T, *]`` and dense within a step or ``[T*N, *]`` and dense; writes
+    ``spikes``, and ``final_state`` and ``bits`` if they are given; bits need a single group.
 
     ``mean`` and ``deviation`` are ``[T, groups]`` float32, or None for plain LIF. States are ``[*]`` float32 or None.
     ``parameters`` are those of :mod:`fastlif.operators.scan`, or None.
     """
-    T, numel, groups = counts_of(x, mean)
+    numel, groups = counts_of(x, T, mean)
     group = group_of(numel, groups)
     mixed = x.element_size() == 2 and (initial_state is not None or final_state is not None)
     tile = _forward_tile(numel, group, o.noise, bits is not None, mixed)

@@ -281,13 +281,14 @@ def _backward_tile_of(T, even, by_element, o):
     return BackwardTile(T, 4, 128, vector, 4 // vector)
 
 
-def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
+def lif_backward(grad_spikes, grad_state, x, T, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
                  parameters, wanted, o):  # fmt: skip
-    """Launches the reverse scan over x ``[T, *]``; writes ``grad_x``, and ``grad_initial_state`` if it is given.
+    """Launches the reverse scan over T steps of x, as in the forward; writes ``grad_x``, and ``grad_initial_state`` if
+    it is given.
 
     Returns the gradients of the parameters' gain, decay and threshold, ``[channels]`` float32; None if not ``wanted``.
     """
-    T, numel, groups = counts_of(x, mean)
+    numel, groups = counts_of(x, T, mean)
     group = group_of(numel, groups)
     tile = _backward_tile(T, numel, group, o, parameters)
     programs = programs_of(numel, groups, group, tile)

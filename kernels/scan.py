@@ -142,10 +142,9 @@ def programs_of(numel, groups, group, tile):
     return groups * tiles * (-(-group_size // elements) + (group_size % elements > 0)), 1, 1
 
 
-def counts_of(x, mean):
-    """How many steps, elements of a step, and groups."""
-    T = x.shape[0]  # len(x) takes a quarter of a microsecond
-    return T, x.numel() // T, 1 if mean is None else mean.numel() // T
+def counts_of(x, T, mean):
+    """How many elements of a step, and groups."""
+    return x.numel() // T, 1 if mean is None else mean.numel() // T
 
 
 def scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters, tile):
@@ -162,7 +161,7 @@ def scan_arguments(x, T, numel, groups, mean, deviation, seed, norm, parameters,
         **channels,
         "T": T,
         "numel": numel,
-        "stride_xt": x.stride(0),
+        "stride_xt": x.stride(0) if x.shape[0] == T else numel,
         "groups": groups,
         "group_size": numel // groups,
     }, runs

@@ -187,9 +187,10 @@ def launch(case: Case, dtype: torch.dtype, make=torch.empty, device: str = "meta
     elif case.launcher == "noisy_lif_forward":
         launcher(x, spikes, state, empty(*shape), mean, deviation, seed, chosen, bits)
     elif case.launcher == "lif_forward":
-        launcher(x, spikes, state, other_state, mean, deviation, seed, norm, parameters, chosen, bits)
+        launcher(x, case.T, spikes, state, other_state, mean, deviation, seed, norm, parameters, chosen, bits)
     else:
         wanted = (False,) + (parameters is not None,) * 2
         launcher(
-            spikes, other_state, x, state, grad_x, state, mean, deviation, seed, norm, parameters, wanted, chosen
+            spikes, other_state, x, case.T, state, grad_x, state, mean, deviation, seed, norm, parameters, wanted,
+            chosen,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import math
 import torch
 
 from fastlif.compiled import arithmetic, graphs
+from fastlif.layout import unfolded
 from fastlif.noise import LANES, SUB_BLOCK
 
 MAX_UNROLL = 16  # time steps in one compiled graph
@@ -51,9 +52,9 @@ def _part():
     return max(PART, torch.get_num_threads() * PART_OF_A_THREAD)
 
 
-def lif_forward(x, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
+def lif_forward(x, T, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
     graphs.in_huge_pages(spikes)
-    norm = _factors(norm)
+    x, norm = _steps(x, T), _factors(norm)
     sizes, rows, chunks = _sizes(x, norm, mean, parameters), _rows(x, spikes), _chunks(x, o)
     v, last = _ends(x, o, chunks, [initial_state], final_state)
     for chunk in chunks:
@@ -77,10 +78,10 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
         v = after
 
 
-def lif_backward(grad_spikes, grad_state, x, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
+def lif_backward(grad_spikes, grad_state, x, T, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
                  parameters, wanted, o):  # fmt: skip
     graphs.in_huge_pages(grad_x)
-    norm, variant = _factors(norm), _variant(o, parameters)
+    x, norm, variant = _steps(x, T), _factors(norm), _variant(o, parameters)
     sizes, rows, chunks = _sizes(x, norm, mean, parameters), _rows(x, grad_x), _chunks(x, o)
     grad_rows = [grad_spikes] if len(chunks) == 1 else [grad_spikes.view_as(x)[chunk] for chunk in chunks]
     first, grad_v, last = _ends(x, o, chunks, [initial_state, grad_state], grad_initial_state)
@@ -108,6 +109,11 @@ def _of_channels(share, sizes):
     """The sum of each channel's elements; of all of them, where there are no channels."""
     outer, channels, *inner = sizes if len(sizes) > 1 else (1, 1, *sizes)
     return share.view(outer, channels, *inner or (1,)).sum((0, 2))
+
+
+def _steps(x, T):
+    """x ``[T, *]``, given as that or as ``[T*N, *]``."""
+    return x if x.shape[0] == T else unfolded(x, T)
 
 
 def _rows(x, tensor):

@@ -100,16 +100,17 @@ def _parameter_gradient(total, layout, tensor):
 
 def _backward(grad_spikes, grad_state, x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold,
               wanted, options):  # fmt: skip
-    steps = dense_steps(x, timesteps)
-    grad_x, grad_initial_state = empty_output(x, steps), None if initial_state is None else _empty_state(steps)
     tensors, flags, grads = (gain, decay, threshold), _FLAGS[wanted], (None,) * 3
+    alone = initial_state is grad_state is norm is gain is decay is threshold is None
+    T, steps = x.shape[0] if timesteps is None else timesteps, dense_steps(x, timesteps, alone)
+    grad_x, grad_initial_state = empty_output(x, steps), None if initial_state is None else _empty_state(steps)
     layout = parameters = None
-    if not (gain is None and decay is None and threshold is None):
+    if not gain is decay is threshold is None:
         layout = _common_layout(steps, tensors)
         parameters = _parameters(layout, tensors)
     if x.numel():
         totals = launchers(options.backend, x).lif_backward(
-            lying_as(grad_spikes, x, timesteps, steps), step_as(grad_state, steps), steps,
+            lying_as(grad_spikes, x, timesteps, steps), step_as(grad_state, steps), steps, T,
             step_as(initial_state, steps), grad_x, grad_initial_state, mean, deviation, seed, norm, parameters, flags,
             options,
         )  # fmt: skip
@@ -166,17 +167,18 @@ def _gradients(ctx, grad_spikes, grad_state, wanted=(False,) * 3):
 
 
 def _forward(x, timesteps, initial_state, mean, deviation, seed, norm, gain, decay, threshold, return_state, options):
-    steps = dense_steps(x, timesteps)
+    alone = not return_state and initial_state is norm is gain is decay is threshold is None
+    T, steps = x.shape[0] if timesteps is None else timesteps, dense_steps(x, timesteps, alone)
     spikes, state = empty_output(x, steps), _empty_state(steps) if return_state else None
     initial_state = None if initial_state is None else step_as(initial_state, steps)  # to ask here saves a call
     parameters = None
-    if not (gain is None and decay is None and threshold is None):
+    if not gain is decay is threshold is None:
         parameters = _parameters(_common_layout(steps, (gain, decay, threshold)), (gain, decay, threshold))
     if x.numel():
         module = launchers(options.backend, x, options.surrogate)
-        bits = bits_beside(spikes, steps.shape[0], module) if thread.packing else {}
+        bits = bits_beside(spikes, T, module) if thread.packing else {}
         module.lif_forward(
-            steps, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits
+            steps, T, spikes, initial_state, state, mean, deviation, seed, norm, parameters, options, **bits
         )
     return spikes if spikes.ndim == x.ndim else spikes.flatten(0, 1), state
 

@@ -151,7 +151,7 @@ FAULTS = {
         ],
         "kernels/test_kernels.py::test_sequence_layouts[lif-None-every-other]": [
             ("a sliced input is read as dense",
-             "    steps = dense_steps(x, timesteps)\n    grad_x", "    steps = unfolded(x, timesteps)\n    grad_x"),
+             "dense_steps(x, timesteps, alone)\n    grad_x", "unfolded(x, timesteps)\n    grad_x"),
         ],
         "kernels/test_kernels.py::test_noisy_lif_steps[4-sample-float32]": [
             ("the layer's statistics for each sample", 'steps.shape[1] if statistics == "sample" else 1', "1"),
@@ -335,7 +335,7 @@ FAULTS = {
             ("strides of all examples of vmap together",
              'torch.empty_strided(x.shape[1:], x.stride()[1:], device="meta")  #', 'torch.empty_like(x[0], device="meta")  #'),
         ],
-        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[contiguous-3-4-lif]": [
+        "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[contiguous-3-4-layer]": [
             ("batch-first",
              "        x = x.view(timesteps, x.shape[0] // timesteps, *x.shape[1:])  #",
              "        x = x.view(x.shape[0] // timesteps, timesteps, *x.shape[1:]).transpose(0, 1)  #"),
@@ -344,8 +344,10 @@ FAULTS = {
             ("a contiguous gradient is read as channels_last",
              "else channels_last(x) and channels_last(tensor)", "else channels_last(x)"),
             ("the gradient of a folded batch lies as it comes",
-             "tensor if _alike(x, tensor) else steps_as(unfolded",
-             "tensor if tensor.is_contiguous() else steps_as(unfolded"),
+             "    if _alike(x, tensor):\n        return tensor\n    return steps_as(unfolded",
+             "    if tensor.is_contiguous():\n        return tensor\n    return steps_as(unfolded"),
+            ("a folded input is not unfolded beside a gradient that lies otherwise",
+             "unfolded(x, timesteps) if steps is x else steps)", "steps)"),
         ],
         "pytorch/test_pytorch.py::test_a_folded_batch_of_any_layout_is_its_steps[channels last, turned-3-1-lif]": [
             ("the stride of a single sample counts", "strides[1] if steps.shape[1] > 1 else strides[0]", "strides[1]"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import ALL_SURROGATES, DEVICE, DTYPES, SEQUENCE_LAYOUTS, check_against_reference, sample, statistics_of
 
-from fastlif import Noise, Surrogate, reference
+from fastlif import LIF, Noise, NoisyLIF, Surrogate, reference
 from fastlif.functional import lif, noisy_lif, noisy_spike
 
 pytest.importorskip("triton")
@@ -207,6 +207,25 @@ def test_sequence_layouts(function, statistics, layout):
     keywords = {"statistics": statistics} if statistics else {}
     drawn_for = x.contiguous() if layout == "batch-inside" and statistics == "sample" else x  # see functional.py
     check(function, x, drawn_for=drawn_for, **keywords)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("N", [1, 4])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_time_folded_into_the_batch(calibrated, N, memory_format):
+    """What lies as ``[T*N, *]`` is read as it is, also beside a gradient that lies otherwise."""
+    x = sample((3 * N, 6, 5, 7)).to(memory_format=memory_format).requires_grad_()
+    weights, results = sample(x.shape, seed=2), []
+    for timesteps in (3, None):
+        neuron = NoisyLIF(timesteps, backend="triton") if calibrated else LIF(timesteps, backend="triton")
+        if calibrated:
+            neuron.convert()
+            neuron.set_calibration(torch.linspace(0, 0.4, 3)[None], torch.linspace(0.4, 0.6, 3)[None])
+        torch.manual_seed(1)
+        spikes = neuron.to(DEVICE)(x if timesteps else x.unflatten(0, (3, N))).view_as(x)
+        results.append((spikes, *torch.autograd.grad(spikes, x, weights)))
+    for folded, expected in zip(*results):
+        assert torch.equal(folded, expected) and expected.any()
 
 
 # --- Ties, values that are no numbers, and sums -------------------------------------------------------------------

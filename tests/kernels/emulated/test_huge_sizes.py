@@ -179,9 +179,10 @@ def test_scan(T, kind, static, numel):
     last, grad_initial = (sparse(1, numel, dtype=torch.float32) for _ in range(2))
     bits = sparse(T, kernels.bytes_of(numel), dtype=torch.uint8) if T in (5, 13) else None  # other tiles
     with only_owners(parts, numel):
-        kernels.lif_forward(x, spikes, state, last, mean, deviation, seed, None, None, chosen, bits)
+        kernels.lif_forward(x, T, spikes, state, last, mean, deviation, seed, None, None, chosen, bits)
         kernels.lif_backward(
-            grad, grad_state, x, state, grad_x, grad_initial, mean, deviation, seed, None, None, (False,) * 3, chosen
+            grad, grad_state, x, T, state, grad_x, grad_initial, mean, deviation, seed, None, None, (False,) * 3,
+            chosen,
         )  # fmt: skip
     for part in parts:
         h, sure = check_steps(part, x, state[0, part].double(), a, b, kind, scalars, spikes, bits, last)
