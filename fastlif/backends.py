@@ -44,6 +44,11 @@ def choose_backend(backend: str, x: torch.Tensor) -> str:
     return backend
 
 
+def capturing(tensor: torch.Tensor) -> bool:
+    """Whether what is done with ``tensor`` goes into a CUDA graph."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
 @functools.cache
 def kernels():
     """The package of Triton kernels, imported when first needed: fastlif works without triton."""
@@ -58,7 +63,7 @@ def why_not(backend: str, device: str) -> str | None:
 
 def _why_not_triton(device: str) -> str | None:
     if reason := _why_no_import():
-        return reason
+        return f'{reason} backend="{"compiled" if device == "cpu" else "reference"}"'
     if device == "cuda" or device == "cpu" and _interpreting():
         kernels()  # imported now: torch.compile asks for their text before it runs one
         return None
@@ -75,7 +80,7 @@ def _why_no_import() -> str | None:
     try:
         import triton  # noqa: F401
     except ImportError as error:
-        return f'triton cannot be imported ({error}); install it with `pip install triton`, or use backend="compiled"'
+        return f"triton cannot be imported ({error}); install it with `pip install triton`, or use"
     return None
 
 
@@ -87,6 +92,8 @@ def _interpreting() -> bool:
 def _why_not_compiled(device: str) -> str | None:
     if device not in ("cpu", "cuda"):
         return f'it is made for CPU and CUDA devices, not {device}; use backend="reference"'
+    if device == "cuda" and (reason := _why_no_import()):
+        return f'{reason} backend="reference"'
     if device == "cpu" and not any(shutil.which(compiler) for compiler in cpp_compilers()):
         return (
             f"torch.compile needs a C++ compiler and found none of {', '.join(cpp_compilers())}; install g++, or set "

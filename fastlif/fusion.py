@@ -141,6 +141,8 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if batch_norm.running_mean.dtype != torch.float32 or batch_norm.weight.dtype != torch.float32:
         return False
+    if batch_norm.weight.device != x.device:  # PyTorch says so; a kernel would read the other device's memory
+        return False
     if neuron.stateful or neuron.timesteps is None:
         return False
     if isinstance(neuron, LIF) and neuron.has_tensors():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 
+import torch
 from torch import nn
 
 from fastlif import validation
@@ -72,6 +74,12 @@ def evaluating(model: nn.Module):
             module.training = mode
         for neuron, state in carried.items():
             neuron.states = state
+
+
+def on_its_device(model: nn.Module, input: torch.Tensor) -> torch.Tensor:
+    """A loader's ``input``, moved from the CPU to where ``model`` has its first parameter or buffer."""
+    first = next(itertools.chain(model.parameters(), model.buffers()), input)
+    return input.to(first.device) if input.is_cpu else input
 
 
 def mark_passes(model: nn.Module) -> None:

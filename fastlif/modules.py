@@ -137,7 +137,7 @@ class LIF(Neuron):
                 neuron_values.check_parameter(name, tensor, step, x.device, self.reset_to)
         spikes, state = functional.run_lif(x, T, initial_state, states is not None, self.options(), **tensors)
         if states is not None:
-            states[call] = state.detach() if self.detach_state else state
+            self._carry(states, call, state)
         return spikes if spikes.ndim == input.ndim else spikes.flatten(0, 1)
 
     def has_tensors(self) -> bool:
@@ -232,7 +232,7 @@ class NoisyLIF(Neuron):
         if thread.recording is not None:
             thread.recording.setdefault(self, []).append((mean[:, 0], deviation[:, 0]))
         if states is not None:
-            states[call] = state.detach() if self.detach_state else state
+            self._carry(states, call, state)
         return spikes if spikes.ndim == input.ndim else spikes.flatten(0, 1)
 
     def _single(self, input) -> bool:

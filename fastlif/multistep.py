@@ -14,7 +14,7 @@ from torch import nn
 
 from fastlif import early_exit, validation
 from fastlif.libraries.names import no_neuron
-from fastlif.models import copy_of, evaluating, neurons
+from fastlif.models import copy_of, evaluating, neurons, on_its_device
 from fastlif.modules import NoisyLIF
 from fastlif.passes import Pass, Running, tensors_in, thread
 
@@ -234,7 +234,7 @@ class MultiStep(nn.Module):
         values are buffers of the neurons and travel in the state_dict; they hold for any T up to the present one.
 
         Args:
-            batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader gives them.
+            batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader on the CPU gives them.
             sequence: whether they are ``[T, N, *]``, all of one T, which is then the largest that the values hold for.
 
         Returns:
@@ -256,7 +256,7 @@ class MultiStep(nn.Module):
         timesteps = None
         with evaluating(self) as carried:
             for batch in batches:
-                input = validation.check_batch(batch)
+                input = on_its_device(self, validation.check_batch(batch))
                 if sequence and timesteps not in (None, input.shape[0]):
                     raise ValueError(f"sequences must all have one T, got {timesteps} and {input.shape[0]} steps")
                 timesteps = input.shape[0]

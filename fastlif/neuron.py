@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fastlif import neuron_values, validation
-from fastlif.backends import BACKENDS
+from fastlif.backends import BACKENDS, capturing
 from fastlif.layout import step_shape
 from fastlif.options import Options
 from fastlif.passes import Membranes, Pass, Running, in_backward, pass_again, thread
@@ -237,6 +237,15 @@ class Neuron(nn.Module):
                 f"PyTorch's transformers), and no layer may gather samples; {TABLE}"
             )
         return x, T, call, states
+
+    def _carry(self, states: Membranes, call: int | None, state: torch.Tensor) -> None:
+        """Keeps the membrane for the next call. Into a CUDA graph goes a copy to where the last one lies: each replay
+        reads and writes the same memory."""
+        before, wanted = states.get(call), state.requires_grad
+        if before is not None and not wanted and not torch.compiler.is_compiling() and capturing(state):
+            before.copy_(state)
+        else:
+            states[call] = state.detach() if self.detach_state else state
 
     def _initial_state(self, x: torch.Tensor, timesteps: int | None, state: torch.Tensor | None) -> torch.Tensor | None:
         if torch.compiler._is_exporting_flag or torch._C._get_tracing_state():  # is_exporting() errs in 2.11

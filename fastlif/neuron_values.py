@@ -9,6 +9,7 @@ import numbers
 import torch
 
 from fastlif import validation
+from fastlif.backends import capturing
 
 STATISTICS = ("layer", "sample")
 RESIDUALS = ("matched", "range")
@@ -179,8 +180,8 @@ def wrong_calibration(values: list) -> str | None:
 
 def check_carried(deviation, options) -> None:
     """The calibrated ``deviation`` of step 1, for a call that begins with the membrane of the last one."""
-    if deviation.is_cuda and torch.cuda.is_current_stream_capturing():
-        return  # into a graph, which cannot wait for a value
+    if capturing(deviation):
+        return  # a graph cannot wait for a value
     if options.decay * options.inv_alpha and not bool(deviation):
         raise RuntimeError(
             "the calibrated statistics of step 1 are those of an empty membrane, and would drop the one that a "
@@ -225,7 +226,7 @@ def check_seed(seed, device: torch.device) -> torch.Tensor:
         if not -(2**63) <= number < 2**64:
             raise ValueError(f"seed must fit into 64 bits, got {seed}")
         number -= 2**64 if number >= 2**63 else 0  # torch.initial_seed() gives a negative one unsigned
-        return torch.tensor([number], dtype=torch.int64, device=device)
+        return torch.full((1,), number, dtype=torch.int64, device=device)  # without a copy, for which a GPU waits
     if seed.dtype != torch.int64:
         raise TypeError(
             f"seed must be an integer or a one-element int64 tensor, got dtype {validation.dtype_name(seed)}"

@@ -12,7 +12,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.names import no_neuron
-from fastlif.models import copy_of, evaluating
+from fastlif.models import copy_of, evaluating, on_its_device
 from fastlif.neuron import Neuron
 
 __all__ = ["scale_thresholds"]
@@ -59,8 +59,8 @@ def scale_thresholds(
     Args:
         model: what :func:`fastlif.convert` made of ``trained``, before :class:`fastlif.MultiStep`.
         trained: the trained network. It runs over ``batches`` in evaluation mode, and is then as it was.
-        batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader gives them; some hundred samples do.
-            Without ``trained`` and ``batches`` every scale is 1: what a saved state_dict can be loaded into.
+        batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader on the CPU gives them; some hundred
+            samples do. Without ``trained`` and ``batches`` every scale is 1: what a state_dict can be loaded into.
 
     Returns:
         The copy. In it each neuron is the part ``neuron`` of a module that has the buffer ``scale`` beside it, float32
@@ -138,7 +138,7 @@ def _record(trained: nn.Module, names: dict[Neuron, str], batches: Iterable) -> 
             hooks.enter_context(modules[name].register_forward_pre_hook(to_keep, with_kwargs=True))
             hooks.enter_context(modules[name].register_forward_hook(to_compare))
         for batch in batches:
-            trained(validation.check_batch(batch))
+            trained(on_its_device(trained, validation.check_batch(batch)))
             count += 1
     if not count:
         raise ValueError("batches must hold at least one batch, got none")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from fastlif import validation
-from fastlif.models import evaluating
+from fastlif.models import evaluating, on_its_device
 from fastlif.multistep import MultiStep
 
 __all__ = ["recommend_timesteps"]
@@ -51,9 +51,9 @@ def recommend_timesteps(
     run in evaluation mode; its modes and the membranes that stateful neurons carry are left as they are.
 
     Args:
-        multi: a :class:`fastlif.MultiStep` that returns class scores ``[N, classes]``, on the device of the data.
-        loader: batches ``(inputs [N, *], labels [N])`` with integer labels, as a data loader gives them. The inputs are
-            no sequences.
+        multi: a :class:`fastlif.MultiStep` that returns class scores ``[N, classes]``.
+        loader: batches ``(inputs [N, *], labels [N])`` with integer labels, as a data loader on the CPU gives
+            them. The inputs are no sequences.
         loss: how many percentage points of the best accuracy may be given up; 0.5 by default.
         max_timesteps: the largest T to measure; by default ``multi.timesteps``, which it may exceed.
 
@@ -83,7 +83,7 @@ def recommend_timesteps(
             for neuron in carried:
                 neuron.reset()
             try:
-                steps = multi.over(T, "steps", inputs)  # [T, N, classes]
+                steps = multi.over(T, "steps", on_its_device(multi, inputs))  # [T, N, classes]
             except RuntimeError as error:
                 if hint := _hint(inputs, labels):
                     error.add_note(hint.removeprefix("; "))

@@ -181,7 +181,7 @@ class LI(Neuron):
             steps.append(v)
         membranes = torch.stack(steps)
         if states is not None:
-            states[call] = v.detach() if self.detach_state else v  # no part of the output, which others may change
+            self._carry(states, call, v)  # no part of the output, which others may change
         membranes = membranes.to(x.dtype)
         return membranes if self.timesteps is None else membranes.flatten(0, 1)
 

@@ -26,7 +26,9 @@ MADV_HUGEPAGE = 14  # Linux's number
 
 # Sizes by which the compiler judges which of two loops is faster. The code that it makes is right for all sizes. A loop
 # of fewer than SHARED turns is not shared out to threads: here the sum over the blocks of a mean, and over their rest.
+# For a GPU it chooses how wide an index is, too: INT32 elements take larger sizes.
 SHARED = 1 << 15
+INT32 = 2**31 - 1
 EXPECTED = {1: ((1 << 30) + 3,), 2: (5, (1 << 28) + 7), 3: (5, 7, (1 << 25) + 9)}
 
 _graphs: dict[tuple, Callable[[list], object]] = {}  # by kind of call
@@ -41,17 +43,18 @@ def run(function, static, sizes, outputs, x=None, **inputs):
     if outputs[-1] is None:
         outputs.pop()
     steps, stride = (1, 0) if x is None else (x.shape[0], x.stride(0))
-    serial = steps * math.prod(sizes) <= SERIAL
+    elements = steps * math.prod(sizes)
+    serial, large = elements <= SERIAL, elements > INT32 and not outputs[0].is_cpu
     tensors = [x, *inputs.values()]
     dtypes = [tensor is not None and tensor.dtype for tensor in tensors]
     output = outputs[0]
-    kind = function, static, serial, steps, len(sizes), len(outputs), output.dtype, output.device, *dtypes
+    kind = function, static, serial, large, steps, len(sizes), len(outputs), output.dtype, output.device, *dtypes
     graph = _graphs.get(kind)
     if graph is None:
         with _compiling:  # another thread may have been first
             try:
                 graph = _graphs.get(kind) or _compile(
-                    function, static, serial, steps, len(sizes), outputs, {"x": x, **inputs}
+                    function, static, serial, large, steps, len(sizes), outputs, {"x": x, **inputs}
                 )
             except (AssertionError, ImportError) as error:
                 known = _in_words(error)
@@ -77,7 +80,7 @@ def _in_words(error) -> str | None:
     return None
 
 
-def _compile(function, static, serial, steps, dimensions, outputs, inputs):
+def _compile(function, static, serial, large, steps, dimensions, outputs, inputs):
     """The graph of :func:`run`: a function of the list of sizes, x's stride in time, inputs and outputs.
 
     It is called without its guards, which is what the compiler has supposed of the sizes. That is safe:
@@ -124,8 +127,10 @@ def _compile(function, static, serial, steps, dimensions, outputs, inputs):
         compile_lock, torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False),
         tracing(TracingContext(fake)), config.patch(options), fake,
     ):  # fmt: skip
-        sizes = [variable(f"size_{i}", size) for i, size in enumerate(EXPECTED[dimensions])]
-        stride = variable("stride", 3 * math.prod(EXPECTED[dimensions]))
+        first, *others = EXPECTED[dimensions]
+        expected = [8 * first if large else first, *others]
+        sizes = [variable(f"size_{i}", size) for i, size in enumerate(expected)]
+        stride = variable("stride", 3 * math.prod(expected))
         examples = {name: _example(name, tensor, steps, sizes, stride) for name, tensor in given.items()}
         results = function(*static, **dict.fromkeys(inputs) | examples)
         written = [result.new_empty(result.shape, dtype=output.dtype) for result, output in zip(results, outputs)]

@@ -345,6 +345,9 @@ FAULTS = {
         ],
     },
     "fastlif/fusion.py": {
+        "library/test_fusion.py::test_a_normalisation_on_another_device_is_left_to_pytorch": [
+            ("a normalisation on another device is read", "    if batch_norm.weight.device != x.device:", "    if False:"),
+        ],
         "library/test_bad_inputs.py::test_a_bad_call_is_refused": [
             ("a converted model is to be converted first, to be fused", '"" if neurons(model) else "convert', '"convert'),
             ("the neuron may come first", "    if isinstance(batch_norm, Neuron):", "    if False:"),

@@ -34,7 +34,8 @@ SELECTION = {
     ]
     + [f"{COMPILED}::test_{name}" for name in (
         "what_keeps_the_operator", "an_exported_program_keeps_the_operator",
-        "a_launch_on_another_gpu_keeps_the_operator", "what_is_kept_on_disk_ends_with_the_python_that_made_it",
+        "a_launch_on_another_gpu_keeps_the_operator", "large_work_of_the_compiled_backend_is_indexed_in_64_bits",
+        "what_is_kept_on_disk_ends_with_the_python_that_made_it",
     )],
     "kernels": [
         "tests/kernels/test_kernels.py::test_noisy_spike_sizes",

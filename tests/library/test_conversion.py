@@ -17,6 +17,7 @@ from torch.nn.utils import prune
 
 import fastlif
 from fastlif import LIF, MultiStep, Noise, NoisyLIF
+from fastlif.models import on_its_device
 
 
 def small(**keywords):
@@ -371,6 +372,25 @@ def test_what_was_loaded_into_a_model_without_memory_is_calibrated():
     for loaded in (copy.deepcopy(empty), empty.to("cpu")):  # whose buffers without values are on meta, and no more
         multi = MultiStep(loaded, 2).eval().calibrate([torch.rand(5, 3)])
         assert multi(torch.rand(2, 3)).shape == (2, 4) and multi.model[1].calibrated_mean.device.type == "cpu"
+
+
+def test_a_loader_s_batches_go_to_the_model_s_device():
+    def found(layer, inputs):
+        raise LookupError(f"an input on {inputs[0].device}")
+
+    batch, trained = torch.rand(2, 3), nn.Sequential(nn.Linear(3, 1, device="meta"), nn.ReLU())
+    trained[0].register_forward_pre_hook(found)
+    spiking = fastlif.convert(trained)
+    multi = MultiStep(spiking, timesteps=2)
+    for run in (
+        lambda: multi.calibrate([batch]),
+        lambda: fastlif.recommend_timesteps(multi, [(batch, torch.zeros(2, dtype=torch.long))]),
+        lambda: fastlif.scale_thresholds(spiking, trained, [batch]),
+    ):
+        with pytest.raises(LookupError, match="an input on meta"):
+            run()
+    assert on_its_device(nn.Linear(3, 1), batch.to("meta")).is_meta, "who moved it knows better"
+    assert on_its_device(nn.ReLU(), batch) is batch
 
 
 def test_calibrating_again_forgets_the_first_calibration():

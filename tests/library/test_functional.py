@@ -35,6 +35,18 @@ def test_no_compiler_says_what_to_install(monkeypatch):
     backends._why_not_compiled.cache_clear()
 
 
+@pytest.mark.parametrize("backend, device, other", [
+    ("triton", "cpu", "compiled"), ("triton", "cuda", "reference"), ("compiled", "cuda", "reference"),
+])  # fmt: skip
+def test_without_triton_another_backend_is_named_that_runs(backend, device, other, monkeypatch):
+    from fastlif import backends
+
+    monkeypatch.setattr(backends, "_why_no_import", lambda: "install it, or use")
+    backends._why_not_compiled.cache_clear()
+    assert backends.why_not(backend, device) == f'install it, or use backend="{other}"'
+    backends._why_not_compiled.cache_clear()
+
+
 def test_empty_batch(backend):
     x = torch.zeros(4, 0, 5, requires_grad=True, device=DEVICE)
     state = torch.zeros(0, 5, device=DEVICE)

@@ -325,6 +325,11 @@ def test_what_cannot_be_fused_is_called_one_after_the_other(change, monkeypatch)
         assert torch.equal(grad, expected_grad)
 
 
+def test_a_normalisation_on_another_device_is_left_to_pytorch():
+    with pytest.raises(RuntimeError, match="meta"):
+        batch_norm_neuron(nn.BatchNorm2d(6, device="meta").eval(), NoisyLIF(), torch.randn(4, 6, 5, 5))
+
+
 def test_batches_that_nobody_counts():
     norm, x = nn.BatchNorm2d(6), torch.randn(4, 6, 5, 5)
     norm.num_batches_tracked = None

@@ -41,6 +41,20 @@ def test_the_membrane_is_carried_detached(neuron):
     assert not neuron.states[0].requires_grad
 
 
+@pytest.mark.parametrize("neuron", [LIF, NoisyLIF])
+def test_a_cuda_graph_reads_the_membrane_where_it_writes_it(neuron, monkeypatch):
+    """Without gradients. With them a backward needs the membrane that was."""
+    neuron, x = neuron(timesteps=2, stateful=True, **REFERENCE), torch.rand(4, 5)
+    neuron(x)
+    monkeypatch.setattr("fastlif.neuron.capturing", lambda tensor: True)
+    first = neuron.states[0]
+    before = first.clone()
+    neuron(x)
+    assert neuron.states[0] is first and not torch.equal(first, before)
+    neuron(x.requires_grad_()).sum().backward()
+    assert neuron.states[0] is not first
+
+
 def test_half_keeps_the_membrane_in_float32():
     neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
     neuron(torch.randn(4, 5))

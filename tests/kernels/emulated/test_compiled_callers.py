@@ -16,12 +16,14 @@ import triton.language as tl
 from fastlif.kernels import launch, visible
 from torch import nn
 from torch._higher_order_ops import triton_kernel_wrap
+from torch._inductor.graph import GraphLowering
 from torch._inductor.utils import run_and_get_code
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fastlif
 from emulator import driver
 from fastlif import LIF, MultiStep, Noise, NoisyLIF, ParametricLIF, Surrogate
+from fastlif.compiled import arithmetic, graphs
 from fastlif.functional import lif, noisy_lif, noisy_spike
 from fastlif.operators import common
 from fastlif.options import options
@@ -35,6 +37,16 @@ def gpu():
 
     with inductor.on_a_gpu():
         yield
+
+
+@pytest.mark.parametrize("large, index", [(False, "i32"), (True, "i64")])
+def test_large_work_of_the_compiled_backend_is_indexed_in_64_bits(gpu, large, index, monkeypatch):
+    codes = []
+    monkeypatch.setattr(GraphLowering, "save_output_code", codes.append)
+    spikes, bits = torch.empty(8, 64), torch.zeros(1, 64, dtype=torch.uint8)
+    with torch._inductor.config.patch(cpu_backend="triton"):
+        graphs._compile(arithmetic.unpack_bits, (), False, large, 1, 1, [*spikes], {"x": bits})
+    assert f"'xnumel': '{index}'" in str(codes)
 
 
 @pytest.fixture
