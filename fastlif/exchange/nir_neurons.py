@@ -47,22 +47,17 @@ def _before(values: np.ndarray) -> np.ndarray:
 
 def _values(neuron, shape, where):
     """Decay, threshold, gain and reset of a neuron, the membrane counted from rest."""
-    if isinstance(neuron, NoisyLIF):
-        _check_reset(neuron, where)
-        return _noiseless_decay(neuron, where), neuron.threshold, 1.0, neuron.reset_to
     if isinstance(neuron, LI):
         return neuron.used_decay(), 0.0, neuron.gain, 0.0
-    if not isinstance(neuron, LIF):
+    if not isinstance(neuron, (LIF, NoisyLIF)):
         raise ValueError(f"model: NIR has no node for {where}")
-    _check_reset(neuron, where)
+    if neuron.reset_to is None:
+        raise ValueError(f"model: NIR has no soft reset, as {where} has with reset=None: train it with reset=0.0")
+    if isinstance(neuron, NoisyLIF):
+        return _noiseless_decay(neuron, where), neuron.threshold, 1.0, neuron.reset_to
     tensors = neuron.tensors(torch.Size((1, *shape)))
     decay, threshold, gain = (tensors.get(name, getattr(neuron, name)) for name in ("decay", "threshold", "gain"))
     return decay, threshold - neuron.rest, gain, neuron.reset_to - neuron.rest
-
-
-def _check_reset(neuron, where) -> None:
-    if neuron.reset_to is None:
-        raise ValueError(f"model: NIR has no soft reset, as {where} has with reset=None: train it with reset=0.0")
 
 
 def _noiseless_decay(neuron, where):
