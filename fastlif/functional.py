@@ -178,7 +178,8 @@ def lif(
 @once
 def lif_options(decay, tau, threshold, reset, gain, rest, inclusive, reset_delay, surrogate, detach_reset, backend):
     reset_delay = validation.check_flag("reset_delay", reset_delay)
-    values = _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend, reset_delay)
+    values = _scan_values(decay, tau, threshold, reset, detach_reset, backend, reset_delay)
+    values |= _surrogate_values(surrogate)
     rest = validation.check_number("rest", rest, finite=True)
     values["threshold"] -= rest
     if values["reset"] is not None:
@@ -188,7 +189,7 @@ def lif_options(decay, tau, threshold, reset, gain, rest, inclusive, reset_delay
     return options(**values, gain=gain, rest=rest, inclusive=inclusive, reset_delay=reset_delay)
 
 
-def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend, reset_delay=False):
+def _scan_values(decay, tau, threshold, reset, detach_reset, backend, reset_delay=False):
     decay = neuron_values.check_decay(decay, tau)
     threshold = neuron_values.check_threshold(threshold)
     return {
@@ -196,7 +197,6 @@ def _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend,
         "threshold": threshold,
         "reset": neuron_values.check_reset(reset, threshold, reset_delay),
         "detach_reset": validation.check_flag("detach_reset", detach_reset),
-        **_surrogate_values(surrogate),
         "backend": validation.check_choice("backend", backend, BACKENDS),
     }
 
@@ -303,7 +303,7 @@ def noisy_lif(
 def noisy_lif_options(
     decay, tau, threshold, reset, alpha, beta, noise, residual, over_time, surrogate, detach_reset, backend
 ):
-    values = _scan_values(decay, tau, threshold, reset, surrogate, detach_reset, backend)
+    values = _scan_values(decay, tau, threshold, reset, detach_reset, backend)
     validation.check_type("noise", noise, Noise)
     alpha, beta = neuron_values.check_normalisation(alpha, beta, noise)
     validation.check_choice("residual", residual, neuron_values.RESIDUALS)
