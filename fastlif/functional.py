@@ -293,7 +293,6 @@ def noisy_lif(
     return_state = validation.check_flag("return_state", return_state)
     validation.check_sequence(input)
     statistics = neuron_values.check_statistics(statistics, input.shape[0], input.device)
-    neuron_values.check_statistics_values(statistics)
     neuron_values.check_initial_state(initial_state, input)
     spikes, state, _, _ = run_noisy_lif(input, None, initial_state, statistics, seed, return_state, chosen)
     return (spikes, state) if return_state else spikes

@@ -128,7 +128,8 @@ def check_normalisation(alpha, beta, noise) -> tuple[float, float]:
 
 
 def check_statistics(statistics, timesteps: int, device: torch.device):
-    """"layer", "sample", or a pair of float32 ``[T]`` tensors on the input's device."""
+    """"layer", "sample", or a pair of float32 ``[T]`` tensors on the input's device, their values checked outside of
+    compiled code on a CPU, where looking costs next to nothing."""
     if isinstance(statistics, str):
         return validation.check_choice("statistics", statistics, STATISTICS)
     if not (isinstance(statistics, (tuple, list)) and len(statistics) == 2
@@ -145,23 +146,18 @@ def check_statistics(statistics, timesteps: int, device: torch.device):
                 f"statistics: {name} must have one value per time step, shape ({timesteps},), got {tuple(value.shape)}"
             )
         validation.check_device(f"statistics: {name}", value, device)
-    return tuple(value.detach().to(torch.float32).contiguous() for value in statistics)
-
-
-def check_statistics_values(statistics) -> None:
-    """Refuses values that no membrane has: outside of compiled code on a CPU, where looking costs next to nothing."""
-    if isinstance(statistics, str) or torch.compiler.is_compiling() or statistics[0].device.type != "cpu":
-        return
-    mean, deviation = statistics
-    try:
-        good = bool((mean.isfinite() & deviation.isfinite() & (deviation >= 0)).all())
-    except RuntimeError:  # under torch.vmap, or without values
-        return
-    if not good:
-        raise ValueError(
-            "statistics must be a pair (mean, deviation) of finite values, the deviation at least 0, "
-            f"got {mean.tolist()} and {deviation.tolist()}"
-        )
+    mean, deviation = (value.detach().to(torch.float32).contiguous() for value in statistics)
+    if not torch.compiler.is_compiling() and device.type == "cpu":
+        try:
+            good = bool((mean.isfinite() & deviation.isfinite() & (deviation >= 0)).all())
+        except RuntimeError:  # under torch.vmap, or without values
+            good = True
+        if not good:
+            raise ValueError(
+                "statistics must be a pair (mean, deviation) of finite values, the deviation at least 0, "
+                f"got {mean.tolist()} and {deviation.tolist()}"
+            )
+    return mean, deviation
 
 
 def wrong_calibration(values: list) -> str | None:
