@@ -120,8 +120,9 @@ def _found(*pairs):
 @functools.lru_cache(maxsize=KEPT)
 def _made(pairs):
     values = dict(zip(pairs[::2], pairs[1::2]))
-    for name in values.keys() & {"threshold", "surrogate_width", "gain", "decay", "inv_alpha", "beta", "reset", "rest"}:
-        values[name] = None if values[name] is None else float.fromhex(values[name])
+    for field in fields(Options):
+        if field.type.startswith("float") and values.get(field.name) is not None:  # reset may be None
+            values[field.name] = float.fromhex(values[field.name])
     values["noise_scalars"] = tuple(map(float.fromhex, values.get("noise_scalars", ())))
     return options_of_text(Options(**values).text)
 
