@@ -33,6 +33,8 @@ class Neuron(nn.Module):
         "stateful": validation.check_flag,
         "detach_state": validation.check_flag,
     }
+    _make_options: Callable[[bool], Options]  # what options() keeps
+    _default: Callable[[], Neuron]  # a neuron of this kind as it is without arguments
     _is_replica = False  # nn.DataParallel makes it True in a device's copy, where what is learned is a plain attribute
 
     def __init__(self, timesteps, decay, tau, threshold, reset, surrogate, detach_reset, stateful, backend,
@@ -130,13 +132,6 @@ class Neuron(nn.Module):
         """Gain, decay or threshold, where they are checked as numbers."""
         tensor = self._is_tensor(name)
         return neuron_values.Given.TENSOR if tensor else neuron_values.number_or_given(getattr(self, name))
-
-    def _make_options(self, single):
-        raise NotImplementedError
-
-    def _default(self) -> Neuron:
-        """A neuron of this kind as it is without arguments."""
-        raise NotImplementedError
 
     def options(self, single: bool = False) -> Options:
         """The record of what this neuron computes, checked and made once; for a NoisyLIF there is a ``single`` one."""
