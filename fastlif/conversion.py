@@ -14,7 +14,7 @@ from torch import nn
 from fastlif import validation
 from fastlif.activations import ACTIVATION_MODULES, functions_of
 from fastlif.libraries.names import take_over
-from fastlif.models import copy_of, mark_passes, neurons
+from fastlif.models import copy_of, mark_passes, neurons, with_places
 from fastlif.modules import NoisyLIF
 
 __all__ = ["convert"]
@@ -172,7 +172,7 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
 
     def note(what: str, path: str, inside: str = "") -> None:
         if makers.get(_pattern(makers, [f"{path}{inside}".lstrip(".")])) is not None:
-            found.setdefault(what, []).append(path.lstrip("."))
+            found.setdefault(what, []).append(path.lstrip(".") or "the model")
 
     functions_by_class: dict[type, set[str]] = {}
     for path, module in model.named_modules():
@@ -207,8 +207,4 @@ def _other_activations(model: nn.Module, activations: tuple, makers: dict) -> li
                     }  # fmt: skip
                 for function in sorted(functions_by_class[cls]):
                     note(f"{function} in {_type_name(cls)}", path, inside=".")  # "layer1.*" is about layer1's code too
-    return [
-        (f"{len(paths)} x " if len(paths) > 1 else "")
-        + f"{what} ({paths[0] or 'the model'}{', ...' if len(paths) > 1 else ''})"
-        for what, paths in found.items()
-    ]
+    return with_places(found)

@@ -59,6 +59,12 @@ def neurons(model: nn.Module) -> list[Neuron]:
     return [module for module in model.modules() if isinstance(module, Neuron)]
 
 
+def with_places(found: dict[str, list[str]]) -> list[str]:
+    """For a message: each thing that was found, how often, and the first of the names in the model where it is."""
+    return [f"{len(paths)} x {what} ({paths[0]}, ...)" if len(paths) > 1 else f"{what} ({paths[0]})"
+            for what, paths in found.items()]  # fmt: skip
+
+
 @contextlib.contextmanager
 def evaluating(model: nn.Module):
     """``model`` in evaluation mode, and its neurons; at the end all modes and carried membranes are as they were."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.names import library_of, take_over
-from fastlif.models import copy_of
+from fastlif.models import copy_of, with_places
 
 __all__ = ["Accelerated", "accelerate", "restore"]
 
@@ -84,10 +84,7 @@ def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
             fast |= reason is None
             if reason is not None:
                 left.setdefault(f"{type(module).__name__}, which {reason}", []).append(path or "the model")
-    shown = "; ".join(
-        (f"{len(paths)} x " if len(paths) > 1 else "") + f"{what} ({paths[0]}{', ...' if len(paths) > 1 else ''})"
-        for what, paths in left.items()
-    )
+    shown = "; ".join(with_places(left))
     if not fast:
         raise ValueError(
             f"{type(model).__name__} has no IFNode, LIFNode or ParametricLIFNode of SpikingJelly to accelerate"
