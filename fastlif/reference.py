@@ -58,10 +58,12 @@ def derivative_of(surrogate: str):
     return SURROGATES[surrogate]
 
 
-NO_SECOND_DERIVATIVE = (
-    "a spike's surrogate gradient is a gradient by definition, not a function with one of its own: fastlif's neurons "
-    "cannot be differentiated twice"
-)
+def no_second_derivative(ctx, *gradients):
+    """What stands for the backward of a backward."""
+    raise RuntimeError(
+        "a spike's surrogate gradient is a gradient by definition, not a function with one of its own: fastlif's "
+        "neurons cannot be differentiated twice"
+    )
 
 
 def no_forward_mode(arguments) -> None:
@@ -119,9 +121,7 @@ class _SpikeGradient(torch.autograd.Function):
     def setup_context(ctx, inputs, output):
         pass
 
-    @staticmethod
-    def backward(ctx, grad):
-        raise RuntimeError(NO_SECOND_DERIVATIVE)
+    backward = staticmethod(no_second_derivative)
 
 
 # --- Spikes at one bit ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import torch
 
 from fastlif.operators.scan import lif, lif_backward
 from fastlif.operators.single_step import noisy_spike, noisy_spike_backward
-from fastlif.reference import NO_SECOND_DERIVATIVE
+from fastlif.reference import no_second_derivative
 
 torch.library.define(
     "fastlif::batch_statistics",  # of x [N, C, *]: mean and inverse standard deviation, [C]; moves the running ones
@@ -46,9 +46,7 @@ class _Gradient(torch.autograd.Function):
     def forward(ctx, gradient, *sources):
         return gradient.clone()
 
-    @staticmethod
-    def backward(ctx, grad):
-        raise RuntimeError(NO_SECOND_DERIVATIVE)
+    backward = staticmethod(no_second_derivative)
 
 
 class BatchNormNeuron(torch.autograd.Function):

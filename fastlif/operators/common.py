@@ -12,7 +12,7 @@ from fastlif.backends import kernels
 from fastlif.compiled import launchers as compiled
 from fastlif.options import Options, options_of_text
 from fastlif.passes import thread
-from fastlif.reference import NO_SECOND_DERIVATIVE, no_forward_mode
+from fastlif.reference import no_forward_mode, no_second_derivative
 from fastlif.types import OWN
 
 _dispatch_modes = torch._C._len_torch_dispatch_stack
@@ -79,11 +79,7 @@ def inlined(x: torch.Tensor, steps: int, options) -> bool:
     return x.numel() <= (INLINED if steps == 1 else INLINED_SCAN)
 
 
-def _no_second_derivative(ctx, *gradients):
-    raise RuntimeError(NO_SECOND_DERIVATIVE)
-
-
-def operator(schema: str, function, fake, setup_context=None, backward=_no_second_derivative, inline=None):
+def operator(schema: str, function, fake, setup_context=None, backward=no_second_derivative, inline=None):
     """Makes the operator ``fastlif::`` of this schema, and returns what calls it.
 
     A call goes one of four ways:
