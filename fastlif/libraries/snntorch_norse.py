@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
+from fastlif.libraries.names import imported
 from fastlif.modules import LIF
 from fastlif.types import Surrogate
 from fastlif.variants import LI
@@ -24,7 +24,7 @@ COMPUTED = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"} 
 
 
 def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: dict) -> LIF:
-    snntorch = _peer("snntorch")
+    snntorch = imported("snntorch", "fastlif.LIF.from_snntorch needs snntorch")
     if type(leaky) is not snntorch.Leaky:
         raise TypeError(f"leaky must be a snntorch.Leaky, got {type(leaky).__name__}{_why_not(leaky)}")
     mechanism = leaky.reset_mechanism
@@ -70,7 +70,8 @@ def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: d
 
 
 def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | None, keywords: dict) -> nn.Module:
-    box, lif = _peer("norse.torch.module.lif_box"), _peer("norse.torch.module.lif")
+    box, lif = (imported(f"norse.torch.module.{name}", "fastlif.LIF.from_norse needs norse")
+                for name in ("lif_box", "lif"))  # fmt: skip
     if type(cell) not in (box.LIFBoxCell, lif.LIFCell):
         raise TypeError(f"cell must be a norse LIFBoxCell or LIFCell, got {type(cell).__name__}{_why_not(cell)}")
     p, dt = cell.p, validation.check_positive("dt", cell.dt if dt is None else dt)
@@ -104,17 +105,6 @@ def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | Non
     carried = {name: keywords[name] for name in ("stateful", "detach_state") if name in keywords}
     current = LI(timesteps, decay=of_filter, **carried)
     return nn.Sequential(current.train(cell.training), neuron)
-
-
-def _peer(name: str):
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        library = name.partition(".")[0]
-        raise ImportError(
-            f"fastlif.LIF.from_{library} needs {library}, which cannot be imported ({error}): "
-            "pip install 'fastlif[peers]'"
-        ) from None
 
 
 def _why_not(neuron) -> str:

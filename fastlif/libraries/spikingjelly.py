@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 from torch import nn
 
 from fastlif import validation
-from fastlif.libraries.names import library_of, take_over
+from fastlif.libraries.names import imported, library_of, take_over
 from fastlif.models import copy_of, with_places
 
 __all__ = ["Accelerated", "accelerate", "restore"]
+
+NODES = "fastlif.libraries.spikingjelly_nodes"  # which imports SpikingJelly
 
 
 class Accelerated:
@@ -75,7 +76,7 @@ def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
     """
     validation.check_module("model", model)
     strict = validation.check_flag("strict", strict)
-    nodes = _nodes("accelerate")
+    nodes = imported(NODES, "fastlif.accelerate is for models of SpikingJelly")
     fast = False
     left: dict[str, list[str]] = {}  # where neurons stay, by what they are and why
     for path, module in model.named_modules():
@@ -112,19 +113,9 @@ def restore(model: nn.Module) -> nn.Module:
         ImportError: if SpikingJelly is not installed.
     """
     model = copy_of(model)
-    own = {fast: node for node, fast in _nodes("restore").ACCELERATED.items()}
+    nodes = imported(NODES, "fastlif.restore is for models of SpikingJelly")
+    own = {fast: node for node, fast in nodes.ACCELERATED.items()}
     for module in model.modules():
         if type(module) in own:
             module.__class__ = own[type(module)]
     return model
-
-
-def _nodes(function: str):
-    """The module with the accelerated nodes, which imports SpikingJelly."""
-    try:
-        return importlib.import_module("fastlif.libraries.spikingjelly_nodes")
-    except ImportError as error:
-        raise ImportError(
-            f"fastlif.{function} is for models of SpikingJelly, which cannot be imported ({error}): "
-            "pip install 'fastlif[peers]'"
-        ) from None
