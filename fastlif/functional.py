@@ -311,9 +311,7 @@ def noisy_lif_options(
     values |= _surrogate_values(surrogate, kind)
     if kind == "none":
         over_time = "independent"
-    return options(
-        **values, inv_alpha=1 / alpha, beta=beta, noise=kind, noise_scalars=scalars, over_time=over_time
-    )  # fmt: skip
+    return options(**values, inv_alpha=1 / alpha, beta=beta, noise=kind, noise_scalars=scalars, over_time=over_time)
 
 
 def run_noisy_lif(input, timesteps, initial_state, statistics, seed, return_state, chosen):

@@ -44,9 +44,7 @@ class Scaled(nn.Module):
         return self.neuron(input / self.scale) * self.scale
 
 
-def scale_thresholds(
-    model: nn.Module, trained: nn.Module | None = None, batches: Iterable | None = None
-) -> nn.Module:
+def scale_thresholds(model: nn.Module, trained: nn.Module | None = None, batches: Iterable | None = None) -> nn.Module:
     """A copy of ``model`` whose neurons have the thresholds that suit the activations of the trained network.
 
     A layer's threshold, noise and spikes are all multiplied by one number, its scale: the one with which its neuron's

@@ -97,9 +97,7 @@ def to_nir(
     return nir_graph.Exporter(model, dt, scale, discretisation).graph(input_shape)
 
 
-def from_nir(
-    graph: Any, dt: float | None = None, *, discretisation: str | None = None, **keywords: Any
-) -> nn.Module:
+def from_nir(graph: Any, dt: float | None = None, *, discretisation: str | None = None, **keywords: Any) -> nn.Module:
     """A module that computes what a NIR graph says: ``[T, N, *]`` to ``[T, N, *]``, any T. A MultiStep takes it too.
 
     NIR's neuron is ``tau v' = v_leak - v + r I``; it spikes where v exceeds v_threshold, and is then set to v_reset. A

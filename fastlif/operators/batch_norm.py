@@ -74,9 +74,7 @@ class BatchNormNeuron(torch.autograd.Function):
                 grad_spikes, None, x, ctx.timesteps, None, None, None, seed, norm, None, None, None, 0, ctx.options
             )
         wanted = ctx.needs_input_grad[:3]
-        grads = torch.ops.aten.native_batch_norm_backward(
-            grad, x, weight, None, None, mean, invstd, True, 0.0, wanted
-        )  # fmt: skip
+        grads = torch.ops.aten.native_batch_norm_backward(grad, x, weight, None, None, mean, invstd, True, 0.0, wanted)
         grads = [None if grad is None else grad.to(tensor.dtype) for grad, tensor in zip(grads, saved)]
         if torch.is_grad_enabled():  # whoever wants a second derivative is told that there is none
             sources = grad_spikes, x, weight, bias
