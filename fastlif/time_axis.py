@@ -87,7 +87,8 @@ def check_time_axis(
         _follow_gradients(model, input, T, samples, batch_dim, call)
         if isinstance(model, MultiStep) and call is None and batch_dim == 0 and T == 1:
             T = model.timesteps
-            _follow_gradients(model, input.expand(T, *input.shape), T, samples, 1, _every_step)
+            _follow_gradients(model, input.expand(T, *input.shape), T, samples, 1,
+                              lambda multi, x: multi.over(T, "steps", x, sequence=True))  # fmt: skip
 
 
 def _follow_gradients(model, input, T, samples, batch_dim, call):
@@ -149,10 +150,6 @@ def _follow_gradients(model, input, T, samples, batch_dim, call):
             )
     if T > 1:
         _check_memory(seen, T, samples, stepped, depends_on)
-
-
-def _every_step(multi, x):
-    return multi.over(len(x), "steps", x, sequence=True)
 
 
 def _check_memory(seen, T, samples, stepped, depends_on):
