@@ -145,14 +145,13 @@ def _fusable(batch_norm, neuron, x) -> bool:
         return False
     if neuron.stateful or neuron.timesteps is None:
         return False
-    if isinstance(neuron, LIF) and neuron.has_tensors():
-        return False
+    if isinstance(neuron, LIF):
+        if neuron.has_tensors():
+            return False
+    elif neuron.converted or neuron.timesteps > 1 or (thread.current is not None and thread.current.converts):
+        return False  # if a pass converts, the neuron was put there later, which it has words for
     if thread.current is not None and thread.current.states is not None:  # its membrane goes on to the next pass
         return False
-    if isinstance(neuron, NoisyLIF) and (neuron.converted or neuron.timesteps > 1):
-        return False
-    if isinstance(neuron, NoisyLIF) and thread.current is not None and thread.current.converts:
-        return False  # it was put there later, which it has words for
     if x.ndim < 2 or x.shape[1] != batch_norm.num_features or not x.numel():
         return False  # which the modules have words for
     batch_norm._check_input_dim(x)

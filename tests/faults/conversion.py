@@ -376,7 +376,7 @@ FAULTS = {
             ("hooks are ignored", "any(module._forward_hooks or", "any("),
         ],
         "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[converted]": [
-            ("a converted neuron is fused", "(neuron.converted or neuron.timesteps > 1)", "(neuron.timesteps > 1)"),
+            ("a converted neuron is fused", "elif neuron.converted or neuron.timesteps > 1 or", "elif neuron.timesteps > 1 or"),
         ],
         "library/test_fusion.py::test_what_cannot_be_fused_is_called_one_after_the_other[in evaluation, with gradients]": [
             ("evaluation is fused where gradients are wanted",
@@ -387,14 +387,14 @@ FAULTS = {
              "if neuron.stateful or neuron.timesteps is None:", "if neuron.timesteps is None:"),
         ],
         "library/test_conversion.py::test_a_neuron_that_is_put_into_a_multistep_model_later_is_noticed[True]": [
-            ("a fused neuron that came later is a single step", "thread.current.converts:", "False:"),
+            ("a fused neuron that came later is a single step", "thread.current.converts):", "False):"),
         ],
         "library/test_fusion.py::test_a_fused_network_trains_and_runs_as_before[single step]": [
             ("the neuron is called twice", "elif i - 1 not in pairs:", "else:"),
         ],
         "library/test_fusion.py::test_a_threshold_that_is_set_to_an_integer_is_fused": [
             ("a learned threshold is fused as a number",
-             "if isinstance(neuron, LIF) and neuron.has_tensors():", "if False:"),
+             "if neuron.has_tensors():", "if False:"),
         ],
     },
     "fastlif/packing.py": {
