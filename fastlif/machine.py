@@ -4,6 +4,7 @@ import functools
 import importlib.metadata
 import platform
 from pathlib import Path
+from typing import Any
 
 
 @functools.cache
@@ -23,3 +24,11 @@ def installed_version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def imported(name: str, need: str, extra: str) -> Any:
+    """The module of this name, or an error that begins with ``need`` and names the extra of ours that brings it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{need}, which cannot be imported ({error}): pip install 'fastlif[{extra}]'") from None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fastlif import validation
+from fastlif.machine import imported
 from fastlif.recording import Log
 
 __all__ = ["membrane", "raster", "rates"]
@@ -214,10 +215,7 @@ def _named(name: str, shown: int, of: int) -> str:
 
 
 def _axes(ax):
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError("fastlif.plot needs matplotlib: pip install 'fastlif[plot]'") from None
+    pyplot = imported("matplotlib.pyplot", "fastlif.plot needs matplotlib", "plot")
     if ax is None:
         _, ax = pyplot.subplots(figsize=SIZE, layout="constrained")
     return ax

@@ -11,6 +11,7 @@ from torch import nn
 
 from fastlif import validation
 from fastlif.libraries.names import take_over, whose_neurons
+from fastlif.machine import imported
 from fastlif.models import neurons
 from fastlif.multistep import MultiStep
 from fastlif.passes import in_backward, pass_again, thread
@@ -21,15 +22,6 @@ DT = 1e-4  # seconds, what NIR's tools use where nothing is said
 SCALES = ("weights", "membrane")
 DISCRETISATIONS = ("euler", "exponential")
 OF_GRAPH = ("timesteps", "decay", "tau", "threshold", "gain", "rest")  # what no keyword of from_nir says
-
-
-def _package():
-    """The package nir, which nothing else here needs."""
-    try:
-        import nir
-    except ImportError as error:
-        raise ImportError(f"NIR needs the package nir: pip install 'fastlif[nir]' ({error})") from None
-    return nir
 
 
 def to_nir(
@@ -75,7 +67,7 @@ def to_nir(
         TypeError, ValueError: for wrong arguments, and for what NIR cannot say: a soft reset, noise, statistics
             taken as it runs, calibrated ones that vary, or a layer or function without a node, by its name.
     """
-    _package()
+    imported("nir", "fastlif.to_nir needs nir", "nir")
     validation.check_module("model", model)
     input_shape = validation.check_sizes("input_shape", input_shape)
     dt = validation.check_positive("dt", dt)
@@ -128,7 +120,7 @@ def from_nir(graph: Any, dt: float | None = None, *, discretisation: str | None 
             inputs or outputs, or a dt that is not positive, exceeds a time constant, or is not the graph's own.
         OSError: if there is no such file, or the system does not let it be read.
     """
-    nir = _package()
+    nir = imported("nir", "fastlif.from_nir needs nir", "nir")
     if isinstance(graph, (str, os.PathLike)):
         graph = _read(nir, graph)
     if not isinstance(graph, nir.NIRGraph):

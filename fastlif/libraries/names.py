@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import sys
 from collections.abc import Callable
@@ -58,14 +57,6 @@ def knows_other_names(function: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return named
-
-
-def imported(name: str, need: str) -> Any:
-    """The module of this name, which is another library's or imports one; ``need`` begins the message without it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"{need}, which cannot be imported ({error}): pip install 'fastlif[peers]'") from None
 
 
 def library_of(module: nn.Module) -> str | None:

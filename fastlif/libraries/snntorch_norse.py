@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fastlif import validation
-from fastlif.libraries.names import imported
+from fastlif.machine import imported
 from fastlif.modules import LIF
 from fastlif.types import Surrogate
 from fastlif.variants import LI
@@ -24,7 +24,7 @@ COMPUTED = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"} 
 
 
 def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: dict) -> LIF:
-    snntorch = imported("snntorch", "fastlif.LIF.from_snntorch needs snntorch")
+    snntorch = imported("snntorch", "fastlif.LIF.from_snntorch needs snntorch", "peers")
     if type(leaky) is not snntorch.Leaky:
         raise TypeError(f"leaky must be a snntorch.Leaky, got {type(leaky).__name__}{_why_not(leaky)}")
     mechanism = leaky.reset_mechanism
@@ -70,7 +70,7 @@ def from_snntorch(cls: type[LIF], leaky: Any, timesteps: int | None, keywords: d
 
 
 def from_norse(cls: type[LIF], cell: Any, timesteps: int | None, dt: float | None, keywords: dict) -> nn.Module:
-    box, lif = (imported(f"norse.torch.module.{name}", "fastlif.LIF.from_norse needs norse")
+    box, lif = (imported(f"norse.torch.module.{name}", "fastlif.LIF.from_norse needs norse", "peers")
                 for name in ("lif_box", "lif"))  # fmt: skip
     if type(cell) not in (box.LIFBoxCell, lif.LIFCell):
         raise TypeError(f"cell must be a norse LIFBoxCell or LIFCell, got {type(cell).__name__}{_why_not(cell)}")

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from fastlif import validation
-from fastlif.libraries.names import imported, library_of, take_over
+from fastlif.libraries.names import library_of, take_over
+from fastlif.machine import imported
 from fastlif.models import copy_of, with_places
 
 __all__ = ["Accelerated", "accelerate", "restore"]
@@ -76,7 +77,7 @@ def accelerate(model: nn.Module, *, strict: bool = False) -> nn.Module:
     """
     validation.check_module("model", model)
     strict = validation.check_flag("strict", strict)
-    nodes = imported(NODES, "fastlif.accelerate is for models of SpikingJelly")
+    nodes = imported(NODES, "fastlif.accelerate is for models of SpikingJelly", "peers")
     fast = False
     left: dict[str, list[str]] = {}  # where neurons stay, by what they are and why
     for path, module in model.named_modules():
@@ -113,7 +114,7 @@ def restore(model: nn.Module) -> nn.Module:
         ImportError: if SpikingJelly is not installed.
     """
     model = copy_of(model)
-    nodes = imported(NODES, "fastlif.restore is for models of SpikingJelly")
+    nodes = imported(NODES, "fastlif.restore is for models of SpikingJelly", "peers")
     own = {fast: node for node, fast in nodes.ACCELERATED.items()}
     for module in model.modules():
         if type(module) in own:

@@ -501,8 +501,9 @@ INSIDE = [
     (TypeError, "recorded must be a fastlif log or its rates(), got Tensor", lambda m: plot.rates(SPIKES)),
     (TypeError, "recorded must be a fastlif log or its rates(), got dict", lambda m: plot.rates(LOG.rates(per="unit"))),
     (ValueError, "recorded must hold at least one rate, got none", lambda m: plot.rates({})),
-    (ImportError, "fastlif.plot needs matplotlib: pip install 'fastlif[plot]'",
+    (ImportError, "fastlif.plot needs matplotlib, which cannot be imported (",
      lambda m: without("matplotlib", plot.rates, {"a": 0.5})),
+    (ImportError, "): pip install 'fastlif[plot]'", lambda m: without("matplotlib", plot.rates, {"a": 0.5})),
     (ImportError, "pip install 'fastlif[nir]'", lambda m: without("nir", to_nir, m.net, (6,))),
     (ImportError, "pip install 'fastlif[nir]'", lambda m: without("nir", from_nir, "network.nir")),
 ]  # fmt: skip
