@@ -96,10 +96,12 @@ def _loads(code: CodeType, variables: dict, known: dict):
             if isinstance(loaded, CodeType):
                 yield from _loads(loaded, variables, known)
             elif instruction.opname in ("IMPORT_NAME", "IMPORT_FROM"):
-                if instruction.opname == "IMPORT_FROM":
-                    imported = getattr(module, loaded, None)
-                else:  # "import a.b" gives a; "from a.b import c", whose names stand before it, gives a.b
-                    imported = sys.modules.get(loaded if instructions[i - 1].argval else loaded.partition(".")[0])
+                if instruction.opname == "IMPORT_FROM":  # a module's own __getattr__ might import more
+                    imported = getattr(module, "__dict__", {}).get(loaded, _OTHER)
+                else:  # "import a.b" gives a; "from a.b import c", whose level and names stand before it, gives a.b
+                    level, names = instructions[i - 2].argval, instructions[i - 1].argval
+                    path = _absolute(loaded, level, variables.get("__package__") or "")
+                    imported = sys.modules.get(path if names else path.partition(".")[0], _OTHER)
                 if instructions[i + 1].opname.startswith("STORE"):
                     known[_names(instructions[i + 1])[0]] = imported
                 else:  # a name is taken from it
@@ -109,6 +111,13 @@ def _loads(code: CodeType, variables: dict, known: dict):
         if not (value is None or inspect.ismodule(value) or inspect.isroutine(value) or is_activation):
             value = _OTHER
         yield name, name if value is None else value, functools.partial(_call, instructions[i + 1 :], code)
+
+
+def _absolute(path: str, level: int, package: str) -> str:
+    """A module's name from that after the ``level`` dots of an import in ``package``."""
+    if level == 0:
+        return path
+    return ".".join(filter(None, (*package.split(".")[: package.count(".") + 2 - level], path)))
 
 
 def _is_used(arguments: list | None, after: list[dis.Instruction], code: CodeType) -> bool:

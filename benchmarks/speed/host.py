@@ -190,7 +190,7 @@ def _with_and_without_operators(lab: Lab, name: str, model: nn.Sequential) -> No
 
     leaf = torch.rand(2 * T, 2, 300).requires_grad_()
     grad = torch.ones_like(leaf)
-    # Two functions, since PyTorch keeps what it has compiled by their code.
+    # Two functions, since PyTorch finds what it has compiled by a function's code.
     own = _passes(torch.compile(lambda x: model(x)), leaf, grad)
     others = _passes(torch.compile(lambda x: model(x)), leaf, grad)
     for passes, shown in ((own, True), (others, False)):

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import functools
 import re
+import sys
 import types
 import warnings
 
@@ -226,6 +227,28 @@ FUNCTIONAL = {
 def test_functional_activations_in_a_notebook(body):
     expected = FUNCTIONAL[body]
     assert left_over(body) == (f"{expected} in Net (the model)" if expected else "")
+
+
+@pytest.mark.parametrize("statement", [
+    "from .acts import f", "from . import acts; f = acts.f", "from ..acts import f", "from p.acts import lazy as f",
+])  # fmt: skip
+def test_functions_of_a_package_that_a_forward_imports(statement, monkeypatch):
+    """Nothing is imported that the forward has not imported yet."""
+
+    def missing(name):
+        raise ImportError(f"a module that was asked for {name}")
+
+    package, acts = types.ModuleType("p"), types.ModuleType("p.acts")
+    acts.f, acts.__getattr__, package.acts = F.relu, missing, acts
+    monkeypatch.setitem(sys.modules, "p", package)
+    monkeypatch.setitem(sys.modules, "p.acts", acts)
+    names = {"nn": nn, "__package__": "p.q" if ".." in statement else "p", "__name__": "p.net"}
+    exec(f"class Net(nn.Module):\n    def forward(self, x):\n        {statement}\n        return f(x)\n", names)
+    model = nn.Sequential(nn.ReLU(), names["Net"]())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fastlif.convert(model)
+    assert len(caught) == ("lazy" not in statement) and all("f (relu) in Net (1)" in str(one.message) for one in caught)
 
 
 def test_functions_that_a_model_holds():
