@@ -35,14 +35,14 @@ _graphs: dict[tuple, Callable[[list], object]] = {}  # by kind of call
 _compiling = threading.RLock()
 
 
-def run(function, static, sizes, outputs, x=None, **inputs):
+def run(function, static, sizes, outputs, x=None, steps=1, **inputs):
     """Writes what ``function(*static, **inputs)`` returns to ``outputs``; the last one may be None, not wanted.
 
     A graph knows addresses and sizes, no shapes: a tensor may have any, if it lies in memory like what is computed.
     """
     if outputs[-1] is None:
         outputs.pop()
-    steps, stride = (1, 0) if x is None else (x.shape[0], x.stride(0))
+    stride = 0 if x is None else x.stride(0) if x.shape[0] == steps else x.numel() // steps
     elements = steps * math.prod(sizes)
     serial, large = elements <= SERIAL, elements > INT32 and not outputs[0].is_cpu
     tensors = [x, *inputs.values()]

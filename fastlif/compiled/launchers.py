@@ -19,16 +19,16 @@ PART_OF_A_THREAD = 1 << 16  # at least, so that many threads have enough to do
 def noisy_spike_forward(x, spikes, seed, norm, o):
     graphs.in_huge_pages(spikes)
     norm = _factors(norm)
-    for start, sizes, part, output in _parts(_sizes(x[None], norm), x, spikes):
-        noise = _noise(part, seed, o, start=start)
+    for start, sizes, part, output in _parts(_sizes(x[None], 1, norm), x, spikes):
+        noise = _noise(part, 1, seed, o, start=start)
         graphs.run(arithmetic.spike, (), sizes, [output], part, noise=noise, scalars=_scalars(o, x.device), norm=norm)
 
 
 def noisy_spike_backward(grad_spikes, x, grad_x, seed, norm, o):
     graphs.in_huge_pages(grad_x)
     norm = _factors(norm)
-    for start, sizes, part, grads, output in _parts(_sizes(x[None], norm), x, grad_spikes, grad_x):
-        noise = _noise(part, seed, o, start=start)
+    for start, sizes, part, grads, output in _parts(_sizes(x[None], 1, norm), x, grad_spikes, grad_x):
+        noise = _noise(part, 1, seed, o, start=start)
         graphs.run(arithmetic.spike_backward, (o.surrogate,), sizes, [output], part, grad_spikes=grads, noise=noise,
                    scalars=_scalars(o, x.device), norm=norm)  # fmt: skip
 
@@ -54,24 +54,25 @@ def _part():
 
 def lif_forward(x, T, spikes, initial_state, final_state, mean, deviation, seed, norm, parameters, o):
     graphs.in_huge_pages(spikes)
-    x, norm = _steps(x, T), _factors(norm)
-    sizes, rows, chunks = _sizes(x, norm, mean, parameters), _rows(x, spikes), _chunks(x, o)
-    v, last = _ends(x, o, chunks, [initial_state], final_state)
+    norm = _factors(norm)
+    sizes, rows, chunks = _sizes(x, T, norm, mean, parameters), _rows(T, spikes), _chunks(x, T, o)
+    v, last = _ends(x, T, o, chunks, [initial_state], final_state)
     for chunk in chunks:
-        after = last if chunk.stop == len(rows) else _membrane(x)
-        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        after = last if chunk.stop == T else _membrane(x, T)
+        inputs = _inputs(chunk, x, T, mean, deviation, seed, norm, parameters, o)
         graphs.run(arithmetic.scan, (_variant(o, parameters), True), sizes, [*rows[chunk], after], v=v, **inputs)
         v = after
 
 
 def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o):
     graphs.in_huge_pages(spikes)
-    sizes, T = _sizes(x, None, mean), x.shape[0]
-    v = _membrane(x).zero_() if initial_state is None else initial_state
+    T = x.shape[0]
+    sizes = _sizes(x, T, None, mean)
+    v = _membrane(x, T).zero_() if initial_state is None else initial_state
     noise = None
-    steps = zip(_rows(x, x), _rows(x, spikes), mean.unbind(), deviation.unbind())
+    steps = zip(_rows(T, x), _rows(T, spikes), mean.unbind(), deviation.unbind())
     for t, (x_t, spikes_t, *statistics) in enumerate(steps):
-        after, noise = state if t == T - 1 else _membrane(x), _noise(x_t, seed, o, t, before=noise)
+        after, noise = state if t == T - 1 else _membrane(x, T), _noise(x_t, 1, seed, o, t, before=noise)
         outputs, scalars = [spikes_t, after, *statistics], _scalars(o, x.device)
         graphs.run(arithmetic.scan_with_statistics, (_variant(o),), sizes, outputs, x=x_t, noise=noise, v=v,
                    scalars=scalars)  # fmt: skip
@@ -81,21 +82,21 @@ def noisy_lif_forward(x, spikes, initial_state, state, mean, deviation, seed, o)
 def lif_backward(grad_spikes, grad_state, x, T, initial_state, grad_x, grad_initial_state, mean, deviation, seed, norm,
                  parameters, wanted, o):  # fmt: skip
     graphs.in_huge_pages(grad_x)
-    x, norm, variant = _steps(x, T), _factors(norm), _variant(o, parameters)
-    sizes, rows, chunks = _sizes(x, norm, mean, parameters), _rows(x, grad_x), _chunks(x, o)
-    grad_rows = [grad_spikes] if len(chunks) == 1 else [grad_spikes.view_as(x)[chunk] for chunk in chunks]
-    first, grad_v, last = _ends(x, o, chunks, [initial_state, grad_state], grad_initial_state)
+    norm, variant = _factors(norm), _variant(o, parameters)
+    sizes, rows, chunks = _sizes(x, T, norm, mean, parameters), _rows(T, grad_x), _chunks(x, T, o)
+    grad_rows = [grad_spikes] if len(chunks) == 1 else [_steps(grad_spikes, T)[chunk] for chunk in chunks]
+    first, grad_v, last = _ends(x, T, o, chunks, [initial_state, grad_state], grad_initial_state)
     starts = [first]
     for chunk in chunks[:-1]:
-        starts.append(_membrane(x))
-        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
+        starts.append(_membrane(x, T))
+        inputs = _inputs(chunk, x, T, mean, deviation, seed, norm, parameters, o)
         graphs.run(arithmetic.scan, (variant, False), sizes, starts[-1:], v=starts[-2], **inputs)
     static = variant, o.surrogate, o.surrogate_at, o.detach_reset, wanted
     totals = [0 if want else None for want in wanted]
     for chunk, v in zip(reversed(chunks), reversed(starts)):
-        before = _membrane(x) if chunk.start else last
-        inputs = _inputs(chunk, x, mean, deviation, seed, norm, parameters, o)
-        shares = [_membrane(x) for want in wanted if want]
+        before = _membrane(x, T) if chunk.start else last
+        inputs = _inputs(chunk, x, T, mean, deviation, seed, norm, parameters, o)
+        shares = [_membrane(x, T) for want in wanted if want]
         graphs.run(arithmetic.reverse_scan, static, sizes, [*rows[chunk], *shares, before],
                    grad_spikes=grad_rows.pop(), v=v, grad_v=grad_v, **inputs)  # fmt: skip
         for i, want in enumerate(wanted):
@@ -116,45 +117,44 @@ def _steps(x, T):
     return x if x.shape[0] == T else unfolded(x, T)
 
 
-def _rows(x, tensor):
-    """The steps of a tensor beside x ``[T, N, *]``: of ``[T, *]`` or ``[T*N, *]``."""
-    T = x.shape[0]
+def _rows(T, tensor):
+    """The steps of a tensor, ``[T, *]`` or ``[T*N, *]``."""
     if T == 1:
         return [tensor]
     return tensor.unsafe_split_with_sizes([tensor.shape[0] // T] * T)  # split takes twice the time
 
 
-def _chunks(x, o):
+def _chunks(x, T, o):
     """Cuts T into chunks: a graph computes one each. In large work with noise a chunk is one step, or the two steps
     that share a draw, so that their noise is read again before it leaves the cache."""
-    T = x.shape[0]
     length = MAX_UNROLL if o.noise == "none" or x.numel() <= LARGE else 1 if o.over_time == "independent" else 2
     if T <= length:  # nearly always, so this is the quick way
         return [slice(0, T)]
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
 
 
-def _inputs(chunk, x, mean, deviation, seed, norm, parameters, o):
+def _inputs(chunk, x, T, mean, deviation, seed, norm, parameters, o):
     """What both scans read of some steps beside membranes."""
-    if chunk.stop - chunk.start < x.shape[0]:
-        mean, deviation = (None if tensor is None else tensor.view(x.shape[0], -1)[chunk]
-                           for tensor in (mean, deviation))  # fmt: skip
-        x = x[chunk]
+    steps = chunk.stop - chunk.start
+    if steps < T:
+        mean, deviation = (None if tensor is None else tensor.view(T, -1)[chunk] for tensor in (mean, deviation))
+        x = _steps(x, T)[chunk]
     gain, decay, threshold, *_ = parameters or (None,) * 3
-    return {"x": x, "noise": _noise(x, seed, o, chunk.start), "mean": mean, "deviation": deviation, "norm": norm,
-            "gain": gain, "decay": decay, "threshold": threshold, "scalars": _scalars(o, x.device)}  # fmt: skip
+    return {"x": x, "steps": steps, "noise": _noise(x, steps, seed, o, chunk.start), "mean": mean,
+            "deviation": deviation, "norm": norm, "gain": gain, "decay": decay, "threshold": threshold,
+            "scalars": _scalars(o, x.device)}  # fmt: skip
 
 
-def _noise(x, seed, o, t=0, start=0, before=None):
-    """The noise of the steps x ``[T, *]``, from step t and from neuron ``start``; None if there is none.
+def _noise(x, steps, seed, o, t=0, start=0, before=None):
+    """The noise of x, so many ``steps`` from step t, and from neuron ``start``; None if there is none.
 
     ``before``: the noise of step t - 1. If noise is antithetic and t is odd, that of step t is its mirror image.
     """
     if o.noise == "none":
         return None
-    noise = torch.empty((x.shape[0], x.numel() // x.shape[0]), dtype=torch.float32, device=x.device)
+    noise = torch.empty((steps, x.numel() // steps), dtype=torch.float32, device=x.device)
     antithetic = o.over_time == "antithetic"
-    for i, row in enumerate(_rows(x, noise), t):
+    for i, row in enumerate(_rows(steps, noise), t):
         if antithetic and i % 2:
             torch.sub(graphs.constant(2 * o.noise_scalars[0], torch.float32, x.device), before, out=row)
         else:
@@ -182,7 +182,7 @@ def _factors(norm):
     return torch.stack((mean, weight.float() * invstd, bias.float()))
 
 
-def _ends(x, o, chunks, given, wanted):
+def _ends(x, T, o, chunks, given, wanted):
     """The membranes that a scan reads before its first step, and the one that it writes after its last.
 
     Where one is None, the graph has no such membrane. That is quicker, but each graph takes seconds to compile. Large
@@ -193,17 +193,18 @@ def _ends(x, o, chunks, given, wanted):
     nothing = wanted is None and all([membrane is None for membrane in given])
     if nothing and len(chunks) == 1 or o.noise == "none" and x.numel() > graphs.SERIAL:
         return *given, wanted
-    given = [_membrane(x).zero_() if membrane is None else membrane for membrane in given]
-    return *given, _membrane(x) if wanted is None else wanted
+    given = [_membrane(x, T).zero_() if membrane is None else membrane for membrane in given]
+    return *given, _membrane(x, T) if wanted is None else wanted
 
 
-def _membrane(x):
-    return torch.empty(x.numel() // x.shape[0], dtype=torch.float32, device=x.device)
+def _membrane(x, T):
+    return torch.empty(x.numel() // T, dtype=torch.float32, device=x.device)
 
 
-def _sizes(x, norm, mean=None, parameters=None):
-    """The variable sizes of a graph over x ``[T, N, *]``, as they lie in memory: see arithmetic.py."""
-    neurons = x.numel() // x.shape[0]
+def _sizes(x, T, norm, mean=None, parameters=None):
+    """The variable sizes of a graph over T steps of x, as they lie in memory: see arithmetic.py. With ``norm`` x is
+    ``[T, N, *]``."""
+    neurons = x.numel() // T
     if parameters is not None and parameters.channels > 1:
         channels, inner = parameters.channels, parameters.stride
         return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
@@ -211,7 +212,7 @@ def _sizes(x, norm, mean=None, parameters=None):
         channels = norm.shape[1]
         inner = x.stride(2) if channels > 1 else neurons
         return neurons // (channels * inner), channels, *((inner,) if inner > 1 else ())
-    groups = 1 if mean is None else mean.numel() // x.shape[0]
+    groups = 1 if mean is None else mean.numel() // T
     return (neurons,) if groups == 1 else (groups, neurons // groups)
 
 
@@ -222,7 +223,7 @@ def bytes_of(numel):
 
 def pack_bits(spikes, bits):
     """Of spikes ``[1, numel]`` to ``bits`` ``[1, numel / 8]``: bit j of byte i is the element j * numel / 8 + i."""
-    graphs.run(arithmetic.pack_bits, (), (bits.numel(),), [bits[0]], x=spikes.view(8, -1))
+    graphs.run(arithmetic.pack_bits, (), (bits.numel(),), [bits[0]], spikes.view(8, -1), steps=8)
 
 
 def unpack_bits(bits, spikes):

@@ -317,7 +317,7 @@ FAULTS = {
             ("all chunks end with the first membrane", "reversed(starts)):", "reversed(starts[:1] * len(starts))):"),
         ],
         "pytorch/test_compiled.py::test_noise_of_several_chunks": [
-            ("a chunk behind the first begins at its end", "_noise(x, seed, o, chunk.start)", "_noise(x, seed, o)"),
+            ("a chunk behind the first begins at its end", "steps, seed, o, chunk.start)", "steps, seed, o)"),
         ],
         "pytorch/test_compiled.py::test_one_compilation_serves_all_sizes_and_values": [
             ("a graph for each of the membranes that are given or wanted",
@@ -327,8 +327,8 @@ FAULTS = {
             ("each part of a step draws what the first draws", "_counter(start + first, x.device)",
              "_counter(start, x.device)"),
             ("parts draw the noise of the first",
-             "noise = _noise(part, seed, o, start=start)\n        graphs.run(arithmetic.spike, ()",
-             "noise = _noise(part, seed, o)\n        graphs.run(arithmetic.spike, ()"),
+             "noise = _noise(part, 1, seed, o, start=start)\n        graphs.run(arithmetic.spike, ()",
+             "noise = _noise(part, 1, seed, o)\n        graphs.run(arithmetic.spike, ()"),
             ("parts count elements, not counters", "counter = start // LANES", "counter = start"),
         ],
         "pytorch/test_compiled.py::test_the_counter_of_a_part_has_64_bits": [
