@@ -148,7 +148,9 @@ class Neuron(nn.Module):
         if current is not None:
             return current if current.root is None or self.needs_pass else None
         if torch.compiler.is_dynamo_compiling():
-            return None
+            if not self.needs_pass or torch.compiler._is_exporting_flag:
+                return None
+            return torch._dynamo.disable(self._pass)()  # a part that is compiled by itself, computed again perhaps
         if torch._C._current_graph_task_id() == -1:  # not in a backward
             if self.running and not torch.compiler.is_compiling():
                 raise RuntimeError(
@@ -162,7 +164,8 @@ class Neuron(nn.Module):
             raise RuntimeError(
                 "part of a MultiStep model is computed again in a backward (activation checkpointing) that does not "
                 "begin at the model's output, or in another such part: it cannot be told which pass it belongs to. Use "
-                "checkpoint(..., use_reentrant=False), and return what the loss is computed from"
+                "checkpoint(..., use_reentrant=False), and return what the loss is computed from. If torch.compile "
+                "runs the checkpoint, set torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint = True"
             )
         return None
 

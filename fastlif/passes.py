@@ -14,6 +14,7 @@ from torch import nn
 if TYPE_CHECKING:
     from fastlif.neuron import Neuron
 
+COMPILED = "compiled"  # the token of all calls in compiled code, which cannot tell their checkpoints
 Membranes = dict[int | None, torch.Tensor]  # by the number of a call in its pass; None if that is unknown
 
 
@@ -45,7 +46,7 @@ class Pass:
     def call(self, neuron: Neuron) -> int:
         """Counts a call of ``neuron``: its number in this pass, from 0."""
         calls = self.calls.setdefault(neuron, [])
-        calls.append(None if torch.compiler.is_compiling() else _checkpoint())
+        calls.append(COMPILED if torch.compiler.is_compiling() else _checkpoint())
         return len(calls) - 1
 
     @property
@@ -56,7 +57,7 @@ class Pass:
     def call_again(self, neuron: Neuron) -> int | None:
         """The number of a call that is computed again; None where that cannot be told."""
         calls = self.calls[neuron]
-        if any(checkpoint != calls[0] for checkpoint in calls):
+        if any(checkpoint != calls[0] for checkpoint in calls) or len(calls) > 1 and calls[0] is COMPILED:
             return None
         if self.backward != torch._C._current_graph_task_id():
             self.backward, self.again = torch._C._current_graph_task_id(), {}

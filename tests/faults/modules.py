@@ -94,6 +94,9 @@ FAULTS = {
         ],
     },
     "fastlif/neuron.py": {
+        "library/test_passes.py::test_checkpoints_of_parts_that_are_compiled_by_themselves[4-True-True]": [
+            ("compiled code looks for no pass", "if not self.needs_pass or torch", "if True or torch"),
+        ],
         "library/test_parameters.py::test_the_graph_is_kept_from_call_to_call[LIF]": [
             ("the graph is never kept", "state.detach() if self.detach_state else state", "state.detach()"),
         ],
@@ -175,6 +178,9 @@ FAULTS = {
         ],
     },
     "fastlif/passes.py": {
+        "library/test_passes.py::test_a_compiled_call_that_cannot_be_told_is_an_error": [
+            ("calls in compiled code are numbered", "or len(calls) > 1 and calls[0] is COMPILED", ""),
+        ],
         "library/test_passes.py::test_a_copy_has_none_of_the_passes_that_run[copy]": [
             ("a copy has the passes that run", "return Running, ()", "return Running, (list(self),)"),
         ],
@@ -189,7 +195,7 @@ FAULTS = {
         ],
         "library/test_passes.py::test_a_call_that_cannot_be_told_is_an_error": [
             ("calls of several checkpoints are numbered",
-             "if any(checkpoint != calls[0] for checkpoint in calls):", "if False:"),
+             "if any(checkpoint != calls[0] for checkpoint in calls) or", "if"),
         ],
         "library/test_passes.py::test_what_is_computed_again_belongs_to_its_own_pass[lif-another batch-True]": [
             ("a pass is not left with its graph", "node.metadata[PASS] = self", "pass"),

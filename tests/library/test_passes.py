@@ -239,6 +239,29 @@ def test_checkpoints_in_checkpoints(nested):
     assert all(map(torch.equal, gradients(split, y.square().sum(), x), expected))
 
 
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("T, sequence", [(2, False), (2, True), (4, True)])
+def test_checkpoints_of_parts_that_are_compiled_by_themselves(T, sequence, reentrant, fresh_compiler):
+    """T is that of the sequence, which need not be the model's."""
+    plain, x = parts(**REFERENCE), torch.rand(*(T,) * sequence, 4, 6, requires_grad=True)
+    for parameter in nn.Sequential(*plain).parameters():
+        parameter.data.mul_(4)  # so that there are spikes
+    whole = MultiStep(nn.Sequential(*plain), 2)
+    split = MultiStep(nn.Sequential(*plain[:2], Checkpointed(*plain[2:], use_reentrant=reentrant)), 2)
+    split.model[2].part.compile(backend="eager")
+    for multi in (whole, split):
+        multi(x, sequence=sequence).square().sum().backward()
+    for parameter, expected in zip(split.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(parameter.grad, expected.grad) and expected.grad.any()
+
+
+def test_a_compiled_call_that_cannot_be_told_is_an_error(fresh_compiler):
+    once = calibrated_blocks(reentrant=False, each=False)
+    once.model[0].part.compile(backend="eager")
+    with pytest.raises(RuntimeError, match="it cannot be told which of its calls this is"):
+        once(torch.rand(4, 6, requires_grad=True)).square().sum().backward()
+
+
 def test_a_pass_goes_with_its_graph():
     import gc
     import weakref
