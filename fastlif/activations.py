@@ -103,7 +103,9 @@ def _loads(code: CodeType, variables: dict, known: dict):
                     path = _absolute(loaded, level, variables.get("__package__") or "")
                     imported = sys.modules.get(path if names else path.partition(".")[0], _OTHER)
                 if instructions[i + 1].opname.startswith("STORE"):
-                    known[_names(instructions[i + 1])[0]] = imported
+                    variable = _names(instructions[i + 1])[0]
+                    if imported is not _OTHER or variable not in known:  # another import may stand in for it
+                        known[variable] = imported
                 else:  # a name is taken from it
                     module = imported
             continue

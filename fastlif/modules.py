@@ -277,7 +277,7 @@ class NoisyLIF(Neuron):
             raise RuntimeError(
                 "a calibrated neuron that is called several times in a pass is computed again in the backward "
                 "(activation checkpointing), and it cannot be told which of its calls this is: put all of them into "
-                "one checkpoint(..., use_reentrant=False), or leave the neuron out"
+                "one checkpoint(..., use_reentrant=False) that is not compiled by itself, or leave the neuron out"
             )
         if call >= calls or (calls > 1 and self._pass() is None):
             raise RuntimeError(

@@ -106,8 +106,8 @@ class MultiStep(nn.Module):
 
     def __setattr__(self, name, value):
         if name in OF_NEURONS and type(self) is MultiStep:  # a subclass may have its own
-            new = f"make a new MultiStep(multi.model, timesteps, {name}=...), repeat_input and output as before,"
-            raise AttributeError(f"{name} is each neuron's own: to set it in all, {new} and calibrate that, if it was")
+            new = f"MultiStep(multi.model, timesteps, {name}=...) with repeat_input and output as here; calibrate again"
+            raise AttributeError(f"{name} is each neuron's own: to set it in all, make a new {new}")
         super().__setattr__(name, value)
 
     @property

@@ -54,6 +54,7 @@ class Neuron(nn.Module):
         # The membrane of each call in a pass, by its number: not in the state_dict, and pickled without its graph.
         self.states: Membranes = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
+        self.compiled_apart = False  # whether a part of its MultiStep is compiled, and not the whole
         self.unmarked = False  # whether convert marked none for it, as it was not stateful then
         self.running = Running()  # the passes of its MultiStep, in whatever thread
 
@@ -148,9 +149,9 @@ class Neuron(nn.Module):
         if current is not None:
             return current if current.root is None or self.needs_pass else None
         if torch.compiler.is_dynamo_compiling():
-            if not self.needs_pass or torch.compiler._is_exporting_flag:
+            if not self.compiled_apart or torch.compiler._is_exporting_flag:
                 return None
-            return torch._dynamo.disable(self._pass)()  # a part that is compiled by itself, computed again perhaps
+            return torch._dynamo.disable(self._pass)()  # it may be computed again
         if torch._C._current_graph_task_id() == -1:  # not in a backward
             if self.running and not torch.compiler.is_compiling():
                 raise RuntimeError(
@@ -241,7 +242,8 @@ class Neuron(nn.Module):
         reads and writes the same memory."""
         before, wanted = states.get(call), state.requires_grad
         if before is not None and not wanted and not torch.compiler.is_compiling() and capturing(state):
-            before.copy_(state)
+            with torch.inference_mode(before.is_inference() or torch.is_inference_mode_enabled()):
+                before.copy_(state)
         else:
             states[call] = state.detach() if self.detach_state else state
 

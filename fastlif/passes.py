@@ -65,7 +65,11 @@ class Pass:
         return self.again[neuron] % len(calls)
 
     def keep(self, outputs) -> None:
-        """Leaves this pass with the graph of ``outputs`` if activation checkpointing may compute parts of it again."""
+        """Leaves this pass with the graph of ``outputs`` if activation checkpointing may compute parts of it again. It
+        may, for all that is known, compute again whatever is compiled."""
+        for neuron, calls in self.calls.items():
+            if COMPILED in calls and not neuron.compiled_apart:
+                neuron.compiled_apart = True
         around = _checkpoint()
         if all(checkpoint == around for calls in self.calls.values() for checkpoint in calls):
             return

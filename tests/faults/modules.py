@@ -95,7 +95,13 @@ FAULTS = {
     },
     "fastlif/neuron.py": {
         "library/test_passes.py::test_checkpoints_of_parts_that_are_compiled_by_themselves[4-True-True]": [
-            ("compiled code looks for no pass", "if not self.needs_pass or torch", "if True or torch"),
+            ("compiled code looks for no pass", "if not self.compiled_apart or torch", "if True or torch"),
+        ],
+        "library/test_passes.py::test_the_layers_of_a_multistep_are_one_graph_by_themselves": [
+            ("compiled code always looks for a pass", "if not self.compiled_apart or torch", "if torch"),
+        ],
+        "library/test_modules.py::test_a_cuda_graph_reads_the_membrane_where_it_writes_it[LIF-True]": [
+            ("a CUDA graph does not write to what inference made", "before.is_inference() or torch", "torch"),
         ],
         "library/test_parameters.py::test_the_graph_is_kept_from_call_to_call[LIF]": [
             ("the graph is never kept", "state.detach() if self.detach_state else state", "state.detach()"),
@@ -103,7 +109,7 @@ FAULTS = {
         "library/test_modules.py::test_the_membrane_is_carried_detached[LIF]": [
             ("the membrane keeps its graph", "state.detach() if self.detach_state else state", "state"),
         ],
-        "library/test_modules.py::test_a_cuda_graph_reads_the_membrane_where_it_writes_it[LIF]": [
+        "library/test_modules.py::test_a_cuda_graph_reads_the_membrane_where_it_writes_it[LIF-False]": [
             ("a CUDA graph forgets the membrane", "before is not None and not wanted and", "False and"),
             ("a CUDA graph overwrites what a backward needs", "before is not None and not wanted and", "before is not None and"),
         ],

@@ -401,10 +401,13 @@ def test_a_loader_s_batches_go_to_the_model_s_device():
     def found(layer, inputs):
         raise LookupError(f"an input on {inputs[0].device}")
 
-    batch, trained = torch.rand(2, 3), nn.Sequential(nn.Linear(3, 1, device="meta"), nn.ReLU())
+    batch, trained = torch.rand(2, 3), nn.Sequential(nn.Linear(3, 1), nn.ReLU())
     trained[0].register_forward_pre_hook(found)
     spiking = fastlif.convert(trained)
     multi = MultiStep(spiking, timesteps=2)
+    elsewhere = types.SimpleNamespace(device="meta", is_meta=False)  # as a GPU's
+    for model in (multi, trained):
+        model.parameters = lambda: iter([torch.empty(0, device="meta"), elsewhere])
     for run in (
         lambda: multi.calibrate([batch]),
         lambda: fastlif.recommend_timesteps(multi, [(batch, torch.zeros(2, dtype=torch.long))]),
@@ -413,7 +416,7 @@ def test_a_loader_s_batches_go_to_the_model_s_device():
         with pytest.raises(LookupError, match="an input on meta"):
             run()
     assert on_its_device(nn.Linear(3, 1), batch.to("meta")).is_meta, "who moved it knows better"
-    assert on_its_device(nn.ReLU(), batch) is batch
+    assert on_its_device(nn.Linear(3, 1, device="meta"), batch) is batch
 
 
 def test_calibrating_again_forgets_the_first_calibration():

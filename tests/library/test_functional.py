@@ -41,10 +41,9 @@ def test_no_compiler_says_what_to_install(monkeypatch):
 def test_without_triton_another_backend_is_named_that_runs(backend, device, other, monkeypatch):
     from fastlif import backends
 
-    monkeypatch.setattr(backends, "_why_no_import", lambda: "install it, or use")
-    backends._why_not_compiled.cache_clear()
+    monkeypatch.setattr(backends, "_why_no_import", lambda other: f"install it, or use {other}")
+    monkeypatch.setattr(backends, "_why_not_compiled", backends._why_not_compiled.__wrapped__)
     assert backends.why_not(backend, device) == f'install it, or use backend="{other}"'
-    backends._why_not_compiled.cache_clear()
 
 
 def test_empty_batch(backend):

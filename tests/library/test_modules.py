@@ -41,11 +41,13 @@ def test_the_membrane_is_carried_detached(neuron):
     assert not neuron.states[0].requires_grad
 
 
+@pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize("neuron", [LIF, NoisyLIF])
-def test_a_cuda_graph_reads_the_membrane_where_it_writes_it(neuron, monkeypatch):
+def test_a_cuda_graph_reads_the_membrane_where_it_writes_it(neuron, inference, monkeypatch):
     """Without gradients. With them a backward needs the membrane that was."""
     neuron, x = neuron(timesteps=2, stateful=True, **REFERENCE), torch.rand(4, 5)
-    neuron(x)
+    with torch.inference_mode(inference):
+        neuron(x)
     monkeypatch.setattr("fastlif.neuron.capturing", lambda tensor: True)
     first = neuron.states[0]
     before = first.clone()

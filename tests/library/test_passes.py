@@ -255,10 +255,15 @@ def test_checkpoints_of_parts_that_are_compiled_by_themselves(T, sequence, reent
         assert torch.equal(parameter.grad, expected.grad) and expected.grad.any()
 
 
+def test_the_layers_of_a_multistep_are_one_graph_by_themselves(fresh_compiler):
+    multi, x = MultiStep(nn.Sequential(*parts(**REFERENCE)), 2), torch.rand(4, 6)
+    assert torch.equal(torch.compile(multi.model, backend="eager", fullgraph=True)(x), multi.model(x))
+
+
 def test_a_compiled_call_that_cannot_be_told_is_an_error(fresh_compiler):
     once = calibrated_blocks(reentrant=False, each=False)
     once.model[0].part.compile(backend="eager")
-    with pytest.raises(RuntimeError, match="it cannot be told which of its calls this is"):
+    with pytest.raises(RuntimeError, match="it cannot be told which of its calls this is.* not compiled by itself"):
         once(torch.rand(4, 6, requires_grad=True)).square().sum().backward()
 
 
