@@ -94,7 +94,7 @@ def _loads(code: CodeType, variables: dict, known: dict):
         else:
             name, value = "", None
             if isinstance(loaded, CodeType):
-                yield from _loads(loaded, variables, known)
+                yield from _loads(loaded, variables, dict(known))
             elif instruction.opname in ("IMPORT_NAME", "IMPORT_FROM"):
                 if instruction.opname == "IMPORT_FROM":  # a module's own __getattr__ might import more
                     imported = getattr(module, "__dict__", {}).get(loaded, _OTHER)
@@ -104,7 +104,7 @@ def _loads(code: CodeType, variables: dict, known: dict):
                     imported = sys.modules.get(path if names else path.partition(".")[0], _OTHER)
                 if instructions[i + 1].opname.startswith("STORE"):
                     variable = _names(instructions[i + 1])[0]
-                    if imported is not _OTHER or variable not in known:  # another import may stand in for it
+                    if imported is not _OTHER or variable not in known:  # that of a "try" is known
                         known[variable] = imported
                 else:  # a name is taken from it
                     module = imported

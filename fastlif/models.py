@@ -83,7 +83,7 @@ def evaluating(model: nn.Module):
 
 
 def on_its_device(model: nn.Module, input: torch.Tensor) -> torch.Tensor:
-    """A loader's ``input``, moved from the CPU to where ``model`` has its first parameter or buffer."""
+    """A loader's ``input``, moved from the CPU to where ``model`` has its first parameter or buffer with values."""
     tensors = itertools.chain(model.parameters(), model.buffers())
     first = next((tensor for tensor in tensors if not tensor.is_meta), input)
     return input.to(first.device) if input.is_cpu else input

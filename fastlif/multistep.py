@@ -106,8 +106,8 @@ class MultiStep(nn.Module):
 
     def __setattr__(self, name, value):
         if name in OF_NEURONS and type(self) is MultiStep:  # a subclass may have its own
-            new = f"MultiStep(multi.model, timesteps, {name}=...) with repeat_input and output as here; calibrate again"
-            raise AttributeError(f"{name} is each neuron's own: to set it in all, make a new {new}")
+            new = f"MultiStep(multi.model, timesteps, {name}=..., repeat_input and output as here)"
+            raise AttributeError(f"{name} is each neuron's own: to set it in all, make {new}; calibrate it if this is")
         super().__setattr__(name, value)
 
     @property

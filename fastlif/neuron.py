@@ -18,6 +18,10 @@ from fastlif.types import Surrogate
 
 __all__ = ["Neuron"]
 
+MOVED_ON = (
+    "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its membrane has moved "
+    "on since: leave it out of the checkpoint, or use stateful=False"
+)
 PARAMETERS = ("gain", "decay", "threshold")  # which may be tensors
 TABLE = "or it is called on a table and on no batch, which fastlif.check_time_axis finds in the model before MultiStep"
 
@@ -54,7 +58,7 @@ class Neuron(nn.Module):
         # The membrane of each call in a pass, by its number: not in the state_dict, and pickled without its graph.
         self.states: Membranes = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
-        self.compiled_apart = False  # whether a part of its MultiStep is compiled, and not the whole
+        self.compiled_apart = False  # whether compiled code called it in a pass that was not, and may have a backward
         self.unmarked = False  # whether convert marked none for it, as it was not stateful then
         self.running = Running()  # the passes of its MultiStep, in whatever thread
 
@@ -86,7 +90,8 @@ class Neuron(nn.Module):
         vars(self)["_kept"] = {}  # whatever was set, the records may be others now
 
     def __getstate__(self):
-        state = {name: value for name, value in vars(self).items() if name != "_kept"}
+        state = {name: value for name, value in vars(self).items() if name not in ("_kept", "_compiled_call_impl")}
+        state["compiled_apart"] = False  # a copy is not compiled
         if "states" in state:
             state["states"] = {call: membrane.detach() for call, membrane in self.states.items()}
         return state
@@ -149,9 +154,9 @@ class Neuron(nn.Module):
         if current is not None:
             return current if current.root is None or self.needs_pass else None
         if torch.compiler.is_dynamo_compiling():
-            if not self.compiled_apart or torch.compiler._is_exporting_flag:
+            if not (self.compiled_apart or self.running) or torch.compiler._is_exporting_flag:
                 return None
-            return torch._dynamo.disable(self._pass)()  # it may be computed again
+            return torch._dynamo.disable(self._pass)()  # it may be computed again, or in another thread
         if torch._C._current_graph_task_id() == -1:  # not in a backward
             if self.running and not torch.compiler.is_compiling():
                 raise RuntimeError(
@@ -178,10 +183,7 @@ class Neuron(nn.Module):
         carries none on.
         """
         if self.stateful and in_backward():
-            raise RuntimeError(
-                "a stateful neuron cannot be computed again in the backward (activation checkpointing), as its "
-                "membrane has moved on since: leave it out of the checkpoint, or use stateful=False"
-            )
+            raise RuntimeError(MOVED_ON)
         current, T, states = self._pass(), self.timesteps, self.states if self.stateful else None
         call: int | None = 0
         if current is None:  # outside of any pass that was marked
@@ -207,6 +209,8 @@ class Neuron(nn.Module):
             T = T if current.timesteps is None else current.timesteps
             if current.states is not None:
                 states = current.states.setdefault(self, {})
+        elif self.stateful:  # computed again in compiled code
+            raise RuntimeError(MOVED_ON)
         else:  # a backward computes it again (activation checkpointing): its number is found
             call = current.call_again(self)
             T = current.timesteps

@@ -67,13 +67,13 @@ class Pass:
     def keep(self, outputs) -> None:
         """Leaves this pass with the graph of ``outputs`` if activation checkpointing may compute parts of it again. It
         may, for all that is known, compute again whatever is compiled."""
-        for neuron, calls in self.calls.items():
-            if COMPILED in calls and not neuron.compiled_apart:
-                neuron.compiled_apart = True
         around = _checkpoint()
         if all(checkpoint == around for calls in self.calls.values() for checkpoint in calls):
             return
         nodes: list[Any] = [output.grad_fn for output in tensors_in(outputs)]  # Any: metadata is annotated as a method
+        for neuron, calls in self.calls.items() if any(nodes) else ():
+            if COMPILED in calls and not neuron.compiled_apart:
+                neuron.compiled_apart = True
         while nodes:
             node = nodes.pop()
             if node is not None and PASS not in node.metadata:

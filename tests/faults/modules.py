@@ -94,11 +94,20 @@ FAULTS = {
         ],
     },
     "fastlif/neuron.py": {
+        "library/test_passes.py::test_a_part_in_another_thread_is_refused[True]": [
+            ("compiled code may run in another thread", "not (self.compiled_apart or self.running)", "not self.compiled_apart"),
+        ],
+        "library/test_passes.py::test_a_compiled_stateful_neuron_is_not_computed_again": [
+            ("compiled code computes a stateful neuron again", "        elif self.stateful:  #", "        elif False:  #"),
+        ],
+        "library/test_modules.py::test_a_copy_of_a_compiled_neuron_computes_by_itself[copy]": [
+            ("a copy runs what its original compiled", 'not in ("_kept", "_compiled_call_impl")', '!= "_kept"'),
+        ],
         "library/test_passes.py::test_checkpoints_of_parts_that_are_compiled_by_themselves[4-True-True]": [
-            ("compiled code looks for no pass", "if not self.compiled_apart or torch", "if True or torch"),
+            ("compiled code looks for no pass", "if not (self.compiled_apart or self.running) or torch", "if True or torch"),
         ],
         "library/test_passes.py::test_the_layers_of_a_multistep_are_one_graph_by_themselves": [
-            ("compiled code always looks for a pass", "if not self.compiled_apart or torch", "if torch"),
+            ("compiled code always looks for a pass", "if not (self.compiled_apart or self.running) or torch", "if torch"),
         ],
         "library/test_modules.py::test_a_cuda_graph_reads_the_membrane_where_it_writes_it[LIF-True]": [
             ("a CUDA graph does not write to what inference made", "before.is_inference() or torch", "torch"),

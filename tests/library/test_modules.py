@@ -57,6 +57,16 @@ def test_a_cuda_graph_reads_the_membrane_where_it_writes_it(neuron, inference, m
     assert neuron.states[0] is not first
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda neuron: pickle.loads(pickle.dumps(neuron))],
+                         ids=["copy", "pickle"])  # fmt: skip
+def test_a_copy_of_a_compiled_neuron_computes_by_itself(copied, fresh_compiler):
+    neuron, x = LIF(timesteps=2, **REFERENCE), torch.rand(4, 5) / 8
+    neuron.compile(backend="eager")
+    other = copied(neuron)
+    other.threshold = -1.0
+    assert not neuron(x).any() and other(x).all()
+
+
 def test_half_keeps_the_membrane_in_float32():
     neuron = LIF(timesteps=2, stateful=True, **REFERENCE)
     neuron(torch.randn(4, 5))

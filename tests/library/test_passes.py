@@ -255,6 +255,15 @@ def test_checkpoints_of_parts_that_are_compiled_by_themselves(T, sequence, reent
         assert torch.equal(parameter.grad, expected.grad) and expected.grad.any()
 
 
+def test_a_compiled_stateful_neuron_is_not_computed_again(fresh_compiler):
+    layers = nn.Linear(6, 6), LIF(stateful=True, **REFERENCE), nn.Linear(6, 6)
+    multi = MultiStep(nn.Sequential(*parts(**REFERENCE), Checkpointed(*layers, use_reentrant=True)), 2)
+    multi.model[-1].part.compile(backend="eager")
+    y = multi(torch.rand(2, 4, 6, requires_grad=True), sequence=True)
+    with pytest.raises(RuntimeError, match="a stateful neuron cannot be computed again"):
+        y.sum().backward()
+
+
 def test_the_layers_of_a_multistep_are_one_graph_by_themselves(fresh_compiler):
     multi, x = MultiStep(nn.Sequential(*parts(**REFERENCE)), 2), torch.rand(4, 6)
     assert torch.equal(torch.compile(multi.model, backend="eager", fullgraph=True)(x), multi.model(x))
@@ -296,13 +305,16 @@ def test_a_copy_has_none_of_the_passes_that_run(copied):
     assert other.running is other.model[1].running is other.model[2].running
 
 
-def test_a_part_in_another_thread_is_refused():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_part_in_another_thread_is_refused(compiled, fresh_compiler):
     class Elsewhere(nn.Sequential):
         def forward(self, x):
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 return pool.submit(super().forward, x).result()
 
     multi = MultiStep(nn.Sequential(nn.Linear(6, 6), Elsewhere(LIF(**REFERENCE))), 2)
+    if compiled:
+        multi.model[1][0].compile(backend="eager")
     with pytest.raises(RuntimeError, match="in another thread than the model"):
         multi(torch.rand(4, 6))
     assert not multi.running
