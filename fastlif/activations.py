@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import functools
+import importlib.util
 import inspect
 import sys
 from types import CodeType, FunctionType
@@ -104,7 +105,7 @@ def _loads(code: CodeType, variables: dict, known: dict):
                     imported = sys.modules.get(path if names else path.partition(".")[0], _OTHER)
                 if instructions[i + 1].opname.startswith("STORE"):
                     variable = _names(instructions[i + 1])[0]
-                    if imported is not _OTHER or variable not in known:  # that of a "try" is known
+                    if imported is not _OTHER or variable not in known:  # of "try" and "except" one is loaded
                         known[variable] = imported
                 else:  # a name is taken from it
                     module = imported
@@ -116,10 +117,11 @@ def _loads(code: CodeType, variables: dict, known: dict):
 
 
 def _absolute(path: str, level: int, package: str) -> str:
-    """A module's name from that after the ``level`` dots of an import in ``package``."""
-    if level == 0:
-        return path
-    return ".".join(filter(None, (*package.split(".")[: package.count(".") + 2 - level], path)))
+    """The full name of a module that ``package`` imports as ``path`` behind ``level`` dots; "" if there is none."""
+    try:
+        return importlib.util.resolve_name("." * level + path, package)
+    except ImportError:
+        return ""
 
 
 def _is_used(arguments: list | None, after: list[dis.Instruction], code: CodeType) -> bool:

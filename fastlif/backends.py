@@ -62,7 +62,7 @@ def why_not(backend: str, device: str) -> str | None:
 
 
 def _why_not_triton(device: str) -> str | None:
-    if reason := _why_no_import('backend="compiled"' if device == "cpu" else 'backend="reference"'):
+    if reason := _why_no_import("compiled" if device == "cpu" else "reference"):
         return reason
     if device == "cuda" or device == "cpu" and _interpreting():
         kernels()  # imported now: torch.compile asks for their text before it runs one
@@ -80,7 +80,7 @@ def _why_no_import(other: str) -> str | None:
     try:
         import triton  # noqa: F401
     except ImportError as error:
-        return f"triton cannot be imported ({error}); install it with `pip install triton`, or use {other}"
+        return f'triton cannot be imported ({error}); install it with `pip install triton`, or use backend="{other}"'
     return None
 
 
@@ -92,7 +92,7 @@ def _interpreting() -> bool:
 def _why_not_compiled(device: str) -> str | None:
     if device not in ("cpu", "cuda"):
         return f'it is made for CPU and CUDA devices, not {device}; use backend="reference"'
-    if device == "cuda" and (reason := _why_no_import('backend="reference"')):
+    if device == "cuda" and (reason := _why_no_import("reference")):
         return reason
     if device == "cpu" and not any(shutil.which(compiler) for compiler in cpp_compilers()):
         return (

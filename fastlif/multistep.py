@@ -106,8 +106,8 @@ class MultiStep(nn.Module):
 
     def __setattr__(self, name, value):
         if name in OF_NEURONS and type(self) is MultiStep:  # a subclass may have its own
-            new = f"MultiStep(multi.model, timesteps, {name}=..., repeat_input and output as here)"
-            raise AttributeError(f"{name} is each neuron's own: to set it in all, make {new}; calibrate it if this is")
+            new = f"a new MultiStep(multi.model, timesteps, {name}=...) with this one's repeat_input and output"
+            raise AttributeError(f"{name} is each neuron's own: to set all, make {new}. Calibrate it if this one is")
         super().__setattr__(name, value)
 
     @property
@@ -234,7 +234,7 @@ class MultiStep(nn.Module):
         values are buffers of the neurons and travel in the state_dict; they hold for any T up to the present one.
 
         Args:
-            batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader on the CPU gives them.
+            batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader gives them, on the CPU too.
             sequence: whether they are ``[T, N, *]``, all of one T, which is then the largest that the values hold for.
 
         Returns:

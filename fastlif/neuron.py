@@ -58,7 +58,7 @@ class Neuron(nn.Module):
         # The membrane of each call in a pass, by its number: not in the state_dict, and pickled without its graph.
         self.states: Membranes = {}
         self.needs_pass = False  # whether its model, made by convert or held by a MultiStep, marks the passes
-        self.compiled_apart = False  # whether compiled code called it in a pass that was not, and may have a backward
+        self.compiled_apart = False  # whether a part of its MultiStep that is compiled by itself was trained
         self.unmarked = False  # whether convert marked none for it, as it was not stateful then
         self.running = Running()  # the passes of its MultiStep, in whatever thread
 

@@ -71,9 +71,10 @@ class Pass:
         if all(checkpoint == around for calls in self.calls.values() for checkpoint in calls):
             return
         nodes: list[Any] = [output.grad_fn for output in tensors_in(outputs)]  # Any: metadata is annotated as a method
-        for neuron, calls in self.calls.items() if any(nodes) else ():
-            if COMPILED in calls and not neuron.compiled_apart:
-                neuron.compiled_apart = True
+        if any(nodes):
+            for neuron, calls in self.calls.items():
+                if COMPILED in calls and not neuron.compiled_apart:
+                    neuron.compiled_apart = True
         while nodes:
             node = nodes.pop()
             if node is not None and PASS not in node.metadata:

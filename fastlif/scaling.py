@@ -57,8 +57,8 @@ def scale_thresholds(model: nn.Module, trained: nn.Module | None = None, batches
     Args:
         model: what :func:`fastlif.convert` made of ``trained``, before :class:`fastlif.MultiStep`.
         trained: the trained network. It runs over ``batches`` in evaluation mode, and is then as it was.
-        batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader on the CPU gives them; some hundred
-            samples do. Without ``trained`` and ``batches`` every scale is 1: what a state_dict can be loaded into.
+        batches: inputs ``[N, *]``, or tuples that begin with one, as a data loader gives them, on the CPU too; some
+            hundred samples do. Without ``trained`` and ``batches`` every scale is 1, for a state_dict to be loaded.
 
     Returns:
         The copy. In it each neuron is the part ``neuron`` of a module that has the buffer ``scale`` beside it, float32

@@ -52,8 +52,8 @@ def recommend_timesteps(
 
     Args:
         multi: a :class:`fastlif.MultiStep` that returns class scores ``[N, classes]``.
-        loader: batches ``(inputs [N, *], labels [N])`` with integer labels, as a data loader on the CPU gives
-            them. The inputs are no sequences.
+        loader: batches ``(inputs [N, *], labels [N])`` with integer labels, as a data loader gives them, on the
+            CPU too. The inputs are no sequences.
         loss: how many percentage points of the best accuracy may be given up; 0.5 by default.
         max_timesteps: the largest T to measure; by default ``multi.timesteps``, which it may exceed.
 

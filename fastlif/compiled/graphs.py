@@ -26,7 +26,7 @@ MADV_HUGEPAGE = 14  # Linux's number
 
 # Sizes by which the compiler judges which of two loops is faster. The code that it makes is right for all sizes. A loop
 # of fewer than SHARED turns is not shared out to threads: here the sum over the blocks of a mean, and over their rest.
-# For a GPU it chooses how wide an index is, too: INT32 elements take larger sizes.
+# On a GPU they also decide how wide an index is. More than INT32 elements are compiled with larger sizes than these.
 SHARED = 1 << 15
 INT32 = 2**31 - 1
 EXPECTED = {1: ((1 << 30) + 3,), 2: (5, (1 << 28) + 7), 3: (5, 7, (1 << 25) + 9)}
@@ -44,10 +44,10 @@ def run(function, static, sizes, outputs, x=None, steps=1, **inputs):
         outputs.pop()
     stride = 0 if x is None else x.stride(0) if x.shape[0] == steps else x.numel() // steps
     elements = steps * math.prod(sizes)
-    serial, large = elements <= SERIAL, elements > INT32 and not outputs[0].is_cpu
+    output = outputs[0]
+    serial, large = elements <= SERIAL, elements > INT32 and not output.is_cpu
     tensors = [x, *inputs.values()]
     dtypes = [tensor is not None and tensor.dtype for tensor in tensors]
-    output = outputs[0]
     kind = function, static, serial, large, steps, len(sizes), len(outputs), output.dtype, output.device, *dtypes
     graph = _graphs.get(kind)
     if graph is None:
@@ -87,6 +87,7 @@ def _compile(function, static, serial, large, steps, dimensions, outputs, inputs
 
     - most guards hold for all sizes;
     - some say that a size is not 0, not 1, or not another: the code for that is the general one, right for these too;
+    - on a GPU one says that an index fits into 32 bits: whether it does is part of the kind of graph;
     - the rest say how long a sum is, and choose between loops that are all right.
 
     tests/pytorch/test_compiled.py lists the guards of every kind of graph, and fails on others.

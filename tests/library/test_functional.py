@@ -43,7 +43,7 @@ def test_without_triton_another_backend_is_named_that_runs(backend, device, othe
 
     monkeypatch.setattr(backends, "_why_no_import", lambda other: f"install it, or use {other}")
     monkeypatch.setattr(backends, "_why_not_compiled", backends._why_not_compiled.__wrapped__)
-    assert backends.why_not(backend, device) == f'install it, or use backend="{other}"'
+    assert backends.why_not(backend, device) == f"install it, or use {other}"
 
 
 def test_empty_batch(backend):

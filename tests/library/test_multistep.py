@@ -151,8 +151,8 @@ def test_a_second_input_is_folded_by_its_owner():
 )
 def test_what_is_each_neuron_s_own_is_not_set_on_the_model(name, value):
     multi = MultiStep(network(), 3)
-    made_anew = rf"MultiStep\(multi\.model, timesteps, {name}=\.\.\., repeat_input and output as here\)"
-    with pytest.raises(AttributeError, match=f"^{name} is each neuron's own.* make {made_anew}; calibrate it"):
+    made_anew = rf"MultiStep\(multi\.model, timesteps, {name}=\.\.\.\) with this one's repeat_input and output"
+    with pytest.raises(AttributeError, match=f"^{name} is each neuron's own.* a new {made_anew}\\. Calibrate it"):
         setattr(multi, name, value)
     own = type("Own", (MultiStep,), {})(network(), 3)
     setattr(own, name, value)  # it means something else there

@@ -253,3 +253,13 @@ def test_a_guard_that_matters_is_found():
         assert not allowed(guard, sorted(guard.free_symbols, key=str))
     for guard in (sympy.Ne(size, other), size >= 2, size > LONG_SUM, size <= LONG_SUM, 2 * size >= size):
         assert guard == True or allowed(guard, [size, other])  # noqa: E712
+
+
+@pytest.mark.parametrize("numel, large", [(2**31 - 1, False), (2**31, True)])
+def test_more_than_32_bits_of_elements_are_a_kind_of_their_own_on_a_gpu(numel, large, monkeypatch):
+    kinds = []
+    monkeypatch.setattr(graphs, "_graphs", {})
+    monkeypatch.setattr(graphs, "_compile", lambda *arguments: kinds.append(arguments[3]) or (lambda given: None))
+    for device in ("meta", "cpu"):  # the first stands for a GPU
+        graphs.run(len, (), (numel,), [torch.empty(0, device=device)])
+    assert kinds == [large, False]
